@@ -1,0 +1,36 @@
+# Two commands on a fresh machine with Python and git: `make run` and `make test`.
+# Another interpreter: `make test PYTHON=python3.13` (it gets an environment of its own).
+
+PYTHON ?= python3
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test check fast format clean
+
+run: $(READY)
+	@$(BIN)/socketkit tour
+
+test: check
+	@$(BIN)/pytest -n 2
+
+fast: $(READY)
+	@$(BIN)/pytest -n 2 -m "not slow"
+
+check: $(READY)
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
+
+format: $(READY)
+	@$(BIN)/ruff format -q .
+	@$(BIN)/ruff check -q --fix .
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $(READY)
+
+clean:
+	@rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
