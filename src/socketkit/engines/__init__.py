@@ -1,0 +1,85 @@
+"""Engines: ways of waiting. This door names them; each is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+from socketkit.errors import OptionError
+
+if TYPE_CHECKING:
+    from socketkit.engines.engine import Engine
+
+__all__ = ["NAMES", "best_readiness", "is_available", "make", "missing", "running"]
+
+NAMES: Final = ("asyncio", "uvloop", "epoll", "kqueue", "poll", "select", "blocking")
+"""Every engine there is, on whatever system."""
+
+_SYSTEMS: Final = {
+    "select": "every system",
+    "poll": "POSIX systems",
+    "epoll": "Linux",
+    "kqueue": "BSD and macOS",
+}
+
+
+def missing(name: str) -> str | None:
+    """Why an engine cannot be had here, in words; None where it can."""
+    if name in _SYSTEMS:
+        from socketkit.engines.pollers import POLLERS
+
+        return None if name in POLLERS else f"{name} is a system call of {_SYSTEMS[name]}, not of {sys.platform}"
+    if name == "uvloop" and find_spec("uvloop") is None:
+        return "uvloop is not installed: pip install 'socketkit[uvloop]'"
+    return None if name in NAMES else f"there is no engine {name!r}: it is one of {', '.join(NAMES)}"
+
+
+def is_available(name: str) -> bool:
+    """Whether an engine can be had here."""
+    return missing(name) is None
+
+
+def best_readiness() -> str:
+    """The name of the best way of this system to wait for many descriptors."""
+    return next(name for name in ("epoll", "kqueue", "poll", "select") if is_available(name))
+
+
+def make(name: str) -> Engine:
+    """A fresh engine.
+
+    Raises:
+        OptionError: there is none of that name, or not here; says why.
+    """
+    reason = missing(name)
+    if reason is not None:
+        raise OptionError(f"engine={name}: {reason}")
+    if name in _SYSTEMS:
+        from socketkit.engines.readiness import READINESS
+
+        return READINESS[name]()
+    if name == "blocking":
+        from socketkit.engines.blocking import BlockingEngine
+
+        return BlockingEngine()
+    from socketkit.engines import loop
+
+    return loop.UvloopEngine() if name == "uvloop" else loop.AsyncioEngine()
+
+
+def running() -> Engine | None:
+    """The engine whose task calls this; None in plain code. Only the front door asks: below it engines are passed."""
+    if "socketkit.engines.readiness" in sys.modules:
+        from socketkit.engines.readiness import running as running_kernel
+
+        kernel = running_kernel()
+        if kernel is not None:
+            return kernel
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        current = asyncio._get_running_loop()
+        if current is not None:
+            from socketkit.engines.loop import engine_of
+
+            return engine_of(current)
+    return None

@@ -1,0 +1,168 @@
+"""What every engine promises: a way of waiting, and nothing else.
+
+The socket verbs are coroutines written once: try the call; if it would block, `await engine.wait(...)`; again.
+An engine never reads, writes, accepts or connects, and knows no message. It is passed down from the front door,
+never looked up. What can be said in terms of these few verbs (a function in a thread; a group of tasks, next door) is
+written once, for all of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+__all__ = ["READ", "WRITE", "Engine", "Event", "Task"]
+
+READ: Final = 1
+WRITE: Final = 2
+
+T = TypeVar("T")
+
+
+class Task(Protocol):
+    """A coroutine that runs beside its starter."""
+
+    def cancel(self) -> object:
+        """Ask it to end: its current wait, or the next one, raises the engine's `Cancelled`, once. Harmless later."""
+
+
+class Event(Protocol):
+    """A moment that several may wait for. Set once, it stays set."""
+
+    def is_set(self) -> bool:
+        """Whether the moment has come."""
+
+    def set(self) -> None:
+        """Let everybody who waits go on. Call it from the engine's own thread (any thread where the engine blocks)."""
+
+    async def wait(self, *, deadline: float | None = None) -> None:
+        """Wait until it is set; at once where it is.
+
+        Raises:
+            DeadlineError: the engine's clock reached `deadline` first.
+        """
+
+
+class Engine(ABC):
+    """A way of waiting.
+
+    Class attributes:
+        name: how `engine=` and `--engine` call it.
+        blocks: True where a wait stops the thread, so that a coroutine runs to its end in a single step.
+        cancelled: the exception that a cancelled wait raises; a `BaseException`, to be let through.
+    """
+
+    name: ClassVar[str]
+    blocks: ClassVar[bool] = False
+    cancelled: ClassVar[type[BaseException]]
+
+    # --- time ---
+
+    @abstractmethod
+    def now(self) -> float:
+        """The moment, in seconds of a clock that never goes back. All deadlines are moments of this clock."""
+
+    def deadline(self, timeout: float | None) -> float | None:
+        """The moment that lies `timeout` seconds ahead; None for None (for ever)."""
+        return None if timeout is None else self.now() + timeout
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Wait for a time. With 0: let the others have their turn."""
+
+    # --- descriptors ---
+
+    @abstractmethod
+    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Awaitable[None]:
+        """Wait until a call on the descriptor has something to say: data, room, an end, an error.
+
+        May wake up early for nothing (another process was faster): call again, and wait again if it would block.
+        The registration outlives the wait; whoever closes the descriptor calls `forget` first.
+
+        Args:
+            descriptor: an open socket, pipe or terminal.
+            direction: READ or WRITE.
+            deadline: a moment of this engine's clock.
+
+        Raises:
+            DeadlineError: the moment came first.
+            BusyError: another task waits there for the same direction.
+
+        Cancellation: nothing was read or written; the next wait works at once.
+        """
+
+    @abstractmethod
+    def forget(self, descriptor: int) -> None:
+        """The descriptor is about to be closed: drop its registration. A waiting task wakes up. Harmless if unknown."""
+
+    # --- tasks ---
+
+    @abstractmethod
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> Task:
+        """Run a coroutine beside its starter (a thread, where the engine blocks). It must let no exception out:
+        a `Group` is the way to start one that may fail."""
+
+    @abstractmethod
+    def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that must come to its end whatever becomes of its starter; here and now where the engine
+        blocks. It must let no exception out."""
+
+    @abstractmethod
+    def event(self) -> Event:
+        """A fresh event of this engine."""
+
+    # --- turns and threads ---
+
+    @abstractmethod
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call at the end of the current turn, after the tasks that are running now have come to their waits; at once
+        where the engine blocks. The callback must let no exception out."""
+
+    @abstractmethod
+    def from_thread(self, callback: Callable[[], None]) -> None:
+        """From any thread, or a signal handler: call this soon in the engine's own thread, and wake it up for it."""
+
+    async def aside(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
+        """Run a blocking function in a thread of its own; wait for its result.
+
+        Raises:
+            DeadlineError: the moment came first. The thread cannot be stopped: it is left behind, as a daemon, so that
+                it never holds up the end of the program, and its result is dropped.
+
+        Cancellation: as for the deadline.
+        """
+        done = self.event()
+        outcome: list[tuple[T | None, BaseException | None]] = []
+
+        def work() -> None:
+            try:
+                outcome.append((function(), None))
+            except BaseException as error:  # handed over whole to the one who waits
+                outcome.append((None, error))
+            try:
+                self.from_thread(done.set)
+            except RuntimeError:
+                pass  # the engine has ended meanwhile: nobody waits any more
+
+        threading.Thread(target=work, name="socketkit aside", daemon=True).start()
+        await done.wait(deadline=deadline)
+        result, error = outcome.pop()
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # no circle of exception and frame
+        return result  # type: ignore[return-value]
+
+    @abstractmethod
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end and return its result; an engine runs once.
+
+        When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled and
+        joined first.
+        """
+
+    def __repr__(self) -> str:
+        return f"<{self.name} engine>"

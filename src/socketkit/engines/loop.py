@@ -1,0 +1,295 @@
+"""Waiting inside a running asyncio loop, uvloop's too: its tasks, its timeouts, its cancellation work on our awaits.
+
+A descriptor's reader stays registered between waits, and the waiting task is resumed by the loop's callback itself:
+asyncio accepts any awaitable that follows its future protocol, and ours calls the task's wake-up without another
+turn of the loop (a turn costs more than ten messages).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, ClassVar, TypeVar
+
+from socketkit.engines.engine import READ, Engine
+from socketkit.errors import BusyError, DeadlineError
+
+__all__ = ["AsyncioEngine", "UvloopEngine", "engine_of"]
+
+T = TypeVar("T")
+
+_KEY = "_socketkit_engine"
+
+
+class Wait:
+    """One wait, as asyncio's tasks see a future. Made once for a direction of a descriptor, and used again."""
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_error", "_loop", "_timer", "busy", "deadline")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asyncio_future_blocking = False
+        self._callback: Callable[[Any], object] | None = None
+        self._context: contextvars.Context | None = None
+        self._error: BaseException | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.busy = False
+        self.deadline: float | None = None
+
+    # what a task asks of a future
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self.busy = True
+        self._asyncio_future_blocking = True
+        try:
+            yield self
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.busy = False
+            self._error = self._callback = self.deadline = None
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: contextvars.Context | None = None
+    ) -> None:
+        self._callback = callback
+        self._context = context
+
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
+        if self._callback is None:
+            return 0
+        self._callback = None
+        return 1
+
+    def cancel(self, msg: object = None) -> bool:
+        if self._callback is None or self._error is not None:
+            return False
+        self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        # Not from here: the one who cancels is a running task, and tasks do not nest.
+        self._loop.call_soon(self.finish)
+        return True
+
+    def cancelled(self) -> bool:
+        return isinstance(self._error, asyncio.CancelledError)
+
+    def done(self) -> bool:
+        return self._callback is None
+
+    def result(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def exception(self) -> BaseException | None:
+        return self._error
+
+    # what the engine does with it
+
+    def finish(self) -> None:
+        """Resume the task, from a callback of the loop."""
+        callback, self._callback = self._callback, None
+        if callback is None:
+            return
+        if self._context is None:
+            callback(self)
+        else:
+            self._context.run(callback, self)
+
+    def set_timer(self, deadline: float) -> None:
+        """One timer a descriptor, put back when it comes due too early: most deadlines never come."""
+        self.deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self.drop_timer()
+            self._timer = self._loop.call_at(deadline, self._due)
+
+    def drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _due(self) -> None:
+        self._timer = None
+        if self.deadline is None or self._callback is None or self._error is not None:
+            return
+        if self.deadline > self._loop.time():
+            self.set_timer(self.deadline)
+        else:
+            self._error = DeadlineError("the deadline has passed")
+            self.finish()
+
+
+class Side:
+    """One direction of a registered descriptor."""
+
+    __slots__ = ("_add", "_engine", "_remove", "armed", "descriptor", "waiting")
+
+    def __init__(self, engine: AsyncioEngine, descriptor: int, direction: int) -> None:
+        loop = engine.loop
+        self._engine = engine
+        self._add = loop.add_reader if direction == READ else loop.add_writer
+        self._remove = loop.remove_reader if direction == READ else loop.remove_writer
+        self.descriptor = descriptor
+        self.armed = False
+        self.waiting = Wait(loop)
+
+    def arm(self) -> None:
+        self._add(self.descriptor, self._news)
+        self.armed = True
+
+    def disarm(self) -> None:
+        if self.armed:
+            self.armed = False
+            self._remove(self.descriptor)
+
+    def _news(self) -> None:
+        waiting = self.waiting
+        if waiting._callback is None:
+            self.disarm()  # nobody waits: it would be told again at every turn
+        elif waiting._error is None:
+            engine = self._engine
+            engine._inside = True
+            try:
+                waiting.finish()
+            finally:
+                engine._inside = False
+                if engine._soon:
+                    engine._run_soon()
+
+
+class LoopEvent:
+    """An event whose waiters are tasks of one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._set = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, *, deadline: float | None = None) -> None:
+        if self._set:
+            return
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        timer = None if deadline is None else self._loop.call_at(deadline, _expire, future)
+        try:
+            await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if future in self._waiting:
+                self._waiting.remove(future)
+
+
+def _expire(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(DeadlineError("the deadline has passed"))
+
+
+class AsyncioEngine(Engine):
+    """Waiting in one asyncio loop. Made for a running loop by `engine_of`, or with a loop of its own by `run`."""
+
+    name: ClassVar[str] = "asyncio"
+    cancelled = asyncio.CancelledError
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop if loop is not None else self._new_loop()
+        self.now = self.loop.time  # type: ignore[method-assign]  # the clock itself: one call less on each use
+        self._sides: tuple[dict[int, Side], dict[int, Side]] = ({}, {})  # readers, writers
+        self._soon: list[Callable[[], None]] = []
+        self._inside = False  # in a callback of ours, at whose end the turn ends
+        self._background: set[asyncio.Task[None]] = set()
+        setattr(self.loop, _KEY, self)  # a circle with the loop, which ends with it
+
+    def _new_loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.new_event_loop()
+
+    def now(self) -> float:  # replaced by the loop's clock
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Wait:
+        sides = self._sides[direction != READ]
+        side = sides.get(descriptor)
+        if side is None:
+            side = sides[descriptor] = Side(self, descriptor, direction)
+        waiting = side.waiting
+        if waiting.busy:
+            raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
+        if not side.armed:
+            side.arm()
+        if deadline is not None:
+            waiting.set_timer(deadline)
+        return waiting
+
+    def forget(self, descriptor: int) -> None:
+        for sides in self._sides:
+            side = sides.pop(descriptor, None)
+            if side is not None:
+                if not self.loop.is_closed():
+                    side.disarm()
+                side.waiting.drop_timer()
+                if side.waiting.busy:
+                    self.loop.call_soon(side.waiting.finish)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(coroutine)
+        self._background.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.start(coroutine)
+
+    def event(self) -> LoopEvent:
+        return LoopEvent(self.loop)
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        if not self._soon and not self._inside:
+            self.loop.call_soon(self._run_soon)
+        self._soon.append(callback)
+
+    def _run_soon(self) -> None:
+        callbacks, self._soon = self._soon, []
+        for callback in callbacks:
+            callback()
+
+    def from_thread(self, callback: Callable[[], None]) -> None:
+        self.loop.call_soon_threadsafe(callback)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            return runner.run(coroutine)
+
+
+class UvloopEngine(AsyncioEngine):
+    """The same on uvloop's loop: libuv underneath, faster turns."""
+
+    name: ClassVar[str] = "uvloop"
+
+    def _new_loop(self) -> asyncio.AbstractEventLoop:
+        import uvloop
+
+        return uvloop.new_event_loop()
+
+
+def engine_of(loop: asyncio.AbstractEventLoop) -> AsyncioEngine:
+    """The engine of a running loop; the same one each time, so that registrations are shared."""
+    engine: AsyncioEngine | None = getattr(loop, _KEY, None)
+    if engine is None:
+        kind = UvloopEngine if type(loop).__module__.partition(".")[0] == "uvloop" else AsyncioEngine
+        engine = kind(loop)
+    return engine

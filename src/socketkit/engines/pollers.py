@@ -1,0 +1,156 @@
+"""What each system offers to wait for many descriptors at once, under one small promise.
+
+`select` (POSIX, everywhere), `poll` (POSIX), `epoll` (Linux), `kqueue` (BSD, macOS). Each is told what to watch
+(`arm`) and asked what is ready (`poll`); all are used level-triggered. The standard library's `selectors` does the
+same at twice the price of the bare call, which is why this room exists.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from typing import Final, Protocol
+
+from socketkit.engines.engine import READ, WRITE
+
+__all__ = ["POLLERS", "Poller", "SelectPoller"]
+
+# One vocabulary of readiness bits: those of poll(2), which epoll(7) shares. An error or a hang-up is news for both
+# directions: the call that follows tells it.
+IN: Final = 0x001
+OUT: Final = 0x004
+ERR: Final = 0x008
+HUP: Final = 0x010
+INVALID: Final = 0x020
+READ_BITS: Final = IN | ERR | HUP | INVALID
+WRITE_BITS: Final = OUT | ERR | HUP | INVALID
+
+MAX_EVENTS: Final = 512
+
+
+class Poller(Protocol):
+    """One system call's view of many descriptors."""
+
+    def arm(self, descriptor: int, before: int, after: int) -> None:
+        """Change what is watched, from `before` to `after` (READ | WRITE; 0: not at all).
+
+        Raises:
+            OSError: the descriptor cannot be watched (EPERM: epoll takes no regular file).
+            ValueError: select takes no descriptor beyond FD_SETSIZE.
+        """
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        """Wait up to `timeout` seconds (None: for ever) for news: pairs of descriptor and readiness bits."""
+
+    def close(self) -> None:
+        """Give back what the system lent."""
+
+
+class SelectPoller:
+    """select(2): three sets, rebuilt by the kernel at each call. On Linux only descriptors below 1024."""
+
+    def __init__(self) -> None:
+        self._readers: set[int] = set()
+        self._writers: set[int] = set()
+
+    def arm(self, descriptor: int, before: int, after: int) -> None:
+        if after and sys.platform != "win32" and descriptor >= 1024:  # FD_SETSIZE; beyond it select(2) is undefined
+            raise ValueError(
+                f"select cannot watch descriptor {descriptor}: it takes those below 1024; use --engine poll or epoll"
+            )
+        (self._readers.add if after & READ else self._readers.discard)(descriptor)
+        (self._writers.add if after & WRITE else self._writers.discard)(descriptor)
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        if sys.platform == "win32" and not self._readers and not self._writers:
+            raise RuntimeError("select on Windows needs at least one socket")
+        # Windows tells a refused connect only in the third set; elsewhere that set means out-of-band data.
+        third = self._writers if sys.platform == "win32" else ()
+        readable, writable, failed = select.select(self._readers, self._writers, third, timeout)
+        news = dict.fromkeys(readable, IN)
+        for descriptor in (*writable, *failed):
+            news[descriptor] = news.get(descriptor, 0) | OUT
+        return list(news.items())
+
+    def close(self) -> None:
+        self._readers.clear()
+        self._writers.clear()
+
+
+if sys.platform != "win32":
+
+    class PollPoller:
+        """poll(2): a list without FD_SETSIZE, handed over whole at each call."""
+
+        def __init__(self) -> None:
+            self._poll = select.poll()
+
+        def arm(self, descriptor: int, before: int, after: int) -> None:
+            if not after:
+                self._poll.unregister(descriptor)
+            else:
+                self._poll.register(descriptor, (IN if after & READ else 0) | (OUT if after & WRITE else 0))
+
+        def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+            return self._poll.poll(None if timeout is None else timeout * 1000)  # milliseconds, which it rounds up
+
+        def close(self) -> None:
+            pass
+
+
+if sys.platform == "linux":
+
+    class EpollPoller:
+        """epoll(7): the kernel keeps the list, a call costs only what is ready."""
+
+        def __init__(self) -> None:
+            self._epoll = select.epoll()
+
+        def arm(self, descriptor: int, before: int, after: int) -> None:
+            if not after:
+                self._epoll.unregister(descriptor)
+            else:
+                change = self._epoll.modify if before else self._epoll.register
+                change(descriptor, (IN if after & READ else 0) | (OUT if after & WRITE else 0))
+
+        def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+            return self._epoll.poll(timeout, MAX_EVENTS)
+
+        def close(self) -> None:
+            self._epoll.close()
+
+
+if sys.platform != "linux" and sys.platform != "win32":  # pragma: no cover - could not be run on Linux
+
+    class KqueuePoller:
+        """kqueue(2): one filter a direction. Written from its manual; not run on this code's machines (Linux)."""
+
+        def __init__(self) -> None:
+            self._kqueue = select.kqueue()
+
+        def arm(self, descriptor: int, before: int, after: int) -> None:
+            changes = []
+            for direction, event_filter in ((READ, select.KQ_FILTER_READ), (WRITE, select.KQ_FILTER_WRITE)):
+                if (before ^ after) & direction:
+                    flag = select.KQ_EV_ADD if after & direction else select.KQ_EV_DELETE
+                    changes.append(select.kevent(descriptor, event_filter, flag))
+            if changes:
+                self._kqueue.control(changes, 0, 0)
+
+        def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+            news: dict[int, int] = {}
+            for event in self._kqueue.control(None, MAX_EVENTS, timeout):
+                bit = IN if event.filter == select.KQ_FILTER_READ else OUT
+                news[event.ident] = news.get(event.ident, 0) | bit
+            return list(news.items())
+
+        def close(self) -> None:
+            self._kqueue.close()
+
+
+def _offered() -> dict[str, type[Poller]]:
+    rooms = {"select": "SelectPoller", "poll": "PollPoller", "epoll": "EpollPoller", "kqueue": "KqueuePoller"}
+    return {name: globals()[room] for name, room in rooms.items() if room in globals() and hasattr(select, name)}
+
+
+POLLERS: Final = _offered()
