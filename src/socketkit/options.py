@@ -50,7 +50,7 @@ def quote(value: object) -> str:
         text = repr(value)
     except Exception:  # a foreign repr may do anything, and one of an int of 5000 digits raises ValueError
         text = f"<{type(value).__name__}>"
-    text = text if text.isprintable() else ascii(text)
+    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
     return text if len(text) <= _QUOTED_LENGTH + 2 else text[:_QUOTED_LENGTH] + "..."
 
 

@@ -6,7 +6,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
-from socketkit.engines.engine import Engine, Event, Task
+from socketkit.engines.condition import Condition
+from socketkit.engines.engine import Engine, Task
 
 __all__ = ["Group"]
 
@@ -17,38 +18,52 @@ class Group:
     Leaving the block waits for all of them. If the block, or one of them, fails, the others are cancelled; the block's
     own exception goes on, else the first failure of a task is raised (several: an ExceptionGroup). A failing task does
     not interrupt the block itself, only its end: keep the body short, or make it wait for something the tasks set.
+
+    Concurrency: every verb is called in the engine's own thread (any thread where the engine blocks).
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Where the engine blocks, each task is a thread that may end before `start` has its handle: what is alive and
+        # the handle to cancel it are two facts, written in an order that leaves no handle of a dead task behind.
+        self._alive: set[int] = set()
         self._tasks: dict[int, Task] = {}
         self._count = 0
         self._errors: list[BaseException] = []
-        self._empty: Event | None = None
+        self._changed = Condition(engine)
         self._cancelled = False
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._alive)
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine in this group, from the engine's own thread. In a group that was cancelled it never runs."""
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> bool:
+        """Run a coroutine in this group, beside its starter; False where the group was cancelled: it never runs."""
         if self._cancelled:
             coroutine.close()
-            return
+            return False
         self._count += 1
         key = self._count
-        placeholder: Any = None  # where the engine starts at once, the task may end before `start` has returned
-        self._tasks[key] = placeholder
-        task = self._engine.start(self._live(key, coroutine))
-        if key in self._tasks:
-            self._tasks[key] = task
+        self._alive.add(key)
+        life = self._live(key, coroutine)
+        try:
+            task = self._engine.start(life)
+        except BaseException:  # no thread could be had, say
+            life.close()
+            coroutine.close()
+            self._alive.discard(key)
+            raise
+        self._tasks[key] = task
+        if key not in self._alive:
+            self._tasks.pop(key, None)
+        elif self._cancelled:  # by a thread, between the first line and here
+            task.cancel()
+        return True
 
     def cancel(self) -> None:
         """Ask every task to end. Later ones are not started."""
         self._cancelled = True
         for task in list(self._tasks.values()):
-            if task is not None:
-                task.cancel()
+            task.cancel()
 
     async def join(self, *, deadline: float | None = None) -> None:
         """Wait until no task is left.
@@ -56,12 +71,7 @@ class Group:
         Raises:
             DeadlineError: the moment came first; the tasks run on.
         """
-        while self._tasks:
-            if self._empty is None or self._empty.is_set():
-                self._empty = self._engine.event()
-                if not self._tasks:  # a thread ended between the two lines
-                    return
-            await self._empty.wait(deadline=deadline)
+        await self._changed.wait_until(lambda: not self._alive, deadline=deadline)
 
     async def __aenter__(self) -> Group:
         return self
@@ -72,26 +82,41 @@ class Group:
         if error is not None:
             self.cancel()
         try:
+            await self._join_all()
+        finally:
+            errors, self._errors = self._errors, []  # held by nobody but the one who is told: no circle
+        if error is not None or not errors:
+            return
+        try:
+            exits = [failure for failure in errors if not isinstance(failure, Exception)]
+            if exits or len(errors) == 1:
+                raise (exits or errors)[0]
+            raise BaseExceptionGroup("several tasks of a group failed", errors)
+        finally:
+            del errors, exits
+
+    async def _join_all(self) -> None:
+        """Join, and cancel the tasks when we are cancelled ourselves; however often, none is left running behind."""
+        try:
             await self.join()
         except BaseException:
             self.cancel()
-            await self.join()
+            await self._join_all()
             raise
-        if error is None and self._errors:
-            if len(self._errors) == 1:
-                raise self._errors.pop()
-            raise BaseExceptionGroup("several tasks of a group failed", self._errors)
 
     async def _live(self, key: int, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
         except self._engine.cancelled:
             pass  # it was asked to
+        except GeneratorExit:
+            raise  # the engine is gone, and this frame with it: nobody is left to be told
         except BaseException as error:
             self._errors.append(error)
             self.cancel()
+            if not isinstance(error, Exception) and not self._engine.blocks:
+                raise  # KeyboardInterrupt, SystemExit: they end the run, not only the group
         finally:
-            coroutine.close()
-            del self._tasks[key]
-            if not self._tasks and self._empty is not None:
-                self._empty.set()
+            self._alive.discard(key)
+            self._tasks.pop(key, None)
+            self._changed.notify()

@@ -1,0 +1,56 @@
+"""Let callers in: accept(2), and what each of its errors means.
+
+The manual names errors that are one caller's misfortune (go on), errors that are the machine's (pause, and look again)
+and errors that are ours (give up). Decides; the waiting is done by whoever accepts.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["FIRST_PAUSE", "LAST_PAUSE", "is_callers_misfortune", "is_shortage", "pauses"]
+
+FIRST_PAUSE: Final = 0.05
+LAST_PAUSE: Final = 1.0
+
+
+def _numbers(*names: str) -> frozenset[int]:
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+# accept(2), "Error handling": pending network errors of the new socket are passed to accept; treat them like EAGAIN.
+_CALLERS: Final = _numbers(
+    "ECONNABORTED",
+    "EPERM",
+    "EPROTO",
+    "ENOPROTOOPT",
+    "ENETDOWN",
+    "ENETUNREACH",
+    "EHOSTDOWN",
+    "EHOSTUNREACH",
+    "ENONET",
+    "EOPNOTSUPP",
+    "ETIMEDOUT",
+    "EINTR",
+)
+_SHORTAGES: Final = _numbers("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "WSAEMFILE")
+
+
+def is_callers_misfortune(error: OSError) -> bool:
+    """Whether only the caller is gone: accept the next one at once."""
+    return error.errno in _CALLERS
+
+
+def is_shortage(error: OSError) -> bool:
+    """Whether the machine or the process is out of something: accept again after a pause."""
+    return error.errno in _SHORTAGES
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait before each next look: 50 ms, doubling to 1 s, so that a shortage neither spins nor lasts."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LAST_PAUSE)

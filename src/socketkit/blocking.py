@@ -1,0 +1,330 @@
+"""The same verbs without `await`: for threads, scripts and the interpreter's prompt.
+
+Everything below is written once, as coroutines; on the blocking engine a coroutine runs to its end in one step, so
+each verb here is that step. A server for plain code runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from socket import socket
+from types import TracebackType
+from typing import Any, TypeVar
+
+from socketkit.address import Address
+from socketkit.connection import Connection, ConnectionStatistics
+from socketkit.engines.engine import Engine
+from socketkit.errors import DeadlineError, EndOfStream
+from socketkit.listener import Listener
+from socketkit.server import Handler, Server, ServerStatistics
+from socketkit.streams.credentials import Credentials
+
+__all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "in_threads"]
+
+T = TypeVar("T")
+
+
+def _step(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise AssertionError("a coroutine of ours has suspended on the blocking engine")
+
+
+class BlockingConnection:
+    """A conversation with a peer, in messages: every verb returns when it is done, and raises as in `Connection`.
+
+    Concurrency: many threads may send, one at a time receives; one may send while another receives.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._incoming = connection.incoming
+        self._lock = threading.Lock()  # frames of two threads never interleave
+
+    def send(self, message: Any) -> None:
+        """Send one message; when this returns, the system has it."""
+        with self._lock:
+            self._connection.send(message)
+
+    def send_many(self, messages: Collection[Any]) -> None:
+        """Send several messages with one call; all of them or, on an error of framing, none."""
+        with self._lock:
+            self._connection.send_many(messages)
+
+    def receive(self, *, timeout: float | None = None) -> Any:
+        """The next message, as soon as it is whole; `EndOfStream` after the last."""
+        if self._incoming:
+            return self._incoming.popleft()
+        return _step(self._connection.receive(timeout=timeout))
+
+    def receive_many(self, *, timeout: float | None = None) -> list[Any]:
+        """Every whole message that is there, as soon as there is one."""
+        return _step(self._connection.receive_many(timeout=timeout))
+
+    def __iter__(self) -> Iterator[Any]:
+        incoming = self._incoming
+        while True:
+            while incoming:
+                yield incoming.popleft()
+            try:
+                _step(self._connection.wait_message())
+            except EndOfStream:
+                return
+
+    def batches(self) -> Iterator[list[Any]]:
+        """Iterate by lists: each holds every message that is there, at least one."""
+        while True:
+            try:
+                messages = self.receive_many()
+            except EndOfStream:
+                return
+            yield messages
+
+    def flush(self, *, timeout: float | None = None) -> None:
+        """Nothing to do: `send` returns when the system has it. Here so that code can be moved."""
+        _step(self._connection.flush(timeout=timeout))
+
+    def send_eof(self) -> None:
+        """End our direction: the peer sees the end, and may go on talking to us."""
+        with self._lock:
+            _step(self._connection.send_eof())
+
+    def close(self) -> None:
+        """Say goodbye and let go. Harmless twice."""
+        with self._lock:
+            _step(self._connection.close())
+
+    def abort(self) -> None:
+        """Let go at once, without a goodbye. From any thread; whoever waits there gets `ClosedError`."""
+        self._connection.abort()
+
+    def __enter__(self) -> BlockingConnection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _step(self._connection.__aexit__(kind, error, traceback))
+
+    @property
+    def local(self) -> Address:
+        """Our end's address."""
+        return self._connection.local
+
+    @property
+    def peer(self) -> Address:
+        """The other end's address."""
+        return self._connection.peer
+
+    @property
+    def socket(self) -> socket:
+        """The real socket, for its options."""
+        return self._connection.socket
+
+    @property
+    def peer_credentials(self) -> Credentials | None:
+        """The peer's process, user and group on a UNIX socket; None elsewhere."""
+        return self._connection.peer_credentials
+
+    @property
+    def number(self) -> int:
+        """Unique in this process; events carry it."""
+        return self._connection.number
+
+    @property
+    def server_closing(self) -> bool:
+        """Whether the server has been told to stop: finish what you are at, and return."""
+        return self._connection.server_closing
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this end was closed or aborted."""
+        return self._connection.is_closed
+
+    def statistics(self) -> ConnectionStatistics:
+        """How it stands now."""
+        return self._connection.statistics()
+
+    def __repr__(self) -> str:
+        return f"<Blocking{repr(self._connection)[1:]}"
+
+
+class BlockingListener:
+    """Listening sockets for one address, for plain code: every verb as in `Listener`."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The real addresses, with the port that the system has chosen."""
+        return self._listener.addresses
+
+    def open(self) -> None:
+        """Listen."""
+        _step(self._listener.open())
+
+    def accept(self, *, timeout: float | None = None) -> BlockingConnection:
+        """The next caller, as a connection; `DeadlineError` after `timeout` seconds."""
+        return BlockingConnection(_step(self._listener.accept(timeout=timeout)))
+
+    def pending(self) -> int:
+        """How many callers wait to be accepted now, as far as the system tells."""
+        return self._listener.pending()
+
+    def close(self) -> None:
+        """Callers can come no more; the connections stay. Harmless twice."""
+        self._listener.close()
+
+    def __enter__(self) -> BlockingListener:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Blocking{repr(self._listener)[1:]}"
+
+
+def in_threads(function: Callable[[BlockingConnection], Any]) -> Handler:
+    """A plain function as a handler for a server on the blocking engine, where each conversation has a thread."""
+
+    async def handler(connection: Connection) -> None:
+        function(BlockingConnection(connection))
+
+    return handler
+
+
+class BlockingServer:
+    """A server in a thread of its own, for plain code: `with serve(...) as server`.
+
+    Args:
+        make: makes the server on an engine, in the new thread.
+        engine: makes the engine, in the new thread.
+    """
+
+    def __init__(self, make: Callable[[Engine], Server], engine: Callable[[], Engine]) -> None:
+        self._make = make
+        self._make_engine = engine
+        self._engine: Engine | None = None
+        self._server: Server | None = None
+        self._error: BaseException | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="socketkit server", daemon=True)
+
+    def open(self) -> None:
+        """Start the thread; returns when every address is listened at.
+
+        Raises:
+            ResolveError, ListenError, OptionError: it could not start; nothing is left running.
+        """
+        self._thread.start()
+        self._ready.wait()
+        if self._server is None:
+            self._thread.join()
+            self._raise()
+
+    def _live(self) -> None:
+        try:
+            engine = self._make_engine()
+            engine.run(self._serve(engine))
+        except BaseException as error:  # told to the thread that opened us, or that closes us
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self, engine: Engine) -> None:
+        server = self._make(engine)
+        async with server:
+            self._engine, self._server = engine, server
+            self._ready.set()
+            await server.wait_closed()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The real addresses, with the ports that the system has chosen."""
+        return self._running().addresses
+
+    def statistics(self) -> ServerStatistics:
+        """How it stands now."""
+        return self._running().statistics()
+
+    def suspend(self) -> None:
+        """Close the doors: new callers are refused, the guests stay. Harmless twice."""
+
+        async def suspend() -> None:
+            self._running().suspend()
+
+        self._ask(suspend())
+
+    def resume(self) -> None:
+        """Open the doors again, at the same addresses and ports."""
+        self._ask(self._running().resume())
+
+    def wait_idle(self, *, timeout: float | None = None) -> None:
+        """Wait until there is no conversation; `DeadlineError` after `timeout` seconds."""
+        self._ask(self._running().wait_idle(timeout=timeout))
+
+    def close(self, *, grace: float | None = None) -> None:
+        """Stop, as `Server.close` does, and wait for the thread. Harmless twice.
+
+        Raises:
+            OSError: the server had failed before.
+        """
+        if self._thread.is_alive():
+            try:
+                self._ask(self._running().close(grace=grace))
+            except RuntimeError:
+                pass  # it has ended in the meantime
+            self._thread.join()
+        self._raise()
+
+    def _ask(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run one of the server's verbs in its own thread, and wait for its result here."""
+        engine = self._engine
+        assert engine is not None
+        done = threading.Event()
+        outcome: list[BaseException] = []
+
+        async def work() -> None:
+            try:
+                await coroutine
+            except BaseException as error:  # handed over whole to the one who asked
+                outcome.append(error)
+            finally:
+                done.set()
+
+        engine.from_thread(lambda: engine.start(work()))
+        done.wait()
+        if outcome:
+            raise outcome.pop()
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise DeadlineError("the server has not been opened yet")
+        return self._server
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def __enter__(self) -> BlockingServer:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(grace=None if error is None or isinstance(error, Exception) else 0)
+
+    def __repr__(self) -> str:
+        return f"<Blocking{repr(self._server)[1:]}" if self._server is not None else "<BlockingServer, not open>"

@@ -1,0 +1,396 @@
+"""A stream and a session: send and receive messages.
+
+This room moves bytes between the two: it receives a batch when a message is wanted, hands out decoded messages without
+waiting, and lets `outgoing` write what a turn has gathered. The rules of the conversation are the session's, the
+system calls are the stream's, the waiting is the engine's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, cast
+
+from socketkit.address import Address
+from socketkit.close import closed_here, say_goodbye
+from socketkit.engines.engine import Engine
+from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
+from socketkit.events import Closed, EndReceived, EndSent, Observer, Received
+from socketkit.framing.codec import Framing
+from socketkit.options import Options
+from socketkit.outgoing import Outgoing
+from socketkit.session import Session
+from socketkit.streams.credentials import Credentials, credentials_of
+from socketkit.streams.stream import Stream
+
+__all__ = ["Connection", "ConnectionStatistics"]
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatistics:
+    """How a connection stands: bytes and messages so far, and what waits on either side.
+
+    Attributes:
+        received_size, sent_size: bytes that came, and that the system has taken.
+        received_count, sent_count: messages that came whole, and that were sent.
+        waiting_count: messages that came and were not received yet.
+        unsent_size: bytes that were sent and that the system has not taken yet.
+    """
+
+    received_size: int
+    sent_size: int
+    received_count: int
+    sent_count: int
+    waiting_count: int
+    unsent_size: int
+
+
+class _Done:
+    """An awaitable that has nothing to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return cast(Generator[Any, None, None], _NOTHING)
+
+    def __repr__(self) -> str:
+        return "<done>"
+
+
+class _Room:
+    """What `send` returns over the high-water mark. Who does not await it is not held back, and not warned."""
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._wait().__await__()
+
+
+_NOTHING: Final = iter(())  # an iterator that has ended stays ended: all share it
+_DONE: Final = _Done()
+
+
+class Connection:
+    """A conversation with a peer, in messages. Made by `connect`, `serve`, `listen` and `pair`.
+
+    Attributes:
+        engine: the way of waiting, for handlers that wait for something else too (`connection.engine.sleep(1)`).
+        number: unique in this process; events carry it.
+        server_closing: True when the server has been told to stop: finish what you are at, and return.
+
+    Concurrency: many tasks may send, one at a time receives.
+    """
+
+    def __init__(
+        self, stream: Stream, framing: Framing, *, options: Options | None = None, observer: Observer | None = None
+    ) -> None:
+        options = Options() if options is None else options
+        self.engine: Engine = stream.engine
+        self.number = next(_numbers)
+        self.server_closing = False
+        self._stream = stream
+        self._options = options
+        self._observer = observer
+        self._session = Session(framing.codec())
+        self._outgoing = Outgoing(
+            self._session, stream, high_water=options.high_water, number=self.number, observer=observer
+        )
+        self._incoming = self._session.incoming
+        self._unsent = self._session.outgoing
+        self._high_water = options.high_water
+        self._soon = stream.engine.soon
+        self._blocks = stream.engine.blocks
+        self._flush = self._outgoing.flush
+        self._receiving = False
+        self._closed = False
+        self._loss: BaseException | None = None  # what the end event will say
+
+    # --- sending ---
+
+    def send(self, message: Any) -> Awaitable[None]:
+        """Send one message: it joins what this turn sends, and leaves with it.
+
+        Await the result: it is done already, unless more than `high_water` bytes are unsent; then it waits for the
+        peer to read. The message is on its way from the call on, whole, whether or not the wait is cancelled.
+
+        Args:
+            message: of the framing's type: bytes for `chunks`, str for `lines`.
+
+        Raises:
+            FramingError, TypeError: the message cannot be framed; nothing was sent.
+            ClosedError: this end, or its sending direction, was closed.
+            BrokenError: the conversation was lost; what was sent before may be lost too.
+        """
+        return self._queue((message,), 1)
+
+    def send_many(self, messages: Collection[Any]) -> Awaitable[None]:
+        """Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.
+
+        Raises and waits as `send` does.
+        """
+        return self._queue(messages, len(messages))
+
+    def _queue(self, messages: Collection[Any], count: int) -> Awaitable[None]:
+        session = self._session
+        is_first = not self._unsent
+        session.queue(messages, count)
+        if is_first:
+            self._soon(self._flush)  # which runs at once where the engine blocks
+            if self._blocks:
+                self._outgoing.check()
+        if session.outgoing_size < self._high_water:
+            return _DONE
+        return _Room(self._outgoing.wait_room)
+
+    async def flush(self, *, timeout: float | None = None) -> None:
+        """Wait until the system has taken everything that was sent. (Whether the peer has read it, only the peer can
+        say.)
+
+        Raises:
+            BrokenError: the conversation was lost.
+            DeadlineError: after `timeout` seconds; what is unsent is still on its way.
+        """
+        await self._outgoing.wait_empty(deadline=self.engine.deadline(timeout))
+        self._outgoing.check()
+
+    async def send_eof(self) -> None:
+        """End our direction after everything that was sent: the peer sees the end, and may go on talking to us.
+
+        Raises:
+            BrokenError: the conversation was lost.
+            ClosedError: this end was closed.
+            DeadlineError: the peer did not take what was unsent within `close_timeout`.
+        """
+        self._check_open()
+        self._session.refuse(ClosedError(f"sending to {self._stream.peer}: our direction was ended by send_eof"))
+        deadline = self.engine.deadline(self._options.close_timeout)
+        await self._outgoing.wait_empty(deadline=deadline)
+        self._outgoing.check()
+        await self._stream.send_eof(deadline=deadline)
+        if self._observer is not None:
+            self._observer(EndSent(self.number))
+
+    # --- receiving ---
+
+    async def receive(self, *, timeout: float | None = None) -> Any:
+        """The next message, as soon as it is whole.
+
+        Raises:
+            EndOfStream: the peer has ended its direction, and every message was received. Sending is still possible.
+            FramingError: the bytes after the last whole message follow no framing. Sending is still possible.
+            BrokenError: the conversation was lost; every message that had come whole was received before.
+            ClosedError: this end was closed.
+            BusyError: another task receives here.
+            DeadlineError: after `timeout` seconds.
+
+        Cancellation: nothing is lost; the next call gets it.
+        """
+        if not self._incoming:
+            await self._fill(timeout)
+        return self._incoming.popleft()
+
+    async def receive_many(self, *, timeout: float | None = None) -> list[Any]:
+        """Every whole message that is there, as soon as there is one; raises as `receive` does."""
+        incoming = self._incoming
+        if not incoming:
+            await self._fill(timeout)
+        messages = list(incoming)
+        incoming.clear()
+        return messages
+
+    def __aiter__(self) -> Connection:
+        return self
+
+    async def __anext__(self) -> Any:
+        incoming = self._incoming
+        if not incoming:
+            try:
+                await self._fill(None)
+            except EndOfStream:
+                raise StopAsyncIteration from None
+        return incoming.popleft()
+
+    async def batches(self) -> AsyncIterator[list[Any]]:
+        """Iterate by lists: each holds every message that is there, at least one. Ends with the peer's direction."""
+        while True:
+            try:
+                messages = await self.receive_many()
+            except EndOfStream:
+                return
+            yield messages
+
+    async def wait_message(self, *, timeout: float | None = None) -> None:
+        """Wait until the next `receive` will not wait; raises as it does."""
+        if not self._incoming:
+            await self._fill(timeout)
+
+    @property
+    def incoming(self) -> deque[Any]:
+        """The messages that came whole and were not received yet, oldest first: take from the left."""
+        return self._incoming
+
+    async def _fill(self, timeout: float | None) -> None:
+        """Receive until at least one message is whole, or say why there will be none."""
+        if self._receiving:
+            raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
+        deadline = None if timeout is None else self.engine.deadline(timeout)
+        session, stream, observer = self._session, self._stream, self._observer
+        self._receiving = True
+        try:
+            while True:
+                end = session.end()
+                if self._incoming:
+                    return
+                if end is not None:
+                    raise end.with_traceback(None)
+                if self._unsent and not self._blocks:
+                    self._flush()  # before we wait: the peer may be waiting for it
+                try:
+                    data = await stream.receive(deadline=deadline)
+                except EndOfStream as eof:
+                    session.feed_eof(eof)
+                    if observer is not None:
+                        observer(EndReceived(self.number))
+                except (BrokenError, ClosedError) as error:
+                    self.note(error)
+                    session.fail(error)
+                else:
+                    session.feed(data)
+                    if observer is not None:
+                        observer(Received(self.number, data))
+                if self._incoming:
+                    return
+        except DeadlineError:
+            raise DeadlineError(f"receiving from {stream.peer}: no message within {timeout:g} s") from None
+        finally:
+            self._receiving = False
+
+    # --- the end ---
+
+    async def close(self) -> None:
+        """Say goodbye: send what is unsent, end our direction, let go. Takes at most `close_timeout`. Harmless twice.
+
+        Raises:
+            DeadlineError: the peer took nothing for so long; what was unsent is lost, and it was reset.
+            BrokenError: something was lost that no earlier call has told.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await say_goodbye(self._session, self._outgoing, self._stream, timeout=self._options.close_timeout)
+        except SocketkitError as error:
+            self.note(error)
+            raise
+        finally:
+            self._end()
+
+    def abort(self) -> None:
+        """Let go at once, without a goodbye: the peer sees a reset, what is unsent is lost. Harmless twice."""
+        if self._closed:
+            self._stream.abort()
+            return
+        self._closed = True
+        self._outgoing.cut(closed_here(self._stream))
+        self._stream.abort()
+        self._end()
+
+    def stop_receiving(self) -> None:
+        """End the peer's direction from our side: what has arrived is still received, then receiving ends as if the
+        peer had ended it."""
+        self._stream.stop_receiving()
+
+    def note(self, error: BaseException) -> None:
+        """Say in the end event that this is what ended the conversation; the first to say so is heard."""
+        self._loss = self._loss or error
+
+    def _end(self) -> None:
+        self._session.fail(closed_here(self._stream))
+        self._incoming.clear()
+        if self._observer is not None:
+            session = self._session
+            self._observer(Closed(self.number, session.received_size, session.sent_size, self._loss))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed_here(self._stream)
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+        elif isinstance(error, Exception):
+            try:
+                await self.close()
+            except SocketkitError:
+                pass  # the block's own error goes on
+        else:
+            self._flush()  # cancelled, or the program ends: what can go now goes, and nothing is waited for
+            self.abort() if not self._outgoing.is_empty else await self.close()
+
+    # --- facts ---
+
+    @property
+    def local(self) -> Address:
+        """Our end's address."""
+        return Address.parse(self._stream.local)
+
+    @property
+    def peer(self) -> Address:
+        """The other end's address; for the caller of a UNIX socket, who mostly has none, the listener's own."""
+        return Address.parse(self._stream.peer)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The real socket, for its options. Receiving or sending on it behind our back breaks the framing.
+
+        Raises:
+            AttributeError: there is none under this connection (a pair in memory).
+        """
+        sock: socket.socket = self._stream.socket  # type: ignore[attr-defined]
+        return sock
+
+    @property
+    def peer_credentials(self) -> Credentials | None:
+        """The peer's process, user and group on a UNIX socket; None elsewhere."""
+        sock = getattr(self._stream, "socket", None)
+        return None if sock is None or self._closed else credentials_of(sock)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this end was closed or aborted."""
+        return self._closed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way: somebody waits for a message, none has begun to come, nothing is unsent."""
+        return self._receiving and self._session.is_between_messages and self._outgoing.is_empty
+
+    def statistics(self) -> ConnectionStatistics:
+        """How it stands now."""
+        session = self._session
+        return ConnectionStatistics(
+            received_size=session.received_size,
+            sent_size=session.sent_size,
+            received_count=session.received_count,
+            sent_count=session.sent_count,
+            waiting_count=len(session.incoming),
+            unsent_size=session.outgoing_size,
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "ended by the peer" if self._session.has_ended else "open"
+        return f"<Connection {self.number} {self._stream.local} - {self._stream.peer}, {state}>"

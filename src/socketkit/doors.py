@@ -1,0 +1,390 @@
+"""The front doors: `connect`, `serve`, `listen` and `pair`, as recipes that open either way.
+
+A recipe is opened by `with` (blocking, in this thread) or by `async with` (in the engine that runs here). This is the
+one room that asks which engine runs; it passes it down, and nobody below looks it up.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import socket
+from collections.abc import Callable, Generator, Iterator
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from socketkit import engines
+from socketkit import framing as framings
+from socketkit.address import Address
+from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer, in_threads
+from socketkit.connect import dial
+from socketkit.connection import Connection
+from socketkit.engines.engine import Engine
+from socketkit.errors import AddressError, BusyError, OptionError
+from socketkit.events import Connected, Observer
+from socketkit.framing.codec import Framing
+from socketkit.listener import Listener
+from socketkit.options import Options
+from socketkit.server import Handler, Server
+from socketkit.signals import caught
+from socketkit.streams.sockets import wrap
+
+__all__ = ["connect", "listen", "pair", "serve"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Recipe(Generic[B, A]):
+    """What is opened by `with` as a B, and by `async with` as an A; each opening is a new one."""
+
+    def __init__(self, engine: str | Engine | None) -> None:
+        self._engine = engine
+        self._opened: list[Any] = []
+
+    def _open_blocking(self) -> B:
+        raise NotImplementedError
+
+    async def _open(self, engine: Engine) -> A:
+        raise NotImplementedError
+
+    def open(self) -> B:
+        """Open it in plain code, without a `with`: the caller closes it."""
+        if engines.running() is not None:
+            raise BusyError("this thread runs an async engine, which a blocking wait would stop: use `async with`")
+        return self._open_blocking()
+
+    def __await__(self) -> Generator[Any, Any, A]:
+        """Open it in async code, without an `async with`: the caller closes it."""
+        return self._open(self._running_engine()).__await__()
+
+    def __enter__(self) -> B:
+        opened = self.open()
+        self._opened.append(opened)
+        return opened
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._opened.pop().__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> A:
+        opened = await self._open(self._running_engine())
+        self._opened.append(opened)
+        return opened
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._opened.pop().__aexit__(kind, error, traceback)
+
+    def _running_engine(self) -> Engine:
+        if isinstance(self._engine, Engine):
+            return self._engine
+        running = engines.running()
+        if running is None:
+            raise OptionError("`async with` needs a running engine: asyncio, uvloop, or one of ours")
+        if self._engine is not None and self._engine != running.name:
+            raise OptionError(f"engine={self._engine}: the {running.name} engine runs here; leave `engine` out")
+        return running
+
+    def _blocking_engine(self) -> Engine:
+        if isinstance(self._engine, Engine) and self._engine.blocks:
+            return self._engine
+        if self._engine not in (None, "blocking"):
+            raise OptionError(f"engine={self._engine}: plain code waits by the blocking engine; leave `engine` out")
+        return engines.make("blocking")
+
+
+class Place:
+    """An address, and how to talk there: options from the address, overruled by keywords."""
+
+    def __init__(self, address: str | Address, framing: object, keywords: dict[str, object]) -> None:
+        self.address = Address.parse(address)
+        self.options = Options.make(dict(self.address.options), **keywords)
+        chosen = framing if framing is not None else self.options.framing
+        self.framing: Framing = framings.of("chunks" if chosen is None else chosen)
+
+
+# --- connect ---------------------------------------------------------------------------------------------------------
+
+
+class ConnectRecipe(Recipe[BlockingConnection, Connection]):
+    """Opens to a connection."""
+
+    def __init__(self, place: Place, engine: str | Engine | None, observer: Observer | None) -> None:
+        super().__init__(engine if engine is not None else place.options.engine)
+        self._place = place
+        self._observer = observer
+
+    def _open_blocking(self) -> BlockingConnection:
+        engine = self._blocking_engine()
+        return BlockingConnection(engine.run(self._open(engine)))
+
+    async def _open(self, engine: Engine) -> Connection:
+        place = self._place
+        return await dial(engine, place.address, place.framing, place.options, observer=self._observer)
+
+
+def connect(
+    address: str | Address,
+    *,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> ConnectRecipe:
+    """Connect to an address: `with` gives a `BlockingConnection`, `async with` a `Connection`.
+
+    Args:
+        address: a URL or a typed short form (`host:port`, `/path`, `@name`); options may ride on it as a query.
+        framing: a name (`"lines"`, `"lines:crlf"`), a framing, or a codec class of your own; None: what the address
+            says, else `"chunks"`, bytes as they come.
+        engine: None: in async code the engine that runs, in plain code blocking.
+        observer: is told what happens, as events.
+        options: by the names of `Options`; they overrule the address's own.
+
+    Raises:
+        AddressError, OptionError: at once, before anything is opened.
+        ResolveError, ConnectError, DeadlineError: on opening.
+    """
+    return ConnectRecipe(Place(address, framing, options), engine, observer)
+
+
+# --- serve -----------------------------------------------------------------------------------------------------------
+
+
+class ServeRecipe(Recipe[BlockingServer, Server]):
+    """Opens to a server; `run()` serves until a signal."""
+
+    def __init__(
+        self,
+        handler: Callable[[Any], Any],
+        places: list[Place],
+        engine: str | Engine | None,
+        observer: Observer | None,
+    ) -> None:
+        super().__init__(engine if engine is not None else places[0].options.engine)
+        self._is_plain = not _is_async(handler)
+        self._handler: Handler = in_threads(handler) if self._is_plain else handler
+        self._places = places
+        self._observer = observer
+        if self._is_plain and self._engine not in (None, "blocking") and not _blocks(self._engine):
+            raise OptionError(f"engine={self._engine}: a plain function needs threads; make the handler `async def`")
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal ends it at once.
+
+        Raises:
+            ResolveError, ListenError: an address cannot be listened at.
+            OptionError: the engine cannot be had here.
+            OSError: accepting failed for good.
+        """
+        engine = self._make_engine()
+        engine.run(self._serve_until_told(engine))
+
+    async def _serve_until_told(self, engine: Engine) -> None:
+        server = self._make(engine)
+
+        def stop(number: int) -> None:
+            is_first = not server.is_closing
+            engine.start(server.close(grace=None if is_first else 0))
+
+        with caught(engine, stop):
+            async with server:
+                await server.wait_closed()
+
+    def _open_blocking(self) -> BlockingServer:
+        server = BlockingServer(self._make, self._make_engine)
+        server.open()
+        return server
+
+    def open(self) -> BlockingServer:
+        """Serve in a thread of its own; the caller closes it."""
+        return self._open_blocking()
+
+    async def _open(self, engine: Engine) -> Server:
+        if self._is_plain and not engine.blocks:
+            raise OptionError("a plain function needs threads: make the handler `async def`, or use `with serve(...)`")
+        server = self._make(engine)
+        await server.open()
+        return server
+
+    def _make(self, engine: Engine) -> Server:
+        options = self._places[0].options
+        return Server(
+            self._handler,
+            [(place.address, place.options, place.framing) for place in self._places],
+            engine=engine,
+            grace=options.grace,
+            max_connections=options.max_connections,
+            observer=self._observer,
+        )
+
+    def _make_engine(self) -> Engine:
+        if isinstance(self._engine, Engine):
+            return self._engine
+        if self._engine is not None:
+            return engines.make(self._engine)
+        if self._is_plain:
+            return engines.make("blocking")
+        return engines.make("uvloop" if engines.is_available("uvloop") else "asyncio")
+
+
+def serve(
+    handler: Callable[[Any], Any],
+    *addresses: str | Address,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> ServeRecipe:
+    """Serve a handler at addresses: `.run()` until a signal, `async with` in the engine that runs, `with` in a thread.
+
+    Args:
+        handler: called with each connection, which is closed when it returns. `async def` gets a `Connection`, a plain
+            function a `BlockingConnection` and a thread.
+        addresses: at least one; port 0 asks for a free port, which `server.addresses` tells.
+        framing: as for `connect`.
+        engine: asyncio, uvloop, epoll, kqueue, poll, select or blocking, for `run` and `with`; None: uvloop where it is
+            installed, else asyncio, because a handler may use asyncio's libraries; threads for a plain function.
+        observer: is told what happens, as events. Without one, a handler that fails is logged.
+        options: by the names of `Options`; they overrule each address's own.
+
+    Raises:
+        AddressError, OptionError: at once, before anything is opened.
+        ResolveError, ListenError: on opening.
+    """
+    if not addresses:
+        raise AddressError("serve needs at least one address, such as 'tcp://localhost:0'")
+    if not callable(handler):
+        raise TypeError(f"the handler must be a function of one connection, not {type(handler).__name__}")
+    return ServeRecipe(handler, [Place(address, framing, options) for address in addresses], engine, observer)
+
+
+def _is_async(handler: Callable[[Any], Any]) -> bool:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
+
+
+def _blocks(engine: object) -> bool:
+    return isinstance(engine, Engine) and engine.blocks
+
+
+# --- listen ----------------------------------------------------------------------------------------------------------
+
+
+class ListenRecipe(Recipe[BlockingListener, Listener]):
+    """Opens to a listener."""
+
+    def __init__(self, place: Place, engine: str | Engine | None, observer: Observer | None) -> None:
+        super().__init__(engine if engine is not None else place.options.engine)
+        self._place = place
+        self._observer = observer
+
+    def _make(self, engine: Engine) -> Listener:
+        place = self._place
+        return Listener(engine, place.address, place.framing, place.options, observer=self._observer)
+
+    def _open_blocking(self) -> BlockingListener:
+        listener = BlockingListener(self._make(self._blocking_engine()))
+        listener.open()
+        return listener
+
+    async def _open(self, engine: Engine) -> Listener:
+        listener = self._make(engine)
+        await listener.open()
+        return listener
+
+
+def listen(
+    address: str | Address,
+    *,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> ListenRecipe:
+    """Listen at an address and accept callers yourself: `with` gives a `BlockingListener`, `async with` a `Listener`.
+
+    Args and errors are those of `serve`.
+    """
+    return ListenRecipe(Place(address, framing, options), engine, observer)
+
+
+# --- pair ------------------------------------------------------------------------------------------------------------
+
+
+class BlockingPair(tuple[BlockingConnection, BlockingConnection]):
+    """Two connected ends, for plain code; leaving the block closes both."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for end in self:
+            end.__exit__(kind, error, traceback)
+
+
+class Pair(tuple[Connection, Connection]):
+    """Two connected ends, for async code; leaving the block closes both."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for end in self:
+            await end.__aexit__(kind, error, traceback)
+
+
+class PairRecipe(Recipe[BlockingPair, Pair]):
+    """Opens to two connections that talk to each other; unpacking it opens it too."""
+
+    def __init__(
+        self, framing: object, engine: str | Engine | None, observer: Observer | None, options: dict[str, object]
+    ) -> None:
+        self._options = Options.make(options)
+        super().__init__(engine if engine is not None else self._options.engine)
+        chosen = framing if framing is not None else self._options.framing
+        self._framing: Framing = framings.of("chunks" if chosen is None else chosen)
+        self._observer = observer
+
+    def __iter__(self) -> Iterator[Any]:
+        engine = engines.running()
+        return iter(self.open()) if engine is None else iter(self._make(engine))
+
+    def _open_blocking(self) -> BlockingPair:
+        left, right = self._make(self._blocking_engine())
+        return BlockingPair((BlockingConnection(left), BlockingConnection(right)))
+
+    async def _open(self, engine: Engine) -> Pair:
+        return Pair(self._make(engine))
+
+    def _make(self, engine: Engine) -> tuple[Connection, Connection]:
+        left, right = socket.socketpair()
+        return self._wrap(engine, left), self._wrap(engine, right)
+
+    def _wrap(self, engine: Engine, sock: socket.socket) -> Connection:
+        sock.setblocking(False)
+        stream = wrap(engine, sock, self._options)
+        connection = Connection(stream, self._framing, options=self._options, observer=self._observer)
+        if self._observer is not None:
+            self._observer(Connected(connection.number, stream.local, stream.peer))
+        return connection
+
+
+def pair(
+    *,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> PairRecipe:
+    """Two connected ends inside one process: a program that talks to itself, or its own threads and tasks.
+
+    `with pair() as (left, right)`, `async with pair() as (left, right)`, or `left, right = pair()`, in which case the
+    caller closes both. Args are those of `connect`.
+
+    Raises:
+        OptionError: at once.
+    """
+    return PairRecipe(framing, engine, observer, options)

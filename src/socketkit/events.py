@@ -1,0 +1,216 @@
+"""What happens to a socket, as frozen values: the library tells an observer and logs nothing itself.
+
+An observer is any callable that takes one event. It is called in the thread and the turn in which the thing happened,
+costs nothing when there is none, and must neither block nor raise. Logging, counters, `-v` and `--explain` are
+observers. For each connection there is exactly one start (`Connected` or `Accepted`) and one end (`Closed`).
+Events carry no time: whoever wants one looks at a clock when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = [
+    "AcceptPaused",
+    "AcceptResumed",
+    "Accepted",
+    "Bound",
+    "Called",
+    "Closed",
+    "Connected",
+    "Connecting",
+    "EndReceived",
+    "EndSent",
+    "Event",
+    "Failed",
+    "HandlerFailed",
+    "Listening",
+    "Observer",
+    "Received",
+    "Resolved",
+    "Sent",
+    "StoppedListening",
+    "both",
+    "wants_calls",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(Event):
+    """A name was turned into socket addresses, in the order in which they will be tried."""
+
+    address: str
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting(Event):
+    """One candidate is being tried."""
+
+    address: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """One candidate was tried in vain."""
+
+    address: str
+    candidate: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Connected(Event):
+    """The start of a connection that we opened. `connection` is a number, unique in this process."""
+
+    connection: int
+    local: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound(Event):
+    """A socket has its address."""
+
+    local: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listening(Event):
+    """Callers can come. `local` is the real address, with the real port."""
+
+    local: str
+    backlog: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedListening(Event):
+    """Callers can come no more."""
+
+    local: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted(Event):
+    """The start of a connection that came to us."""
+
+    connection: int
+    local: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPaused(Event):
+    """The machine is out of something (descriptors, memory): accepting pauses. One event an episode."""
+
+    local: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptResumed(Event):
+    """The episode is over; `seconds` is how long the pauses were in all."""
+
+    local: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Event):
+    """Bytes came: one system call's worth."""
+
+    connection: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Event):
+    """Bytes were handed to the system: one call's worth."""
+
+    connection: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndReceived(Event):
+    """The peer has said its last word."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndSent(Event):
+    """We have said our last word; the peer may go on."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailed(Event):
+    """A server's handler raised; its connection is being closed, the server goes on."""
+
+    connection: int
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(Event):
+    """The end of a connection: bytes in and out, and what ended it (None: a clean end)."""
+
+    connection: int
+    received_size: int
+    sent_size: int
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class Called(Event):
+    """A socket call with its real arguments and its real result; only for observers with `wants_calls = True`.
+
+    Attributes:
+        descriptor: the socket it was made on; -1 where there was none yet.
+        name: the call, as its manual page is called.
+        arguments: as text, in C's words where it has some (`AF_INET`).
+        result: as text: a descriptor, a count of bytes, an address, or the name of the error.
+        data: the bytes that were sent or received, else empty.
+    """
+
+    descriptor: int
+    name: str
+    arguments: tuple[str, ...]
+    result: str
+    data: bytes = b""
+
+
+Observer = Callable[[Event], None]
+
+
+def wants_calls(observer: Observer | None) -> bool:
+    """Whether this observer asked for `Called` events, which cost a wrapper around each socket."""
+    return bool(getattr(observer, "wants_calls", False))
+
+
+def both(*observers: Observer | None) -> Observer | None:
+    """One observer that tells each of these, in order; None when there is none."""
+    present = [observer for observer in observers if observer is not None]
+    if len(present) <= 1:
+        return present[0] if present else None
+    return _Several(present)
+
+
+class _Several:
+    def __init__(self, observers: list[Observer]) -> None:
+        self._observers = observers
+        self.wants_calls = any(map(wants_calls, observers))
+
+    def __call__(self, event: Event) -> None:
+        for observer in self._observers:
+            if not isinstance(event, Called) or wants_calls(observer):
+                observer(event)

@@ -1,0 +1,140 @@
+"""Listen, and accept callers one by one, for those who want the loop themselves. `serve` does the rest."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from socketkit.accept import is_callers_misfortune
+from socketkit.address import Address
+from socketkit.connection import Connection
+from socketkit.engines.condition import Condition
+from socketkit.engines.engine import Engine
+from socketkit.engines.group import Group
+from socketkit.errors import ClosedError, DeadlineError
+from socketkit.events import Accepted, Observer
+from socketkit.framing.codec import Framing
+from socketkit.listen import ListeningSocket, listen_at
+from socketkit.options import Options
+from socketkit.streams.sockets import wrap
+
+__all__ = ["Listener"]
+
+
+class Listener:
+    """Listening sockets for one address. Made by `listen`.
+
+    Concurrency: one task accepts at a time.
+    """
+
+    def __init__(
+        self, engine: Engine, address: Address, framing: Framing, options: Options, *, observer: Observer | None = None
+    ) -> None:
+        self._engine = engine
+        self._address = address
+        self._framing = framing
+        self._options = options
+        self._observer = observer
+        self._doors: list[ListeningSocket] = []
+
+    async def open(self) -> None:
+        """Listen.
+
+        Raises:
+            ResolveError, ListenError: it cannot be listened at.
+        """
+        self._doors = await listen_at(self._engine, self._address, self._options, observer=self._observer)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The real addresses, with the port that the system has chosen."""
+        return tuple(door.address for door in self._doors)
+
+    async def accept(self, *, timeout: float | None = None) -> Connection:
+        """The next caller, as a connection.
+
+        Raises:
+            DeadlineError: nobody came within `timeout` seconds.
+            ClosedError: this listener was closed.
+            OSError: the machine is out of something (EMFILE, ...): the caller still waits in the backlog.
+
+        Cancellation: nobody is lost: the caller stays in the backlog, or was returned.
+        """
+        deadline = self._engine.deadline(timeout)
+        try:
+            while True:
+                connection = self._accept_from(await self._wait_any(deadline))
+                if connection is not None:
+                    return connection
+        except DeadlineError:
+            raise DeadlineError(f"accepting at {self._where()}: nobody came within {timeout:g} s") from None
+
+    def pending(self) -> int:
+        """How many callers wait to be accepted now, as far as the system tells: on Linux, over TCP, exactly; else 1
+        stands for at least one."""
+        return sum(door.pending() for door in self._doors)
+
+    def close(self) -> None:
+        """Callers can come no more; the connections stay. Harmless twice."""
+        for door in self._doors:
+            door.close()
+
+    async def _wait_any(self, deadline: float | None) -> ListeningSocket:
+        """Wait until somebody is at one of the doors."""
+        doors = self._doors
+        if not doors or doors[0].is_closed:
+            raise ClosedError(f"the listener at {self._address} was closed")
+        if len(doors) == 1:
+            await doors[0].wait_caller(deadline=deadline)
+            return doors[0]
+        found: list[ListeningSocket] = []
+        changed = Condition(self._engine)
+
+        async def watch(door: ListeningSocket) -> None:
+            await door.wait_caller()
+            found.append(door)
+            changed.notify()
+
+        async with Group(self._engine) as group:
+            for door in doors:
+                group.start(watch(door))
+            try:
+                await changed.wait_until(lambda: bool(found), deadline=deadline)
+            finally:
+                group.cancel()
+        return found[0]
+
+    def _accept_from(self, door: ListeningSocket) -> Connection | None:
+        try:
+            sock, name = door.accept_now()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if door.is_closed:
+                raise ClosedError(f"the listener at {self._address} was closed") from None
+            if is_callers_misfortune(error):
+                return None
+            raise
+        try:
+            stream = wrap(self._engine, sock, self._options, peer=door.peer_of(name))
+        except OSError:
+            sock.close()  # the caller is gone already
+            return None
+        connection = Connection(stream, self._framing, options=self._options, observer=self._observer)
+        if self._observer is not None:
+            self._observer(Accepted(connection.number, stream.local, stream.peer))
+        return connection
+
+    def _where(self) -> str:
+        return ", ".join(map(str, self.addresses)) or str(self._address)
+
+    async def __aenter__(self) -> Listener:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Listener {self._where()}>"

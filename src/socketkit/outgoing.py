@@ -1,0 +1,149 @@
+"""Send: what one turn of the engine gathers leaves with one call, and what the system does not take yet follows.
+
+The batch is written at the end of the turn, before a wait of ours, at once when it is large, and on close. When the
+system takes only part, the rest is drained in the background, in order, and senders feel it at the high-water mark.
+Frames never interleave and are never cut: after a cut the connection refuses to send.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from socketkit.engines.condition import Condition
+from socketkit.engines.engine import Engine
+from socketkit.errors import BrokenError, StreamError
+from socketkit.events import Observer, Sent
+from socketkit.session import Session
+from socketkit.streams.stream import Stream
+
+__all__ = ["Outgoing"]
+
+TURN_BATCHES: Final = 16
+"""Large batches that a sender may write without a wait before it lets the others have their turn."""
+
+
+class Outgoing:
+    """The sending side of one connection.
+
+    Attributes:
+        error: why not everything could be sent; None while nothing was lost.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_draining",
+        "_engine",
+        "_high",
+        "_low",
+        "_number",
+        "_observer",
+        "_session",
+        "_stream",
+        "_turns",
+        "error",
+    )
+
+    def __init__(
+        self, session: Session, stream: Stream, *, high_water: int, number: int, observer: Observer | None
+    ) -> None:
+        self._session = session
+        self._stream = stream
+        self._engine: Engine = stream.engine
+        self._high = high_water
+        self._low = high_water // 4  # as asyncio: far enough below to be worth a wake-up
+        self._number = number
+        self._observer = observer
+        self._draining = False
+        self._changed = Condition(stream.engine)
+        self._turns = 0
+        self.error: StreamError | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the system has all of it."""
+        return not self._draining and not self._session.outgoing
+
+    def flush(self) -> None:
+        """Hand the batch to the system, as far as it takes it now; the rest follows in the background. Never raises:
+        an error is kept in `error` and met by the next sender."""
+        session = self._session
+        if self._draining or not session.outgoing:
+            return
+        data = session.take()
+        try:
+            count = self._stream.send_now(data)
+        except StreamError as error:
+            self._fail(error)
+            return
+        session.sent(count)
+        if self._observer is not None and count:
+            self._observer(Sent(self._number, data[:count]))
+        if count < len(data):
+            self._draining = True
+            self._engine.background(self._drain(memoryview(data)[count:]))
+
+    async def wait_room(self) -> None:
+        """After a batch over the high-water mark: wait until it has sunk to a quarter of it.
+
+        Raises:
+            BrokenError, ClosedError: it never will.
+        """
+        self.flush()
+        session = self._session
+        if session.outgoing_size < self._high:
+            self._turns += 1
+            if self._turns % TURN_BATCHES == 0:
+                await self._engine.sleep(0)
+        else:
+            await self._changed.wait_until(lambda: session.outgoing_size <= self._low or self.error is not None)
+        self.check()
+
+    async def wait_empty(self, *, deadline: float | None = None) -> None:
+        """Wait until the system has all of it, or never will (see `error`).
+
+        Raises:
+            DeadlineError: the moment came first.
+        """
+        self.flush()
+        await self._changed.wait_until(lambda: self.is_empty or self.error is not None, deadline=deadline)
+
+    def check(self) -> None:
+        """Raise what went wrong, for the sender to know."""
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+
+    def cut(self, reason: StreamError) -> None:
+        """Give up what is unsent, for this reason."""
+        if self.error is None:
+            self.error = reason
+        self._session.refuse(self.error)
+        self._session.outgoing.clear()
+        self._changed.notify()
+
+    async def _drain(self, rest: memoryview) -> None:
+        session, stream = self._session, self._stream
+        try:
+            while True:
+                await stream.wait_writable()
+                count = stream.send_now(rest)
+                session.sent(count)
+                if self._observer is not None and count:
+                    self._observer(Sent(self._number, bytes(rest[:count])))
+                rest = rest[count:]
+                if session.outgoing_size <= self._low:
+                    self._changed.notify()
+                if not rest:
+                    if not session.outgoing or self.error is not None:
+                        break
+                    rest = memoryview(session.take())
+        except StreamError as error:
+            self._fail(error)
+        except BaseException:
+            self._fail(BrokenError(f"sending to {stream.peer}: the engine ended, and a message was cut"))
+            raise
+        finally:
+            self._draining = False
+            self._changed.notify()
+
+    def _fail(self, error: StreamError) -> None:
+        self.cut(error.with_traceback(None))

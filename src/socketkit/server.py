@@ -1,0 +1,359 @@
+"""Serve: listen at addresses, let callers in, and give each conversation to a handler.
+
+A handler that fails ends its own conversation and nothing else. To stop is a life of its own: the doors close first,
+then the guests are told, then waited for, and at the deadline they are shown out.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from socketkit.accept import is_callers_misfortune, is_shortage, pauses
+from socketkit.address import Address
+from socketkit.connection import Connection
+from socketkit.engines.condition import Condition
+from socketkit.engines.engine import Engine
+from socketkit.engines.group import Group
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    DeadlineError,
+    EndOfStream,
+    FramingError,
+    SocketkitError,
+)
+from socketkit.events import Accepted, AcceptPaused, AcceptResumed, HandlerFailed, Observer
+from socketkit.framing.codec import Framing
+from socketkit.listen import ListeningSocket, listen_at
+from socketkit.options import Options
+from socketkit.streams.sockets import wrap
+
+__all__ = ["Handler", "Server", "ServerStatistics"]
+
+Handler = Callable[[Connection], Awaitable[Any]]
+
+QUIET = 1.0
+"""Seconds without a byte after which a conversation that stands between messages counts as idle, when we stop."""
+
+STUCK = 0.25
+"""Seconds that cancelled handlers have to come to their end, after the grace."""
+
+_CONVERSATION = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
+"""What the peer or the network did: it ends a handler without the handler being wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatistics:
+    """How a server stands.
+
+    Attributes:
+        active_count: conversations now.
+        accepted_count: conversations so far.
+        failed_count: handlers that raised what was neither the peer's nor the network's doing.
+        received_size, sent_size: bytes of the conversations that have ended.
+    """
+
+    active_count: int
+    accepted_count: int
+    failed_count: int
+    received_size: int
+    sent_size: int
+
+
+class Server:
+    """Listening sockets and the conversations that came through them. Made by `serve`.
+
+    Concurrency: every verb is called in the engine's own thread (with the blocking engine: in any).
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        addresses: Sequence[tuple[Address, Options, Framing]],
+        *,
+        engine: Engine,
+        grace: float,
+        max_connections: int,
+        observer: Observer | None = None,
+    ) -> None:
+        self.engine = engine
+        self._handler = handler
+        self._places = list(addresses)
+        self._grace = grace
+        self._max_connections = max_connections
+        self._observer = observer
+        self._doors: list[tuple[ListeningSocket, Options, Framing]] = []
+        self._addresses: tuple[Address, ...] = ()
+        self._group = Group(engine)
+        self._connections: set[Connection] = set()
+        self._changed = Condition(engine)
+        self._failure: BaseException | None = None
+        self._deadline: float | None = None  # of the stop that is under way
+        self._is_closed = False
+        self._accepted_count = self._failed_count = self._received_size = self._sent_size = 0
+
+    # --- the doors ---
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The real addresses, with the ports that the system has chosen; they stay while the server is suspended."""
+        return self._addresses
+
+    async def open(self) -> None:
+        """Listen at every address, and let callers in.
+
+        Raises:
+            ResolveError, ListenError: an address cannot be listened at; none is then.
+        """
+        try:
+            for address, options, framing in self._places:
+                for door in await listen_at(self.engine, address, options, observer=self._observer):
+                    self._doors.append((door, options, framing))
+        except BaseException:
+            self._close_doors()
+            raise
+        self._addresses = tuple(door.address for door, _, _ in self._doors)
+        for door, options, framing in self._doors:
+            self._group.start(self._let_in(door, options, framing))
+
+    def suspend(self) -> None:
+        """Close the doors: new callers are refused, the guests stay. Harmless twice."""
+        self._places = [(door.address, options, framing) for door, options, framing in self._doors] or self._places
+        self._close_doors()
+
+    async def resume(self) -> None:
+        """Open the doors again, at the same addresses and ports. Harmless when they are open.
+
+        Raises:
+            ListenError: somebody else listens there by now.
+            ClosedError: the server was closed.
+        """
+        if self._deadline is not None or self._is_closed:
+            raise ClosedError("the server was closed: make a new one")
+        if not self._doors:
+            await self.open()
+
+    def _close_doors(self) -> None:
+        doors, self._doors = self._doors, []
+        for door, _, _ in doors:
+            door.close()
+        self._changed.notify()
+
+    # --- letting in ---
+
+    async def _let_in(self, door: ListeningSocket, options: Options, framing: Framing) -> None:
+        """Accept one caller after the other, until the door is closed."""
+        shortage: _Shortage | None = None
+        try:
+            while not door.is_closed:
+                await self._wait_place(door)
+                await door.wait_caller()
+                try:
+                    caller = door.accept_now()
+                except BlockingIOError:
+                    continue  # another process was faster
+                except OSError as error:
+                    if door.is_closed or is_callers_misfortune(error):
+                        continue
+                    if not is_shortage(error):
+                        raise
+                    shortage = shortage or self._begin_shortage(door, error)
+                    await self._pause(door, next(shortage.pauses))
+                    continue
+                if shortage is not None:
+                    self._end_shortage(door, shortage)
+                    shortage = None
+                self._admit(door, caller, options, framing)
+        except Exception as error:
+            if not door.is_closed:  # else it is only the door that was closed under our hands
+                self._failure = error
+                self._changed.notify()
+
+    async def _wait_place(self, door: ListeningSocket) -> None:
+        """Callers beyond the limit wait in the backlog, not in memory."""
+        if len(self._connections) >= self._max_connections:
+            await self._changed.wait_until(lambda: len(self._connections) < self._max_connections or door.is_closed)
+
+    async def _pause(self, door: ListeningSocket, seconds: float) -> None:
+        with suppress(DeadlineError):
+            await self._changed.wait_until(lambda: door.is_closed, deadline=self.engine.now() + seconds)
+
+    def _begin_shortage(self, door: ListeningSocket, error: OSError) -> _Shortage:
+        if self._observer is not None:
+            self._observer(AcceptPaused(str(door.address), error))
+        return _Shortage(pauses(), self.engine.now())
+
+    def _end_shortage(self, door: ListeningSocket, shortage: _Shortage) -> None:
+        if self._observer is not None:
+            self._observer(AcceptResumed(str(door.address), self.engine.now() - shortage.began))
+
+    def _admit(
+        self, door: ListeningSocket, caller: tuple[socket.socket, Any], options: Options, framing: Framing
+    ) -> None:
+        sock, name = caller
+        try:
+            stream = wrap(self.engine, sock, options, peer=door.peer_of(name))
+        except OSError:
+            sock.close()  # the caller is gone already: nobody to talk with
+            return
+        connection = Connection(stream, framing, options=options, observer=self._observer)
+        self._accepted_count += 1
+        self._connections.add(connection)
+        if not self._group.start(self._converse(connection)):
+            self._connections.discard(connection)
+            stream.close()
+
+    # --- one conversation ---
+
+    async def _converse(self, connection: Connection) -> None:
+        if self._observer is not None:
+            self._observer(Accepted(connection.number, str(connection.local), str(connection.peer)))
+        try:
+            try:
+                await self._handler(connection)
+            except _CONVERSATION as error:
+                connection.note(error)
+            except Exception as error:
+                connection.note(error)
+                self._report(connection, error)
+            await connection.close()
+        except SocketkitError:
+            pass  # what was lost in closing is in the end event
+        finally:
+            connection.abort()  # closed already, unless we were cancelled
+            statistics = connection.statistics()
+            self._received_size += statistics.received_size
+            self._sent_size += statistics.sent_size
+            self._connections.discard(connection)
+            self._changed.notify()
+
+    def _report(self, connection: Connection, error: Exception) -> None:
+        """A bug in a handler is never silent: without an observer it goes to the log."""
+        self._failed_count += 1
+        if self._observer is not None:
+            self._observer(HandlerFailed(connection.number, error))
+            return
+        import logging
+
+        logging.getLogger("socketkit").error("the handler of %r failed", connection, exc_info=error)
+
+    # --- the stop ---
+
+    async def wait_idle(self, *, timeout: float | None = None) -> None:
+        """Wait until there is no conversation.
+
+        Raises:
+            DeadlineError: after `timeout` seconds.
+        """
+        await self._changed.wait_until(lambda: not self._connections, deadline=self.engine.deadline(timeout))
+
+    async def wait_closed(self) -> None:
+        """Wait until somebody has closed the server, and it has come to its end.
+
+        Raises:
+            OSError: it could not go on accepting callers (a listening socket was taken from it, say).
+        """
+        await self._changed.wait_until(lambda: self._is_closed or self._failure is not None)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            await self.close(grace=0)
+            raise failure
+
+    async def close(self, *, grace: float | None = None) -> None:
+        """Stop: close the doors, tell the handlers (`connection.server_closing`), let them end, show the rest out.
+
+        A conversation that stands between messages, and from which nothing has come for a second, is ended as if the
+        peer had ended it. Whatever is left after the grace is aborted, and its handler cancelled. Returns within grace
+        plus half a second, whatever the handlers do. A second call with a shorter grace hurries the first.
+
+        Args:
+            grace: seconds; None: as the option says.
+        """
+        grace = self._grace if grace is None else grace
+        deadline = self.engine.now() + grace
+        if self._deadline is not None:
+            self._deadline = min(self._deadline, deadline)
+            self._changed.notify()
+            await self._changed.wait_until(lambda: self._is_closed)
+            return
+        self._deadline = deadline
+        self._close_doors()
+        try:
+            await self._see_out(min(QUIET, grace / 4))
+        finally:
+            for connection in list(self._connections):
+                connection.abort()
+            self._group.cancel()
+            try:
+                with suppress(DeadlineError):
+                    await self._group.join(deadline=self.engine.now() + STUCK)
+            finally:
+                self._is_closed = True
+                self._changed.notify()
+
+    async def _see_out(self, quiet: float) -> None:
+        """Wait for the guests, and end the conversations of those who have nothing more to say."""
+        while self._connections and not self._is_late():
+            sizes = {connection: connection.statistics().received_size for connection in self._connections}
+            for connection in sizes:
+                connection.server_closing = True
+            with suppress(DeadlineError):
+                await self._changed.wait_until(
+                    lambda: not self._connections or self._is_late(),
+                    deadline=min(self.engine.now() + quiet, self._deadline or 0.0),
+                )
+            for connection in list(self._connections):
+                if connection.is_idle and connection.statistics().received_size == sizes.get(connection):
+                    connection.stop_receiving()
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and self.engine.now() >= self._deadline
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether somebody has told it to stop."""
+        return self._deadline is not None
+
+    async def __aenter__(self) -> Server:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close(grace=None if error is None or isinstance(error, Exception) else 0)
+
+    def statistics(self) -> ServerStatistics:
+        """How it stands now."""
+        return ServerStatistics(
+            active_count=len(self._connections),
+            accepted_count=self._accepted_count,
+            failed_count=self._failed_count,
+            received_size=self._received_size,
+            sent_size=self._sent_size,
+        )
+
+    def __repr__(self) -> str:
+        state = (
+            "closed"
+            if self._is_closed
+            else "closing"
+            if self._deadline is not None
+            else "open"
+            if self._doors
+            else "suspended"
+        )
+        return f"<Server {' '.join(map(str, self._addresses))}, {state}, {len(self._connections)} conversations>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortage:
+    """An episode in which the machine is out of something: when it began, and how long to wait each time."""
+
+    pauses: Iterator[float]
+    began: float

@@ -1,0 +1,146 @@
+"""One conversation without a socket: what has come, what is to go, and how it stands.
+
+Bytes are fed in, messages come out, and the order is always the same: the messages that arrived whole, then the end,
+then errors. Knows no socket, no engine and no clock; whoever moves the bytes asks it what to do next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from socketkit.errors import BrokenError, ClosedError, EndOfStream, FramingError, SocketkitError, StreamError
+from socketkit.framing.codec import Codec
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Both directions of one conversation.
+
+    Attributes:
+        incoming: whole messages that nobody has received yet, oldest first.
+        outgoing: encoded frames that nobody has handed to the system yet, oldest first.
+        outgoing_size: bytes in `outgoing` and beyond, until the system has them; kept by whoever moves them.
+        received_size, sent_size: bytes so far.
+        received_count, sent_count: messages so far.
+    """
+
+    __slots__ = (
+        "_end",
+        "_fault_possible",
+        "_refusal",
+        "codec",
+        "incoming",
+        "outgoing",
+        "outgoing_size",
+        "received_count",
+        "received_size",
+        "sent_count",
+        "sent_size",
+    )
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.incoming: deque[Any] = deque()
+        self.outgoing: list[bytes] = []
+        self.outgoing_size = 0
+        self.received_size = 0
+        self.sent_size = 0
+        self.received_count = 0
+        self.sent_count = 0
+        self._end: SocketkitError | None = None  # what a receiver meets after the last message
+        self._fault_possible = False  # the codec may hold back an error behind the messages it gave
+        self._refusal: SocketkitError | None = None  # why nothing can be sent any more
+
+    # --- incoming ---
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that came; the messages that they make whole go to `incoming`."""
+        self.received_size += len(data)
+        try:
+            messages = self.codec.feed(data)
+        except FramingError as error:
+            self._end = error
+            return
+        if messages:
+            self.received_count += len(messages)
+            self.incoming.extend(messages)
+            self._fault_possible = True
+
+    def feed_eof(self, end: EndOfStream) -> None:
+        """The peer has ended its direction; what that makes whole goes to `incoming`."""
+        try:
+            messages = self.codec.feed_eof()
+        except FramingError as error:
+            self._end = error
+            return
+        self.received_count += len(messages)
+        self.incoming.extend(messages)
+        self._end = end
+
+    def fail(self, error: BrokenError | ClosedError) -> None:
+        """No more bytes will come, for this reason; the first reason stays."""
+        if self._end is None or isinstance(error, ClosedError):
+            self._end = error
+
+    def end(self) -> SocketkitError | None:
+        """What a receiver meets now that `incoming` is empty; None when it has to wait for bytes.
+
+        Asks the codec first: a fault behind good messages is told after they were taken, and before the next wait.
+        """
+        if self._fault_possible and self._end is None:
+            self._fault_possible = False
+            self.feed(b"")
+            if self.incoming:
+                return None
+        return self._end
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no more bytes are wanted: the end, a fault or a loss has been seen."""
+        return self._end is not None
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether no message has come in part. A codec that does not tell counts as being between."""
+        return not self.incoming and not getattr(self.codec, "buffered", 0)
+
+    # --- outgoing ---
+
+    def queue(self, messages: Iterable[Any], count: int) -> None:
+        """Put messages into the outgoing batch, encoded: all of them, or none and an error.
+
+        Raises:
+            ClosedError, BrokenError: nothing can be sent any more.
+            FramingError, TypeError: a message cannot be framed.
+        """
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)
+        data = self.codec.encode(messages)
+        self.sent_count += count
+        self.outgoing_size += len(data)
+        self.outgoing.append(data)
+
+    def take(self) -> bytes:
+        """The outgoing batch, as one piece; it is the caller's now."""
+        outgoing = self.outgoing
+        data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+        outgoing.clear()
+        return data
+
+    def sent(self, size: int) -> None:
+        """So many bytes of what was taken are the system's now."""
+        self.sent_size += size
+        self.outgoing_size -= size
+
+    def refuse(self, reason: StreamError) -> None:
+        """No further message is taken, for this reason; what is in the batch is still to go. The first reason stays."""
+        if self._refusal is None:
+            self._refusal = reason
+
+    @property
+    def refusal(self) -> SocketkitError | None:
+        """Why nothing can be sent any more; None when it can."""
+        return self._refusal

@@ -1,0 +1,37 @@
+"""Signals that ask a program to stop, turned into a call in the engine's own thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from socketkit.engines.engine import Engine
+
+__all__ = ["STOP_SIGNALS", "caught"]
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def caught(engine: Engine, callback: Callable[[int], object]) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM call back, with their number, instead of ending the program.
+
+    In a thread that is not the main one nothing changes: only the main thread may set handlers (signal(7), Python).
+    What was set before is set again at the end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        engine.from_thread(lambda: callback(number))
+
+    before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -1,0 +1,335 @@
+"""Stream sockets, TCP and UNIX: the only callers of recv, send, accept, connect, bind, listen and shutdown.
+
+Each verb is the same few lines: try the call; if it would block, wait; again. Errors of the system become ours here,
+with what was being done and with whom.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import Any
+
+from socketkit.address import Address
+from socketkit.engines.engine import READ, WRITE, Engine
+from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.events import Observer, wants_calls
+from socketkit.options import Options
+from socketkit.streams.stream import Stream
+
+__all__ = ["SocketStream", "accept_now", "address_of", "connect_socket", "new_socket", "reason_of", "wrap"]
+
+USUAL_SIZE = 64 * 1024
+"""Bytes asked for while they come in small portions: `recv` allocates what it is asked for, and beyond the C library's
+threshold (128 KiB) each allocation is a map and an unmap, ten times the price of the call."""
+
+TURN_BATCHES = 16
+"""Full batches that are received without a wait before the others have their turn: else a fast sender starves them."""
+
+DISCARD_SIZE = 1024 * 1024
+"""Unread bytes that a closing end throws away, so that its own last words are not taken back by a reset."""
+
+_LINGER_RESET = struct.pack("ii", 1, 0)
+_NO_LIMIT_BACKLOG = 65_535
+"""As large as the system allows: the kernel cuts it to its own limit (listen(2)); more overflows 16 bits on some."""
+
+
+def new_socket(family: int, kind: int, protocol: int, *, observer: Observer | None = None) -> socket.socket:
+    """A non-blocking socket that no child process inherits; one that tells its calls where the observer wants them."""
+    if wants_calls(observer):
+        from socketkit.streams.traced import TracedSocket
+
+        made: socket.socket = TracedSocket.open(family, kind, protocol, observer)
+    else:
+        made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    return made
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in the system's words, with the name of the number: `Connection refused (ECONNREFUSED)`."""
+    number = getattr(error, "errno", None)
+    if not isinstance(error, OSError) or number is None:
+        return str(error) or type(error).__name__
+    name = errno.errorcode.get(number)
+    return f"{os.strerror(number)} ({name})" if name else str(error)
+
+
+def address_of(sock: socket.socket, name: Any) -> str:
+    """A socket name, as the system gives it, as the text of an address."""
+    return str(Address.from_socket_name(sock.family, sock.type, name))
+
+
+# --- dialling --------------------------------------------------------------------------------------------------------
+
+
+async def connect_socket(engine: Engine, sock: socket.socket, name: Any, *, deadline: float | None = None) -> None:
+    """Connect a non-blocking socket: connect(2), then wait, then ask how it went.
+
+    Raises:
+        OSError: the system's own error; the caller knows the address and says more.
+        DeadlineError: the moment came first.
+
+    Cancellation: the socket is of no further use; the caller closes it.
+    """
+    pause = 0.001
+    while True:
+        try:
+            sock.connect(name)
+            return
+        except BlockingIOError as error:
+            if error.errno != errno.EAGAIN:
+                break  # EINPROGRESS, connect(2): under way
+        # EAGAIN on a UNIX socket, connect(2): the listener's queue is full, and no poller tells when it is not.
+        await _pause(engine, pause, deadline)
+        pause = min(2 * pause, 0.05)
+    await engine.wait(sock.fileno(), WRITE, deadline)
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+async def _pause(engine: Engine, seconds: float, deadline: float | None) -> None:
+    ahead = engine.now() + seconds
+    if deadline is not None and deadline <= ahead:
+        await engine.event().wait(deadline=deadline)  # raises DeadlineError when it comes
+    await engine.sleep(seconds)
+
+
+def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> SocketStream:
+    """A stream over a connected, non-blocking socket, with the options set that such a socket takes.
+
+    Args:
+        engine: where it waits.
+        sock: the socket; the stream owns it from now on.
+        options: which options to set.
+        peer: who the other end is, where the system's own answer would say less (a UNIX client's peer).
+
+    Raises:
+        OSError: the peer is gone already; the socket is still the caller's then.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        _set_tcp_options(sock, options)
+    local = address_of(sock, sock.getsockname())
+    if peer is None:
+        peer = address_of(sock, sock.getpeername())
+    return SocketStream(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
+
+
+def _set_tcp_options(sock: socket.socket, options: Options) -> None:
+    if options.nodelay:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if options.keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", options.keepalive_idle),
+            ("TCP_KEEPINTVL", options.keepalive_interval),
+            ("TCP_KEEPCNT", options.keepalive_count),
+        ):
+            number = getattr(socket, name, None)  # macOS has its own word for the first (TCP_KEEPALIVE)
+            if number is None and name == "TCP_KEEPIDLE":
+                number = getattr(socket, "TCP_KEEPALIVE", None)
+            if number is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, number, int(value))
+
+
+# --- listening -------------------------------------------------------------------------------------------------------
+
+
+def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
+    """bind(2) and listen(2) with the options that belong to them.
+
+    Raises:
+        OSError: the system's own error; the caller knows the address and says more.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        reuse = os.name == "posix" if options.reuse_address is None else options.reuse_address
+        if reuse:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if options.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if sock.family == socket.AF_INET6:
+        # Always: the IPv4 half has a socket of its own, so that both are told apart and one port serves both.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind(name)
+    sock.listen(_NO_LIMIT_BACKLOG if options.backlog is None else options.backlog)
+
+
+def accept_now(listener: socket.socket) -> tuple[socket.socket, Any]:
+    """accept(2): the next caller, non-blocking, and its socket name.
+
+    Raises:
+        BlockingIOError: nobody is there.
+        OSError: the system's own error, by accept(2) sometimes the caller's and not ours.
+    """
+    sock, name = listener.accept()
+    sock.setblocking(False)
+    return sock, name
+
+
+# --- the stream ------------------------------------------------------------------------------------------------------
+
+
+class SocketStream(Stream):
+    """A connected stream socket."""
+
+    __slots__ = (
+        "_descriptor",
+        "_ended",
+        "_eof_sent",
+        "_largest",
+        "_more",
+        "_recv",
+        "_send",
+        "_size",
+        "_streak",
+        "_wait",
+        "engine",
+        "local",
+        "peer",
+        "socket",
+    )
+
+    def __init__(
+        self, engine: Engine, sock: socket.socket, *, local: str, peer: str, receive_size: int = 256 * 1024
+    ) -> None:
+        self.engine = engine
+        self.socket = sock
+        self.local = local
+        self.peer = peer
+        self._descriptor = sock.fileno()
+        self._wait = engine.wait
+        self._recv = sock.recv
+        self._send = sock.send
+        self._largest = receive_size
+        self._size = min(USUAL_SIZE, receive_size)
+        self._more = False  # the last call brought all that it asked for: there may be more right now
+        self._streak = 0
+        self._ended = False
+        self._eof_sent = False
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        if self._ended:
+            raise self._end()
+        if not self._more:
+            await self._wait(self._descriptor, READ, deadline)
+        else:
+            self._streak += 1
+            if self._streak % TURN_BATCHES == 0:
+                await self.engine.sleep(0)
+        while True:
+            try:
+                data = self._recv(self._size)
+                break
+            except BlockingIOError:
+                await self._wait(self._descriptor, READ, deadline)
+            except OSError as error:
+                raise self._lost(error, "receiving from") from None
+        count = len(data)
+        if count == self._size:
+            self._more = True
+            self._size = self._largest
+        elif count:
+            # A short read has emptied the socket: the next call would only fail. Wait first.
+            self._more = False
+            if count < USUAL_SIZE < self._size:
+                self._size = USUAL_SIZE
+        else:
+            self._ended = True
+            raise self._end()
+        return data
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        try:
+            return self._send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._lost(error, "sending to") from None
+
+    async def wait_writable(self, *, deadline: float | None = None) -> None:
+        if self._descriptor < 0:
+            raise self._closed_error()
+        await self._wait(self._descriptor, WRITE, deadline)
+
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        if self._descriptor < 0:
+            raise self._closed_error()
+        if self._eof_sent:
+            return
+        self._eof_sent = True
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self._lost(error, "ending our direction to") from None
+
+    def stop_receiving(self) -> None:
+        if self._descriptor >= 0 and not self._ended:
+            try:
+                self.socket.shutdown(socket.SHUT_RD)
+            except OSError:
+                pass  # lost already, which a receiver finds out by itself
+
+    def close(self) -> None:
+        if self._descriptor < 0:
+            return
+        if not self._ended:
+            self._discard_unread()
+        self._let_go(socket.SHUT_RDWR)
+
+    def abort(self) -> None:
+        if self._descriptor < 0:
+            return
+        if self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            except OSError:
+                pass  # lost already
+        self._let_go(socket.SHUT_RD)  # the other direction would begin with a goodbye
+
+    def _let_go(self, direction: int) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        self._ended = True
+        self.engine.forget(descriptor)
+        if self.engine.blocks:
+            try:
+                self.socket.shutdown(direction)  # wakes a thread that waits there
+            except OSError:
+                pass
+        self.socket.close()
+
+    def _discard_unread(self) -> None:
+        """Closing with unread bytes makes TCP send a reset, which takes back what we said last (RFC 1122, 4.2.2.13):
+        say goodbye first, then throw away what is there, within bounds."""
+        try:
+            if not self._eof_sent:
+                self.socket.shutdown(socket.SHUT_WR)
+            left = DISCARD_SIZE
+            while left > 0:
+                count = len(self._recv(USUAL_SIZE))
+                if not count:
+                    return
+                left -= count
+        except OSError:
+            pass  # nothing there, or lost already
+
+    def _lost(self, error: OSError, doing: str) -> ClosedError | BrokenError:
+        if self._descriptor < 0 or error.errno == errno.EBADF:
+            return self._closed_error()
+        if error.errno == errno.EPIPE and self._eof_sent:
+            return ClosedError(f"{doing} {self.peer}: our direction was ended by send_eof")
+        return BrokenError(f"{doing} {self.peer}: {reason_of(error)}", errno=error.errno)
+
+    def _end(self) -> EndOfStream | ClosedError:
+        if self._descriptor < 0:
+            return self._closed_error()
+        return EndOfStream(f"{self.peer} has ended the conversation")
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(f"the connection with {self.peer} was closed at this end")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._descriptor < 0 else "ended by the peer" if self._ended else "open"
+        return f"<SocketStream {self.local} - {self.peer}, {state}>"

@@ -1,0 +1,102 @@
+"""The promise of every stream: bytes that move, in order, in two directions that end one by one.
+
+A stream knows no message. Whatever moves bytes (a socket, a pair in memory, TLS over another stream) keeps this
+promise, and one suite of tests holds it to it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from socketkit.engines.engine import Engine
+
+__all__ = ["Stream"]
+
+
+class Stream(ABC):
+    """Bytes in two directions.
+
+    Attributes:
+        engine: where its verbs wait.
+        local: our end's address, as text.
+        peer: the other end's address, as text.
+
+    Concurrency: one task receives while one sends; two in the same direction are the caller's mistake, and the
+    connection above sees to it.
+    """
+
+    __slots__ = ()
+
+    engine: Engine
+    local: str
+    peer: str
+
+    @abstractmethod
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        """The next bytes, as soon as there are any: at least one, at most what one system call brings.
+
+        Raises:
+            EndOfStream: the peer has ended its direction, and everything before was received. Stays so.
+            BrokenError: the conversation was lost (a reset, a time-out of the system). Stays so.
+            ClosedError: this end was closed, before or meanwhile.
+            DeadlineError: the moment came first.
+
+        Cancellation: no byte is lost; the next call sees them.
+        """
+
+    @abstractmethod
+    def send_now(self, data: bytes | memoryview) -> int:
+        """Hand over as much as can be taken without waiting; the number of bytes that were taken, perhaps 0.
+
+        Raises:
+            BrokenError: nobody will read it: the conversation was lost.
+            ClosedError: this end, or its sending direction, was closed.
+        """
+
+    @abstractmethod
+    async def wait_writable(self, *, deadline: float | None = None) -> None:
+        """Wait until `send_now` would take something, or raise.
+
+        Raises:
+            DeadlineError: the moment came first.
+        """
+
+    async def send(self, data: bytes | memoryview, *, deadline: float | None = None) -> None:
+        """Hand over all of it.
+
+        Raises:
+            BrokenError, ClosedError: as for `send_now`.
+            DeadlineError: the moment came first; some of it may have been sent.
+
+        Cancellation: some of it may have been sent: only a stream that is closed next is of use then.
+        """
+        rest = memoryview(data)
+        while rest:
+            sent = self.send_now(rest)
+            rest = rest[sent:]
+            if rest:
+                await self.wait_writable(deadline=deadline)
+
+    @abstractmethod
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        """End our direction: the peer sees the end after all that was sent. Receiving goes on. Harmless twice.
+
+        Raises:
+            BrokenError: the conversation was lost.
+            ClosedError: this end was closed.
+            DeadlineError: the moment came first (streams that have a goodbye of their own to send).
+        """
+
+    @abstractmethod
+    def stop_receiving(self) -> None:
+        """End the peer's direction from our side: what has arrived is still received, then comes `EndOfStream`; a
+        waiting `receive` wakes up for it. Never raises."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go, at once, in both directions; what was handed over is still delivered where the system can do so.
+        A waiting call raises `ClosedError`. Harmless twice; never raises."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Let go without a goodbye (a reset, where there is one): what was handed over may be lost. Never raises."""

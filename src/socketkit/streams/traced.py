@@ -1,0 +1,144 @@
+"""A socket that tells each of its calls to an observer, with the real arguments and the real results.
+
+It stands in for `socket.socket` only where an observer asked for `Called` events; nobody else pays for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from socketkit.address import Address
+from socketkit.events import Called, Observer
+
+__all__ = ["TracedSocket"]
+
+
+class TracedSocket(socket.socket):
+    """A socket whose calls are told as they return."""
+
+    _observer: Observer | None = None
+
+    @classmethod
+    def open(cls, family: int, kind: int, protocol: int, observer: Observer | None) -> TracedSocket:
+        """socket(2), told."""
+        arguments = (_constant("AF_", family), _constant("SOCK_", kind), str(protocol))
+        try:
+            made = cls(family, kind, protocol)
+        except OSError as error:
+            if observer is not None:
+                observer(Called(-1, "socket", arguments, _failure(error)))
+            raise
+        made._observer = observer
+        made._told("socket", arguments, str(made.fileno()), descriptor=-1)
+        return made
+
+    # --- the calls ---
+
+    def bind(self, address: Any, /) -> None:
+        self._call("bind", (self._name(address),), lambda: super(TracedSocket, self).bind(address))
+
+    def listen(self, backlog: int = 128, /) -> None:
+        self._call("listen", (str(backlog),), lambda: super(TracedSocket, self).listen(backlog))
+
+    def connect(self, address: Any, /) -> None:
+        self._call("connect", (self._name(address),), lambda: super(TracedSocket, self).connect(address))
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        descriptor = self.fileno()
+        try:
+            plain, name = super().accept()
+        except OSError as error:
+            self._told("accept", (), _failure(error))
+            raise
+        made = TracedSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        made._observer = self._observer
+        self._told("accept", (), f"{made.fileno()}, {made._name(name)}", descriptor=descriptor)
+        return made, name
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        view = memoryview(data)
+        try:
+            count = super().send(data, flags)
+        except OSError as error:
+            self._told("send", (_size(len(view)),), _failure(error))
+            raise
+        self._told("send", (_size(len(view)),), _size(count), data=bytes(view[:count]))
+        return count
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        try:
+            data = super().recv(size, flags)
+        except OSError as error:
+            self._told("recv", (_size(size),), _failure(error))
+            raise
+        self._told("recv", (_size(size),), _size(len(data)) if data else "0 (the peer has ended)", data=data)
+        return data
+
+    def shutdown(self, how: int, /) -> None:
+        self._call("shutdown", (_constant("SHUT_", how),), lambda: super(TracedSocket, self).shutdown(how))
+
+    def setsockopt(self, level: int, option: int, value: Any, length: Any = None, /) -> None:
+        arguments = (*_option_name(level, option), repr(value))
+        if length is None:
+            self._call("setsockopt", arguments, lambda: super(TracedSocket, self).setsockopt(level, option, value))
+        else:
+            self._call(
+                "setsockopt", arguments, lambda: super(TracedSocket, self).setsockopt(level, option, value, length)
+            )
+
+    def close(self) -> None:
+        descriptor = self.fileno()
+        super().close()
+        if descriptor >= 0:
+            self._told("close", (), "0", descriptor=descriptor)
+
+    # --- telling ---
+
+    def _call(self, name: str, arguments: tuple[str, ...], call: Callable[[], None]) -> None:
+        descriptor = self.fileno()
+        try:
+            call()
+        except OSError as error:
+            self._told(name, arguments, _failure(error))
+            raise
+        self._told(name, arguments, "0", descriptor=descriptor)
+
+    def _told(
+        self, name: str, arguments: tuple[str, ...], result: str, *, descriptor: int | None = None, data: bytes = b""
+    ) -> None:
+        if self._observer is not None:
+            number = self.fileno() if descriptor is None else descriptor
+            self._observer(Called(number, name, arguments, result, data))
+
+    def _name(self, name: Any) -> str:
+        return str(Address.from_socket_name(self.family, self.type, name))
+
+
+def _constant(prefix: str, number: int) -> str:
+    for name in dir(socket):
+        if name.startswith(prefix) and getattr(socket, name) == number:
+            return name
+    return str(int(number))
+
+
+_LEVELS = {socket.SOL_SOCKET: ("SOL_SOCKET", "SO_"), socket.IPPROTO_TCP: ("IPPROTO_TCP", "TCP_")}
+
+
+def _option_name(level: int, option: int) -> tuple[str, str]:
+    if level in _LEVELS:
+        name, prefix = _LEVELS[level]
+        return name, _constant(prefix, option)
+    if level == getattr(socket, "IPPROTO_IPV6", None):
+        return "IPPROTO_IPV6", _constant("IPV6_", option)
+    return str(level), str(option)
+
+
+def _failure(error: OSError) -> str:
+    return f"-1 {errno.errorcode.get(error.errno or 0, error.errno)} ({error.strerror})"
+
+
+def _size(count: int) -> str:
+    return f"{count} byte" + ("" if count == 1 else "s")
