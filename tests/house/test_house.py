@@ -1,0 +1,68 @@
+"""The house is in order: rooms are small and speak, doors are not used from inside, imports stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import socketkit
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "socketkit"
+ROOMS = sorted(SOURCE.rglob("*.py"))
+IDS = [str(room.relative_to(SOURCE)) for room in ROOMS]
+
+HEAVY = ("asyncio", "ssl", "click", "rich", "prompt_toolkit", "uvloop", "trio", "msgspec")
+
+
+def test_import_socketkit_loads_nothing_heavy():
+    code = f"import sys, socketkit; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_all_names_exist_and_are_sorted():
+    assert list(socketkit.__all__) == sorted(socketkit.__all__)
+    assert all(hasattr(socketkit, name) for name in socketkit.__all__)
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=IDS)
+def test_a_room_opens_with_a_docstring_of_at_most_ten_lines(room):
+    text = ast.get_docstring(ast.parse(room.read_text()))
+    assert text, f"{room.name} says nothing about itself"
+    assert len(text.splitlines()) <= 10
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=IDS)
+def test_a_room_has_at_most_500_lines(room):
+    assert len(room.read_text().splitlines()) <= 500
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=IDS)
+def test_a_room_does_not_use_the_front_door_it_stands_behind(room):
+    """`from socketkit import connect` inside the house would be a circle; sub-packages may be named so."""
+    packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    for node in ast.walk(ast.parse(room.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "socketkit" and room != SOURCE / "__init__.py":
+            foreign = {alias.name for alias in node.names} - packages - {"__version__"}
+            assert not foreign, f"{room.name} imports {foreign} from the front door"
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=IDS)
+def test_every_public_thing_has_a_docstring(room):
+    """A class or function that a room offers says what it does; methods that keep a promise may leave it to the promise."""
+    tree = ast.parse(room.read_text())
+    offered = {
+        element.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+        for element in getattr(node.value, "elts", [])
+        if isinstance(element, ast.Constant)
+    }
+    for node in tree.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.name in offered:
+            assert ast.get_docstring(node), f"{room.name}: {node.name} has no docstring"
