@@ -1,7 +1,7 @@
 """The engine that waits here and now: a coroutine runs to its end in a single step, by whoever calls it.
 
-Tasks are threads. A wait is one `poll` of the descriptor and, in a thread of ours, of the waker by which the thread
-is cancelled. There is no loop and no hidden thread.
+Tasks are threads. A wait is one `poll` of the descriptor and of the thread's waker, by which others interrupt it: to
+cancel it, to set an event, to close what it waits for. There is no loop and no hidden thread.
 """
 
 from __future__ import annotations
@@ -11,19 +11,36 @@ import select
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
-from socketkit.engines.engine import READ, Engine
+from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.engines.waker import Waker
-from socketkit.errors import DeadlineError
+from socketkit.errors import BusyError, DeadlineError
 
 __all__ = ["BlockingEngine", "Cancelled"]
 
 T = TypeVar("T")
 
+STUCK: Final = 0.25
+"""Seconds that `run` gives to threads that are left: one at a wait of ours ends at once, one in a call of its own may
+never. As the server gives to its handlers."""
+
+_LONG: Final = 24 * 3600.0
+"""Seconds of the longest single wait: poll(2) takes less than 25 days. As asyncio."""
+
 
 class Cancelled(BaseException):
     """Raised inside a thread that was asked to end. Clean up and let it pass."""
+
+
+class Here(threading.local):
+    """What the engine knows about the calling thread."""
+
+    def __init__(self) -> None:
+        self.task: ThreadTask | None = None
+        self.waker: Waker | None = None  # a task's is made by who starts it, another thread's at its first wait
+        self.family: set[ThreadTask] | None = None  # the tasks of the `run` that this thread is part of
+        self.is_shielded = False
 
 
 class ThreadTask:
@@ -32,48 +49,46 @@ class ThreadTask:
     def __init__(self, engine: BlockingEngine, coroutine: Coroutine[Any, Any, None]) -> None:
         self._engine = engine
         self._coroutine = coroutine
-        self._lock = threading.Lock()
-        self.waker: Waker | None = Waker()
+        self._family = engine._here.family
+        self.waker = Waker()
         self.cancelling = False
         context = contextvars.copy_context()
         # A daemon: a handler that is stuck in a call of its own must not hold up the end of the program.
-        self._thread = threading.Thread(target=context.run, args=(self._work,), name="socketkit task", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=context.run, args=(self._live,), name="socketkit task", daemon=True)
+        if self._family is not None:
+            self._family.add(self)
+        try:
+            self.thread.start()
+        except BaseException:
+            coroutine.close()
+            self._leave()
+            raise
 
     def cancel(self) -> None:
-        with self._lock:
-            if self.waker is not None:
-                self.cancelling = True
-                self.waker.wake()
+        self.cancelling = True  # first: whoever is woken looks for it
+        self.waker.wake()
 
-    def _work(self) -> None:
-        self._engine._local.task = self
+    def _live(self) -> None:
+        here = self._engine._here
+        here.task, here.waker, here.family = self, self.waker, self._family
         try:
             _finish(self._coroutine)
         except Cancelled:
             pass
         finally:
-            with self._lock:
-                waker, self.waker = self.waker, None
-            if waker is not None:
-                waker.close()
+            self._leave()
 
-    def take_cancellation(self) -> None:
-        """At the door of a wait: raise what was asked for."""
-        if self.cancelling:
-            with self._lock:
-                self.cancelling = False
-                if self.waker is not None:
-                    self.waker.clear()
-            raise Cancelled
+    def _leave(self) -> None:
+        self.waker.close()
+        if self._family is not None:
+            self._family.discard(self)
 
 
 class ThreadEvent:
-    """An event for threads: each waiter polls a waker of its own."""
+    """An event for threads. Its waiters are the wakers of those that wait."""
 
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
         self._set = False
         self._waiting: list[Waker] = []
 
@@ -81,40 +96,77 @@ class ThreadEvent:
         return self._set
 
     def set(self) -> None:
-        with self._lock:
-            self._set = True
-            for waker in self._waiting:
-                waker.wake()
+        # No lock: a signal handler may come in anywhere. Here the fact is first and the news second, in `wait` the
+        # waker is put in first and the fact looked at second, so that one of both sees the other.
+        self._set = True
+        for waker in list(self._waiting):
+            waker.wake()
 
     async def wait(self, *, deadline: float | None = None) -> None:
-        waker = Waker()
+        waker = self._engine._waker()
+        self._waiting.append(waker)
         try:
-            with self._lock:
-                if self._set:
-                    return
-                self._waiting.append(waker)
-            try:
-                await self._engine.wait(waker.fileno(), READ, deadline)
-            finally:
-                with self._lock:
-                    self._waiting.remove(waker)
+            while not self._set:
+                self._engine._pause(waker, deadline)
         finally:
-            waker.close()
+            self._waiting.remove(waker)
 
 
 class BlockingEngine(Engine):
-    """Waiting by `poll` in the calling thread. One engine may serve many threads."""
+    """Waiting by `poll` in the calling thread. One engine serves many threads, and may run again."""
 
     name: ClassVar[str] = "blocking"
     blocks: ClassVar[bool] = True
     cancelled = Cancelled
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._local = threading.local()
+        self.now = clock  # type: ignore[method-assign]  # the clock itself: one call less on each use
+        self._here = Here()
+        self._waiting: dict[tuple[int, int], Waker] = {}  # who waits for a descriptor's direction
 
-    def now(self) -> float:
-        return self._clock()
+    def now(self) -> float:  # replaced by the clock
+        raise NotImplementedError
+
+    # --- waits ---
+
+    async def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> None:
+        waiting, place, waker = self._waiting, (descriptor, direction), self._waker()
+        if waiting.setdefault(place, waker) is not waker:
+            raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
+        try:
+            while waiting.get(place) is waker:  # else it was forgotten
+                if self._pause(waker, deadline, descriptor, direction):
+                    return
+        finally:
+            if waiting.get(place) is waker:
+                del waiting[place]
+
+    def _waker(self) -> Waker:
+        here = self._here
+        if here.waker is None:
+            here.waker = Waker()
+        return here.waker
+
+    def _pause(
+        self, waker: Waker, deadline: float | None, descriptor: int | None = None, direction: int = READ
+    ) -> bool:
+        """Wait until the descriptor has news (True), or somebody has woken this thread, he knows what for (False)."""
+        self._take_cancellation()
+        timeout = None if deadline is None else min(max(0.0, deadline - self.now()), _LONG)
+        if _poll(descriptor, direction, waker.fileno(), timeout):
+            self._take_cancellation()
+            return True
+        if not waker.clear() and deadline is not None and self.now() >= deadline:
+            raise DeadlineError("the deadline has passed")
+        return False
+
+    def _take_cancellation(self) -> None:
+        """At the door of a wait, and behind it: raise what was asked for."""
+        here = self._here
+        task = here.task
+        if task is not None and task.cancelling and not here.is_shielded:
+            task.cancelling = False
+            raise Cancelled
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -125,85 +177,99 @@ class BlockingEngine(Engine):
         except DeadlineError:
             pass  # which is what it waited for
 
-    async def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> None:
-        task: ThreadTask | None = getattr(self._local, "task", None)
-        waker = None if task is None or task.waker is None else task.waker.fileno()
-        while True:
-            if task is not None:
-                task.take_cancellation()
-            timeout = None if deadline is None else max(0.0, deadline - self._clock())
-            ready = _poll(descriptor, direction, waker, timeout)
-            if task is not None:
-                task.take_cancellation()
-            if ready:
-                return
-            if timeout is not None and self._clock() >= deadline:  # type: ignore[operator]
-                raise DeadlineError("the deadline has passed")
-
-    def _take_cancellation(self) -> None:
-        task: ThreadTask | None = getattr(self._local, "task", None)
-        if task is not None:
-            task.take_cancellation()
-
     def forget(self, descriptor: int) -> None:
-        pass  # nothing is registered: a wait in another thread wakes up by the shutdown that comes before a close
+        for direction in (READ, WRITE):
+            waker = self._waiting.pop((descriptor, direction), None)
+            if waker is not None:
+                waker.wake()
+
+    # --- tasks ---
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> ThreadTask:
         return ThreadTask(self, coroutine)
 
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        _finish(coroutine)
+        here = self._here
+        before, here.is_shielded = here.is_shielded, True  # it comes to its end, also in a thread that was cancelled
+        try:
+            _finish(coroutine)
+        finally:
+            here.is_shielded = before
 
     def event(self) -> ThreadEvent:
         return ThreadEvent(self)
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    # --- turns and threads ---
+
+    def soon(self, callback: Callable[[], object]) -> None:
         callback()
 
-    def from_thread(self, callback: Callable[[], None]) -> None:
+    def from_thread(self, callback: Callable[[], object]) -> None:
         callback()
 
     async def aside(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
-        if deadline is None:
-            return function()
+        if deadline is None and self._here.task is None:
+            return function()  # nothing could interrupt it anyway
         return await super().aside(function, deadline=deadline)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return _finish(coroutine)
+        here = self._here
+        outer, family = here.family, set[ThreadTask]()
+        here.family = family
+        try:
+            return _finish(coroutine)
+        finally:
+            here.family = outer
+            if family:
+                _end_all(family)
+
+
+def _end_all(family: set[ThreadTask]) -> None:
+    """Cancel the threads that are left, and those that they start meanwhile; leave behind those that do not hear."""
+    asked: set[ThreadTask] = set()
+    last = time.monotonic() + STUCK
+    while family and time.monotonic() < last:
+        for task in list(family):
+            if task not in asked:
+                asked.add(task)
+                task.cancel()
+        for task in list(family):
+            task.thread.join(max(0.0, last - time.monotonic()))
 
 
 def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends."""
     try:
         stray = coroutine.send(None)
+        while True:  # somebody awaited what only a loop can complete: tell him where he did
+            stray = coroutine.throw(_foreign(stray))
     except StopIteration as stop:
         result: T = stop.value
         return result
-    coroutine.close()
-    raise RuntimeError(
-        f"the blocking engine cannot wait for {type(stray).__qualname__}: it belongs to an event loop; "
-        f"serve with engine='asyncio', or call a blocking function here"
+
+
+def _foreign(stray: object) -> RuntimeError:
+    return RuntimeError(
+        f"the blocking engine cannot wait for {type(stray).__module__}.{type(stray).__qualname__}: it belongs to an "
+        f"event loop; serve with engine='asyncio', or call a blocking function here"
     )
 
 
 if hasattr(select, "poll"):
-    _INTEREST = {READ: select.POLLIN}
 
-    def _poll(descriptor: int, direction: int, waker: int | None, timeout: float | None) -> bool:
+    def _poll(descriptor: int | None, direction: int, waker: int, timeout: float | None) -> bool:
         """Whether the descriptor has news within `timeout` seconds; False also when the waker ends the wait."""
         poller = select.poll()
-        poller.register(descriptor, _INTEREST.get(direction, select.POLLOUT))
-        if waker is not None:
-            poller.register(waker, select.POLLIN)
+        poller.register(waker, select.POLLIN)
+        if descriptor is not None:
+            poller.register(descriptor, select.POLLIN if direction == READ else select.POLLOUT)
         news = poller.poll(None if timeout is None else timeout * 1000)
         return any(ready == descriptor for ready, _ in news)
 
 else:  # pragma: no cover - Windows; could not be run on Linux
 
-    def _poll(descriptor: int, direction: int, waker: int | None, timeout: float | None) -> bool:
-        readers = [descriptor] if direction == READ else []
-        writers = [] if direction == READ else [descriptor]
-        if waker is not None:
-            readers.append(waker)
+    def _poll(descriptor: int | None, direction: int, waker: int, timeout: float | None) -> bool:
+        readers = [waker] if descriptor is None or direction != READ else [waker, descriptor]
+        writers = [] if descriptor is None or direction == READ else [descriptor]
         news = select.select(readers, writers, writers, timeout)
         return any(descriptor in ready for ready in news)
