@@ -14,16 +14,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from socketkit.engines.engine import READ, WRITE, Engine
-from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS
+from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS, Poller
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
 
 __all__ = ["READINESS", "Cancelled", "ReadinessEngine", "running"]
 
 T = TypeVar("T")
+
+LONGEST_POLL: Final = 24 * 3600.0
+"""Seconds: poll(2) and epoll_wait(2) take less than 25 days, and select(2) no infinity. As asyncio."""
+
+FEW_TIMERS: Final = 64
+"""Stale timers that may lie in the heap before it is looked through; then as many as live ones. As asyncio."""
+
+_PARKED: Final = object()  # what a wait of ours yields: anything else comes from another loop's awaitable
 
 
 class Cancelled(BaseException):
@@ -34,8 +42,8 @@ class KernelTask:
     """A coroutine, and where it is parked."""
 
     __slots__ = (
-        "cancelling", "context", "coroutine", "deadline", "direction", "done", "error", "event", "kernel", "result",
-        "send", "slot", "timer",
+        "cancelling", "context", "coroutine", "deadline", "direction", "done", "error", "event", "kernel", "send",
+        "slot", "timer",
     )  # fmt: skip
 
     def __init__(self, kernel: ReadinessEngine, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -51,10 +59,9 @@ class KernelTask:
         self.error: BaseException | None = None  # to be thrown at the next step
         self.cancelling = False
         self.done = False
-        self.result: Any = None
 
     def cancel(self) -> None:
-        if self.done or self.cancelling:
+        if self.done or self.cancelling or isinstance(self.error, Cancelled):
             return
         self.cancelling = True
         if self.leave():
@@ -62,6 +69,10 @@ class KernelTask:
             self.cancelling = False
             self.kernel._ready.append(self)
         # else it is running, or about to: its next wait raises
+
+    def is_parked(self) -> bool:
+        """Whether it stands at a descriptor, an event or a moment."""
+        return self.slot is not None or self.event is not None or self.deadline is not None
 
     def leave(self) -> bool:
         """Go from wherever it is parked; False when it is not parked."""
@@ -137,17 +148,25 @@ class ReadinessEngine(Engine):
 
     cancelled = Cancelled
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, poller: Poller | None = None) -> None:
+        """Args:
+        clock: gives the moment, in seconds.
+        poller: waits for news in place of the system call that the engine is named after.
+        """
         self.now = clock  # type: ignore[method-assign]  # the clock itself: one call less on each use
-        self._poller = POLLERS[self.name]()
+        self._poller: Poller = POLLERS[self.name]() if poller is None else poller
         self._slots: dict[int, Slot] = {}
         self._ready: deque[KernelTask] = deque()
         self._timers: list[tuple[float, int, KernelTask]] = []
         self._timer_count = 0
-        self._soon: list[Callable[[], None]] = []
+        self._stale_count = 0  # entries of the heap that nothing will come of
+        self._soon: list[Callable[[], object]] = []
         self._tasks: set[KernelTask] = set()
         self._current: KernelTask | None = None
-        self._calls: deque[Callable[[], None]] = deque()  # from other threads
+        self._main: KernelTask | None = None
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._calls: deque[Callable[[], object]] = deque()  # from other threads
         self._waker = Waker()
         self._poller.arm(self._waker.fileno(), 0, READ)
         self._ended = False
@@ -158,7 +177,7 @@ class ReadinessEngine(Engine):
     # --- waits: each parks the current task and hands the thread back to the loop ---
 
     @generator_coroutine
-    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Generator[None, None, None]:
+    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Generator[object, None, None]:
         task = self._current
         assert task is not None
         if task.cancelling:
@@ -172,8 +191,12 @@ class ReadinessEngine(Engine):
             try:
                 self._arm(descriptor, slot, slot.armed | direction)
             except PermissionError:  # EPERM, epoll_ctl(2): a regular file, which never blocks
-                self._slots.pop(descriptor, None)
+                del self._slots[descriptor]
                 return
+            except BaseException:
+                if not slot.armed:
+                    del self._slots[descriptor]
+                raise
         if deadline is not None:
             self._set_timer(task, deadline)
         if direction == READ:
@@ -182,10 +205,10 @@ class ReadinessEngine(Engine):
             slot.writer = task
         task.slot = slot
         task.direction = direction
-        yield
+        yield _PARKED
 
     @generator_coroutine
-    def _park_at(self, event: KernelEvent, deadline: float | None) -> Generator[None, None, None]:
+    def _park_at(self, event: KernelEvent, deadline: float | None) -> Generator[object, None, None]:
         task = self._current
         assert task is not None
         task.take_cancellation()
@@ -193,22 +216,30 @@ class ReadinessEngine(Engine):
             self._set_timer(task, deadline)
         event.waiting[task] = None
         task.event = event
-        yield
+        yield _PARKED
 
     @generator_coroutine
-    def _pass_the_turn(self) -> Generator[None, None, None]:
+    def _park_until(self, moment: float) -> Generator[object, None, None]:
+        task = self._current
+        assert task is not None
+        task.take_cancellation()
+        self._set_timer(task, moment)
+        yield _PARKED
+
+    @generator_coroutine
+    def _pass_the_turn(self) -> Generator[object, None, None]:
         task = self._current
         assert task is not None
         task.take_cancellation()
         self._ready.append(task)
-        yield
+        yield _PARKED
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await self._pass_the_turn()
             return
         try:
-            await self._park_at(KernelEvent(self), self.now() + seconds)
+            await self._park_until(self.now() + seconds)
         except DeadlineError:
             pass  # which is what it waited for
 
@@ -233,9 +264,19 @@ class ReadinessEngine(Engine):
         """One heap entry a task: an entry that comes due too early is put back, not one pushed for each wait."""
         task.deadline = moment
         if task.timer is None or moment < task.timer:
+            if task.timer is not None:
+                self._count_stale()
             task.timer = moment
             self._timer_count += 1
             heapq.heappush(self._timers, (moment, self._timer_count, task))
+
+    def _count_stale(self) -> None:
+        """Tasks that ended long before their deadline must not pile up until it comes."""
+        self._stale_count += 1
+        if self._stale_count > FEW_TIMERS and self._stale_count * 2 > len(self._timers):
+            self._timers[:] = [entry for entry in self._timers if entry[2].timer == entry[0]]
+            heapq.heapify(self._timers)
+            self._stale_count = 0
 
     # --- tasks ---
 
@@ -251,10 +292,10 @@ class ReadinessEngine(Engine):
     def event(self) -> KernelEvent:
         return KernelEvent(self)
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, callback: Callable[[], object]) -> None:
         self._soon.append(callback)
 
-    def from_thread(self, callback: Callable[[], None]) -> None:
+    def from_thread(self, callback: Callable[[], object]) -> None:
         if self._ended:
             raise RuntimeError(f"the {self.name} engine has ended")
         self._calls.append(callback)
@@ -263,42 +304,51 @@ class ReadinessEngine(Engine):
     # --- the loop ---
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._ended:
+            coroutine.close()
+            raise RuntimeError(f"the {self.name} engine has ended: it runs once")
         before = running()
         _running.kernel = self
-        main = self.start(coroutine)
+        self._main = self.start(coroutine)
         try:
-            self._loop_until(main)
+            self._loop_until(self._main)
         finally:
+            self._main = None  # it is done; else nobody will ask what became of it
             try:
                 self._end_all()
             finally:
                 _running.kernel = before
                 self._close()
-        error, main.error = main.error, None
-        if error is not None:
-            try:
+        error, result = self._error, self._result
+        try:
+            if error is not None:
                 raise error
-            finally:
-                del error  # no circle of exception and frame
-        result: T = main.result
-        return result
+            return result  # type: ignore[no-any-return]
+        finally:
+            self._error = self._result = error = None  # no circle of exception, frame and engine
 
     def _end_all(self) -> None:
         """Cancel what is left, main included, until nothing is: a task may start another in its clean-up."""
+        # A KeyboardInterrupt may have struck between taking a task from its place and running it.
+        ready = set(self._ready)
+        self._ready.extend(task for task in self._tasks if task not in ready and not task.is_parked())
+        asked: set[KernelTask] = set()  # once each: those that clean up are not disturbed again
         while self._tasks:
-            for task in list(self._tasks):
+            for task in self._tasks - asked:
+                asked.add(task)
                 task.cancel()
             self._loop_until(next(iter(self._tasks)))
 
     def _close(self) -> None:
         self._ended = True
+        self._current = None
         self._run_soon()
         self._poller.close()
         self._waker.close()
 
     def _loop_until(self, main: KernelTask) -> None:
         slots, ready, waker, step = self._slots, self._ready, self._waker.fileno(), self._step
-        poll = self._poller.poll
+        poll, timers = self._poller.poll, self._timers
         while True:
             for descriptor, bits in poll(self._timeout()):
                 slot = slots.get(descriptor)
@@ -320,7 +370,7 @@ class ReadinessEngine(Engine):
                         step(task)
                     elif slot.armed & WRITE:
                         self._disarm(descriptor, slot, WRITE)
-            if self._timers:
+            if timers and timers[0][0] <= self.now():
                 self._run_timers()
             for _ in range(len(ready)):
                 step(ready.popleft())
@@ -334,7 +384,7 @@ class ReadinessEngine(Engine):
             return 0
         if not self._timers:
             return None
-        return max(0.0, self._timers[0][0] - self.now())
+        return min(max(0.0, self._timers[0][0] - self.now()), LONGEST_POLL)
 
     def _disarm(self, descriptor: int, slot: Slot, direction: int) -> None:
         """News that nobody waits for would come again at every call: watch no more until somebody does."""
@@ -346,10 +396,11 @@ class ReadinessEngine(Engine):
         timers = self._timers
         while timers and timers[0][0] <= now:
             moment, _, task = heapq.heappop(timers)
-            if task.timer != moment:
-                continue  # a sooner entry has taken over
+            if task.timer != moment:  # the task has ended, or a sooner entry has taken over
+                self._stale_count -= 1
+                continue
             task.timer = None
-            if task.deadline is None or task.done:
+            if task.deadline is None:
                 continue
             if task.deadline > now:
                 self._set_timer(task, task.deadline)
@@ -377,14 +428,12 @@ class ReadinessEngine(Engine):
             else:
                 task.error = None
                 stray = task.context.run(task.coroutine.throw, error)
-            while stray is not None:  # somebody awaited what only another loop can complete
+            while stray is not _PARKED:  # somebody awaited what only another loop can complete
                 stray = task.context.run(task.coroutine.throw, _foreign(self.name, stray))
         except StopIteration as stop:
             self._finish(task, stop.value, None)
-        except Cancelled as cancelled:
-            self._finish(task, None, cancelled)
-        except (KeyboardInterrupt, SystemExit) as exit_error:
-            self._finish(task, None, exit_error)
+        except (KeyboardInterrupt, SystemExit):
+            self._finish(task, None, None)
             raise
         except BaseException as failure:
             self._finish(task, None, failure)
@@ -393,9 +442,20 @@ class ReadinessEngine(Engine):
 
     def _finish(self, task: KernelTask, result: Any, error: BaseException | None) -> None:
         task.done = True
-        task.result = result
-        task.error = error
         self._tasks.discard(task)
+        if task.timer is not None:
+            task.timer = None
+            self._count_stale()
+        if task is self._main:
+            self._result, self._error = result, error
+        elif error is not None and not isinstance(error, Cancelled):
+            _tell(error)
+
+
+def _tell(error: BaseException) -> None:
+    """A task let an exception out, and nobody waits for its end: said where Python says so of a thread."""
+    arguments = (type(error), error, error.__traceback__, threading.current_thread())
+    threading.excepthook(threading.ExceptHookArgs(arguments))
 
 
 def _foreign(engine: str, stray: object) -> RuntimeError:
