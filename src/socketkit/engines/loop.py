@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Generator
+import inspect
+import socket
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, ClassVar, TypeVar
 
 from socketkit.engines.engine import READ, Engine
@@ -25,33 +28,34 @@ _KEY = "_socketkit_engine"
 class Wait:
     """One wait, as asyncio's tasks see a future. Made once for a direction of a descriptor, and used again."""
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_error", "_loop", "_timer", "busy", "deadline")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_engine", "_error", "_timer", "busy", "deadline")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._asyncio_future_blocking = False
+    def __init__(self, engine: AsyncioEngine) -> None:
+        self._engine = engine
+        # True: a task takes it for a future. None: `asyncio.isfuture` does not, and wraps it into a task of its own.
+        self._asyncio_future_blocking: bool | None = None
         self._callback: Callable[[Any], object] | None = None
         self._context: contextvars.Context | None = None
         self._error: BaseException | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: tuple[float, asyncio.TimerHandle] | None = None
         self.busy = False
         self.deadline: float | None = None
 
     # what a task asks of a future
 
     def __await__(self) -> Generator[Any, None, None]:
+        if self.busy:
+            raise BusyError("another task already waits for that descriptor in that direction")
         self.busy = True
         self._asyncio_future_blocking = True
         try:
             yield self
-            if self._error is not None:
-                raise self._error
         finally:
             self.busy = False
-            self._error = self._callback = self.deadline = None
+            self._asyncio_future_blocking = self._error = self._callback = self.deadline = None
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
+        return self._engine.loop
 
     def add_done_callback(
         self, callback: Callable[[Any], object], *, context: contextvars.Context | None = None
@@ -59,22 +63,13 @@ class Wait:
         self._callback = callback
         self._context = context
 
-    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
-        if self._callback is None:
-            return 0
-        self._callback = None
-        return 1
-
     def cancel(self, msg: object = None) -> bool:
         if self._callback is None or self._error is not None:
             return False
         self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         # Not from here: the one who cancels is a running task, and tasks do not nest.
-        self._loop.call_soon(self.finish)
+        self._engine.loop.call_soon(self.finish)
         return True
-
-    def cancelled(self) -> bool:
-        return isinstance(self._error, asyncio.CancelledError)
 
     def done(self) -> bool:
         return self._callback is None
@@ -82,9 +77,6 @@ class Wait:
     def result(self) -> None:
         if self._error is not None:
             raise self._error
-
-    def exception(self) -> BaseException | None:
-        return self._error
 
     # what the engine does with it
 
@@ -101,20 +93,20 @@ class Wait:
     def set_timer(self, deadline: float) -> None:
         """One timer a descriptor, put back when it comes due too early: most deadlines never come."""
         self.deadline = deadline
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._timer[0] > deadline:
             self.drop_timer()
-            self._timer = self._loop.call_at(deadline, self._due)
+            self._timer = (deadline, self._engine._call_at(deadline, self._due))
 
     def drop_timer(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()
+            self._timer[1].cancel()
             self._timer = None
 
     def _due(self) -> None:
         self._timer = None
         if self.deadline is None or self._callback is None or self._error is not None:
             return
-        if self.deadline > self._loop.time():
+        if self.deadline > self._engine.now():
             self.set_timer(self.deadline)
         else:
             self._error = DeadlineError("the deadline has passed")
@@ -133,16 +125,15 @@ class Side:
         self._remove = loop.remove_reader if direction == READ else loop.remove_writer
         self.descriptor = descriptor
         self.armed = False
-        self.waiting = Wait(loop)
+        self.waiting = Wait(engine)
 
     def arm(self) -> None:
         self._add(self.descriptor, self._news)
         self.armed = True
 
     def disarm(self) -> None:
-        if self.armed:
-            self.armed = False
-            self._remove(self.descriptor)
+        self.armed = False
+        self._remove(self.descriptor)
 
     def _news(self) -> None:
         waiting = self.waiting
@@ -159,42 +150,94 @@ class Side:
                     engine._run_soon()
 
 
+class UvloopSide(Side):
+    """At an error (POLLERR) uvloop tells the news, closes its handle, and keeps it: no news comes any more."""
+
+    __slots__ = ()
+
+    def arm(self) -> None:
+        try:
+            super().arm()
+        except RuntimeError:  # its handle is closed
+            self._remove(self.descriptor)
+            super().arm()
+
+
+class UvloopDatagramSide(UvloopSide):
+    """For a stream an error is the end; a datagram socket outlives it: nobody listened at the peer's port, then."""
+
+    __slots__ = ()
+
+    def _news(self) -> None:
+        super()._news()
+        self._engine.loop.call_soon(self._arm_again)  # behind the closing, if there is one
+
+    def _arm_again(self) -> None:
+        if self.armed:
+            self.arm()  # no system call, where the handle is open
+
+
+def _is_datagram_socket(descriptor: int) -> bool:
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        return False  # a pipe, a terminal
+    kind = sock.type
+    sock.detach()
+    return kind != socket.SOCK_STREAM
+
+
 class LoopEvent:
     """An event whose waiters are tasks of one loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    __slots__ = ("_engine", "_set", "_waiting")
+
+    def __init__(self, engine: AsyncioEngine) -> None:
+        self._engine = engine
         self._set = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: dict[asyncio.Future[bool], None] = {}  # ordered: first come, first served
 
     def is_set(self) -> bool:
         return self._set
 
     def set(self) -> None:
         self._set = True
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, {}
         for future in waiting:
-            if not future.done():
-                future.set_result(None)
+            _tell(future, True)
 
     async def wait(self, *, deadline: float | None = None) -> None:
         if self._set:
             return
-        future = self._loop.create_future()
-        self._waiting.append(future)
-        timer = None if deadline is None else self._loop.call_at(deadline, _expire, future)
+        future: asyncio.Future[bool] = self._engine.loop.create_future()
+        self._waiting[future] = None
+        timer = None if deadline is None else self._engine._call_at(deadline, _tell, future, False)
         try:
-            await future
+            if not await future:
+                raise DeadlineError("the deadline has passed")
         finally:
             if timer is not None:
                 timer.cancel()
-            if future in self._waiting:
-                self._waiting.remove(future)
+            self._waiting.pop(future, None)
 
 
-def _expire(future: asyncio.Future[None]) -> None:
+def _tell(future: asyncio.Future[bool], is_set: bool) -> None:
     if not future.done():
-        future.set_exception(DeadlineError("the deadline has passed"))
+        future.set_result(is_set)
+
+
+class LoopTask(asyncio.Task[None]):
+    """A task that begins before it is cancelled.
+
+    asyncio throws a cancellation into a coroutine that has not run a single line, and then its `finally` never runs.
+    """
+
+    def cancel(self, msg: Any = None) -> bool:
+        coroutine = self.get_coro()
+        if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            self.get_loop().call_soon(super().cancel, msg)  # behind its first step, which is in the queue already
+            return True
+        return super().cancel(msg)
 
 
 class AsyncioEngine(Engine):
@@ -207,13 +250,16 @@ class AsyncioEngine(Engine):
         self.loop: asyncio.AbstractEventLoop = loop if loop is not None else self._new_loop()
         self.now = self.loop.time  # type: ignore[method-assign]  # the clock itself: one call less on each use
         self._sides: tuple[dict[int, Side], dict[int, Side]] = ({}, {})  # readers, writers
-        self._soon: list[Callable[[], None]] = []
+        self._soon: list[Callable[[], object]] = []
         self._inside = False  # in a callback of ours, at whose end the turn ends
-        self._background: set[asyncio.Task[None]] = set()
+        self._tasks: set[LoopTask] = set()
         setattr(self.loop, _KEY, self)  # a circle with the loop, which ends with it
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
+
+    def _new_side(self, descriptor: int, direction: int) -> Side:
+        return Side(self, descriptor, direction)
 
     def now(self) -> float:  # replaced by the loop's clock
         raise NotImplementedError
@@ -221,16 +267,22 @@ class AsyncioEngine(Engine):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Wait:
+    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Awaitable[None]:
         sides = self._sides[direction != READ]
         side = sides.get(descriptor)
         if side is None:
-            side = sides[descriptor] = Side(self, descriptor, direction)
+            side = sides[descriptor] = self._new_side(descriptor, direction)
         waiting = side.waiting
         if waiting.busy:
             raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
         if not side.armed:
-            side.arm()
+            try:
+                side.arm()
+            except BaseException as error:
+                del sides[descriptor]
+                if isinstance(error, PermissionError):  # EPERM, epoll_ctl(2): a regular file, which never blocks
+                    return self.sleep(0)
+                raise
         if deadline is not None:
             waiting.set_timer(deadline)
         return waiting
@@ -238,26 +290,25 @@ class AsyncioEngine(Engine):
     def forget(self, descriptor: int) -> None:
         for sides in self._sides:
             side = sides.pop(descriptor, None)
-            if side is not None:
-                if not self.loop.is_closed():
-                    side.disarm()
+            if side is not None and not self.loop.is_closed():
+                side.disarm()
                 side.waiting.drop_timer()
                 if side.waiting.busy:
                     self.loop.call_soon(side.waiting.finish)
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self.loop.create_task(coroutine)
-        self._background.add(task)  # the loop itself keeps only weak references
-        task.add_done_callback(self._background.discard)
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> LoopTask:
+        task = LoopTask(coroutine, loop=self.loop)
+        self._tasks.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(self._tasks.discard)
         return task
 
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.start(coroutine)
 
     def event(self) -> LoopEvent:
-        return LoopEvent(self.loop)
+        return LoopEvent(self)
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, callback: Callable[[], object]) -> None:
         if not self._soon and not self._inside:
             self.loop.call_soon(self._run_soon)
         self._soon.append(callback)
@@ -267,10 +318,16 @@ class AsyncioEngine(Engine):
         for callback in callbacks:
             callback()
 
-    def from_thread(self, callback: Callable[[], None]) -> None:
+    def from_thread(self, callback: Callable[[], object]) -> None:
         self.loop.call_soon_threadsafe(callback)
 
+    def _call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        return self.loop.call_at(moment, callback, *arguments)
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self.loop.is_closed():
+            coroutine.close()
+            raise RuntimeError(f"the {self.name} engine has ended: it runs once")
         with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
             return runner.run(coroutine)
 
@@ -279,6 +336,18 @@ class UvloopEngine(AsyncioEngine):
     """The same on uvloop's loop: libuv underneath, faster turns."""
 
     name: ClassVar[str] = "uvloop"
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__(loop)
+        self.now = time.monotonic  # type: ignore[method-assign]  # uvloop's own clock stands still within a turn
+
+    def _new_side(self, descriptor: int, direction: int) -> Side:
+        return (UvloopDatagramSide if _is_datagram_socket(descriptor) else UvloopSide)(self, descriptor, direction)
+
+    def _call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        # uvloop counts whole milliseconds, and rounds both ends: one and a half more, and none comes too early.
+        delay = moment - self.now()
+        return self.loop.call_later(delay + 0.0015 if delay > 0 else 0, callback, *arguments)
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         import uvloop
