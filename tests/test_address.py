@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import ipaddress
 import socket
 from pathlib import Path
@@ -17,6 +16,7 @@ from socketkit.errors import AddressError, OptionError, SocketkitError
 from socketkit.host import host_family, normal_host, unmapped
 from socketkit.options import Options
 from socketkit.scheme import find_scheme, is_bare, scheme_names
+from socketkit.values import replace
 
 # --- reading and writing ---------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ def test_every_way_of_writing_has_one_canonical_form(text: str, canonical: str) 
     assert str(address) == canonical
     assert Address.parse(canonical) == address
     assert hash(Address.parse(canonical)) == hash(address)
-    assert dataclasses.replace(address) == address
+    assert replace(address) == address
 
 
 def test_the_parts_of_an_address() -> None:
@@ -279,7 +279,7 @@ def test_an_address_changes_by_making_another_that_is_checked() -> None:
 
 def test_an_address_is_frozen_and_hashable() -> None:
     address = Address.parse("h:1")
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         address.port = 2  # type: ignore[misc]
     assert not hasattr(address, "__dict__")
     assert {address: 1}[Address.parse("tcp://H:1")] == 1

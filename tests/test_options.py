@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 import subprocess
@@ -33,7 +32,7 @@ from socketkit.options import (
 )
 
 HOUSE = Path(inspect.getfile(Options)).parent
-NAMES = [entry.name for entry in dataclasses.fields(Options)]
+NAMES = list(Options.fields)
 TIME = "allowed is a time such as 250ms, 2s, 5m or 1h (a bare number is seconds)"
 SIZE = "allowed is a size such as 4096, 64KiB or 1MB (B KiB MiB GiB KB MB GB; a bare number is bytes)"
 SWITCH = "allowed is yes or no (also true/false, on/off, 1/0)"
@@ -217,7 +216,7 @@ def test_none_is_read_where_it_is_a_value() -> None:
 
 def test_options_are_frozen_and_hold_nothing_else() -> None:
     options = Options()
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         options.grace = 1  # type: ignore[misc]
     assert not hasattr(options, "__dict__")
     assert hash(options) == hash(Options())

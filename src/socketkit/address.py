@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from socketkit.errors import AddressError, OptionError
@@ -17,6 +16,7 @@ from socketkit.host import PLACEHOLDER, host_family
 from socketkit.options import format_option, quote
 from socketkit.percent import QUERY_SAFE, decode_text, encode, to_bytes
 from socketkit.scheme import Parts, Scheme, find_scheme, is_bare, scheme_of_socket, socket_path
+from socketkit.values import Value, replace
 
 __all__ = ["Address"]
 
@@ -30,8 +30,7 @@ class _Constant(Protocol):
     def name(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Value):
     """A place to connect to or to serve at.
 
     The constructor checks and normalizes as `parse` does, so an address that exists is whole and canonical.
@@ -184,7 +183,7 @@ def _parse(text: str, default_scheme: str) -> Address:
     place, mark, query = text.partition("?")
     name, body = _split_scheme(place, default_scheme)
     parts = find_scheme(name).body.read(body)
-    return Address(name, *parts, options=_read_query(query) if mark else ())
+    return Address(name, parts.host, parts.port, parts.path, _read_query(query) if mark else ())
 
 
 def _split_scheme(place: str, default_scheme: str) -> tuple[str, str]:

@@ -11,7 +11,6 @@ import itertools
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, cast
 
@@ -26,14 +25,14 @@ from socketkit.outgoing import Outgoing
 from socketkit.session import Session
 from socketkit.streams.credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream
+from socketkit.values import Value
 
 __all__ = ["Connection", "ConnectionStatistics"]
 
 _numbers = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionStatistics:
+class ConnectionStatistics(Value):
     """How a connection stands: bytes and messages so far, and what waits on either side.
 
     Attributes:

@@ -8,7 +8,8 @@ stood on both sides, and what to try; the fields say the same to a program. Noth
 from __future__ import annotations
 
 import errno as _errno
-from dataclasses import dataclass
+
+from socketkit.values import Value
 
 __all__ = [
     "AddressError",
@@ -71,8 +72,7 @@ class ResolveError(OpenError):
     """The name has no address, or nobody could say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Value):
     """One candidate that was tried: where, and what came of it (a sentence, and the system's number)."""
 
     address: str

@@ -9,7 +9,8 @@ Events carry no time: whoever wants one looks at a clock when it is called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from socketkit.values import Value
 
 __all__ = [
     "AcceptPaused",
@@ -36,12 +37,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Value):
     """The root of all events."""
 
 
-@dataclass(frozen=True, slots=True)
 class Resolved(Event):
     """A name was turned into socket addresses, in the order in which they will be tried."""
 
@@ -49,7 +48,6 @@ class Resolved(Event):
     candidates: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Connecting(Event):
     """One candidate is being tried."""
 
@@ -57,7 +55,6 @@ class Connecting(Event):
     candidate: str
 
 
-@dataclass(frozen=True, slots=True)
 class Failed(Event):
     """One candidate was tried in vain."""
 
@@ -66,7 +63,6 @@ class Failed(Event):
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
 class Connected(Event):
     """The start of a connection that we opened. `connection` is a number, unique in this process."""
 
@@ -75,14 +71,12 @@ class Connected(Event):
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
 class Bound(Event):
     """A socket has its address."""
 
     local: str
 
 
-@dataclass(frozen=True, slots=True)
 class Listening(Event):
     """Callers can come. `local` is the real address, with the real port."""
 
@@ -90,14 +84,12 @@ class Listening(Event):
     backlog: int
 
 
-@dataclass(frozen=True, slots=True)
 class StoppedListening(Event):
     """Callers can come no more."""
 
     local: str
 
 
-@dataclass(frozen=True, slots=True)
 class Accepted(Event):
     """The start of a connection that came to us."""
 
@@ -106,7 +98,6 @@ class Accepted(Event):
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
 class AcceptPaused(Event):
     """The machine is out of something (descriptors, memory): accepting pauses. One event an episode."""
 
@@ -114,7 +105,6 @@ class AcceptPaused(Event):
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
 class AcceptResumed(Event):
     """The episode is over; `seconds` is how long the pauses were in all."""
 
@@ -122,7 +112,6 @@ class AcceptResumed(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
 class Received(Event):
     """Bytes came: one system call's worth."""
 
@@ -130,7 +119,6 @@ class Received(Event):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
 class Sent(Event):
     """Bytes were handed to the system: one call's worth."""
 
@@ -138,21 +126,18 @@ class Sent(Event):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
 class EndReceived(Event):
     """The peer has said its last word."""
 
     connection: int
 
 
-@dataclass(frozen=True, slots=True)
 class EndSent(Event):
     """We have said our last word; the peer may go on."""
 
     connection: int
 
 
-@dataclass(frozen=True, slots=True)
 class HandlerFailed(Event):
     """A server's handler raised; its connection is being closed, the server goes on."""
 
@@ -160,7 +145,6 @@ class HandlerFailed(Event):
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
 class Closed(Event):
     """The end of a connection: bytes in and out, and what ended it (None: a clean end)."""
 
@@ -170,7 +154,6 @@ class Closed(Event):
     error: BaseException | None
 
 
-@dataclass(frozen=True, slots=True)
 class Called(Event):
     """A socket call with its real arguments and its real result; only for observers with `wants_calls = True`.
 

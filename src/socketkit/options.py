@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from socketkit.errors import OptionError
+from socketkit.values import Value, field, replace
 
 __all__ = [
     "Description",
@@ -278,7 +278,7 @@ def parse_text(value: object, *, name: str = "") -> str:
 # --- kinds -----------------------------------------------------------------------------------------------------------
 
 
-class Kind(NamedTuple):  # made at import, where a dataclass costs a millisecond and this a tenth of it
+class Kind(Value):
     """What values an option takes.
 
     Attributes:
@@ -326,7 +326,7 @@ def _count(minimum: int = 0, maximum: int = _MOST) -> Kind:
 
 
 def _or_none(kind: Kind) -> Kind:
-    return kind._replace(optional=True)
+    return replace(kind, optional=True)
 
 
 _SWITCH_KIND = Kind("yes/no", parse_switch, format_switch)
@@ -338,10 +338,10 @@ _TEXT_KIND = Kind("name", parse_text, str)
 
 
 def _option(default: object, kind: Kind, sentence: str) -> Any:
-    return field(default=default, metadata={"kind": kind, "sentence": sentence})
+    return field(default, kind=kind, sentence=sentence)
 
 
-class Description(NamedTuple):
+class Description(Value):
     """One option as the docs and `--help` show it; all four are texts."""
 
     name: str
@@ -350,8 +350,7 @@ class Description(NamedTuple):
     sentence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Value):
     """Every option with its value. `Options.make` reads and checks; the constructor takes checked native values.
 
     Each sentence gives the meaning, the unit, and the reason of the default.
@@ -463,16 +462,16 @@ class Options:
         """Every option in the order of this page, for docs and `--help`."""
         return tuple(
             Description(
-                name=entry.name,
-                default=entry.metadata["kind"].format(entry.default),
-                kind=entry.metadata["kind"].name,
-                sentence=entry.metadata["sentence"],
+                name=name,
+                default=entry.facts["kind"].format(entry.default),
+                kind=entry.facts["kind"].name,
+                sentence=entry.facts["sentence"],
             )
-            for entry in fields(cls)
+            for name, entry in cls.fields.items()
         )
 
 
-_KINDS: dict[str, Kind] = {entry.name: entry.metadata["kind"] for entry in fields(Options)}
+_KINDS: dict[str, Kind] = {name: entry.facts["kind"] for name, entry in Options.fields.items()}
 
 
 def parse_option(name: str, value: object) -> Any:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from socketkit.address import Address
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, ResolveError
 from socketkit.events import Observer, Resolved
+from socketkit.values import Value
 
 __all__ = ["Candidate", "Lookup", "resolve"]
 
@@ -22,8 +22,7 @@ Lookup = Callable[..., list[Any]]
 """Like `socket.getaddrinfo`, which tests replace by a table of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Value):
     """One socket address: what `socket()` and `connect()` or `bind()` take."""
 
     family: socket.AddressFamily
@@ -58,7 +57,9 @@ async def resolve(
         ResolveError: the name is unknown, has no address of the wanted family, or the resolver could not say.
         DeadlineError: the moment came first.
     """
-    if address.path:
+    if address.transport.families == ("AF_UNIX",):
+        if not address.path:
+            raise ResolveError(f"{address}: a socket without a name cannot be found", address=str(address))
         family, kind = _constants(address)
         candidates = [Candidate(family, kind, 0, address.socket_path)]
     else:

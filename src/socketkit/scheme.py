@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from socketkit.errors import AddressError
 from socketkit.host import host_family, normal_host, unmapped
 from socketkit.options import quote, suggest
 from socketkit.percent import PATH_SAFE, decode_bytes, decode_text, encode, to_bytes
+from socketkit.values import Value
 
 __all__ = ["Body", "Parts", "Scheme", "find_scheme", "is_bare", "scheme_names", "scheme_of_socket", "socket_path"]
 
 
-class Parts(NamedTuple):  # named tuples, as they cost a tenth of a dataclass at import
+class Parts(Value):
     """What an address holds besides its scheme and its options; the fields of `Address` tell more."""
 
     host: str = ""
@@ -27,7 +28,7 @@ class Parts(NamedTuple):  # named tuples, as they cost a tenth of a dataclass at
     path: str = ""
 
 
-class Body(NamedTuple):
+class Body(Value):
     """One way to write what stands between `scheme:` and the options.
 
     Attributes:
@@ -45,7 +46,7 @@ class Body(NamedTuple):
     believe: Callable[[Any], Parts]
 
 
-class Scheme(NamedTuple):
+class Scheme(Value):
     """What a scheme stands for.
 
     Attributes:

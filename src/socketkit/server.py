@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +31,7 @@ from socketkit.framing.codec import Framing
 from socketkit.listen import ListeningSocket, listen_at
 from socketkit.options import Options
 from socketkit.streams.sockets import wrap
+from socketkit.values import Value
 
 __all__ = ["Handler", "Server", "ServerStatistics"]
 
@@ -47,8 +47,7 @@ _CONVERSATION = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineEr
 """What the peer or the network did: it ends a handler without the handler being wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStatistics:
+class ServerStatistics(Value):
     """How a server stands.
 
     Attributes:
@@ -351,8 +350,7 @@ class Server:
         return f"<Server {' '.join(map(str, self._addresses))}, {state}, {len(self._connections)} conversations>"
 
 
-@dataclass(frozen=True, slots=True)
-class _Shortage:
+class _Shortage(Value):
     """An episode in which the machine is out of something: when it began, and how long to wait each time."""
 
     pauses: Iterator[float]

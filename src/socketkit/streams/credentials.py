@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
+
+from socketkit.values import Value
 
 __all__ = ["Credentials", "credentials_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Value):
     """The peer's process, user and group, as they were when it connected; `pid` is None where nobody says it."""
 
     pid: int | None
