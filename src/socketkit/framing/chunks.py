@@ -1,0 +1,65 @@
+"""`chunks`: bytes as they come.
+
+A chunk is whatever one system call brought; its borders mean nothing, and the peer's sends are cut and joined freely.
+Nothing is held, so nothing can be too long: there is no `max_size`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from socketkit.errors import FrameTooLongError
+from socketkit.framing.description import Described
+from socketkit.framing.payload import wrong_type
+
+__all__ = ["Chunks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks(Described):
+    """Bytes as they come: each message is what one system call brought."""
+
+    name = "chunks"
+    title = "bytes as they come"
+
+    def codec(self) -> _ChunksCodec:
+        """A fresh codec for one connection."""
+        return _ChunksCodec()
+
+
+class _ChunksCodec:
+    """Hands on what it gets. Any cut of the bytes is another list of messages: only their concatenation is promised."""
+
+    __slots__ = ("_last", "offset")
+
+    buffered = 0
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self._last = b""
+
+    def encode(self, messages: Iterable[bytes | bytearray | memoryview], /) -> bytes:
+        try:
+            return b"".join(messages)
+        except TypeError as error:
+            raise wrong_type("chunks", error) from None
+
+    def feed(self, data: bytes, /) -> list[bytes]:
+        if type(data) is not bytes:
+            data = bytes(data)  # a view of a buffer that its owner will use again
+        self._last = data
+        self.offset += len(data)
+        return [data] if data else []
+
+    def feed_eof(self) -> list[bytes]:
+        self._last = b""
+        return []
+
+    def take_faults(self) -> list[FrameTooLongError]:
+        return []
+
+    def take_rest(self, unread: int = 0, /) -> bytes:
+        last, self._last = self._last, b""
+        self.offset -= len(last) if unread else 0
+        return last if unread else b""

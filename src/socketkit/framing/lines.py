@@ -1,0 +1,214 @@
+r"""`lines`: text, a line a message.
+
+A line ends with `\n` or `\r\n`; a `\r` anywhere else, also at the end of the stream, is part of the line. We send `\n`,
+or `\r\n` when asked. The last line of a stream needs no end. The end counts nothing toward `max_size`. Bytes are
+searched and split before or after they are decoded, never in between: a character cut in two by a packet is whole
+again before anybody looks at it.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from socketkit.errors import FramingError, OptionError
+from socketkit.framing.buffer import check_sizes
+from socketkit.framing.delimiter import DelimiterCodec
+from socketkit.framing.description import SWITCH, Limited, option
+from socketkit.framing.payload import listed, wrong_type
+from socketkit.options import Kind, quote
+
+__all__ = ["Lines"]
+
+# --- the encoding ----------------------------------------------------------------------------------------------------
+
+_PROBE = bytes(range(128)) + rb"\u000a"
+_BY_THE_BLOCK = frozenset({"utf-8", "ascii", "latin-1"})
+"""Encodings without a state: decoding many lines at once is decoding each."""
+
+
+def _read_encoding(value: object, *, name: str = "") -> str:
+    allowed = "allowed are utf-8, latin-1, any other that extends ASCII"
+    if not isinstance(value, str):
+        raise OptionError(f"{name}={quote(value)}; {allowed}")
+    try:
+        extends_ascii = (
+            _PROBE.decode(value) == _PROBE.decode("ascii") and _PROBE.decode("ascii").encode(value) == _PROBE
+        )
+        canonical = codecs.lookup(value).name
+    except LookupError:
+        raise OptionError(f"{name}={quote(value)} is no encoding of text; {allowed}") from None
+    except ValueError:
+        extends_ascii = False
+    if not extends_ascii:
+        raise OptionError(f"{name}={quote(value)} does not extend ASCII: the end of a line is not its own; {allowed}")
+    return "latin-1" if canonical == "iso8859-1" else canonical
+
+
+# --- the framing -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lines(Limited):
+    r"""Text, a line a message: `\n` or `\r\n` ends it, `\n` is sent. Messages are `str`; without encoding `bytes`."""
+
+    name = "lines"
+    title = "text, a line a message"
+
+    crlf: bool = option(SWITCH, r"Send \r\n instead of \n; both are accepted anyway.", default=False)
+    encoding: str | None = option(
+        Kind("encoding", _read_encoding, str, optional=True),
+        "How text lies in the bytes; utf-8 as everybody expects, none: messages are bytes.",
+        default="utf-8",
+    )
+
+    def codec(self) -> _LinesCodec:
+        """A fresh codec for one connection."""
+        if self.encoding is None:
+            return _BytesLinesCodec(self)
+        return _LinesCodec(self) if self.encoding in _BY_THE_BLOCK else _OneByOneCodec(self)
+
+
+class _LinesCodec(DelimiterCodec):
+    """Lines of `str`, decoded by the block."""
+
+    __slots__ = ("_encoding", "_end")
+
+    _framing: Lines
+
+    def __init__(self, framing: Lines) -> None:
+        super().__init__(framing, b"\n", longest=framing.max_size + 1)  # with the \r that belongs to the end
+        self._end = "\r\n" if framing.crlf else "\n"
+        self._encoding = framing.encoding or ""
+
+    # --- bytes to lines ---
+
+    def _read(self, block: bytes) -> list[Any]:
+        text = block.decode(self._encoding)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+        lines = text.split("\n")
+        del lines[-1]
+        return lines
+
+    def _read_last(self, frame: bytes) -> list[Any]:
+        return [frame.decode(self._encoding)]
+
+    def _truncated(self, frame: bytes) -> Any:
+        # Final is false: a character cut in two at the limit is left out.
+        return codecs.getincrementaldecoder(self._encoding)().decode(frame[: self._max_size])
+
+    def _payload_size(self, frame: bytes | bytearray) -> int:
+        return len(frame) - frame.endswith(b"\r")
+
+    def _is_too_long(self, tail: bytes | bytearray) -> bool:
+        return len(tail) - tail.endswith(b"\r") > self._max_size
+
+    def _problem(self, error: ValueError) -> str:
+        if not isinstance(error, UnicodeDecodeError):
+            return str(error)
+        byte = error.object[error.start]
+        return (
+            f"byte {byte:#04x} at position {error.start} is not {self._encoding} ({error.reason}; "
+            f"allow it with encoding=latin-1, or encoding=none) in the line"
+        )
+
+    # --- lines to bytes ---
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        if type(messages) is not tuple and type(messages) is not list:
+            messages = list(messages)
+        if not messages:
+            return b""
+        try:
+            # Joined without ends, any end in it is inside a line: cheaper than to count ends, or to ask each line.
+            if "\n" in (bare := "".join(messages)):
+                raise self._refused(messages)
+            text = self._end.join(messages) + self._end
+            if "\r" in bare and self._end == "\n" and "\r\n" in text:
+                raise self._refused(messages)
+            data = text.encode(self._encoding)
+        except TypeError as error:
+            raise TypeError(f"{self._text} sends str: {error}; use encoding=none for bytes") from None
+        except UnicodeEncodeError:
+            raise self._refused(messages) from None
+        if len(data) > self._max_size:
+            check_sizes(self._framing, messages, lambda line: len(line.encode(self._encoding)))
+        return data
+
+    def _refused(self, messages: Iterable[str]) -> FramingError:
+        """The error for the first line that cannot be sent."""
+        refusals = ((index, self._refusal(line)) for index, line in enumerate(messages))
+        index, problem = next((index, problem) for index, problem in refusals if problem)
+        return FramingError(f"{self._text}: message {index} {problem}; nothing was encoded", framing=self._text)
+
+    def _refusal(self, line: str) -> str:
+        if "\n" in line:
+            return r"contains the end of a line, '\n'; split it, or use a framing that counts bytes (netstring, length)"
+        if line.endswith("\r") and self._end == "\n":
+            return r"ends with '\r', which the peer would drop; use crlf, or a framing that counts bytes"
+        try:
+            line.encode(self._encoding)
+        except UnicodeEncodeError as error:
+            character = ascii(error.object[error.start])
+            return f"has the character {character} at position {error.start}, which {self._encoding} does not have"
+        return ""
+
+
+class _OneByOneCodec(_LinesCodec):
+    """Lines of `str` in an encoding that may have a state: each begins anew."""
+
+    __slots__ = ()
+
+    def _read(self, block: bytes) -> list[Any]:
+        lines = block.replace(b"\r\n", b"\n").split(b"\n")
+        del lines[-1]
+        return [line.decode(self._encoding) for line in lines]
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        messages = list(messages)
+        if any("\n" in line for line in messages) or len(messages) < 2:
+            return super().encode(messages)
+        return b"".join([super(_OneByOneCodec, self).encode((line,)) for line in messages])
+
+
+class _BytesLinesCodec(_LinesCodec):
+    """Lines of `bytes`."""
+
+    __slots__ = ("_end_bytes",)
+
+    def __init__(self, framing: Lines) -> None:
+        super().__init__(framing)
+        self._end_bytes = self._end.encode()
+
+    def _read(self, block: bytes) -> list[Any]:
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n")
+        lines = block.split(b"\n")
+        del lines[-1]
+        return lines
+
+    def _read_last(self, frame: bytes) -> list[Any]:
+        return [frame]
+
+    def _truncated(self, frame: bytes) -> Any:
+        return frame[: self._max_size]
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        if type(messages) is not tuple and type(messages) is not list:
+            messages = list(messages)
+        if not messages:
+            return b""
+        end = self._end_bytes
+        try:
+            bare = b"".join(messages)
+            data = end.join(messages) + end
+        except TypeError as error:
+            raise wrong_type(self._text, error) from None
+        if b"\n" in bare or (b"\r" in bare and end == b"\n" and b"\r\n" in data):
+            raise self._refused([line.decode("latin-1") for line in listed(messages, self._text)])
+        if len(data) > self._max_size:
+            check_sizes(self._framing, listed(messages, self._text))
+        return data

@@ -1,0 +1,95 @@
+"""From a name, an object or a class to a framing: the one table of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from socketkit.errors import OptionError
+from socketkit.framing.chunks import Chunks
+from socketkit.framing.codec import Codec, Framing
+from socketkit.framing.description import Described
+from socketkit.framing.lines import Lines
+from socketkit.options import quote, suggest
+
+__all__ = ["FRAMINGS", "of", "parse"]
+
+FRAMINGS: dict[str, type[Described]] = {room.name: room for room in (Chunks, Lines)}
+"""Every framing by its name, in the order of the docs."""
+
+
+def parse(text: str) -> Described:
+    """The framing that this text names, with its options: `lines`, `lines:crlf`, `length:2le,includes=header`.
+
+    Returns:
+        The description; `str` of it is the canonical text, and `parse` of that is equal to it.
+
+    Raises:
+        OptionError: an unknown name, option or value; the message quotes it and lists what is allowed.
+    """
+    name, colon, arguments = text.partition(":")
+    room = FRAMINGS.get(name)
+    if room is None:
+        near = suggest(name, FRAMINGS)
+        raise OptionError(f"unknown framing {quote(name)}{near}; allowed are {', '.join(FRAMINGS)}")
+    return room.read(arguments if colon else None)
+
+
+def of(value: object) -> Framing:
+    """The framing that is meant: by name, as an object, or as a codec of one's own.
+
+    Args:
+        value: text for `parse`; an object with `codec()`; or a class (or another callable without arguments) that
+            makes a codec, or a framing.
+
+    Raises:
+        OptionError: it is none of these, or the text is wrong.
+    """
+    if isinstance(value, str):
+        return parse(value)
+    if not isinstance(value, type) and callable(getattr(value, "codec", None)):
+        return cast(Framing, value)
+    if isinstance(value, type) or (callable(value) and not isinstance(value, Codec)):
+        return _of_factory(value)
+    if isinstance(value, Codec):
+        raise OptionError(
+            f"framing={quote(value)} is a codec, which holds one connection's bytes: give its class, or a function "
+            "that makes one"
+        )
+    raise OptionError(
+        f"framing={quote(value)} is no framing; allowed are a name ({', '.join(FRAMINGS)}), a framing object, or a "
+        "class with encode, feed and feed_eof"
+    )
+
+
+def _of_factory(factory: Callable[[], Any]) -> Framing:
+    """A framing from what makes a codec (or a framing); tried once, so that a mistake shows before anything opens."""
+    if isinstance(factory, type) and issubclass(factory, Described):
+        return factory.read(None)
+    name = getattr(factory, "__name__", type(factory).__name__)
+    try:
+        made = factory()
+    except TypeError as error:
+        raise OptionError(f"framing={name} cannot be made without arguments: {error}") from error
+    if callable(getattr(made, "codec", None)):
+        return cast(Framing, made)
+    missing = [method for method in ("encode", "feed", "feed_eof") if not callable(getattr(made, method, None))]
+    if missing:
+        raise OptionError(f"framing={name} makes {quote(made)}, which has no {' and no '.join(missing)}")
+    return _Own(cast(Callable[[], Codec], factory), name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A framing of somebody's own: what makes its codecs, and its name for messages."""
+
+    make: Callable[[], Codec]
+    name: str
+
+    def codec(self) -> Codec:
+        """A fresh codec for one connection."""
+        return self.make()
+
+    def __str__(self) -> str:
+        return self.name
