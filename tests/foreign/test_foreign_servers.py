@@ -1,0 +1,103 @@
+"""Our client, and servers that nobody here wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import socketserver
+import subprocess
+import threading
+
+import pytest
+
+from socketkit import Address
+from support.programs import PATIENCE, Program, needs, socketkit
+
+LINES = b"".join(b"line %d of a talk\n" % number for number in range(2000))
+
+
+def ask(address: Address | str, data: bytes = LINES) -> bytes:
+    with socketkit("connect", str(address)) as client:
+        output = client.communicate(data)
+        assert (client.wait(), client.told) == (0, [])
+        return output
+
+
+class EchoHandler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(line)
+
+
+@contextlib.contextmanager
+def in_thread(server: socketserver.BaseServer):
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_address
+    finally:
+        server.shutdown()
+        thread.join(PATIENCE)
+        server.server_close()
+
+
+def test_socketserver_over_tcp():
+    with in_thread(socketserver.ThreadingTCPServer(("127.0.0.1", 0), EchoHandler)) as (host, port):
+        assert ask(f"tcp://{host}:{port}") == LINES
+
+
+def test_socketserver_over_unix(tmp_path):
+    path = str(tmp_path / "echo.sock")
+    with in_thread(socketserver.ThreadingUnixStreamServer(path, EchoHandler)):
+        assert ask(f"unix://{path}") == LINES
+
+
+def test_asyncio_streams_that_answer_only_after_our_end():
+    """The half-close: the peer sees our end, and only then says all of it, sorted."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"".join(sorted((await reader.read()).splitlines(keepends=True))))
+        await writer.drain()
+        writer.close()
+
+    async def serve() -> bytes:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            return await asyncio.to_thread(ask, f"tcp://127.0.0.1:{port}", b"b\nc\na\n")
+
+    assert asyncio.run(serve()) == b"a\nb\nc\n"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "ready"),
+    [
+        ("socat", ["-d", "-d", "TCP4-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", "EXEC:sort"], "listening on"),
+        ("ncat", ["-v", "-lk", "127.0.0.1", "{port}", "-e", "/bin/cat"], "Listening on 127.0.0.1"),
+    ],
+    ids=["socat", "ncat"],
+)
+def test_a_program_behind_a_listener(program, arguments, ready):
+    path, port = needs(program), free_port()
+    with Program(path, *(argument.format(port=port) for argument in arguments)) as server:
+        server.wait_told(ready)
+        output = ask(f"tcp://127.0.0.1:{port}")
+    assert sorted(output.splitlines()) == sorted(LINES.splitlines())
+
+
+def test_nc_that_takes_what_we_send():
+    path, port = needs("nc.openbsd"), free_port()
+    with Program(path, "-v", "-l", "-N", "127.0.0.1", str(port), stdin=subprocess.DEVNULL) as server:
+        server.wait_told("Listening on")
+        assert ask(f"tcp://127.0.0.1:{port}") == b""
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == LINES
+        assert server.wait() == 0
