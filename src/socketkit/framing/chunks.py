@@ -7,7 +7,6 @@ Nothing is held, so nothing can be too long: there is no `max_size`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from socketkit.errors import FrameTooLongError
 from socketkit.framing.description import Described
@@ -16,7 +15,6 @@ from socketkit.framing.payload import wrong_type
 __all__ = ["Chunks"]
 
 
-@dataclass(frozen=True, slots=True)
 class Chunks(Described):
     """Bytes as they come: each message is what one system call brought."""
 

@@ -1,7 +1,7 @@
 """What every description of a framing shares: frozen options, read from text and written as text.
 
-A description is a frozen dataclass; its fields are its options, each with a kind (from `socketkit.options`), a default
-and a sentence. The text is `name` or `name:argument,argument,key=value,...`; `str` writes the one canonical form of it.
+A description is a plain value; its fields are its options, each with a kind (as in `socketkit.options`), a default and
+a sentence. The text is `name` or `name:argument,argument,key=value,...`; `str` writes the one canonical form of it.
 No bytes are looked at here.
 """
 
@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from socketkit.errors import OptionError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
-from socketkit.options import Kind, format_size, format_switch, parse_size, parse_switch, quote, suggest
+from socketkit.options import Kind, format_size, format_switch, parse_count, parse_size, parse_switch, quote, suggest
+from socketkit.values import MISSING, Field, Value, field
 
-__all__ = ["SWITCH", "Described", "Limited", "OptionRow", "choice", "option", "size"]
+__all__ = ["SWITCH", "Described", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]
 
-_Self = TypeVar("_Self", bound="Described")
+D = TypeVar("D", bound="Described")
 _KEY = re.compile(r"[A-Za-z][A-Za-z_-]*")
-_LIMITS = ("max_size", "oversize")
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
 
 
-def option(kind: Kind, sentence: str, *, default: Any = MISSING, kw_only: bool = False) -> Any:
+def option(kind: Kind, sentence: str, *, default: Any = MISSING) -> Any:
     """A field of a description: what values it takes, its default, and one sentence for the docs."""
-    return field(default=default, kw_only=kw_only, metadata={"kind": kind, "sentence": sentence})
+    return field(default, kind=kind, sentence=sentence)
 
 
 def choice(*words: str) -> Kind:
@@ -36,7 +35,7 @@ def choice(*words: str) -> Kind:
 
     def read(value: object, *, name: str = "") -> str:
         if value not in words:
-            raise OptionError(f"{name}={quote(value)}; allowed are {', '.join(words)}")
+            raise OptionError(f"{name}: {quote(value)} is none of {', '.join(words)}")
         return str(value)
 
     return Kind(" | ".join(words), read, str)
@@ -51,11 +50,48 @@ def size(minimum: int = 0, maximum: int = 2**63 - 1) -> Kind:
     return Kind("size", read, format_size)
 
 
+def count(minimum: int, maximum: int) -> Kind:
+    """A whole number of things."""
+
+    def read(value: object, *, name: str = "") -> int:
+        return parse_count(value, name=name, minimum=minimum, maximum=maximum)
+
+    return Kind("number", read, str)
+
+
 SWITCH = Kind("yes/no", parse_switch, format_switch)
 
 
-@dataclass(frozen=True, slots=True)
-class OptionRow:
+def max_size() -> Any:
+    """The option that most framings share: how long is too long."""
+    return option(
+        size(),
+        "Largest payload of one frame, in bytes, inclusive; 1 MiB as websockets has it: 64 KiB is met too early.",
+        default=DEFAULT_MAX_SIZE,
+    )
+
+
+def oversize(*words: str) -> Any:
+    """The option that goes with it: what comes of what is too long."""
+    sentence = "What comes of a longer frame: an error, nothing, or its beginning; fail: nobody loses data unasked."
+    if "truncate" not in words:
+        sentence = "What comes of a longer frame: an error, or nothing; fail: nobody loses data unasked."
+    return option(choice(*words), sentence, default="fail")
+
+
+class Limited(Protocol):
+    """A description whose frames can be too long."""
+
+    @property
+    def max_size(self) -> int: ...
+
+    @property
+    def oversize(self) -> str: ...
+
+    def codec(self) -> Codec: ...
+
+
+class OptionRow(Value):
     """One option of a framing, for docs and `--help`; `default` is None where there is none and it must be given."""
 
     name: str
@@ -67,56 +103,45 @@ class OptionRow:
 # --- descriptions ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A framing as a value: its fields are its options, checked when it is made, equal when they are equal."""
+class Described(Value):
+    """A framing as a value: its fields are its options, checked when it is made; equal when they are equal."""
 
-    name: ClassVar[str] = ""
-    title: ClassVar[str] = ""
+    name = ""
+    title = ""
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            kind: Kind = entry.metadata["kind"]
-            value = kind.parse(getattr(self, entry.name), name=f"{self.name}: {entry.name}")
-            object.__setattr__(self, entry.name, value)
+        for name, entry in type(self).fields.items():
+            object.__setattr__(self, name, _kind(entry).parse(getattr(self, name), name=f"{self.name}: {name}"))
 
     def codec(self) -> Codec:
         """A fresh codec for one connection."""
         raise NotImplementedError
 
+    # --- to text ---
+
     def __str__(self) -> str:
-        arguments = [*self._written_first(), *self._written_options()]
+        arguments = self._arguments()
         return f"{self.name}:{','.join(arguments)}" if arguments else self.name
 
-    # What a room overrides when its text starts with an argument that has no key.
+    def _arguments(self) -> list[str]:
+        """The canonical text, argument by argument. A room overrides it where the first has no key."""
+        return self._keyed(list(type(self).fields))
 
-    _first: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def _read_first(cls, text: str) -> Mapping[str, object]:
-        """The options that an argument without a key means. By itself: the switch of that name."""
-        if text in _options(cls) and _options(cls)[text].metadata["kind"] is SWITCH:
-            return {text: True}
-        raise OptionError(f"{cls.name}: unknown option {quote(text)}{_near(cls, text)}; {_allowed(cls)}")
-
-    def _written_first(self) -> list[str]:
-        """The arguments without a key that say the fields named in `_first`."""
-        return []
-
-    def _written_options(self) -> list[str]:
+    def _keyed(self, names: list[str]) -> list[str]:
+        """`key=value` for each of these fields that has not its default."""
         written = []
-        for name, entry in _options(type(self)).items():
-            value = getattr(self, name)
-            if name in self._first or value == entry.default:
-                continue
-            kind: Kind = entry.metadata["kind"]
-            written.append(name if value is True else f"{name}={kind.format(value)}")
+        for name in names:
+            entry, value = type(self).fields[name], getattr(self, name)
+            if value is True and entry.default is False:
+                written.append(name)
+            elif value != entry.default:
+                written.append(f"{name}={_kind(entry).format(value)}")
         return written
 
-    # --- text ---
+    # --- from text ---
 
     @classmethod
-    def read(cls: type[_Self], arguments: str | None) -> _Self:
+    def read(cls: type[D], arguments: str | None) -> D:
         """The description that this text after the name means; None: there is no text.
 
         Raises:
@@ -128,20 +153,33 @@ class Described:
                 if name in given:
                     raise OptionError(f"{cls.name}: {name} is given twice")
                 given[name] = value
-        missing = [name for name, entry in _options(cls).items() if entry.default is MISSING and name not in given]
-        if missing:
-            raise OptionError(f"{cls.name}: {missing[0]} is missing; {_allowed(cls)}")
+        for name, entry in cls.fields.items():
+            if entry.default is MISSING and name not in given:
+                raise OptionError(f"{cls.name}: the {name} is missing; {cls._allowed()}")
         return cls(**given)
 
     @classmethod
     def _read_argument(cls, argument: str) -> Mapping[str, object]:
         key, equals, value = argument.partition("=")
         if not equals or not _KEY.fullmatch(key):
-            return cls._read_first(argument)
+            return cls._read_bare(argument)
         name = key.replace("-", "_")
-        if name not in _options(cls):
-            raise OptionError(f"{cls.name}: unknown option {quote(key)}{_near(cls, key)}; {_allowed(cls)}")
+        if name not in cls.fields:
+            raise OptionError(f"{cls.name}: unknown option {quote(key)}{suggest(key, cls.fields)}; {cls._allowed()}")
         return {name: value}
+
+    @classmethod
+    def _read_bare(cls, argument: str) -> Mapping[str, object]:
+        """The options that an argument without a key means: by itself, the switch of that name is on."""
+        if argument in cls.fields and _kind(cls.fields[argument]) is SWITCH:
+            return {argument: True}
+        near = suggest(argument, cls.fields)
+        raise OptionError(f"{cls.name}: unknown option {quote(argument)}{near}; {cls._allowed()}")
+
+    @classmethod
+    def _allowed(cls) -> str:
+        rows = [f"{name} ({_kind(entry).name})" for name, entry in cls.fields.items()]
+        return f"allowed are {', '.join(rows)}" if rows else "it takes no options"
 
     @classmethod
     def describe(cls) -> tuple[OptionRow, ...]:
@@ -149,41 +187,14 @@ class Described:
         return tuple(
             OptionRow(
                 name=name,
-                default=None if entry.default is MISSING else entry.metadata["kind"].format(entry.default),
-                kind=entry.metadata["kind"].name,
-                sentence=entry.metadata["sentence"],
+                default=None if entry.default is MISSING else _kind(entry).format(entry.default),
+                kind=_kind(entry).name,
+                sentence=entry.facts["sentence"],
             )
-            for name, entry in _options(cls).items()
+            for name, entry in cls.fields.items()
         )
 
 
-def _options(cls: type[Described]) -> dict[str, Any]:
-    """The fields by name; those about the limit, which most framings share, come last."""
-    return {entry.name: entry for entry in sorted(fields(cls), key=lambda entry: entry.name in _LIMITS)}
-
-
-def _near(cls: type[Described], word: str) -> str:
-    return suggest(word, _options(cls))
-
-
-def _allowed(cls: type[Described]) -> str:
-    rows = [f"{name}={entry.metadata['kind'].name}" for name, entry in _options(cls).items()]
-    return f"allowed are {', '.join(rows)}" if rows else "it takes no options"
-
-
-@dataclass(frozen=True, slots=True)
-class Limited(Described):
-    """A framing whose frames can be too long."""
-
-    max_size: int = option(
-        size(),
-        "Largest payload of one frame, in bytes, inclusive; 1 MiB as websockets has it, as 64 KiB is met too early.",
-        default=DEFAULT_MAX_SIZE,
-        kw_only=True,
-    )
-    oversize: str = option(
-        choice("fail", "skip", "truncate"),
-        "What comes of a longer frame: an error, nothing, or its beginning; to lose data must be asked for.",
-        default="fail",
-        kw_only=True,
-    )
+def _kind(entry: Field) -> Kind:
+    kind: Kind = entry.facts["kind"]
+    return kind

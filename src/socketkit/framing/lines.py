@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.buffer import check_sizes
 from socketkit.framing.delimiter import DelimiterCodec
-from socketkit.framing.description import SWITCH, Limited, option
+from socketkit.framing.description import SWITCH, Described, max_size, option, oversize
 from socketkit.framing.payload import listed, wrong_type
 from socketkit.options import Kind, quote
 
@@ -50,8 +49,7 @@ def _read_encoding(value: object, *, name: str = "") -> str:
 # --- the framing -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Lines(Limited):
+class Lines(Described):
     r"""Text, a line a message: `\n` or `\r\n` ends it, `\n` is sent. Messages are `str`; without encoding `bytes`."""
 
     name = "lines"
@@ -63,6 +61,8 @@ class Lines(Limited):
         "How text lies in the bytes; utf-8 as everybody expects, none: messages are bytes.",
         default="utf-8",
     )
+    max_size: int = max_size()
+    oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _LinesCodec:
         """A fresh codec for one connection."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from socketkit.errors import OptionError
@@ -12,6 +11,7 @@ from socketkit.framing.codec import Codec, Framing
 from socketkit.framing.description import Described
 from socketkit.framing.lines import Lines
 from socketkit.options import quote, suggest
+from socketkit.values import Value
 
 __all__ = ["FRAMINGS", "of", "parse"]
 
@@ -80,8 +80,7 @@ def _of_factory(factory: Callable[[], Any]) -> Framing:
     return _Own(cast(Callable[[], Codec], factory), name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Own:
+class _Own(Value):
     """A framing of somebody's own: what makes its codecs, and its name for messages."""
 
     make: Callable[[], Codec]
