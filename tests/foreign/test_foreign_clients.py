@@ -1,4 +1,4 @@
-"""Our echo server, and clients that nobody here wrote: each sends lines, ends its direction, and gets all of it back."""
+"""Our echo server, and clients that nobody here wrote: each sends lines and its end, and gets all of it back."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_room_does_not_use_the_front_door_it_stands_behind(room):
 
 @pytest.mark.parametrize("room", ROOMS, ids=IDS)
 def test_every_public_thing_has_a_docstring(room):
-    """A class or function that a room offers says what it does; methods that keep a promise may leave it to the promise."""
+    """What a room offers says what it does; methods that keep a promise may leave that to the promise."""
     tree = ast.parse(room.read_text())
     offered = {
         element.value
