@@ -85,6 +85,11 @@ class BlockingConnection:
                 return
             yield messages
 
+    def reframe(self, framing: object) -> None:
+        """Go on in another framing, in both directions, from the first byte that belongs to no message so far."""
+        with self._lock:
+            self._connection.reframe(framing)
+
     def flush(self, *, timeout: float | None = None) -> None:
         """Nothing to do: `send` returns when the system has it. Here so that code can be moved."""
         _step(self._connection.flush(timeout=timeout))

@@ -18,7 +18,8 @@ from socketkit.address import Address
 from socketkit.close import closed_here, say_goodbye
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.events import Closed, EndReceived, EndSent, Observer, Received
+from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Observer, Received
+from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
 from socketkit.outgoing import Outgoing
@@ -237,6 +238,20 @@ class Connection:
         """The messages that came whole and were not received yet, oldest first: take from the left."""
         return self._incoming
 
+    def reframe(self, framing: object) -> None:
+        """Go on in another framing, in both directions, from here: after the last message that was received, and after
+        the last that was sent. Bytes that came already are read anew. Works inside an iteration too.
+
+        Args:
+            framing: as for `connect`.
+
+        Raises:
+            OptionError: no such framing.
+            TypeError: the codec in use is of your own making and has no `take_rest`.
+            FramingError: the bytes are not there any more: an over-long frame was being skipped.
+        """
+        self._session.reframe(framing_of(framing).codec())
+
     async def _fill(self, timeout: float | None) -> None:
         """Receive until at least one message is whole, or say why there will be none."""
         if self._receiving:
@@ -266,6 +281,8 @@ class Connection:
                     session.feed(data)
                     if observer is not None:
                         observer(Received(self.number, data))
+                        for fault in session.take_faults():
+                            observer(FrameSkipped(self.number, fault))
                 if self._incoming:
                     return
         except DeadlineError:

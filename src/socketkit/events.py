@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from socketkit.errors import FrameTooLongError
 from socketkit.values import Value
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "EndSent",
     "Event",
     "Failed",
+    "FrameSkipped",
     "HandlerFailed",
     "Listening",
     "Observer",
@@ -124,6 +126,13 @@ class Sent(Event):
 
     connection: int
     data: bytes
+
+
+class FrameSkipped(Event):
+    """An over-long frame was skipped, or cut, as the framing was told to (`oversize`); what follows it is right."""
+
+    connection: int
+    error: FrameTooLongError
 
 
 class EndReceived(Event):

@@ -7,10 +7,18 @@ then errors. Knows no socket, no engine and no clock; whoever moves the bytes as
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from socketkit.errors import BrokenError, ClosedError, EndOfStream, FramingError, SocketkitError, StreamError
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    EndOfStream,
+    FrameTooLongError,
+    FramingError,
+    SocketkitError,
+    StreamError,
+)
 from socketkit.framing.codec import Codec
 
 __all__ = ["Session"]
@@ -28,10 +36,11 @@ class Session:
     """
 
     __slots__ = (
+        "_codec",
         "_end",
         "_fault_possible",
         "_refusal",
-        "codec",
+        "_take_faults",
         "incoming",
         "outgoing",
         "outgoing_size",
@@ -42,7 +51,7 @@ class Session:
     )
 
     def __init__(self, codec: Codec) -> None:
-        self.codec = codec
+        self._use(codec)
         self.incoming: deque[Any] = deque()
         self.outgoing: list[bytes] = []
         self.outgoing_size = 0
@@ -54,13 +63,20 @@ class Session:
         self._fault_possible = False  # the codec may hold back an error behind the messages it gave
         self._refusal: SocketkitError | None = None  # why nothing can be sent any more
 
+    def _use(self, codec: Codec) -> None:
+        self._codec = codec
+        self._take_faults: Callable[[], list[FrameTooLongError]] | None = getattr(codec, "take_faults", None)
+
     # --- incoming ---
 
     def feed(self, data: bytes) -> None:
         """Take bytes that came; the messages that they make whole go to `incoming`."""
         self.received_size += len(data)
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         try:
-            messages = self.codec.feed(data)
+            messages = self._codec.feed(data)
         except FramingError as error:
             self._end = error
             return
@@ -72,13 +88,42 @@ class Session:
     def feed_eof(self, end: EndOfStream) -> None:
         """The peer has ended its direction; what that makes whole goes to `incoming`."""
         try:
-            messages = self.codec.feed_eof()
+            messages = self._codec.feed_eof()
         except FramingError as error:
             self._end = error
             return
         self.received_count += len(messages)
         self.incoming.extend(messages)
         self._end = end
+
+    def take_faults(self) -> list[FrameTooLongError]:
+        """The over-long frames that the last bytes made us skip or cut, as the framing was told to; to be told."""
+        return self._take_faults() if self._take_faults is not None else []
+
+    def reframe(self, codec: Codec) -> None:
+        """Read on with another codec from the first byte that belongs to no message received so far: what came and was
+        not received yet becomes bytes again. What is in the outgoing batch stays as it was encoded.
+
+        Raises:
+            TypeError: the codec in use cannot give back what it has read (it has no `take_rest`).
+            FramingError: it cannot any more, as it was passing over a frame that was too long.
+        """
+        take_rest: Callable[[int], bytes] | None = getattr(self._codec, "take_rest", None)
+        if take_rest is None:
+            raise TypeError(f"{type(self._codec).__name__} has no take_rest: it cannot hand over to another codec")
+        rest = take_rest(len(self.incoming))
+        self.received_count -= len(self.incoming)
+        self.incoming.clear()
+        if hasattr(codec, "offset"):
+            codec.offset = self.received_size - len(rest)
+        self._use(codec)
+        end = self._end
+        if isinstance(end, FramingError):  # the other codec has its own opinion of these bytes
+            end = self._end = None
+        if rest:
+            self._feed(rest)
+        if isinstance(end, EndOfStream) and isinstance(self._end, EndOfStream):
+            self.feed_eof(end)
 
     def fail(self, error: BrokenError | ClosedError) -> None:
         """No more bytes will come, for this reason; the first reason stays."""
@@ -92,7 +137,7 @@ class Session:
         """
         if self._fault_possible and self._end is None:
             self._fault_possible = False
-            self.feed(b"")
+            self._feed(b"")
             if self.incoming:
                 return None
         return self._end
@@ -105,7 +150,7 @@ class Session:
     @property
     def is_between_messages(self) -> bool:
         """Whether no message has come in part. A codec that does not tell counts as being between."""
-        return not self.incoming and not getattr(self.codec, "buffered", 0)
+        return not self.incoming and not getattr(self._codec, "buffered", 0)
 
     # --- outgoing ---
 
@@ -118,7 +163,7 @@ class Session:
         """
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)
-        data = self.codec.encode(messages)
+        data = self._codec.encode(messages)
         self.sent_count += count
         self.outgoing_size += len(data)
         self.outgoing.append(data)
