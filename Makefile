@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast format clean
+.PHONY: run test check fast format docs clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -26,6 +26,9 @@ check: $(READY)
 format: $(READY)
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check -q --fix .
+
+docs: $(READY)
+	@$(BIN)/python docs/make.py
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
