@@ -1,0 +1,400 @@
+"""Chat: a room over connections, with the person at the host in it, and a way in for another person.
+
+What is said to whom is decided in the room; here the decisions are carried out. Nobody waits for a guest that does not
+read: what is sent to each is bounded, and who stays beyond the bound is shown out. Prints nothing: a `Person` types
+and is shown.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Protocol
+
+from socketkit import framing
+from socketkit.address import Address
+from socketkit.apps.room import HOST, Decision, EndChat, Room, ShowOut, Tell, is_farewell, visible
+from socketkit.connection import Connection
+from socketkit.doors import connect, serve
+from socketkit.engines.engine import Engine
+from socketkit.engines.group import Group
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, StreamError
+from socketkit.events import Observer
+from socketkit.framing.codec import Framing
+from socketkit.server import Server
+from socketkit.signals import caught
+
+__all__ = ["MAX_UNSENT_SIZE", "PERSON_FRAMING", "Host", "Patience", "Person", "Piped", "host", "join"]
+
+CROWDED_SIZE: Final = 64 * 1024
+"""Unsent bytes of one guest from which on those who talk wait for it, as long as there is patience left."""
+
+MAX_UNSENT_SIZE: Final = 1024 * 1024
+"""Unsent bytes of one guest at which it is shown out; beyond what the system's own buffers hold, mostly megabytes."""
+
+MAX_GUESTS: Final = 1000
+"""With `MAX_UNSENT_SIZE` this bounds the memory of the room; more callers wait in the backlog."""
+
+TURN_LINES: Final = 64
+"""Lines of one guest that are passed on before the others have their turn."""
+
+LINGER: Final = 2.0
+"""Seconds that a goodbye may take from the other end; longer only holds up the one who has said it."""
+
+# Lines are bytes: who speaks another encoding is told so, and heard. Longer ones than the room takes are cut by the
+# framing and then refused by the room, which can say so. Written out, a byte becomes at most four.
+GUEST_FRAMING: Final = "lines:encoding=none,max_size=64KiB,oversize=truncate"
+PERSON_FRAMING: Final = "lines:encoding=none,oversize=truncate"
+
+
+class Person(Protocol):
+    """Whoever sits at this end."""
+
+    is_terminal: bool
+    """Whether the end of what is typed is a wish to go (Ctrl-D), and not only the end of a file."""
+
+    async def read(self) -> bytes:
+        """The next line that is typed.
+
+        Raises:
+            EndOfStream: nothing more is typed.
+        """
+
+    def show(self, line: str) -> Awaitable[None]:
+        """Show a line; it is on its way from the call on, and awaiting it waits until there is room for more.
+
+        Raises:
+            BrokenPipeError: nobody looks any more.
+        """
+
+    @property
+    def unshown_size(self) -> int:
+        """Bytes that were to be shown and are not yet."""
+
+
+class Piped:
+    """A person behind a connection of lines: standard input and output, without a line editor."""
+
+    def __init__(self, connection: Connection, *, is_terminal: bool = False) -> None:
+        self._connection = connection
+        self.is_terminal = is_terminal
+
+    async def read(self) -> bytes:
+        line: bytes = await self._connection.receive()
+        return line
+
+    def show(self, line: str) -> Awaitable[None]:
+        try:
+            return self._connection.send(line.encode(errors="backslashreplace"))
+        except BrokenError as error:
+            raise BrokenPipeError(str(error)) from None
+
+    @property
+    def unshown_size(self) -> int:
+        return self._connection.statistics().unsent_size
+
+
+# --- patience --------------------------------------------------------------------------------------------------------
+
+
+class Patience:
+    """How long those who talk still wait for one who reads slowly: a quarter second at once, a tenth of the time in
+    the long run. So a reader that only was not scheduled loses nothing, and one that has stopped holds up nobody."""
+
+    MOST: Final = 0.25
+    SHARE: Final = 0.1
+
+    def __init__(self, now: float) -> None:
+        self._left = self.MOST
+        self._moment = now
+
+    def left(self, now: float) -> float:
+        """Seconds of it that are left."""
+        self._left = min(self.MOST, self._left + (now - self._moment) * self.SHARE)
+        self._moment = now
+        return max(0.0, self._left)
+
+    def spend(self, seconds: float) -> None:
+        """So long somebody has waited."""
+        self._left -= seconds
+
+
+class _Guest:
+    """A connection that has a seat."""
+
+    __slots__ = ("connection", "patience")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.patience = Patience(connection.engine.now())
+
+    @property
+    def unsent_size(self) -> int:
+        return self.connection.statistics().unsent_size
+
+
+# --- the host --------------------------------------------------------------------------------------------------------
+
+
+class Host:
+    """A room, the connections of its guests, and the person at the host.
+
+    Concurrency: one thread; engines that block are not for rooms.
+    """
+
+    def __init__(self, engine: Engine, person: Person, *, name: str = "host", once: bool = False) -> None:
+        """Raises:
+        ValueError: the name is not fit.
+        """
+        self._engine = engine
+        self._person = person
+        self._name = name
+        self._room = Room(host_name=name, once=once)
+        self._once = once
+        self._guests: dict[int, _Guest] = {}
+        self._ended = engine.event()
+        self._is_crowded = False  # somebody has more unsent than it should
+        self._unshown_count = 0
+        self.server: Server | None = None
+
+    # --- what happens ---
+
+    async def welcome(self, connection: Connection) -> None:
+        """Hold the conversation with one guest, to its end: the server's handler."""
+        seat, decisions = self._room.enter()
+        self._guests[seat] = _Guest(connection)
+        if self._once and self.server is not None:
+            self.server.suspend()  # who comes now is refused, and need not wait in vain
+        self._carry_out(decisions)
+        how = "has left"
+        try:
+            await self._listen_to(seat, connection)
+        except BrokenError:
+            how = "was lost"
+        finally:
+            self._carry_out(self._room.leave(seat, how=how))
+
+    async def _listen_to(self, seat: int, connection: Connection) -> None:
+        count = 0
+        async for line in connection:
+            self._carry_out(self._room.hear(seat, line))
+            if not self._room.is_here(seat):
+                return
+            count += 1
+            if count % TURN_LINES == 0 or self._is_crowded:
+                await self._let_them_read(seat)
+
+    async def _let_them_read(self, speaker: int) -> None:
+        """One who talks faster than the others read waits for them, as far as their patience goes; it alone waits."""
+        self._is_crowded = False
+        await self._engine.sleep(0)  # at the end of the turn, what is unsent leaves
+        for seat, guest in list(self._guests.items()):
+            before = self._engine.now()
+            left = guest.patience.left(before)
+            if seat == speaker or not left or guest.unsent_size < CROWDED_SIZE:
+                continue
+            try:
+                await guest.connection.flush(timeout=left)
+            except (DeadlineError, StreamError):
+                pass  # it reads no more, or has gone: its own conversation finds out
+            guest.patience.spend(self._engine.now() - before)
+
+    async def attend(self) -> None:
+        """Let the person at the host take part, until nothing more is typed.
+
+        The end of a terminal's input ends the chat. The end of another input (a file, `/dev/null`, a pipe) does not:
+        the room stays, without a person in it.
+        """
+        try:
+            while self._room.is_here(HOST):
+                self._carry_out(self._room.hear(HOST, await self._person.read()))
+        except EndOfStream:
+            if self._person.is_terminal:
+                self.end()
+            else:
+                self._carry_out(self._room.leave(HOST))
+        except BaseException:
+            self._ended.set()  # whoever waits for the end is to hear of it
+            raise
+
+    def end(self) -> None:
+        """End the chat, for all. Harmless twice."""
+        self._carry_out(self._room.end(f"{self._name} has ended the chat"))
+
+    async def wait_end(self) -> None:
+        """Wait until the chat is over."""
+        await self._ended.wait()
+
+    async def watch(self, server: Server) -> None:
+        """End the chat if its server cannot go on accepting, and say why."""
+        try:
+            await server.wait_closed()
+        finally:
+            self._ended.set()
+
+    # --- what follows ---
+
+    def _carry_out(self, decisions: Iterable[Decision]) -> None:
+        left = deque(decisions)
+        while left:
+            decision = left.popleft()
+            if isinstance(decision, Tell):
+                data = decision.line.encode(errors="backslashreplace")
+                for seat in decision.seats:
+                    left.extend(self._show(decision.line) if seat == HOST else self._tell(seat, data))
+            elif isinstance(decision, ShowOut):
+                guest = self._guests.pop(decision.seat, None)
+                if guest is not None:
+                    guest.connection.stop_receiving()  # its conversation ends, and sends what is unsent
+            elif isinstance(decision, EndChat):
+                left.extend(self._room.end(f"{self._name} has ended the chat"))
+                self._ended.set()
+
+    def _tell(self, seat: int, data: bytes) -> list[Decision]:
+        guest = self._guests.get(seat)
+        if guest is None:
+            return []
+        try:
+            guest.connection.send(data)
+        except StreamError:
+            return []  # it has gone: its own conversation finds out
+        unsent_size = guest.unsent_size
+        self._is_crowded |= unsent_size >= CROWDED_SIZE
+        if unsent_size <= MAX_UNSENT_SIZE or not self._room.is_here(seat):
+            return []
+        return self._room.leave(seat, how="was shown out: it has stopped reading")
+
+    def _show(self, line: str) -> list[Decision]:
+        """Show a line to the person at the host: a screen that stands still loses lines, and says how many."""
+        if self._person.unshown_size > MAX_UNSENT_SIZE:
+            self._unshown_count += 1
+            return []
+        try:
+            if self._unshown_count:
+                self._person.show(f"* {self._unshown_count} lines were not shown: this end was not read")
+                self._unshown_count = 0
+            self._person.show(line)
+        except BrokenPipeError:
+            return self._room.end(f"{self._name} has ended the chat")
+        return []
+
+
+async def host(
+    engine: Engine,
+    address: str | Address,
+    person: Person,
+    *,
+    name: str = "host",
+    once: bool = False,
+    listening: Callable[[Server], object] = lambda server: None,
+    observer: Observer | None = None,
+    **options: object,
+) -> None:
+    """Open a room at an address, and stay until the person there, a signal, or with `once` its guest, ends it.
+
+    Args:
+        engine: runs already; not one that blocks.
+        address: where.
+        person: who sits here.
+        name: how the person is called.
+        once: for one guest; the room ends when it leaves.
+        listening: is called when callers can come.
+        observer: is told what happens, as events.
+        options: by the names of `Options`.
+
+    Raises:
+        ValueError: the name is not fit.
+        ResolveError, ListenError: nobody can listen at the address.
+        OSError: callers could not be let in any more.
+    """
+    chat = Host(engine, person, name=name, once=once)
+    options.setdefault("max_connections", MAX_GUESTS)
+    async with serve(
+        chat.welcome, address, framing=_framing(GUEST_FRAMING), engine=engine, observer=observer, **options
+    ) as server:
+
+        def stop(number: int) -> None:
+            if server.is_closing:
+                engine.start(server.close(grace=0))
+            chat.end()
+
+        chat.server = server
+        with caught(engine, stop):
+            listening(server)
+            async with Group(engine) as group:
+                group.start(chat.attend())
+                group.start(chat.watch(server))
+                await chat.wait_end()
+                group.cancel()
+            await server.close()
+
+
+# --- a guest ---------------------------------------------------------------------------------------------------------
+
+
+async def join(
+    engine: Engine,
+    address: str | Address,
+    person: Person,
+    *,
+    name: str | None = None,
+    linger: float | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> None:
+    """Take part in a chat, from its greeting to the end of one side.
+
+    A farewell (`bye`, `/quit`, `до свидания`) is sent, and its answer shown. At the end of what is typed our direction
+    ends, and what still comes is shown until the other end has ended too.
+
+    Args:
+        engine: runs already; not one that blocks.
+        address: of the host; plain `nc -l` will do.
+        person: who sits here.
+        name: how to be called; None: as the host says.
+        linger: seconds that the other end may take after the end of what is typed; None: as long as it takes.
+        observer: is told what happens, as events.
+        options: by the names of `Options`.
+
+    Raises:
+        ResolveError, ConnectError, DeadlineError: nobody answers there.
+        BrokenError: the connection was lost.
+        BrokenPipeError: nobody looks at what is shown any more.
+    """
+    async with connect(
+        address, framing=_framing(PERSON_FRAMING), engine=engine, observer=observer, **options
+    ) as connection:
+        if name is not None:
+            await connection.send(f"/name {name}".encode())
+        async with Group(engine) as group:
+            group.start(_type(connection, person, linger))
+            async for line in connection:
+                await person.show(visible(line.decode(errors="backslashreplace")))
+            group.cancel()
+
+
+async def _type(connection: Connection, person: Person, linger: float | None) -> None:
+    """Send what is typed; see our side to its end."""
+    try:
+        try:
+            while True:
+                line = (await person.read()).rstrip(b"\r")
+                await connection.send(line)
+                if is_farewell(line.decode(errors="replace")):
+                    linger = LINGER if linger is None else linger
+                    break
+        except EndOfStream:
+            if person.is_terminal:
+                linger = LINGER if linger is None else linger
+        await connection.send_eof()
+    except (StreamError, DeadlineError):
+        return  # the one who receives says what has happened
+    if linger is not None:
+        await connection.engine.sleep(linger)
+        connection.stop_receiving()
+
+
+def _framing(text: str) -> Framing:
+    parsed: Any = framing.parse(text)
+    made: Framing = parsed
+    return made
