@@ -24,7 +24,7 @@ class TracedSocket(socket.socket):
     @classmethod
     def open(cls, family: int, kind: int, protocol: int, observer: Observer | None) -> TracedSocket:
         """socket(2), told."""
-        arguments = (_constant("AF_", family), _constant("SOCK_", kind), str(protocol))
+        arguments = (_constant("AF_", family), _constant("SOCK_", kind), _protocol(family, protocol))
         try:
             made = cls(family, kind, protocol)
         except OSError as error:
@@ -89,6 +89,16 @@ class TracedSocket(socket.socket):
                 "setsockopt", arguments, lambda: super(TracedSocket, self).setsockopt(level, option, value, length)
             )
 
+    def getsockopt(self, level: int, option: int, size: int | None = None, /) -> Any:
+        arguments = _option_name(level, option)
+        try:
+            value: Any = super().getsockopt(level, option) if size is None else super().getsockopt(level, option, size)
+        except OSError as error:
+            self._told("getsockopt", arguments, _failure(error))
+            raise
+        self._told("getsockopt", arguments, str(value) if size is None else _size(len(value)))
+        return value
+
     def close(self) -> None:
         descriptor = self.fileno()
         super().close()
@@ -119,9 +129,19 @@ class TracedSocket(socket.socket):
 
 def _constant(prefix: str, number: int) -> str:
     for name in dir(socket):
-        if name.startswith(prefix) and getattr(socket, name) == number:
+        if name.startswith(prefix) and not name.startswith(_OTHER_LEVELS) and getattr(socket, name) == number:
             return name
     return str(int(number))
+
+
+def _protocol(family: int, number: int) -> str:
+    """0 is the family's own choice, and means so; elsewhere than in INET the numbers mean something else."""
+    if number and family in (socket.AF_INET, getattr(socket, "AF_INET6", None)):
+        return _constant("IPPROTO_", number)
+    return str(number)
+
+
+_OTHER_LEVELS = ("SO_J1939_", "SO_VM_SOCKETS_")  # the same numbers as SOL_SOCKET's, with another meaning
 
 
 _LEVELS = {socket.SOL_SOCKET: ("SOL_SOCKET", "SO_"), socket.IPPROTO_TCP: ("IPPROTO_TCP", "TCP_")}
