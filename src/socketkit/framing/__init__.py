@@ -10,8 +10,41 @@ connection too: `encode(messages)` gives bytes, `feed(data)` gives messages, `fe
 from __future__ import annotations
 
 from socketkit.framing.chunks import Chunks
+from socketkit.framing.cobs import Cobs
 from socketkit.framing.codec import Codec, Framing, FullCodec
+from socketkit.framing.content_length import ContentLength
+from socketkit.framing.delimited import Delimited
+from socketkit.framing.fixed import Fixed
+from socketkit.framing.json_lines import Json
+from socketkit.framing.json_stream import JsonStream
+from socketkit.framing.length import Length
 from socketkit.framing.lines import Lines
+from socketkit.framing.msgpack import Msgpack
+from socketkit.framing.netstring import Netstring
+from socketkit.framing.octets import Octets
 from socketkit.framing.parse import FRAMINGS, of, parse
+from socketkit.framing.slip import Slip
+from socketkit.framing.varint import Varint
 
-__all__ = ["FRAMINGS", "Chunks", "Codec", "Framing", "FullCodec", "Lines", "of", "parse"]
+__all__ = [
+    "FRAMINGS",
+    "Chunks",
+    "Cobs",
+    "Codec",
+    "ContentLength",
+    "Delimited",
+    "Fixed",
+    "Framing",
+    "FullCodec",
+    "Json",
+    "JsonStream",
+    "Length",
+    "Lines",
+    "Msgpack",
+    "Netstring",
+    "Octets",
+    "Slip",
+    "Varint",
+    "of",
+    "parse",
+]

@@ -7,15 +7,45 @@ from typing import Any, cast
 
 from socketkit.errors import OptionError
 from socketkit.framing.chunks import Chunks
+from socketkit.framing.cobs import Cobs
 from socketkit.framing.codec import Codec, Framing
+from socketkit.framing.content_length import ContentLength
+from socketkit.framing.delimited import Delimited
 from socketkit.framing.description import Described
+from socketkit.framing.fixed import Fixed
+from socketkit.framing.json_lines import Json
+from socketkit.framing.json_stream import JsonStream
+from socketkit.framing.length import Length
 from socketkit.framing.lines import Lines
+from socketkit.framing.msgpack import Msgpack
+from socketkit.framing.netstring import Netstring
+from socketkit.framing.octets import Octets
+from socketkit.framing.slip import Slip
+from socketkit.framing.varint import Varint
 from socketkit.options import quote, suggest
 from socketkit.values import Value
 
 __all__ = ["FRAMINGS", "of", "parse"]
 
-FRAMINGS: dict[str, type[Described]] = {room.name: room for room in (Chunks, Lines)}
+FRAMINGS: dict[str, type[Described]] = {
+    room.name: room
+    for room in (
+        Chunks,
+        Lines,
+        Delimited,
+        Fixed,
+        Length,
+        Varint,
+        Netstring,
+        Octets,
+        ContentLength,
+        Cobs,
+        Slip,
+        Json,
+        JsonStream,
+        Msgpack,
+    )
+}
 """Every framing by its name, in the order of the docs."""
 
 

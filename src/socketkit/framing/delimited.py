@@ -1,0 +1,154 @@
+r"""`delimited`: bytes up to a delimiter of your choice, as `find -print0` and many device protocols send them.
+
+The delimiter may be longer than a byte; it is found from the left, without overlap. It counts nothing toward
+`max_size`. The last message of a stream needs no delimiter. Two delimiters in a row have an empty message between them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from socketkit.errors import FramingError, OptionError
+from socketkit.framing.buffer import check_sizes
+from socketkit.framing.delimiter import DelimiterCodec
+from socketkit.framing.description import Described, max_size, option, oversize
+from socketkit.framing.payload import listed
+from socketkit.options import Kind, quote
+
+__all__ = ["Delimited"]
+
+# --- the delimiter ---------------------------------------------------------------------------------------------------
+
+_ESCAPES = {"0": b"\0", "n": b"\n", "r": b"\r", "t": b"\t", "\\": b"\\"}
+_PART = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0nrt\\]))|([^\\])", re.DOTALL)
+_PLAIN = re.compile(rb"[!-~]")
+_ALLOWED = r"allowed are characters, and for the others \0 \n \r \t \\ \xNN (a comma is \x2c)"
+
+
+def _read_delimiter(value: object, *, name: str = "") -> bytes:
+    if isinstance(value, (bytes, bytearray)) and value:
+        return bytes(value)
+    if not isinstance(value, str) or not value:
+        raise OptionError(f"{name}: {quote(value)} is no delimiter; {_ALLOWED}")
+    made = bytearray()
+    position = 0
+    while position < len(value):
+        part = _PART.match(value, position)
+        if part is None:
+            raise OptionError(f"{name}: {quote(value[position:])} is no escape; {_ALLOWED}")
+        number, letter, plain = part.groups()
+        made += bytes.fromhex(number) if number else _ESCAPES[letter] if letter else plain.encode("utf-8", "replace")
+        position = part.end()
+    return bytes(made)
+
+
+def _write_delimiter(value: bytes) -> str:
+    letters = {code: letter for letter, code in _ESCAPES.items()}
+    written = []
+    for number in value:
+        byte = bytes([number])
+        if byte in letters:
+            written.append(f"\\{letters[byte]}")
+        else:
+            written.append(byte.decode() if _PLAIN.match(byte) and byte not in b",=" else f"\\x{number:02x}")
+    return "".join(written)
+
+
+# --- the framing -----------------------------------------------------------------------------------------------------
+
+
+class Delimited(Described):
+    r"""Bytes up to a delimiter. `Delimited(b"\0")`; text is read with its escapes: `Delimited(r"\r\n")`."""
+
+    name = "delimited"
+    title = "bytes up to a delimiter"
+
+    delimiter: bytes = option(
+        Kind("delimiter", _read_delimiter, _write_delimiter), r"What ends a message: characters, \0 \n \r \t \\ \xNN."
+    )
+    max_size: int = max_size()
+    oversize: str = oversize("fail", "skip", "truncate")
+
+    def codec(self) -> DelimitedCodec:
+        """A fresh codec for one connection."""
+        return DelimitedCodec(self) if len(self.delimiter) == 1 else _LongDelimiterCodec(self)
+
+    def _arguments(self) -> list[str]:
+        return [_write_delimiter(self.delimiter), *self._keyed(["max_size", "oversize"])]
+
+    @classmethod
+    def _read_bare(cls, argument: str) -> Mapping[str, object]:
+        return {"delimiter": argument}
+
+
+class DelimitedCodec(DelimiterCodec):
+    """Ends with a single byte."""
+
+    __slots__ = ()
+
+    _framing: Delimited
+
+    def __init__(self, framing: Delimited) -> None:
+        super().__init__(framing, framing.delimiter)
+
+    def _read(self, block: bytes) -> list[Any]:
+        messages = block.split(self._delimiter)
+        del messages[-1]
+        return messages
+
+    def _read_last(self, frame: bytes) -> list[Any]:
+        return [frame]
+
+    def _truncated(self, frame: bytes) -> Any:
+        return frame[: self._max_size]
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        payloads = listed(messages, self._text)
+        if not payloads:
+            return b""
+        delimiter = self._delimiter
+        data = delimiter.join(payloads) + delimiter
+        # A delimiter may also arise where a payload meets the one behind it: what the peer will split is what counts.
+        if len(delimiter) > 1 or delimiter in b"".join(payloads):
+            self._check_delimiter(payloads)
+        if len(data) > self._max_size:
+            check_sizes(self._framing, payloads)
+        return data
+
+    def _check_delimiter(self, payloads: list[bytes]) -> None:
+        for index, payload in enumerate(payloads):
+            if (payload + self._delimiter).find(self._delimiter) != len(payload):
+                raise FramingError(
+                    f"{self._text}: message {index} contains the delimiter {quote(self._delimiter)}, or the beginning "
+                    "of one at its end; nothing was encoded; use a framing that counts bytes (netstring, length)",
+                    framing=self._text,
+                )
+
+
+class _LongDelimiterCodec(DelimitedCodec):
+    """Ends with several bytes, which the cut between two feeds may part, and which may overlap with themselves."""
+
+    __slots__ = ("_overlaps",)
+
+    def __init__(self, framing: Delimited) -> None:
+        super().__init__(framing)
+        delimiter = framing.delimiter
+        self._overlaps = any(delimiter.startswith(delimiter[size:]) for size in range(1, len(delimiter)))
+
+    def _end_of_last(self, data: bytes) -> int:
+        delimiter = self._delimiter
+        seam = bytes(self._tail[1 - len(delimiter) :])
+        found = (seam + data).rfind(delimiter)
+        if found < 0:
+            return 0
+        if not self._overlaps:
+            return found + len(delimiter) - len(seam)
+        # What was found may overlap the last delimiter, as in b"aaa" for b"aa": only splitting from the left tells.
+        return len(data) - len((bytes(self._tail) + data).split(delimiter)[-1])
+
+    def _is_too_long(self, tail: bytes | bytearray) -> bool:
+        delimiter = self._delimiter
+        begun = max(size for size in range(len(delimiter)) if tail.endswith(delimiter[:size]))
+        return len(tail) - begun > self._max_size

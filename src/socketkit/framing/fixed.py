@@ -1,0 +1,68 @@
+"""`fixed`: every message has the same size, and nothing stands between them.
+
+The size is the limit, so there is no `max_size`. A stream that ends inside a message is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from socketkit.errors import FramingError
+from socketkit.framing.counted import CountedCodec
+from socketkit.framing.description import Described, option
+from socketkit.framing.description import size as size_kind
+from socketkit.framing.payload import listed
+
+__all__ = ["Fixed"]
+
+
+class Fixed(Described):
+    """Messages of one size: `Fixed(16)`."""
+
+    name = "fixed"
+    title = "messages of one size"
+    oversize = "fail"
+
+    size: int = option(size_kind(minimum=1, maximum=2**31 - 1), "Bytes of each message.")
+
+    @property
+    def max_size(self) -> int:
+        """The size: no message is longer."""
+        return self.size
+
+    def codec(self) -> _FixedCodec:
+        """A fresh codec for one connection."""
+        return _FixedCodec(self)
+
+    def _arguments(self) -> list[str]:
+        return [str(self.size)]
+
+    @classmethod
+    def _read_bare(cls, argument: str) -> Mapping[str, object]:
+        return {"size": argument}
+
+
+class _FixedCodec(CountedCodec):
+    __slots__ = ("_size",)
+
+    def __init__(self, framing: Fixed) -> None:
+        super().__init__(framing)
+        self._size = self._wanted = framing.size
+
+    def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
+        size = self._size
+        end = len(data) - len(data) % size
+        messages += [data[position : position + size] for position in range(start, end, size)]
+        return end
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        payloads = listed(messages, self._text)
+        for index, payload in enumerate(payloads):
+            if len(payload) != self._size:
+                raise FramingError(
+                    f"{self._text}: message {index} has {len(payload)} bytes, not {self._size}; nothing was encoded; "
+                    "use length or netstring for messages of any size",
+                    framing=self._text,
+                )
+        return b"".join(payloads)

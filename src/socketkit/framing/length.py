@@ -1,0 +1,224 @@
+"""`length`: a header of fixed size with a number in it, the payload. What the number counts is said in words.
+
+        before        field        after        payload
+    +-------------+-----------+-------------+-------------+
+    | bytes given | width     | bytes given |             |
+    +-------------+-----------+-------------+-------------+
+                                            |<- payload ->|   includes=payload
+                              |<--------- rest ---------->|   includes=rest
+                  |<--------------- header -------------->|   includes=header
+    |<----------------------- all ----------------------->|   includes=all
+
+A number that is too small for what it counts is refused, and one over `max_size` as soon as the header is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from struct import Struct
+from typing import Any
+
+from socketkit.errors import FramingError, OptionError
+from socketkit.framing.buffer import check_sizes
+from socketkit.framing.counted import CountedCodec
+from socketkit.framing.description import SWITCH, Described, choice, count, max_size, option, oversize
+from socketkit.framing.payload import listed
+from socketkit.options import Kind, quote
+
+__all__ = ["Length"]
+
+_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_WIDTHS = (1, 2, 3, 4, 8)
+_ORDERS = {"be": "big", "le": "little", "big": "big", "little": "little"}
+_BARE = re.compile(r"([0-9]+)(be|le)?")
+_MOST_BESIDE = 1024
+"""Bytes before or after the field: more than any protocol has, few enough to look at again with each byte."""
+
+
+def _read_width(value: object, *, name: str = "") -> int:
+    text = str(value)
+    if isinstance(value, bool) or text not in map(str, _WIDTHS):
+        raise OptionError(f"{name}: {quote(value)} is no width of a number; allowed are 1, 2, 3, 4, 8 bytes")
+    return int(text)
+
+
+def _read_order(value: object, *, name: str = "") -> str:
+    if not isinstance(value, str) or value not in _ORDERS:
+        raise OptionError(f"{name}: {quote(value)} is no byte order; allowed are big, little (short: be, le)")
+    return _ORDERS[value]
+
+
+class Length(Described):
+    """A number that says the size, then the payload: `Length(4)`, `Length(2, order="little", includes="header")`."""
+
+    name = "length"
+    title = "number of 1, 2, 3, 4 or 8 bytes, payload"
+
+    width: int = option(Kind("1 | 2 | 3 | 4 | 8", _read_width, str), "Bytes of the number.")
+    order: str = option(
+        Kind("big | little", _read_order, str),
+        "Byte order of the number, short be or le behind the width; big as networks have it.",
+        default="big",
+    )
+    includes: str = option(
+        choice("payload", "rest", "header", "all"),
+        "What the number counts: the payload; all that follows the number; that and the number; the whole frame.",
+        default="payload",
+    )
+    before: int = option(count(0, _MOST_BESIDE), "Bytes before the number; they are sent as zeros.", default=0)
+    after: int = option(
+        count(0, _MOST_BESIDE), "Bytes between the number and the payload; they are sent as zeros.", default=0
+    )
+    keep_header: bool = option(
+        SWITCH, "Messages are whole frames, both ways, to read and write the bytes beside the number.", default=False
+    )
+    max_size: int = max_size()
+    oversize: str = oversize("fail", "skip", "truncate")
+
+    @property
+    def counted(self) -> int:
+        """Bytes of header that the number counts."""
+        return {
+            "payload": 0,
+            "rest": self.after,
+            "header": self.width + self.after,
+            "all": self.before + self.width + self.after,
+        }[self.includes]
+
+    def codec(self) -> _LengthCodec:
+        """A fresh codec for one connection."""
+        return _LengthCodec(self) if self.width == 3 else _StructCodec(self)
+
+    def _arguments(self) -> list[str]:
+        rest = [name for name in type(self).fields if name not in ("width", "order")]
+        return [f"{self.width}{'le' if self.order == 'little' else ''}", *self._keyed(rest)]
+
+    @classmethod
+    def _read_bare(cls, argument: str) -> Mapping[str, object]:
+        if argument in cls.fields:
+            return super()._read_bare(argument)
+        match = _BARE.fullmatch(argument)
+        if match is None:
+            raise OptionError(
+                f"{cls.name}: {quote(argument)} is no width of a number; allowed are 1, 2, 3, 4, 8, with le for "
+                f"little-endian; {cls._allowed()}"
+            )
+        return {"width": match[1], "order": match[2]} if match[2] else {"width": match[1]}
+
+
+class _LengthCodec(CountedCodec):
+    """A number of any width."""
+
+    __slots__ = ("_before", "_counted", "_head", "_most", "_order", "_width")
+
+    _framing: Length
+
+    def __init__(self, framing: Length) -> None:
+        super().__init__(framing, keep_header=framing.keep_header)
+        self._width = framing.width
+        self._order: Any = framing.order
+        self._before = framing.before
+        self._head = framing.before + framing.width + framing.after
+        self._counted = framing.counted
+        self._most = 256**framing.width - 1 - self._counted  # bytes of payload that the field can say
+
+    def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
+        begin = start + self._head
+        if begin > len(data):
+            return None
+        field = start + self._before
+        number = int.from_bytes(data[field : field + self._width], self._order)
+        if number < self._counted:
+            raise ValueError(
+                f"the number {number} is too small: it counts the {self._counted} bytes of the header that "
+                f"includes={self._framing.includes} means, in the frame"
+            )
+        return begin, number - self._counted
+
+    # --- encoding ---
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        payloads = listed(messages, self._text)
+        if self._keep_header:
+            for index, frame in enumerate(payloads):
+                self._check_frame(frame, index)
+            data = b"".join(payloads)
+        else:
+            self._check_fit(payloads)
+            data = self._join(payloads)
+        if len(data) > self._max_size:
+            check_sizes(self._framing, payloads, lambda payload: len(payload) - self._head * self._keep_header)
+        return data
+
+    def _join(self, payloads: list[bytes]) -> bytes:
+        before, after = bytes(self._before), bytes(self._head - self._before - self._width)
+        return b"".join(
+            [
+                before + (len(payload) + self._counted).to_bytes(self._width, self._order) + after + payload
+                for payload in payloads
+            ]
+        )
+
+    def _check_fit(self, payloads: list[bytes]) -> None:
+        """Refuse what the field cannot say."""
+        if self._most >= self._max_size:
+            return
+        for index, payload in enumerate(payloads):
+            if len(payload) > self._most:
+                raise FramingError(
+                    f"{self._text}: message {index} has {len(payload)} bytes, and a number of {self._width} bytes can "
+                    f"say at most {self._most}; nothing was encoded; use a wider number (length:4)",
+                    framing=self._text,
+                )
+
+    def _check_frame(self, frame: bytes, index: int) -> None:
+        """Refuse a whole frame whose number is not its own."""
+        try:
+            found = self._header(frame, 0)
+        except ValueError as error:
+            problem = str(error)
+        else:
+            if found is not None and found[0] + found[1] == len(frame):
+                return
+            problem = (
+                f"has {len(frame)} bytes, fewer than its header ({self._head})"
+                if found is None
+                else f"has {len(frame) - self._head} bytes behind its header, which says {found[1]}"
+            )
+        raise FramingError(
+            f"{self._text}: message {index} {problem}; nothing was encoded; with keep_header a message is a whole "
+            "frame with the right number in it",
+            framing=self._text,
+        )
+
+
+class _StructCodec(_LengthCodec):
+    """A number of a width that the machine has: the usual frames are cut by a tight loop, the others by the house's."""
+
+    __slots__ = ("_pack", "_unpack")
+
+    def __init__(self, framing: Length) -> None:
+        super().__init__(framing)
+        order = "<" if framing.order == "little" else ">"
+        number = _FORMATS[framing.width]
+        self._unpack = Struct(f"{order}{framing.before}x{number}").unpack_from
+        self._pack = Struct(f"{order}{framing.before}x{number}{framing.after}x").pack
+
+    def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
+        unpack, append, total = self._unpack, messages.append, len(data)
+        head, counted, max_size = self._head, self._counted, self._max_size
+        stripped = 0 if self._keep_header else head
+        last = total - head
+        while start <= last:
+            size = unpack(data, start)[0] - counted
+            end = start + head + size
+            if end > total or not 0 <= size <= max_size:
+                break
+            append(data[start + stripped : end])
+            start = end
+        return super()._cut(data, messages, start)
+
+    def _join(self, payloads: list[bytes]) -> bytes:
+        pack, counted = self._pack, self._counted
+        return b"".join([pack(len(payload) + counted) + payload for payload in payloads])

@@ -1,0 +1,48 @@
+"""`netstring`: a decimal size, a colon, the payload, a comma (D. J. Bernstein, 1997): `5:hello,`.
+
+Leading zeros are refused, as the definition forbids them. The empty message is `0:,`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from socketkit.framing.buffer import check_sizes
+from socketkit.framing.counted import CountedCodec
+from socketkit.framing.decimal_header import read_decimal
+from socketkit.framing.description import Described, max_size, oversize
+from socketkit.framing.payload import listed
+
+__all__ = ["Netstring"]
+
+
+class Netstring(Described):
+    """A decimal size, a colon, the payload, a comma."""
+
+    name = "netstring"
+    title = "decimal size, colon, payload, comma"
+
+    max_size: int = max_size()
+    oversize: str = oversize("fail", "skip", "truncate")
+
+    def codec(self) -> _NetstringCodec:
+        """A fresh codec for one connection."""
+        return _NetstringCodec(self)
+
+
+class _NetstringCodec(CountedCodec):
+    __slots__ = ()
+
+    def __init__(self, framing: Netstring) -> None:
+        super().__init__(framing, close=b",")
+
+    def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
+        return read_decimal(data, start, b":")
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        payloads = listed(messages, self._text)
+        data = b"".join([b"%d:%b," % (len(payload), payload) for payload in payloads])
+        if len(data) > self._max_size:
+            check_sizes(self._framing, payloads)
+        return data

@@ -1,0 +1,95 @@
+"""`slip`: RFC 1055, packets over a serial line.
+
+A byte 0xC0 ends a packet; within it, 0xC0 and 0xDB are escaped. Empty packets mean nothing (senders put an extra end
+first, to flush the noise of the line) and are not messages. `max_size` counts the packet, without escapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from socketkit.errors import FramingError
+from socketkit.framing.buffer import check_sizes
+from socketkit.framing.delimiter import DelimiterCodec
+from socketkit.framing.description import Described, max_size, oversize
+from socketkit.framing.payload import listed
+
+__all__ = ["Slip"]
+
+END = b"\xc0"
+ESC = b"\xdb"
+ESC_END = b"\xdb\xdc"
+ESC_ESC = b"\xdb\xdd"
+
+
+class Slip(Described):
+    """Packets over a serial line, RFC 1055."""
+
+    name = "slip"
+    title = "packets over a serial line (RFC 1055)"
+
+    max_size: int = max_size()
+    oversize: str = oversize("fail", "skip", "truncate")
+
+    def codec(self) -> _SlipCodec:
+        """A fresh codec for one connection."""
+        return _SlipCodec(self)
+
+
+class _SlipCodec(DelimiterCodec):
+    __slots__ = ()
+
+    _framing: Slip
+    _ends_with_stream = False
+
+    def __init__(self, framing: Slip) -> None:
+        super().__init__(framing, END, longest=2 * framing.max_size)  # each byte escaped
+
+    def _read(self, block: bytes) -> list[Any]:
+        packets = block.split(END)
+        if ESC not in block:
+            return [packet for packet in packets if packet]
+        return [_unescape(packet) if ESC in packet else packet for packet in packets if packet]
+
+    def _payload_size(self, frame: bytes | bytearray) -> int:
+        return len(frame) - frame.count(ESC) if len(frame) <= self._longest else len(frame)
+
+    def _truncated(self, frame: bytes) -> Any:
+        # Of twice the limit, at least the limit is left; an escape that this cut parts stands behind it.
+        beginning = frame[: self._longest]
+        return _unescape(beginning[:-1] if beginning.endswith(ESC) else beginning)[: self._max_size]
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        packets = listed(messages, self._text)
+        for index, packet in enumerate(packets):
+            if not packet:
+                raise FramingError(
+                    f"{self._text}: message {index} is empty, which receivers drop (RFC 1055); nothing was encoded; "
+                    "use cobs or netstring for empty messages",
+                    framing=self._text,
+                )
+        if sum(map(len, packets)) > self._max_size:
+            check_sizes(self._framing, packets)
+        return b"".join([packet.replace(ESC, ESC_ESC).replace(END, ESC_END) + END for packet in packets])
+
+
+def _unescape(packet: bytes) -> bytes:
+    """The packet without escapes.
+
+    Raises:
+        ValueError: an escape is followed by neither of the two bytes that may follow. RFC 1055 leaves the choice; to
+            pass on a byte that nobody sent is not ours.
+    """
+    begin, *escaped = packet.split(ESC)
+    pieces = [begin]
+    for piece in escaped:
+        if piece[:1] == b"\xdc":
+            pieces.append(END)
+        elif piece[:1] == b"\xdd":
+            pieces.append(ESC)
+        else:
+            followed = f"byte {piece[0]:#04x}" if piece else "nothing"
+            raise ValueError(f"the escape 0xdb is followed by {followed}, not by 0xdc or 0xdd, in the packet")
+        pieces.append(piece[1:])
+    return b"".join(pieces)

@@ -1,0 +1,76 @@
+"""`varint`: the size as a varint, the payload: delimited messages of Protocol Buffers.
+
+A varint holds seven bits a byte, the least first; the highest bit says that more follow. We send the shortest form;
+a longer form of the same number is accepted, as protobuf's own readers do, up to the ten bytes that 64 bits need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from socketkit.framing.buffer import check_sizes
+from socketkit.framing.counted import CountedCodec
+from socketkit.framing.description import Described, max_size, oversize
+from socketkit.framing.payload import listed
+
+__all__ = ["Varint"]
+
+_MOST_BYTES = 10
+
+
+class Varint(Described):
+    """The size as a varint, the payload: protobuf's delimited messages."""
+
+    name = "varint"
+    title = "size as a varint, payload (protobuf)"
+
+    max_size: int = max_size()
+    oversize: str = oversize("fail", "skip", "truncate")
+
+    def codec(self) -> _VarintCodec:
+        """A fresh codec for one connection."""
+        return _VarintCodec(self)
+
+
+class _VarintCodec(CountedCodec):
+    __slots__ = ()
+
+    def __init__(self, framing: Varint) -> None:
+        super().__init__(framing)
+
+    def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
+        number = data[start]
+        if number < 0x80:
+            return start + 1, number
+        number &= 0x7F
+        for index, byte in enumerate(data[start + 1 : start + _MOST_BYTES], 1):
+            number |= (byte & 0x7F) << 7 * index
+            if byte < 0x80:
+                if number >> 64:
+                    raise ValueError("the size does not fit 64 bits in the frame")
+                return start + index + 1, number
+        if len(data) - start >= _MOST_BYTES:
+            raise ValueError(f"the size is a varint of more than {_MOST_BYTES} bytes in the frame")
+        return None
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        payloads = listed(messages, self._text)
+        data = b"".join([_varint(len(payload)) + payload for payload in payloads])
+        if len(data) > self._max_size:
+            check_sizes(self._framing, payloads)
+        return data
+
+
+_SHORT = [bytes([number]) for number in range(0x80)]
+
+
+def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return _SHORT[number]
+    made = bytearray()
+    while number >= 0x80:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
