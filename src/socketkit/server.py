@@ -152,6 +152,8 @@ class Server:
             while not door.is_closed:
                 await self._wait_place(door)
                 await door.wait_caller()
+                if door.is_closed:
+                    return  # that is what woke us
                 try:
                     caller = door.accept_now()
                 except BlockingIOError:

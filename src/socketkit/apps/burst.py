@@ -1,0 +1,111 @@
+"""Bursts: the same handler, served on every engine and family that the system has, and timed for a moment each."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Final
+
+from socketkit import engines
+from socketkit.connection import Connection
+from socketkit.doors import connect, pair, serve
+from socketkit.engines.engine import Engine
+from socketkit.engines.group import Group
+from socketkit.errors import OpenError
+from socketkit.values import Value
+
+__all__ = ["ENGINES", "FAMILIES", "MESSAGE_SIZE", "Burst", "echo", "measure"]
+
+ENGINES: Final = ("epoll", "kqueue", "poll", "select", "blocking", "asyncio", "uvloop")
+"""Every engine: what the systems offer first, then the loops."""
+
+FAMILIES: Final = ("tcp4", "tcp6", "unix", "unix @", "pair")
+"""TCP over either IP, a UNIX socket with a file, one with a name only (abstract), and a socketpair."""
+
+MESSAGE_SIZE: Final = 64
+"""Bytes of a message that goes there and back: a small one, where the calls cost more than the bytes."""
+
+PORTION: Final = 20
+"""Round trips between two looks at the clock."""
+
+
+class Burst(Value):
+    """What came of one: round trips a second, or the reason why there is no number."""
+
+    engine: str
+    family: str
+    rate: float | None
+    reason: str = ""
+
+
+async def echo(connection: Connection) -> None:
+    """The handler: whatever comes goes back."""
+    async for message in connection:
+        await connection.send(message)
+
+
+def measure(seconds: float) -> Iterator[Burst]:
+    """Serve the echo on every engine at every family, and count round trips for so many seconds each.
+
+    Both ends are in this process, and in one thread (in two, where the engine blocks): the numbers compare engines,
+    and say nothing of what a server can do.
+    """
+    with tempfile.TemporaryDirectory(prefix="socketkit-") as folder:
+        for name in ENGINES:
+            reason = engines.missing(name)
+            for family in FAMILIES:
+                yield Burst(name, family, None, reason) if reason else _burst(name, family, folder, seconds)
+
+
+def _burst(name: str, family: str, folder: str, seconds: float) -> Burst:
+    engine = engines.make(name)
+    addresses = {
+        "tcp4": "tcp4://127.0.0.1:0",
+        "tcp6": "tcp6://[::1]:0",
+        "unix": f"unix://{folder}/{name}",
+        "unix @": f"unix://@{os.path.basename(folder)}-{name}",
+    }
+    try:
+        if family == "pair":
+            rate = engine.run(_rate_of_pair(engine, seconds))
+        else:
+            rate = engine.run(_rate_of_server(engine, addresses[family], seconds))
+    except (OpenError, ValueError) as error:  # the family, not the engine, is missing here
+        return Burst(name, family, None, str(error))
+    return Burst(name, family, rate)
+
+
+async def _rate_of_server(engine: Engine, address: str, seconds: float) -> float:
+    async with (
+        serve(echo, address, engine=engine) as server,
+        connect(server.addresses[0], engine=engine) as connection,
+    ):
+        return await _rate(connection, seconds)
+
+
+async def _rate_of_pair(engine: Engine, seconds: float) -> float:
+    async with Group(engine) as group, pair(engine=engine) as (left, right):
+        group.start(echo(right))
+        rate = await _rate(left, seconds)
+        await left.close()
+        await group.join()
+    return rate
+
+
+async def _rate(connection: Connection, seconds: float) -> float:
+    """Round trips a second, after a few that only warm up."""
+    await _go_round(connection)
+    now = connection.engine.now
+    began, count = now(), 0
+    while (spent := now() - began) < seconds or not count:
+        await _go_round(connection)
+        count += PORTION
+    return count / spent
+
+
+async def _go_round(connection: Connection) -> None:
+    message = bytes(MESSAGE_SIZE)
+    for _ in range(PORTION):
+        await connection.send(message)
+        await connection.receive()
