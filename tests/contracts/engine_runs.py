@@ -1,0 +1,455 @@
+"""What every engine promises about turns, threads, signals, and a run from its beginning to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import weakref
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from contracts.engine_waits import FAR
+from socketkit import engines
+from socketkit.engines.engine import READ, WRITE, Engine, Event
+from socketkit.engines.group import Group
+from socketkit.errors import DeadlineError
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+class MineError(Exception):
+    """What a test raises; it can be referred to weakly, unlike the built-in ones."""
+
+
+class Foreign:
+    """An awaitable that only another loop could complete."""
+
+    def __init__(self, word: object = "foreign") -> None:
+        self._word = word
+
+    def __await__(self) -> Generator[object, None, None]:
+        yield self._word
+
+
+@contextmanager
+def signal_handler(engine: Engine, heard: Event) -> Iterator[None]:
+    """SIGUSR1 sets an event."""
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: engine.from_thread(heard.set))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def open_descriptors() -> set[str]:
+    """What this process has open."""
+    return set(os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"))
+
+
+class TurnContract:
+    """`soon`."""
+
+    def test_soon_is_the_end_of_the_turn(self, engine: Engine) -> None:
+        """After the tasks that run now have come to their waits; at once where there are no turns."""
+        story: list[str] = []
+
+        async def main() -> None:
+            engine.soon(lambda: story.append("soon"))
+            story.append("running")
+            await engine.sleep(0)
+            await engine.sleep(0)
+            story.append("next turn")
+
+        engine.run(main())
+        assert story == (["soon", "running", "next turn"] if engine.blocks else ["running", "soon", "next turn"])
+
+    def test_soon_keeps_the_order(self, engine: Engine, pair: Pair) -> None:
+        """Also after a wait that was ended by news, and what is asked for inside comes too."""
+        story: list[int] = []
+
+        async def main() -> None:
+            for turn in range(0, 30, 10):
+                pair[1].send(b"a")
+                await engine.wait(pair[0].fileno(), READ)
+                pair[0].recv(9)
+                engine.soon(lambda turn=turn: story.append(turn + 1))
+                engine.soon(lambda turn=turn: engine.soon(lambda: story.append(turn + 3)))
+                engine.soon(lambda turn=turn: story.append(turn + 2))
+                for _ in range(3):
+                    await engine.sleep(0)
+
+        engine.run(main())
+        within = [1, 3, 2] if engine.blocks else [1, 2, 3]
+        assert story == [turn + step for turn in range(0, 30, 10) for step in within]
+
+    def test_one_turn_gathers_what_many_tasks_say(self, engine: Engine, pair: Pair) -> None:
+        """What the hot path lives from: many sends of a turn, one callback, before anybody waits for the answer."""
+        batch: list[int] = []
+
+        async def main() -> bytes:
+            engine.soon(lambda: pair[1].send(bytes(batch)))
+            batch.extend([1, 2, 3])
+            await engine.wait(pair[0].fileno(), READ)
+            return pair[0].recv(9)
+
+        if engine.blocks:
+            batch.extend([1, 2, 3])
+        assert engine.run(main()) == b"\1\2\3"
+
+    def test_soon_at_the_very_end_is_not_lost(self, engine: Engine) -> None:
+        story: list[str] = []
+
+        async def main() -> None:
+            engine.soon(lambda: story.append("soon"))
+
+        engine.run(main())
+        assert story == ["soon"]
+
+
+class ThreadContract:
+    """`from_thread` and `aside`."""
+
+    def test_calls_from_many_threads_all_come(self, engine: Engine) -> None:
+        """In each thread's own order, and in the engine's thread."""
+        calls: list[tuple[int, int, int]] = []
+
+        async def main() -> None:
+            done = engine.event()
+
+            def call(thread: int, number: int) -> None:
+                calls.append((thread, number, threading.get_ident()))
+                if len(calls) == 8 * 200:
+                    done.set()
+
+            def work(thread: int) -> None:
+                for number in range(200):
+                    engine.from_thread(lambda number=number: call(thread, number))
+
+            threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
+            for thread in threads:
+                thread.start()
+            await done.wait(deadline=engine.now() + FAR)
+            for thread in threads:
+                thread.join()
+
+        engine.run(main())
+        for thread in range(8):
+            assert [number for origin, number, _ in calls if origin == thread] == list(range(200))
+        if not engine.blocks:
+            assert {ident for _, _, ident in calls} == {threading.get_ident()}
+
+    def test_a_thread_wakes_an_engine_that_has_nothing_to_do(self, engine: Engine) -> None:
+        async def main() -> None:
+            for _ in range(20):
+                done = engine.event()
+                thread = threading.Thread(target=engine.from_thread, args=(done.set,))
+                thread.start()
+                await done.wait()
+                thread.join()
+
+        engine.run(main())
+
+    def test_a_signal_handler_may_call(self, engine: Engine) -> None:
+        """While a task runs, and while the engine waits."""
+
+        async def main() -> None:
+            heard = engine.event()
+            with signal_handler(engine, heard):
+                signal.raise_signal(signal.SIGUSR1)
+                await heard.wait()
+            heard = engine.event()
+            with signal_handler(engine, heard):
+                me = threading.get_ident()
+                thread = threading.Thread(target=lambda: signal.pthread_kill(me, signal.SIGUSR1))
+                engine.soon(thread.start)
+                await heard.wait()
+                thread.join()
+
+        engine.run(main())
+
+    def test_aside_gives_the_result(self, engine: Engine) -> None:
+        async def main() -> list[int]:
+            return [await engine.aside(lambda: 42), await engine.aside(lambda: 43, deadline=engine.now() + FAR)]
+
+        assert engine.run(main()) == [42, 43]
+
+    def test_aside_does_not_hold_up_the_others(self, engine: Engine) -> None:
+        async def main() -> None:
+            release = threading.Event()
+
+            async def free() -> None:
+                release.set()
+
+            async with Group(engine) as group:
+                group.start(free())
+                await engine.aside(release.wait)
+
+        engine.run(main())
+
+    @pytest.mark.parametrize("kind", [MineError, OSError, KeyError, SystemExit])
+    def test_aside_raises_what_the_function_raised(self, engine: Engine, kind: type[BaseException]) -> None:
+        def fail() -> None:
+            raise kind("mine")
+
+        async def main() -> None:
+            for deadline in (None, engine.now() + FAR):
+                with pytest.raises(kind, match="mine"):
+                    await engine.aside(fail, deadline=deadline)
+
+        engine.run(main())
+
+    def test_aside_leaves_a_late_thread_behind_as_a_daemon(self, engine: Engine) -> None:
+        release, seen = threading.Event(), list[threading.Thread]()
+
+        def work() -> None:
+            seen.append(threading.current_thread())
+            release.wait()
+
+        async def main() -> None:
+            with pytest.raises(DeadlineError):
+                await engine.aside(work, deadline=engine.now())
+            # another one that comes late, after the engine's end
+            with pytest.raises(DeadlineError):
+                await engine.aside(release.wait, deadline=engine.now())
+
+        engine.run(main())
+        release.set()
+        for thread in threading.enumerate():
+            if thread.name == "socketkit aside":
+                assert thread.daemon
+                thread.join()
+
+    def test_aside_frees_what_it_raised(self, engine: Engine, no_gc: None) -> None:
+        def fail() -> None:
+            raise MineError
+
+        async def main() -> None:
+            try:
+                await engine.aside(fail, deadline=engine.now() + FAR)
+            except MineError as error:
+                caught = weakref.ref(error)
+            for thread in threading.enumerate():
+                if thread.name == "socketkit aside":
+                    thread.join()
+            assert caught() is None
+
+        engine.run(main())
+
+
+class RunContract:
+    """`run`."""
+
+    def test_the_result_is_returned(self, engine: Engine) -> None:
+        async def main() -> str:
+            return "result"
+
+        assert engine.run(main()) == "result"
+
+    @pytest.mark.parametrize("kind", [MineError, SystemExit, KeyboardInterrupt, ExceptionGroup])
+    def test_the_exception_is_raised(self, engine: Engine, kind: type[BaseException]) -> None:
+        error = ExceptionGroup("mine", [MineError()]) if kind is ExceptionGroup else kind("mine")
+
+        async def main() -> None:
+            await engine.sleep(0)
+            raise error
+
+        with pytest.raises(kind) as caught:
+            engine.run(main())
+        assert caught.value is error
+
+    def test_tasks_that_are_left_are_cancelled_and_joined(self, engine: Engine, pair: Pair) -> None:
+        """Their clean-up may wait in peace, and start others that are ended as well."""
+        story: list[str] = []
+
+        async def late() -> None:
+            try:
+                await engine.wait(pair[0].fileno(), READ)
+            finally:
+                story.append("late")
+
+        async def live(begun: Event) -> None:
+            begun.set()
+            try:
+                await engine.wait(pair[0].fileno(), READ)
+            finally:
+                await engine.sleep(0)
+                await engine.wait(pair[0].fileno(), WRITE)
+                story.append("cleaned up")
+                engine.start(late())
+
+        async def main() -> str:
+            begun = engine.event()
+            engine.start(live(begun))
+            await begun.wait()
+            return "result"
+
+        assert engine.run(main()) == "result"
+        assert story == ["cleaned up", "late"]
+
+    def test_many_tasks_that_are_left_end_each_in_its_own_time(self, engine: Engine) -> None:
+        """The end of one does not disturb the clean-up of another."""
+        count = 20
+        cleaned: list[int] = []
+
+        async def live(number: int, begun: Event) -> None:
+            begun.set()
+            try:
+                await engine.event().wait()
+            finally:
+                for _ in range(number):
+                    await engine.sleep(0)
+                cleaned.append(number)
+
+        async def main() -> None:
+            for number in range(count):
+                begun = engine.event()
+                engine.start(live(number, begun))
+                await begun.wait()
+
+        engine.run(main())
+        assert sorted(cleaned) == list(range(count))
+
+    def test_an_interrupt_ends_all_tasks(self, engine: Engine, pair: Pair) -> None:
+        """^C, while the engine waits."""
+        story: list[str] = []
+
+        async def live(begun: Event) -> None:
+            begun.set()
+            try:
+                await engine.wait(pair[0].fileno(), READ)
+            finally:
+                story.append("task")
+
+        async def main() -> None:
+            begun = engine.event()
+            me = threading.get_ident()
+            async with Group(engine) as group:
+                group.start(live(begun))
+                await begun.wait()
+                thread = threading.Thread(target=lambda: signal.pthread_kill(me, signal.SIGINT))
+                try:
+                    engine.soon(thread.start)
+                    await engine.event().wait()
+                finally:
+                    story.append("main")
+
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(main())
+        assert sorted(story) == ["main", "task"]
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_an_exit_in_a_task_ends_the_run(self, engine: Engine, kind: type[BaseException]) -> None:
+        """Wherever the main task stands (where the engine blocks: when it comes to the end of the group)."""
+        story: list[str] = []
+
+        async def leave() -> None:
+            await engine.sleep(0)
+            raise kind("mine")
+
+        async def main() -> None:
+            try:
+                async with Group(engine) as group:
+                    group.start(leave())
+                    if not engine.blocks:
+                        await engine.event().wait()
+            finally:
+                story.append("main")
+
+        with pytest.raises(kind):
+            engine.run(main())
+        assert story == ["main"]
+
+    @pytest.mark.parametrize("word", ["foreign", None, 0, object()], ids=["object", "None", "zero", "plain"])
+    def test_an_awaitable_of_another_loop_is_refused_where_it_is_awaited(self, engine: Engine, word: object) -> None:
+        is_asyncio = engine.cancelled is asyncio.CancelledError
+
+        async def main() -> str:
+            if word is None and is_asyncio:  # there a bare yield is a turn passed
+                await Foreign(word)
+                return ""
+            with pytest.raises(RuntimeError) as caught:
+                await Foreign(word)
+            await engine.sleep(0)
+            return str(caught.value)
+
+        message = engine.run(main())
+        assert is_asyncio or (engine.name in message and type(word).__name__ in message and "asyncio" in message)
+
+    def test_the_running_engine_is_known_to_those_who_ask(self, engine: Engine) -> None:
+        """In its own thread, while it runs; the blocking one is nobody's surroundings."""
+        others: list[object] = []
+
+        async def main() -> object:
+            thread = threading.Thread(target=lambda: others.append(engines.running()))
+            thread.start()
+            thread.join()
+            return engines.running()
+
+        assert engine.run(main()) is (None if engine.blocks else engine)
+        assert engines.running() is None
+        assert others == [None]
+
+    def test_it_runs_in_any_thread(self, engine: Engine, pair: Pair) -> None:
+        results: list[bytes] = []
+
+        async def main() -> bytes:
+            await engine.sleep(0)
+            pair[1].send(b"data")
+            await engine.wait(pair[0].fileno(), READ)
+            return pair[0].recv(9)
+
+        thread = threading.Thread(target=lambda: results.append(engine.run(main())))
+        thread.start()
+        thread.join()
+        assert results == [b"data"]
+
+    def test_an_engine_runs_once(self, engine: Engine) -> None:
+        if engine.blocks:
+            pytest.skip("where the engine blocks it serves many threads, and runs as often as they like")
+
+        async def main() -> None:
+            pass
+
+        engine.run(main())
+        with pytest.raises(RuntimeError, match=r"runs once"):
+            engine.run(main())
+        with pytest.raises(RuntimeError):
+            engine.from_thread(lambda: None)
+
+    def test_no_descriptor_is_left_open(self, engine_name: str, pair: Pair) -> None:
+        """Whatever was done: waits, events, threads, tasks that were left and cancelled."""
+
+        async def live(engine: Engine) -> None:
+            await engine.wait(pair[0].fileno(), READ)
+
+        async def main(engine: Engine) -> None:
+            engine.start(live(engine))
+            async with Group(engine) as group:
+                group.start(engine.sleep(0))
+            with pytest.raises(DeadlineError):
+                await engine.event().wait(deadline=engine.now())
+            with pytest.raises(DeadlineError):
+                await engine.wait(pair[1].fileno(), READ, engine.now())
+            await engine.aside(lambda: None, deadline=engine.now() + FAR)
+            for thread in threading.enumerate():
+                if thread.name == "socketkit aside":
+                    thread.join()
+
+        engines.make(engine_name).run(main(engines.make("blocking")))  # what Python itself opens once
+        before = open_descriptors()
+        for _ in range(3):
+            engine = engines.make(engine_name)
+            engine.run(main(engine))
+            del engine
+        assert open_descriptors() == before
+
+    def test_an_engine_tells_its_name(self, engine: Engine, engine_name: str) -> None:
+        async def main() -> str:
+            return repr(engine)
+
+        assert engine.run(main()) == f"<{engine_name} engine>"
