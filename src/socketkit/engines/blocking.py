@@ -52,13 +52,14 @@ class ThreadTask:
         self._family = engine._here.family
         self.waker = Waker()
         self.cancelling = False
+        self.ended = threading.Event()
         context = contextvars.copy_context()
         # A daemon: a handler that is stuck in a call of its own must not hold up the end of the program.
-        self.thread = threading.Thread(target=context.run, args=(self._live,), name="socketkit task", daemon=True)
+        thread = threading.Thread(target=context.run, args=(self._live,), name="socketkit task", daemon=True)
         if self._family is not None:
             self._family.add(self)
         try:
-            self.thread.start()
+            thread.start()
         except BaseException:
             coroutine.close()
             self._leave()
@@ -82,6 +83,7 @@ class ThreadTask:
         self.waker.close()
         if self._family is not None:
             self._family.discard(self)
+        self.ended.set()
 
 
 class ThreadEvent:
@@ -234,7 +236,7 @@ def _end_all(family: set[ThreadTask]) -> None:
                 asked.add(task)
                 task.cancel()
         for task in list(family):
-            task.thread.join(max(0.0, last - time.monotonic()))
+            task.ended.wait(max(0.0, last - time.monotonic()))
 
 
 def _finish(coroutine: Coroutine[Any, Any, T]) -> T:

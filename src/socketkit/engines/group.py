@@ -96,11 +96,12 @@ class Group:
             del errors, exits
 
     async def _join_all(self) -> None:
-        """Join, and cancel the tasks when we are cancelled ourselves; however often, none is left running behind."""
+        """Join; cancelled ourselves, however often, cancel the tasks once: none is left behind, nor cut in its end."""
         try:
             await self.join()
         except BaseException:
-            self.cancel()
+            if not self._cancelled:
+                self.cancel()
             await self._join_all()
             raise
 

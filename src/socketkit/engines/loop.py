@@ -12,7 +12,7 @@ import contextvars
 import inspect
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ClassVar, TypeVar
 
 from socketkit.engines.engine import READ, Engine
@@ -25,19 +25,30 @@ T = TypeVar("T")
 _KEY = "_socketkit_engine"
 
 
-class Wait:
-    """One wait, as asyncio's tasks see a future. Made once for a direction of a descriptor, and used again."""
+class Side:
+    """One direction of a registered descriptor, and the wait there, as asyncio's tasks see a future.
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_engine", "_error", "_timer", "busy", "deadline")
+    Made once, and used for one wait after the other.
+    """
 
-    def __init__(self, engine: AsyncioEngine) -> None:
+    __slots__ = (
+        "_add", "_asyncio_future_blocking", "_callback", "_context", "_engine", "_error", "_remove", "_timer", "armed",
+        "busy", "deadline", "descriptor",
+    )  # fmt: skip
+
+    def __init__(self, engine: AsyncioEngine, descriptor: int, direction: int) -> None:
+        loop = engine.loop
         self._engine = engine
-        # True: a task takes it for a future. None: `asyncio.isfuture` does not, and wraps it into a task of its own.
+        self._add = loop.add_reader if direction == READ else loop.add_writer
+        self._remove = loop.remove_reader if direction == READ else loop.remove_writer
+        # True: a task takes it for a future. None: `asyncio.isfuture` does not, and it is wrapped into a task.
         self._asyncio_future_blocking: bool | None = None
         self._callback: Callable[[Any], object] | None = None
         self._context: contextvars.Context | None = None
         self._error: BaseException | None = None
         self._timer: tuple[float, asyncio.TimerHandle] | None = None
+        self.descriptor = descriptor
+        self.armed = False
         self.busy = False
         self.deadline: float | None = None
 
@@ -45,9 +56,12 @@ class Wait:
 
     def __await__(self) -> Generator[Any, None, None]:
         if self.busy:
-            raise BusyError("another task already waits for that descriptor in that direction")
-        self.busy = True
-        self._asyncio_future_blocking = True
+            raise self._engine.busy(self.descriptor)
+        if not self.armed and not self.arm():
+            return
+        if self.deadline is not None:
+            self._set_timer(self.deadline)
+        self.busy = self._asyncio_future_blocking = True
         try:
             yield self
         finally:
@@ -80,6 +94,19 @@ class Wait:
 
     # what the engine does with it
 
+    def arm(self) -> bool:
+        """Watch; False where it cannot be watched because it never blocks."""
+        try:
+            self._add(self.descriptor, self._news)
+        except PermissionError:  # EPERM, epoll_ctl(2): a regular file
+            return False
+        self.armed = True
+        return True
+
+    def disarm(self) -> None:
+        self.armed = False
+        self._remove(self.descriptor)
+
     def finish(self) -> None:
         """Resume the task, from a callback of the loop."""
         callback, self._callback = self._callback, None
@@ -90,12 +117,24 @@ class Wait:
         else:
             self._context.run(callback, self)
 
-    def set_timer(self, deadline: float) -> None:
-        """One timer a descriptor, put back when it comes due too early: most deadlines never come."""
-        self.deadline = deadline
+    def _news(self) -> None:
+        if self._callback is None:
+            self.disarm()  # nobody waits: it would be told again at every turn
+        elif self._error is None:
+            engine = self._engine
+            engine._inside = True
+            try:
+                self.finish()
+            finally:
+                engine._inside = False
+                if engine._soon:
+                    engine._run_soon()
+
+    def _set_timer(self, deadline: float) -> None:
+        """One timer a direction, put back when it comes due too early: most deadlines never come."""
         if self._timer is None or self._timer[0] > deadline:
             self.drop_timer()
-            self._timer = (deadline, self._engine._call_at(deadline, self._due))
+            self._timer = (deadline, self._engine.call_at(deadline, self._due))
 
     def drop_timer(self) -> None:
         if self._timer is not None:
@@ -107,47 +146,10 @@ class Wait:
         if self.deadline is None or self._callback is None or self._error is not None:
             return
         if self.deadline > self._engine.now():
-            self.set_timer(self.deadline)
+            self._set_timer(self.deadline)
         else:
             self._error = DeadlineError("the deadline has passed")
             self.finish()
-
-
-class Side:
-    """One direction of a registered descriptor."""
-
-    __slots__ = ("_add", "_engine", "_remove", "armed", "descriptor", "waiting")
-
-    def __init__(self, engine: AsyncioEngine, descriptor: int, direction: int) -> None:
-        loop = engine.loop
-        self._engine = engine
-        self._add = loop.add_reader if direction == READ else loop.add_writer
-        self._remove = loop.remove_reader if direction == READ else loop.remove_writer
-        self.descriptor = descriptor
-        self.armed = False
-        self.waiting = Wait(engine)
-
-    def arm(self) -> None:
-        self._add(self.descriptor, self._news)
-        self.armed = True
-
-    def disarm(self) -> None:
-        self.armed = False
-        self._remove(self.descriptor)
-
-    def _news(self) -> None:
-        waiting = self.waiting
-        if waiting._callback is None:
-            self.disarm()  # nobody waits: it would be told again at every turn
-        elif waiting._error is None:
-            engine = self._engine
-            engine._inside = True
-            try:
-                waiting.finish()
-            finally:
-                engine._inside = False
-                if engine._soon:
-                    engine._run_soon()
 
 
 class UvloopSide(Side):
@@ -155,12 +157,12 @@ class UvloopSide(Side):
 
     __slots__ = ()
 
-    def arm(self) -> None:
+    def arm(self) -> bool:
         try:
-            super().arm()
+            return super().arm()
         except RuntimeError:  # its handle is closed
             self._remove(self.descriptor)
-            super().arm()
+            return super().arm()
 
 
 class UvloopDatagramSide(UvloopSide):
@@ -211,7 +213,7 @@ class LoopEvent:
             return
         future: asyncio.Future[bool] = self._engine.loop.create_future()
         self._waiting[future] = None
-        timer = None if deadline is None else self._engine._call_at(deadline, _tell, future, False)
+        timer = None if deadline is None else self._engine.call_at(deadline, _tell, future, False)
         try:
             if not await future:
                 raise DeadlineError("the deadline has passed")
@@ -267,34 +269,28 @@ class AsyncioEngine(Engine):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Awaitable[None]:
+    def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Side:
         sides = self._sides[direction != READ]
         side = sides.get(descriptor)
         if side is None:
             side = sides[descriptor] = self._new_side(descriptor, direction)
-        waiting = side.waiting
-        if waiting.busy:
-            raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
-        if not side.armed:
-            try:
-                side.arm()
-            except BaseException as error:
-                del sides[descriptor]
-                if isinstance(error, PermissionError):  # EPERM, epoll_ctl(2): a regular file, which never blocks
-                    return self.sleep(0)
-                raise
-        if deadline is not None:
-            waiting.set_timer(deadline)
-        return waiting
+        elif side.busy:
+            raise self.busy(descriptor)
+        side.deadline = deadline
+        return side
+
+    def busy(self, descriptor: int) -> BusyError:
+        """What the second of two waiters is told."""
+        return BusyError(f"another task already waits for descriptor {descriptor} in that direction")
 
     def forget(self, descriptor: int) -> None:
         for sides in self._sides:
             side = sides.pop(descriptor, None)
             if side is not None and not self.loop.is_closed():
                 side.disarm()
-                side.waiting.drop_timer()
-                if side.waiting.busy:
-                    self.loop.call_soon(side.waiting.finish)
+                side.drop_timer()
+                if side.busy:
+                    self.loop.call_soon(side.finish)
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> LoopTask:
         task = LoopTask(coroutine, loop=self.loop)
@@ -321,15 +317,33 @@ class AsyncioEngine(Engine):
     def from_thread(self, callback: Callable[[], object]) -> None:
         self.loop.call_soon_threadsafe(callback)
 
-    def _call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+    def call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        """Call at a moment of this engine's clock, and never before it."""
         return self.loop.call_at(moment, callback, *arguments)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if self.loop.is_closed():
             coroutine.close()
             raise RuntimeError(f"the {self.name} engine has ended: it runs once")
+        if asyncio._get_running_loop() is not None:
+            coroutine.close()
+            self.loop.close()
+            raise RuntimeError("a loop runs in this thread already: await here, with the engine that is running")
         with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-            return runner.run(coroutine)
+            try:
+                return runner.run(coroutine)
+            finally:
+                runner.run(_end_all())
+
+
+async def _end_all() -> None:
+    """Cancel what is left, until nothing is: a task may start another in its clean-up, which `Runner` overlooks."""
+    asked = {asyncio.current_task()}
+    while left := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in left - asked:
+            task.cancel()
+        asked |= left
+        await asyncio.wait(left)
 
 
 class UvloopEngine(AsyncioEngine):
@@ -344,7 +358,7 @@ class UvloopEngine(AsyncioEngine):
     def _new_side(self, descriptor: int, direction: int) -> Side:
         return (UvloopDatagramSide if _is_datagram_socket(descriptor) else UvloopSide)(self, descriptor, direction)
 
-    def _call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+    def call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
         # uvloop counts whole milliseconds, and rounds both ends: one and a half more, and none comes too early.
         delay = moment - self.now()
         return self.loop.call_later(delay + 0.0015 if delay > 0 else 0, callback, *arguments)

@@ -334,10 +334,14 @@ class ReadinessEngine(Engine):
         self._ready.extend(task for task in self._tasks if task not in ready and not task.is_parked())
         asked: set[KernelTask] = set()  # once each: those that clean up are not disturbed again
         while self._tasks:
-            for task in self._tasks - asked:
-                asked.add(task)
-                task.cancel()
-            self._loop_until(next(iter(self._tasks)))
+            left = list(self._tasks)
+            for task in left:
+                if task not in asked:
+                    asked.add(task)
+                    task.cancel()
+            for task in left:
+                if not task.done:
+                    self._loop_until(task)
 
     def _close(self) -> None:
         self._ended = True
