@@ -1,0 +1,93 @@
+"""A person at a terminal: a line editor at the bottom, and above it what is shown, which never cuts what is typed.
+
+It runs inside asyncio (or uvloop), as prompt_toolkit does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import zlib
+from collections import deque
+from collections.abc import Awaitable
+from typing import Final
+
+from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.application import in_terminal
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+
+from socketkit.errors import EndOfStream
+
+__all__ = ["Prompted"]
+
+_COLORS: Final = ("ansicyan", "ansigreen", "ansimagenta", "ansiyellow", "ansiblue", "ansired")
+
+
+class Prompted:
+    """Reads lines by an editor with a history, and shows lines above it; a `Person` of the chat.
+
+    Concurrency: everything is called in the thread of the loop.
+    """
+
+    is_terminal = True
+
+    def __init__(self, *, input: Input | None = None, output: Output | None = None) -> None:  # noqa: A002 - their word
+        self._session: PromptSession[str] = PromptSession("> ", input=input, output=output)
+        self._typed: deque[bytes] = deque()
+        self._unshown: list[str] = []
+        self._unshown_size = 0
+        self._showing: asyncio.Task[None] | None = None
+
+    async def read(self) -> bytes:
+        """The next line that is typed; a pasted text is as many lines as it has, and empty ones are not meant.
+
+        Raises:
+            EndOfStream: Ctrl-D on an empty line.
+        """
+        while not self._typed:
+            try:
+                text = await self._session.prompt_async()
+            except EOFError:
+                raise EndOfStream("the end of the terminal's input") from None
+            except KeyboardInterrupt:
+                # Here Ctrl-C is a key. What it means is decided where the signal is, by whoever has asked for it.
+                signal.raise_signal(signal.SIGINT)
+                await asyncio.Event().wait()
+            self._typed.extend(line.encode(errors="replace") for line in text.splitlines() if line)
+        return self._typed.popleft()
+
+    def show(self, line: str) -> Awaitable[None]:
+        """Show a line above the editor; awaiting it waits until it is there."""
+        self._unshown.append(line)
+        self._unshown_size += len(line)
+        if self._showing is None or self._showing.done():
+            self._showing = asyncio.get_running_loop().create_task(self._show_all())
+        return self._showing
+
+    @property
+    def unshown_size(self) -> int:
+        """Characters that were to be shown and are not yet."""
+        return self._unshown_size
+
+    async def _show_all(self) -> None:
+        """Lines that come while others are shown are shown with one redrawing of the editor."""
+        while self._unshown:
+            async with in_terminal():
+                self.finish()
+
+    def finish(self) -> None:
+        """Show what was not shown yet, here and now: also when no loop runs any more."""
+        lines, self._unshown, self._unshown_size = self._unshown, [], 0
+        for line in lines:
+            print_formatted_text(_colored(line), output=self._session.output)
+
+
+def _colored(line: str) -> FormattedText:
+    """A name in a colour of its own, and what the room says in the background."""
+    if line.startswith("* "):
+        return FormattedText([("ansibrightblack", line)])
+    name, colon, rest = line.partition(":")
+    color = _COLORS[zlib.crc32(name.encode(errors="replace")) % len(_COLORS)]
+    return FormattedText([(color, name + colon), ("", rest)] if colon else [("", line)])
