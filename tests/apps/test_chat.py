@@ -464,6 +464,8 @@ def test_a_lost_host_is_an_error() -> None:
     with foreign_host() as listener:
         guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
         caller, _ = listener.accept()
+        caller.sendall(b"hello\n")
+        assert guest.person.sees() == "hello"
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         caller.close()
         with pytest.raises(BrokenError):

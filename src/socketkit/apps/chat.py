@@ -308,7 +308,8 @@ async def host(
         OSError: callers could not be let in any more.
     """
     chat = Host(engine, person, name=name, once=once)
-    options.setdefault("max_connections", MAX_GUESTS)
+    if "max_connections" not in dict(Address.parse(address).options):
+        options.setdefault("max_connections", MAX_GUESTS)
     async with serve(
         chat.welcome, address, framing=_framing(GUEST_FRAMING), engine=engine, observer=observer, **options
     ) as server:
