@@ -286,7 +286,7 @@ async def host(
     *,
     name: str = "host",
     once: bool = False,
-    listening: Callable[[Server], object] = lambda server: None,
+    listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     observer: Observer | None = None,
     **options: object,
 ) -> None:
@@ -298,7 +298,7 @@ async def host(
         person: who sits here.
         name: how the person is called.
         once: for one guest; the room ends when it leaves.
-        listening: is called when callers can come.
+        listening: is told the real addresses when callers can come.
         observer: is told what happens, as events.
         options: by the names of `Options`.
 
@@ -321,7 +321,7 @@ async def host(
 
         chat.server = server
         with caught(engine, stop):
-            listening(server)
+            listening(server.addresses)
             async with Group(engine) as group:
                 group.start(chat.attend())
                 group.start(chat.watch(server))
