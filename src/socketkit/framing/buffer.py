@@ -42,13 +42,16 @@ class Buffer:
         "offset",
     )
 
+    _policies = "skip or truncate"
+    """What an over-long frame may be passed over by."""
+
     def __init__(self, text: str, *, max_size: int, oversize: str) -> None:
         self.offset = 0
         self._text = text
         self._max_size = max_size
         self._oversize = oversize
         self._tail: bytes | bytearray = b""  # the bytes of a frame that is not whole; a bytearray while they grow
-        self._given: bytes | bytearray = b""  # its first `_given_size` bytes became the messages of the last feed
+        self._given = b""  # its first `_given_size` bytes became the messages of the last feed
         self._given_size = 0
         self._at_eof = False  # the last call was `feed_eof`, and its message ends only because the stream does
         self._unusual = False  # one of the three below is to be looked at: so the usual feed asks one question only
@@ -74,30 +77,33 @@ class Buffer:
                 framing=self._text,
                 offset=self.offset,
             )
-        kept = self._given_size - self._find_unread(unread) if unread else 0
-        given = bytes(memoryview(self._given)[self._given_size - kept : self._given_size])
-        rest = given + self._tail
-        self.offset -= len(given)
+        given = self._given[: self._given_size]
+        position = self._find_unread(given, unread) if unread else len(given)
+        rest = given[position:] + self._tail
+        self.offset += position - len(given)
         self._tail = self._given = b""
         self._given_size = 0
         self._fault = None
         return rest
 
-    def _find_unread(self, unread: int) -> int:
+    def _find_unread(self, given: bytes, unread: int) -> int:
         """Where, in the bytes of the last messages, the first of those that nobody has received begins."""
-        given = bytes(memoryview(self._given)[: self._given_size])
-        if self._at_eof and unread == 1:
+        if self._at_eof and unread == 1 and given:
             return 0
+        stream = given + self._tail
 
         def count(size: int) -> int:
-            """How many messages are whole in so many bytes. (Non-decreasing: hence the bisection.)"""
+            """How many messages so many bytes make whole. (Non-decreasing: hence the bisection.)"""
             again = self._fresh()
-            return len(again.feed(given[:size])) - (1 if again._passing and self._oversize == "truncate" else 0)
+            return len(again.feed(stream[:size])) - (1 if again._passing and self._oversize == "truncate" else 0)
 
-        keep = count(len(given)) - unread
+        keep = count(len(stream)) - unread
         if keep < 0 or self._at_eof:
             raise ValueError(f"{self._text}: the last call returned fewer than {unread} messages whose bytes are there")
-        return bisect_left(range(len(given)), keep, key=count)
+        again = self._fresh()
+        again.feed(stream[: bisect_left(range(len(stream)), keep, key=count)])
+        position: int = again.offset  # not that size: to know where a number ends takes a byte more
+        return position
 
     def _fresh(self) -> Any:
         """A codec like this one at the start of a stream."""
@@ -175,7 +181,7 @@ class Buffer:
         return FrameTooLongError(
             f"{self._text}: a frame of {'at least ' if at_least else ''}{size} bytes at offset {offset} is over "
             f"max_size={format_size(self._max_size)} ({self._max_size} bytes); "
-            f"allow it with max_size=, or pass it over with oversize=skip or truncate",
+            f"allow it with max_size=, or pass it over with oversize={self._policies}",
             framing=self._text,
             offset=offset,
             size=size,

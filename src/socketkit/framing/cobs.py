@@ -48,8 +48,7 @@ class _CobsCodec(DelimiterCodec):
         return [_unstuff(frame) for frame in block.split(b"\0") if frame]
 
     def _payload_size(self, frame: bytes | bytearray) -> int:
-        # Exact where the frame is sound; where it is not, reading it says so.
-        return len(frame) if len(frame) > self._longest else len(_unstuff(bytes(frame), strict=False))
+        return len(_unstuff(bytes(frame), strict=False))
 
     def _truncated(self, frame: bytes) -> Any:
         beginning = frame[: self._longest]

@@ -137,7 +137,16 @@ class _LongDelimiterCodec(DelimitedCodec):
         delimiter = framing.delimiter
         self._overlaps = any(delimiter.startswith(delimiter[size:]) for size in range(1, len(delimiter)))
 
+    def feed(self, data: bytes, /) -> list[Any]:
+        if type(data) is not bytes:
+            data = bytes(data)  # a view of a buffer that its owner will use again
+        if self._unusual:
+            data = self._resume(data)
+        end = self._end_of_last(data)
+        return self._feed_whole(data, end) if end else self._feed_part(data)
+
     def _end_of_last(self, data: bytes) -> int:
+        """Where the last whole frame that ends within this data ends; 0 when none does."""
         delimiter = self._delimiter
         seam = bytes(self._tail[1 - len(delimiter) :])
         found = (seam + data).rfind(delimiter)

@@ -58,17 +58,12 @@ class DelimiterCodec(Buffer):
         raise NotImplementedError
 
     def _payload_size(self, frame: bytes | bytearray) -> int:
-        """Bytes of payload in a frame, without its delimiter; of one longer than `_longest`, any number over the
-        limit."""
+        """Bytes of payload in a frame, without its delimiter."""
         return len(frame)
 
     def _is_too_long(self, tail: bytes | bytearray) -> bool:
         """Whether these bytes without a delimiter are too long, whatever follows. Asked at each feed: no search."""
         return len(tail) > self._longest
-
-    def _end_of_last(self, data: bytes) -> int:
-        """Where the last whole frame that ends within this data ends; 0 when none does."""
-        return data.rfind(self._delimiter) + 1
 
     def _problem(self, error: ValueError) -> str:
         """What is wrong with the one frame that was read, and the option that would allow it."""
@@ -84,9 +79,11 @@ class DelimiterCodec(Buffer):
             data = bytes(data)  # a view of a buffer that its owner will use again
         if self._unusual:
             data = self._resume(data)
-        end = self._end_of_last(data)
-        if not end:
-            return self._feed_part(data)
+        end = data.rfind(self._delimiter) + 1
+        return self._feed_whole(data, end) if end else self._feed_part(data)
+
+    def _feed_whole(self, data: bytes, end: int) -> list[Any]:
+        """Take data in which the last whole frame ends here."""
         tail = self._tail
         block = b"".join((tail, data[:end])) if tail else data[:end]
         rest = data[end:]
@@ -96,7 +93,10 @@ class DelimiterCodec(Buffer):
             messages = self._read(block)
         except ValueError:
             return self._feed_carefully(block, rest)
-        self._take(block, len(block), rest)
+        self._given = block
+        self._given_size = size = len(block)
+        self._tail = rest
+        self.offset += size
         return messages
 
     def _take(self, block: bytes, size: int, rest: bytes) -> None:
@@ -146,9 +146,9 @@ class DelimiterCodec(Buffer):
             ValueError: something is wrong with it.
         """
         size = self._payload_size(frame)
-        if size <= self._max_size:
+        if size <= self._max_size and len(frame) <= self._longest:
             return self._read(frame + self._delimiter)
-        return self._shortened(frame, self._too_long(offset, size))
+        return self._shortened(frame, self._too_long(offset, max(size, self._max_size + 1)))
 
     def _shortened(self, frame: bytes, error: FrameTooLongError) -> list[Any]:
         """What is left of an over-long frame."""
@@ -170,12 +170,13 @@ class DelimiterCodec(Buffer):
         """The tail is too long: refuse it, or drop it and pass over what follows up to the delimiter."""
         tail = bytes(self._tail)
         try:
-            messages += self._shortened(tail, self._too_long(self.offset, len(tail), at_least=True))
+            size = max(self._payload_size(tail), self._max_size + 1)
+            messages += self._shortened(tail, self._too_long(self.offset, size, at_least=True))
         except ValueError as error:
             self._set_fault(self._as_fault(error))
             return
         self._passing = 1
-        self._seam = tail[len(tail) - len(self._delimiter) + 1 :]
+        self._seam = self._end_of(tail)
         self._tail = b""
         self.offset += len(tail)
 
@@ -183,7 +184,7 @@ class DelimiterCodec(Buffer):
         seen = self._seam + data
         end = seen.find(self._delimiter) + len(self._delimiter)
         if end < len(self._delimiter):
-            self._seam = seen[len(seen) - len(self._delimiter) + 1 :]
+            self._seam = self._end_of(seen)
             self.offset += len(data)
             return b""
         end -= len(self._seam)
@@ -191,6 +192,10 @@ class DelimiterCodec(Buffer):
         self._seam = b""
         self.offset += end
         return data[end:]
+
+    def _end_of(self, data: bytes) -> bytes:
+        """As much of the end of this data as may be the beginning of a delimiter."""
+        return data[max(len(data) - len(self._delimiter) + 1, 0) :]
 
     def _as_fault(self, error: ValueError) -> FramingError:
         if isinstance(error, FramingError):

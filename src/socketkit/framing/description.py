@@ -171,8 +171,9 @@ class Described(Value):
     @classmethod
     def _read_bare(cls, argument: str) -> Mapping[str, object]:
         """The options that an argument without a key means: by itself, the switch of that name is on."""
-        if argument in cls.fields and _kind(cls.fields[argument]) is SWITCH:
-            return {argument: True}
+        name = argument.replace("-", "_")
+        if name in cls.fields and _kind(cls.fields[name]) is SWITCH:
+            return {name: True}
         near = suggest(argument, cls.fields)
         raise OptionError(f"{cls.name}: unknown option {quote(argument)}{near}; {cls._allowed()}")
 

@@ -37,6 +37,7 @@ class _JsonCodec(DelimiterCodec):
     __slots__ = ("_decode", "_values")
 
     _framing: Json
+    _policies = "skip"
 
     def __init__(self, framing: Json) -> None:
         super().__init__(framing, b"\n", longest=framing.max_size + 1)  # with the \r that belongs to the end

@@ -2,8 +2,9 @@
 like.
 
 Objects, arrays and strings end by themselves; numbers, `true`, `false` and `null` end where the next character cannot
-belong to them, or with the stream. We send a line feed behind each value, so that a number is whole at once for the
-peer, and a reader of lines understands us too. `max_size` counts a value without the white space around it.
+belong to them, or with the stream. White space behind a value belongs to it. We send a line feed behind each value, so
+that a number is whole at once for the peer, and a reader of lines understands us too. `max_size` counts a value without
+the white space around it.
 """
 
 from __future__ import annotations
@@ -36,9 +37,19 @@ class JsonStream(Described):
 
 # What the scan looks for. Possessive throughout: nothing is tried twice, and nothing remembered for it.
 _BLANK = re.compile(rb"[ \t\r\n]*+")
-_PLAIN = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_PLAIN = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+", re.DOTALL)
 _STRING_STOP = re.compile(rb'["\\]')
 _WORD_STOP = re.compile(rb"[^0-9A-Za-z+.-]")
+
+
+def _shallow(depth: int) -> bytes:
+    """A pattern of a whole object or array that holds at most so many levels of them: one search instead of a scan."""
+    inner = rb'(?:[^"{}\[\]]++|' + _STRING + (b"|" + _shallow(depth - 1) if depth else b"") + b")*+"
+    return rb"[{\[]" + inner + rb"[}\]]"
+
+
+_SHALLOW = re.compile(rb"[ \t\r\n]*+(" + _shallow(5) + rb")[ \t\r\n]*+", re.DOTALL)
 _FIRST = frozenset(b'{["-0123456789tfn')
 _OPENING = frozenset(b"{[")
 _QUOTE, _BACKSLASH = b'"\\'
@@ -51,6 +62,7 @@ class _JsonStreamCodec(ScannedCodec):
     __slots__ = ("_depth", "_place", "_values")
 
     _framing: JsonStream
+    _policies = "skip"
 
     def __init__(self, framing: JsonStream) -> None:
         super().__init__(framing)
@@ -60,9 +72,19 @@ class _JsonStreamCodec(ScannedCodec):
 
     def _skip_blank(self, tail: bytearray, start: int) -> int:
         blank = _BLANK.match(tail, start)
-        start = blank.end() if blank else start
-        if start < len(tail) and tail[start] not in _FIRST:
-            raise ValueError(f"no JSON value begins with {bytes(tail[start : start + 1])!r}, as the one")
+        return blank.end() if blank else start
+
+    def _take_quickly(self, tail: bytearray, start: int, messages: list[Any]) -> int:
+        decode, match, max_size = self._values.decode, _SHALLOW.match, self._max_size
+        while found := match(tail, start):
+            value = found[1]
+            if len(value) > max_size:
+                break
+            try:
+                messages.append(decode(value))
+            except (ValueError, RecursionError):
+                break  # the careful way says what is wrong
+            start = found.end()
         return start
 
     def _is_inside(self) -> bool:
@@ -97,8 +119,10 @@ class _JsonStreamCodec(ScannedCodec):
         elif first == _QUOTE:
             self._place = _IN_STRING
             self._at += 1
-        else:
+        elif first in _FIRST:
             self._place = _IN_WORD
+        else:
+            raise ValueError(f"no JSON value begins with {bytes((first,))!r}, as the one")
 
     def _scan_word(self, tail: bytearray) -> None:
         stop = _WORD_STOP.search(tail, self._at)

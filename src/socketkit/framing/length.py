@@ -1,15 +1,7 @@
 """`length`: a header of fixed size with a number in it, the payload. What the number counts is said in words.
 
-        before        field        after        payload
-    +-------------+-----------+-------------+-------------+
-    | bytes given | width     | bytes given |             |
-    +-------------+-----------+-------------+-------------+
-                                            |<- payload ->|   includes=payload
-                              |<--------- rest ---------->|   includes=rest
-                  |<--------------- header -------------->|   includes=header
-    |<----------------------- all ----------------------->|   includes=all
-
 A number that is too small for what it counts is refused, and one over `max_size` as soon as the header is whole.
+A payload that the number cannot say is refused when it is encoded: it is never cut to fit.
 """
 
 from __future__ import annotations
@@ -50,7 +42,17 @@ def _read_order(value: object, *, name: str = "") -> str:
 
 
 class Length(Described):
-    """A number that says the size, then the payload: `Length(4)`, `Length(2, order="little", includes="header")`."""
+    """A number that says the size, then the payload: `Length(4)`, `Length(2, order="little", includes="header")`.
+
+        before        field        after        payload
+    +-------------+-----------+-------------+-------------+
+    | bytes given | width     | bytes given |             |
+    +-------------+-----------+-------------+-------------+
+                                            |<- payload ->|   includes=payload
+                              |<--------- rest ---------->|   includes=rest
+                  |<--------------- header -------------->|   includes=header
+    |<----------------------- all ----------------------->|   includes=all
+    """
 
     name = "length"
     title = "number of 1, 2, 3, 4 or 8 bytes, payload"
@@ -96,7 +98,7 @@ class Length(Described):
 
     @classmethod
     def _read_bare(cls, argument: str) -> Mapping[str, object]:
-        if argument in cls.fields:
+        if argument.replace("-", "_") in cls.fields:
             return super()._read_bare(argument)
         match = _BARE.fullmatch(argument)
         if match is None:

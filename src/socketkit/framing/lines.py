@@ -23,7 +23,9 @@ __all__ = ["Lines"]
 
 # --- the encoding ----------------------------------------------------------------------------------------------------
 
-_PROBE = bytes(range(128)) + rb"\u000a"
+_PROBE = bytes(set(range(128)) - {0x5C}) + rb"\\\u000a"
+"""ASCII; its only escapes are ones that are none in text, but would be read as others by Python's own encodings."""
+
 _BY_THE_BLOCK = frozenset({"utf-8", "ascii", "latin-1"})
 """Encodings without a state: decoding many lines at once is decoding each."""
 
@@ -33,14 +35,12 @@ def _read_encoding(value: object, *, name: str = "") -> str:
     if not isinstance(value, str):
         raise OptionError(f"{name}={quote(value)}; {allowed}")
     try:
-        extends_ascii = (
-            _PROBE.decode(value) == _PROBE.decode("ascii") and _PROBE.decode("ascii").encode(value) == _PROBE
-        )
         canonical = codecs.lookup(value).name
-    except LookupError:
-        raise OptionError(f"{name}={quote(value)} is no encoding of text; {allowed}") from None
-    except ValueError:
+        extends_ascii = _PROBE.decode(value).encode("ascii") == _PROBE == _PROBE.decode("ascii").encode(value)
+    except UnicodeError:
         extends_ascii = False
+    except (LookupError, ValueError):
+        raise OptionError(f"{name}={quote(value)} is no encoding of text; {allowed}") from None
     if not extends_ascii:
         raise OptionError(f"{name}={quote(value)} does not extend ASCII: the end of a line is not its own; {allowed}")
     return "latin-1" if canonical == "iso8859-1" else canonical
@@ -94,7 +94,11 @@ class _LinesCodec(DelimiterCodec):
         return lines
 
     def _read_last(self, frame: bytes) -> list[Any]:
-        return [frame.decode(self._encoding)]
+        try:
+            return [frame.decode(self._encoding)]
+        except UnicodeDecodeError:
+            codecs.getincrementaldecoder(self._encoding)().decode(frame)  # raises unless it is but cut
+            self._cut_off(frame, "and the last character is not whole")
 
     def _truncated(self, frame: bytes) -> Any:
         # Final is false: a character cut in two at the limit is left out.
@@ -129,7 +133,7 @@ class _LinesCodec(DelimiterCodec):
             text = self._end.join(messages) + self._end
             if "\r" in bare and self._end == "\n" and "\r\n" in text:
                 raise self._refused(messages)
-            data = text.encode(self._encoding)
+            data = self._to_bytes(text)
         except TypeError as error:
             raise TypeError(f"{self._text} sends str: {error}; use encoding=none for bytes") from None
         except UnicodeEncodeError:
@@ -137,6 +141,10 @@ class _LinesCodec(DelimiterCodec):
         if len(data) > self._max_size:
             check_sizes(self._framing, messages, lambda line: len(line.encode(self._encoding)))
         return data
+
+    def _to_bytes(self, text: str) -> bytes:
+        """The bytes of lines with their ends."""
+        return text.encode(self._encoding)
 
     def _refused(self, messages: Iterable[str]) -> FramingError:
         """The error for the first line that cannot be sent."""
@@ -150,7 +158,7 @@ class _LinesCodec(DelimiterCodec):
         if line.endswith("\r") and self._end == "\n":
             return r"ends with '\r', which the peer would drop; use crlf, or a framing that counts bytes"
         try:
-            line.encode(self._encoding)
+            line.encode(self._encoding or "latin-1")
         except UnicodeEncodeError as error:
             character = ascii(error.object[error.start])
             return f"has the character {character} at position {error.start}, which {self._encoding} does not have"
@@ -167,11 +175,9 @@ class _OneByOneCodec(_LinesCodec):
         del lines[-1]
         return [line.decode(self._encoding) for line in lines]
 
-    def encode(self, messages: Iterable[Any], /) -> bytes:
-        messages = list(messages)
-        if any("\n" in line for line in messages) or len(messages) < 2:
-            return super().encode(messages)
-        return b"".join([super(_OneByOneCodec, self).encode((line,)) for line in messages])
+    def _to_bytes(self, text: str) -> bytes:
+        lines = text.split("\n")
+        return b"\n".join([line.encode(self._encoding) for line in lines])
 
 
 class _BytesLinesCodec(_LinesCodec):

@@ -68,12 +68,15 @@ def _table() -> tuple[tuple[int, int, int, int] | None, ...]:
 
 
 _TABLE: Final = _table()
+_LEAVES: Final = bytes([entry[0] if entry and not entry[1] and not entry[2] else 0 for entry in _TABLE])
+"""The same for what holds nothing and has no number: its size; 0 for all else."""
 
 
 class _MsgpackCodec(ScannedCodec):
     __slots__ = ("_decoder", "_encoder", "_is_open", "_items")
 
     _framing: Msgpack
+    _policies = "skip"
 
     def __init__(self, framing: Msgpack) -> None:
         super().__init__(framing)
@@ -101,8 +104,15 @@ class _MsgpackCodec(ScannedCodec):
     def _scan(self, tail: bytearray) -> bool:
         at, items, total = self._at, self._items if self._is_open else 1, len(tail)
         self._is_open = True
+        leaves = _LEAVES
         while items and at < total:
-            entry = _TABLE[tail[at]]
+            code = tail[at]
+            leaf = leaves[code]
+            if leaf:
+                at += leaf
+                items -= 1
+                continue
+            entry = _TABLE[code]
             if entry is None:
                 raise ValueError("the byte 0xc1, which MessagePack never uses, stands in the value")
             size, held, width, each = entry

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.framing.buffer import check_sizes
-from socketkit.framing.counted import CountedCodec
-from socketkit.framing.decimal_header import read_decimal
+from socketkit.framing.decimal import DecimalCodec
 from socketkit.framing.description import Described, max_size, oversize
 from socketkit.framing.payload import listed
 
@@ -31,14 +30,11 @@ class Netstring(Described):
         return _NetstringCodec(self)
 
 
-class _NetstringCodec(CountedCodec):
+class _NetstringCodec(DecimalCodec):
     __slots__ = ()
 
     def __init__(self, framing: Netstring) -> None:
-        super().__init__(framing, close=b",")
-
-    def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
-        return read_decimal(data, start, b":")
+        super().__init__(framing, mark=b":", close=b",")
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
         payloads = listed(messages, self._text)

@@ -11,8 +11,7 @@ from typing import Any
 
 from socketkit.errors import FramingError
 from socketkit.framing.buffer import check_sizes
-from socketkit.framing.counted import CountedCodec
-from socketkit.framing.decimal_header import read_decimal
+from socketkit.framing.decimal import DecimalCodec
 from socketkit.framing.description import Described, max_size, oversize
 from socketkit.framing.payload import listed
 
@@ -33,14 +32,14 @@ class Octets(Described):
         return _OctetsCodec(self)
 
 
-class _OctetsCodec(CountedCodec):
+class _OctetsCodec(DecimalCodec):
     __slots__ = ()
 
     def __init__(self, framing: Octets) -> None:
-        super().__init__(framing)
+        super().__init__(framing, mark=b" ")
 
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
-        found = read_decimal(data, start, b" ")
+        found = super()._header(data, start)
         if found is not None and not found[1]:
             raise ValueError("the size 0 is not allowed (RFC 6587) in the frame")
         return found

@@ -29,11 +29,11 @@ class ScannedCodec(Buffer):
     # --- what a room says ---
 
     def _skip_blank(self, tail: bytearray, start: int) -> int:
-        """Between values: where the next one begins (at the end of the tail: none has begun).
+        """Between values: where the next one begins (at the end of the tail: none has begun)."""
+        return start
 
-        Raises:
-            ValueError: nothing begins so.
-        """
+    def _take_quickly(self, tail: bytearray, start: int, messages: list[Any]) -> int:
+        """Between values: take whole ones that are nothing unusual, at speed; return where the next one begins."""
         return start
 
     def _is_inside(self) -> bool:
@@ -44,7 +44,7 @@ class ScannedCodec(Buffer):
         """Go on from `_at`; return whether the value is whole, with `_at` behind it.
 
         Raises:
-            ValueError: the structure is impossible.
+            ValueError: no value begins so, or the structure is impossible.
         """
         raise NotImplementedError
 
@@ -79,7 +79,7 @@ class ScannedCodec(Buffer):
         tail = self._grown
         tail += data
         messages: list[Any] = []
-        start = 0
+        start = 0 if self._is_inside() else self._take_quickly(tail, 0, messages)
         try:
             while True:
                 if not self._is_inside():
@@ -159,6 +159,9 @@ class ScannedCodec(Buffer):
 
     def take_rest(self, unread: int = 0, /) -> bytes:
         rest = super().take_rest(unread)
+        begin = self._skip_blank(bytearray(rest), 0)
+        rest = rest[begin:]
+        self.offset += begin
         self._tail = self._grown = bytearray()
         self._forget()
         return rest

@@ -53,7 +53,7 @@ class _SlipCodec(DelimiterCodec):
         return [_unescape(packet) if ESC in packet else packet for packet in packets if packet]
 
     def _payload_size(self, frame: bytes | bytearray) -> int:
-        return len(frame) - frame.count(ESC) if len(frame) <= self._longest else len(frame)
+        return len(frame) - frame.count(ESC)
 
     def _truncated(self, frame: bytes) -> Any:
         # Of twice the limit, at least the limit is left; an escape that this cut parts stands behind it.

@@ -1,0 +1,73 @@
+"""Time is proportional to the bytes: four times as many take about four times as long, not sixteen times."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from framing.subjects import SUBJECTS
+
+MIB = 1024 * 1024
+
+pytestmark = pytest.mark.slow
+
+limited = pytest.mark.parametrize("subject", [one for one in SUBJECTS if one.payload], ids=lambda subject: subject.text)
+
+
+def cost(subject, data, step):
+    codec = subject.framing(max_size=1024 * MIB).codec()
+    begin = time.process_time()
+    messages = []
+    for index in range(0, len(data), step):
+        messages += codec.feed(data[index : index + step])
+    spent = time.process_time() - begin
+    assert messages
+    return spent
+
+
+def assert_linear(subject, make, sizes, step):
+    """Ratio of the two costs; tried again, since a machine does other things too."""
+    small, large = (make(size) for size in sizes)
+    ratios = []
+    for _ in range(4):
+        ratios.append(cost(subject, large, step) / max(cost(subject, small, step), 1e-6))
+        if ratios[-1] < 9:
+            return
+    raise AssertionError(f"four times the bytes took {ratios} times the time")
+
+
+def one_frame(subject):
+    def make(size):
+        if subject.text.startswith("length:1,"):
+            size = 250
+        return subject.framing(max_size=1024 * MIB).codec().encode([subject.payload(size)])
+
+    return make
+
+
+@limited
+def test_one_huge_frame_in_pieces(subject):
+    assert_linear(subject, one_frame(subject), (2 * MIB, 8 * MIB), 64 * 1024)
+
+
+@limited
+def test_one_frame_byte_by_byte(subject):
+    assert_linear(subject, one_frame(subject), (64 * 1024, 256 * 1024), 1)
+
+
+@limited
+def test_many_small_frames_in_one_feed(subject):
+    def make(count):
+        return subject.framing().codec().encode([subject.payload(3)]) * count
+
+    assert_linear(subject, make, (10_000, 40_000), 1024 * MIB)
+
+
+@limited
+def test_an_over_long_frame_that_is_passed_over(subject):
+    def make(size):
+        return one_frame(subject)(size) + subject.framing().codec().encode([subject.payload(3)])
+
+    passing = type("Passing", (), {"framing": lambda self, **_: subject.framing(max_size=100, oversize="skip")})()
+    assert_linear(passing, make, (64 * 1024, 256 * 1024), 1)

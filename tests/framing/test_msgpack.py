@@ -1,0 +1,144 @@
+"""MessagePack: every kind of item, sizes that announce too much, and what to do without msgspec."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+
+import pytest
+
+from socketkit import framing
+from socketkit.errors import FrameTooLongError, FramingError, OptionError, TruncatedFrameError
+
+VALUES = [
+    None,
+    True,
+    0,
+    127,
+    -32,
+    200,
+    60_000,
+    2**31,
+    2**63,
+    -100,
+    -1000,
+    -(2**20),
+    -(2**40),
+    1.5,
+    "",
+    "x" * 31,
+    "x" * 200,
+    "x" * 300,
+    "x" * 70_000,
+    b"",
+    b"x" * 300,
+    b"x" * 70_000,
+    [],
+    list(range(15)),
+    list(range(1000)),
+    [0] * 70_000,
+    {"a": {"b": [1, {"c": None}]}},
+    {str(number): number for number in range(20)},
+    {str(number): number for number in range(70_000)},
+    datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+    datetime.datetime(2020, 1, 1, 0, 0, 0, 5, tzinfo=datetime.UTC),
+    datetime.datetime(1900, 1, 1, tzinfo=datetime.UTC),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+def test_every_kind_of_item_ends_where_it_ends(value):
+    codec = framing.Msgpack().codec()
+    data = codec.encode([value, 7])
+    assert codec.feed(data[:-1]) == [value]
+    assert codec.feed(data[-1:]) == [7]
+    head, rest = data[:12], data[12:]
+    got = [message for index in range(len(head)) for message in codec.feed(head[index : index + 1])]
+    assert got + codec.feed(rest) == [value, 7]
+    assert codec.buffered == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [b"\xc7\3\5abc", b"\xc8\0\3\5abc", b"\xc9\0\0\0\3\5abc", b"\xd4\5a", b"\xd8\5" + b"x" * 16]
+)
+def test_extensions_end_where_they_end(kind):
+    codec = framing.Msgpack().codec()
+    assert len(codec.feed(kind + b"\1" + kind[:-1])) == 2
+    assert codec.buffered == len(kind) - 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\xdb\xff\xff\xff\xff",
+        b"\xc9\xff\xff\xff\xff",
+    ],
+)
+def test_an_announced_size_over_the_limit_is_refused_at_once(header):
+    with pytest.raises(FrameTooLongError, match="a frame of at least") as caught:
+        framing.Msgpack().codec().feed(header)
+    assert caught.value.size >= 2**32
+
+
+def test_a_byte_that_is_never_used_is_a_fault():
+    codec = framing.Msgpack().codec()
+    assert codec.feed(b"\1\x92\1\xc1") == [1]
+    with pytest.raises(
+        FramingError, match="the byte 0xc1, which MessagePack never uses, stands in the value at offset 1"
+    ):
+        codec.feed(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xa1\xff",
+        b"\x81\x90\x01"[:2] + b"\x01",
+        b"\x81\x81\1\1\1",
+        b"\xd7\xff" + b"\xff" * 8,
+        b"\x91" * 100_000 + b"\1",
+    ],
+)
+def test_a_value_that_cannot_be_is_a_fault(data):
+    codec = framing.Msgpack().codec()
+    try:
+        codec.feed(data)
+    except FramingError as error:
+        assert error.offset == 0
+    assert codec.encode([1]) == b"\1"
+
+
+def test_the_stream_cannot_end_inside_a_value():
+    codec = framing.Msgpack().codec()
+    codec.feed(b"\1\x92\1")
+    with pytest.raises(TruncatedFrameError) as caught:
+        codec.feed_eof()
+    assert (caught.value.partial, caught.value.offset) == (b"\x92\1", 1)
+
+
+def test_a_huge_value_is_passed_over_without_being_held():
+    codec = framing.Msgpack(max_size=100, oversize="skip").codec()
+    assert codec.feed(b"\xdc\x03\xe8") == []
+    assert [fault.size for fault in codec.take_faults()] == [1003]
+    for _ in range(999):
+        assert codec.feed(b"\xa3abc") == []
+        assert codec.buffered == 1
+    assert codec.feed(b"\1\2") == [2]
+    assert codec.feed(b"\xc6\0\1\0\0" + b"x" * 10) == []
+    assert codec.feed(b"x" * (65536 - 10) + b"\3") == [3]
+
+
+@pytest.mark.parametrize(("value", "error"), [(2**64, FramingError), ("\ud800", FramingError), (object(), TypeError)])
+def test_what_cannot_be_packed_is_refused(value, error):
+    with pytest.raises(error, match="msgpack: message 1 "):
+        framing.Msgpack().codec().encode([1, value])
+
+
+def test_without_msgspec_it_says_what_to_install(monkeypatch):
+    made = framing.parse("msgpack")
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    with pytest.raises(OptionError, match=r"needs the library msgspec, .* pip install 'socketkit\[msgpack\]'"):
+        made.codec()
