@@ -12,6 +12,7 @@ import pytest
 
 from socketkit import Address, engines, serve
 from socketkit.apps import chat
+from socketkit.apps.conversation import AbandonedError
 from socketkit.apps.room import MAX_LINE_SIZE
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
@@ -450,13 +451,26 @@ def test_after_the_last_typed_line_our_direction_ends_and_what_still_comes_is_sh
 
 
 @pytest.mark.parametrize("ending", ["bye", None])
-def test_a_host_that_does_not_answer_a_goodbye_is_not_waited_for_long(ending: str | None) -> None:
+def test_a_host_that_does_not_answer_a_goodbye_is_not_waited_for_long(
+    ending: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "LINGER", 0.05)
     with foreign_host() as listener:
-        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", is_terminal=ending is None, linger=0.05)
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", is_terminal=ending is None)
         caller, _ = listener.accept()
         with caller:
             guest.person.types(ending)
             guest.wait_end()
+
+
+def test_a_linger_that_runs_out_is_an_error() -> None:
+    with foreign_host() as listener:
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", linger=0.05)
+        caller, _ = listener.accept()
+        with caller:
+            guest.person.types(None)
+            with pytest.raises(AbandonedError, match=r"gave up after 50ms \(--linger\): tcp://.* did not end"):
+                guest.wait_end()
 
 
 def test_a_lost_host_is_an_error() -> None:

@@ -8,11 +8,12 @@ and is shown.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any, Final, Protocol
 
 from socketkit import framing
 from socketkit.address import Address
+from socketkit.apps.conversation import AbandonedError
 from socketkit.apps.room import HOST, Decision, EndChat, Room, ShowOut, Tell, is_farewell, visible
 from socketkit.connection import Connection
 from socketkit.doors import connect, serve
@@ -21,6 +22,7 @@ from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
 from socketkit.framing.codec import Framing
+from socketkit.options import format_duration
 from socketkit.server import Server
 from socketkit.signals import caught
 
@@ -85,13 +87,30 @@ class Piped:
 
     def show(self, line: str) -> Awaitable[None]:
         try:
-            return self._connection.send(line.encode(errors="backslashreplace"))
+            self._connection.send(line.encode(errors="backslashreplace"))
         except BrokenError as error:
             raise BrokenPipeError(str(error)) from None
+        return _Shown(self._connection)
 
     @property
     def unshown_size(self) -> int:
         return self._connection.statistics().unsent_size
+
+
+class _Shown:
+    """Waits until the system has taken what was to be shown. Who does not wait is not told that nobody looks until the
+    next line."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __await__(self) -> Generator[Any, None, None]:
+        try:
+            yield from self._connection.flush().__await__()
+        except BrokenError as error:
+            raise BrokenPipeError(str(error)) from None
 
 
 # --- patience --------------------------------------------------------------------------------------------------------
@@ -353,13 +372,15 @@ async def join(
         address: of the host; plain `nc -l` will do.
         person: who sits here.
         name: how to be called; None: as the host says.
-        linger: seconds that the other end may take after the end of what is typed; None: as long as it takes.
+        linger: seconds that the other end may take after the end of what is typed; None: as long as it takes. After a
+            farewell it is two seconds: nothing more is expected then.
         observer: is told what happens, as events.
         options: by the names of `Options`.
 
     Raises:
         ResolveError, ConnectError, DeadlineError: nobody answers there.
         BrokenError: the connection was lost.
+        AbandonedError: the linger ran out.
         BrokenPipeError: nobody looks at what is shown any more.
     """
     async with connect(
@@ -367,32 +388,62 @@ async def join(
     ) as connection:
         if name is not None:
             await connection.send(f"/name {name}".encode())
+        visit = _Visit(connection, person, linger)
         async with Group(engine) as group:
-            group.start(_type(connection, person, linger))
-            async for line in connection:
-                await person.show(visible(line.decode(errors="backslashreplace")))
-            group.cancel()
+            group.start(visit.say())
+            try:
+                await visit.hear()
+            finally:
+                group.cancel()
+        if visit.was_too_long and linger is not None:
+            raise AbandonedError(f"gave up after {format_duration(linger)} (--linger): {connection.peer} did not end")
 
 
-async def _type(connection: Connection, person: Person, linger: float | None) -> None:
-    """Send what is typed; see our side to its end."""
-    try:
+class _Visit:
+    """Both directions of a guest's conversation.
+
+    Attributes:
+        was_too_long: the other end did not end in the time that it was given.
+    """
+
+    def __init__(self, connection: Connection, person: Person, linger: float | None) -> None:
+        self._connection = connection
+        self._person = person
+        self._linger = linger
+        self.was_too_long = False
+
+    async def hear(self) -> None:
+        """Show what comes, to its end."""
+        async for line in self._connection:
+            await self._person.show(visible(line.decode(errors="backslashreplace")))
+
+    async def say(self) -> None:
+        """Send what is typed, and see to the end of our side."""
+        connection = self._connection
+        try:
+            has_gone = await self._say_all()
+            await connection.send_eof()
+        except (StreamError, DeadlineError):
+            return  # the one who hears says what has happened
+        if has_gone:
+            await connection.engine.sleep(LINGER)
+        elif self._linger is not None:
+            await connection.engine.sleep(self._linger)
+            self.was_too_long = True
+        else:
+            return
+        connection.stop_receiving()
+
+    async def _say_all(self) -> bool:
+        """Send what is typed; whether the person has gone, by a farewell or at a terminal by its end."""
         try:
             while True:
-                line = (await person.read()).rstrip(b"\r")
-                await connection.send(line)
+                line = (await self._person.read()).rstrip(b"\r")
+                await self._connection.send(line)
                 if is_farewell(line.decode(errors="replace")):
-                    linger = LINGER if linger is None else linger
-                    break
+                    return True
         except EndOfStream:
-            if person.is_terminal:
-                linger = LINGER if linger is None else linger
-        await connection.send_eof()
-    except (StreamError, DeadlineError):
-        return  # the one who receives says what has happened
-    if linger is not None:
-        await connection.engine.sleep(linger)
-        connection.stop_receiving()
+            return self._person.is_terminal
 
 
 def _framing(text: str) -> Framing:

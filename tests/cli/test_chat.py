@@ -1,0 +1,292 @@
+"""`socketkit chat`: real programs, raw guests, and a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from socketkit import Address
+from support.programs import PATIENCE, Program, socketkit
+
+
+@contextlib.contextmanager
+def hosting(
+    *arguments: str, address: str = "tcp://127.0.0.1:0", **options: object
+) -> Iterator[tuple[Program, Address]]:
+    with socketkit("chat", "host", address, *arguments, **options) as host:
+        yield host, host.address()
+
+
+def joining(address: Address, *arguments: str, **options: object) -> Program:
+    return socketkit("chat", "join", str(address), *arguments, **options)
+
+
+def line_of(program: Program) -> str:
+    assert program.process.stdout is not None
+    line = program.process.stdout.readline()
+    assert isinstance(line, bytes)
+    return line.decode().removesuffix("\n")
+
+
+def types(program: Program, text: str) -> None:
+    stdin = program.process.stdin
+    assert stdin is not None
+    stdin.write(text.encode())
+    stdin.flush()
+
+
+@contextlib.contextmanager
+def raw_guest(address: Address) -> Iterator[tuple[socket.socket, IO[bytes]]]:
+    """A guest like nc, past its greeting."""
+    with socket.create_connection((address.host, address.port), timeout=PATIENCE) as sock, sock.makefile("rb") as file:
+        assert file.readline().startswith(b"* welcome, you are guest")
+        yield sock, file
+
+
+# --- without a terminal ---
+
+
+def test_the_persons_at_both_programs_talk_and_a_goodbye_ends_both() -> None:
+    with hosting("--once", "--name", "Olga") as (host, address), joining(address, "--name", "Ivan") as guest:
+        assert line_of(guest).startswith("* welcome, you are guest1; here: Olga ")
+        assert line_of(guest) == "* you are Ivan now"
+        assert [line_of(host), line_of(host)] == ["* guest1 has joined", "* guest1 is Ivan now"]
+        types(host, "привет\n")
+        assert line_of(guest) == "Olga: привет"
+        types(guest, "\x1b[2J hello\n")
+        assert line_of(host) == "Ivan: \\x1b[2J hello"
+        types(guest, "до свидания\n")
+        assert line_of(guest) == "* goodbye, Ivan"
+        assert guest.wait() == 0
+        assert line_of(host) == "* Ivan has left"
+        assert host.wait() == 0
+        assert guest.told == []
+
+
+def test_the_host_s_goodbye_ends_both_programs() -> None:
+    with hosting() as (host, address), joining(address) as guest:
+        assert line_of(guest).startswith("* welcome")
+        types(host, "bye\n")
+        assert line_of(guest) == "* goodbye: host has ended the chat"
+        assert (guest.wait(), host.wait()) == (0, 0)
+
+
+def test_without_a_person_the_host_stays_until_it_is_told_to_stop() -> None:
+    with hosting(stdin=subprocess.DEVNULL) as (host, address), raw_guest(address) as (sock, file):
+        sock.sendall(b"anybody?\n")
+        assert [line_of(host), line_of(host)] == ["* guest1 has joined", "guest1: anybody?"]
+        assert host.stop() == 0
+        assert file.read() == b"* goodbye: host has ended the chat\n"
+
+
+def test_with_standard_input_closed_the_host_stays_too() -> None:
+    with hosting(stdin=None, preexec_fn=lambda: os.close(0)) as (host, address), raw_guest(address):
+        assert line_of(host) == "* guest1 has joined"
+        assert host.stop(signal.SIGINT) == 0
+
+
+def test_what_is_piped_into_a_guest_is_said_and_then_it_leaves() -> None:
+    with hosting() as (_host, address), raw_guest(address) as (_, file):
+        with joining(address) as guest:
+            output = guest.communicate(b"one\ntwo\r\nthree without an end")
+        assert output.decode().startswith("* welcome, you are guest2; here: host, guest1 ")
+        assert guest.wait() == 0
+        said = [file.readline().decode().removesuffix("\n") for _ in range(5)]
+        assert said[1:4] == ["guest2: one", "guest2: two", "guest2: three without an end"]
+        assert (said[0], said[4]) == ("* guest2 has joined", "* guest2 has left")
+
+
+def test_a_unix_room_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "room"
+    with hosting(address=f"unix://{path}") as (host, address), joining(address) as guest:
+        assert line_of(guest).startswith("* welcome")
+        types(host, "bye\n")
+        assert (guest.wait(), host.wait()) == (0, 0)
+    assert not path.exists()
+
+
+def test_nobody_there_is_status_3_and_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with socketkit("chat", "join", f"tcp://127.0.0.1:{port}") as guest:
+        assert guest.communicate() == b""
+        assert guest.wait() == 3
+        assert len(guest.told) == 1 and str(port) in guest.told[0]
+
+
+def test_a_port_in_use_is_status_3() -> None:
+    with hosting() as (_, address), socketkit("chat", "host", str(address)) as second:
+        assert second.wait() == 3
+        assert len(second.told) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("host", "tcp://127.0.0.1:0", "--name", "a b"),
+        ("host", "tcp://127.0.0.1:0", "--name", "Alice:"),
+        ("join", "tcp://127.0.0.1:1", "--name", "\x1b[2J"),
+        ("host", "tcp://127.0.0.1:x"),
+        ("host", "tcp://127.0.0.1:0", "--engine", "blocking"),
+        ("host", "tcp://127.0.0.1:0", "--engine", "nosuch"),
+    ],
+)
+def test_what_cannot_be_is_status_2_before_anything_is_opened(arguments: tuple[str, ...]) -> None:
+    with socketkit("chat", *arguments) as program:
+        program.communicate()
+        assert program.wait() == 2
+        assert not any("listening" in line or "Traceback" in line or "\x1b" in line for line in program.told)
+
+
+def test_a_lost_host_is_status_4() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        with joining(Address.parse(f"tcp://127.0.0.1:{listener.getsockname()[1]}")) as guest:
+            caller, _ = listener.accept()
+            caller.sendall(b"hello\n")
+            assert line_of(guest) == "hello"
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            caller.close()
+            assert guest.wait() == 4
+            assert len(guest.told) == 1
+
+
+def test_a_screen_that_is_closed_ends_the_guest_quietly() -> None:
+    with hosting() as (host, address), joining(address) as guest:
+        assert line_of(guest).startswith("* welcome")
+        assert guest.process.stdout is not None
+        guest.process.stdout.close()
+        types(host, "anybody?\nreally?\n")
+        assert guest.wait() == 0
+        assert guest.told == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_guest_that_is_told_to_stop_ends_with_the_signal_s_status(number: signal.Signals, status: int) -> None:
+    with hosting() as (host, address), joining(address) as guest:
+        assert line_of(guest).startswith("* welcome")
+        assert guest.stop(number) == status
+        assert guest.told == []
+        assert [line_of(host), line_of(host)] == ["* guest1 has joined", "* guest1 has left"]
+
+
+# --- at a terminal ---
+
+_ORDER = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """A program at a terminal, as a person sees it."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._master, self._slave = pty.openpty()
+        termios.tcsetwinsize(self._slave, (24, 80))
+        self.modes = termios.tcgetattr(self._slave)
+        self._seen = ""
+        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "socketkit", "chat", *arguments],
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its own terminal: Ctrl-C is a signal
+        )
+
+    def sees(self, text: str) -> str:
+        """Wait until this text stands there; everything seen so far, without the orders to the terminal."""
+        last = time.monotonic() + PATIENCE
+        while text not in _ORDER.sub("", self._seen):
+            assert select.select([self._master], [], [], max(0.0, last - time.monotonic()))[0], self._seen
+            data = os.read(self._master, 65536).decode(errors="replace")
+            if "\x1b[6n" in data:  # it asks where the cursor is
+                os.write(self._master, b"\x1b[1;1R")
+            self._seen += data
+        return _ORDER.sub("", self._seen)
+
+    def types(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def wait(self) -> int:
+        """Its status; the terminal is as it was."""
+        status = self.process.wait(PATIENCE)
+        assert termios.tcgetattr(self._slave) == self.modes
+        return status
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+        os.close(self._master)
+        os.close(self._slave)
+
+
+def address_at(terminal: Terminal) -> Address:
+    terminal.sees("listening tcp://127.0.0.1:")
+    seen = terminal.sees(">")  # the editor stands below that line
+    return Address.parse(seen.split("listening ", 1)[1].split()[0])
+
+
+def test_at_a_terminal_lines_that_come_do_not_cut_the_line_that_is_typed() -> None:
+    with Terminal("host", "tcp://127.0.0.1:0") as host:
+        address = address_at(host)
+        with raw_guest(address) as (sock, file):
+            host.sees("* guest1 has joined")
+            host.types("I am typ")
+            host.sees("I am typ")
+            sock.sendall(b"\x1b[2Jwhile you type\n")
+            host.sees("guest1: \\x1b[2Jwhile you type")
+            host.types("ing\r")
+            assert file.readline() == b"host: I am typing\n"
+            host.types("\x04")  # Ctrl-D
+            assert file.read() == b"* goodbye: host has ended the chat\n"
+            assert host.wait() == 0
+
+
+def test_at_a_terminal_a_guest_types_pastes_and_leaves() -> None:
+    with hosting() as (host, address), Terminal("join", str(address), "--name", "Alice") as guest:
+        guest.sees("* you are Alice now")
+        guest.types("\x1b[200~one\ntwo\x1b[201~\r")
+        assert [line_of(host) for _ in range(4)][2:] == ["Alice: one", "Alice: two"]
+        guest.types("bye\r")
+        guest.sees("* goodbye, Alice")
+        assert guest.wait() == 0
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_at_a_terminal_ctrl_c_ends_a_host_well_and_a_guest_as_a_signal_does(how: str) -> None:
+    with Terminal("host", "tcp://127.0.0.1:0") as host:
+        with Terminal("join", str(address_at(host))) as guest:
+            guest.sees("* welcome")
+            guest.types("half a line")
+            guest.sees("half a line")
+            if how == "key":
+                guest.types("\x03")
+            else:
+                guest.process.send_signal(signal.SIGTERM)
+            assert guest.wait() == (130 if how == "key" else 143)
+        host.sees("* guest1 has left")
+        if how == "key":
+            host.types("\x03")
+        else:
+            host.process.send_signal(signal.SIGTERM)
+        assert host.wait() == 0
