@@ -132,6 +132,8 @@ class BlockingEngine(Engine):
     # --- waits ---
 
     async def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> None:
+        if descriptor < 0:
+            return  # closed by another thread a moment ago: the call on it says so
         waiting, place, waker = self._waiting, (descriptor, direction), self._waker()
         if waiting.setdefault(place, waker) is not waker:
             raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
@@ -231,11 +233,12 @@ def _end_all(family: set[ThreadTask]) -> None:
     asked: set[ThreadTask] = set()
     last = time.monotonic() + STUCK
     while family and time.monotonic() < last:
-        for task in list(family):
+        left = list(family)
+        for task in left:
             if task not in asked:
                 asked.add(task)
                 task.cancel()
-        for task in list(family):
+        for task in left:
             task.ended.wait(max(0.0, last - time.monotonic()))
 
 

@@ -25,7 +25,10 @@ class Task(Protocol):
     """A coroutine that runs beside its starter."""
 
     def cancel(self) -> object:
-        """Ask it to end: its current wait, or the next one, raises the engine's `Cancelled`, once. Harmless later."""
+        """Ask it to end: its current wait, or the next one, raises the engine's `cancelled`, once. Harmless later.
+
+        A task that has not begun begins all the same, and hears of it at its first wait: its clean-up always runs.
+        """
 
 
 class Event(Protocol):
@@ -82,12 +85,12 @@ class Engine(ABC):
         The registration outlives the wait; whoever closes the descriptor calls `forget` first.
 
         Args:
-            descriptor: an open socket, pipe or terminal.
+            descriptor: an open socket, pipe or terminal. A regular file never blocks: it is ready at once.
             direction: READ or WRITE.
             deadline: a moment of this engine's clock.
 
         Raises:
-            DeadlineError: the moment came first.
+            DeadlineError: the moment came first; it may lie in the past, or in infinity.
             BusyError: another task waits there for the same direction.
 
         Cancellation: nothing was read or written; the next wait works at once.
@@ -101,8 +104,11 @@ class Engine(ABC):
 
     @abstractmethod
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Task:
-        """Run a coroutine beside its starter (a thread, where the engine blocks). It must let no exception out:
-        a `Group` is the way to start one that may fail."""
+        """Run a coroutine beside its starter (a thread, where the engine blocks), in a copy of his context.
+
+        It must let no exception out: one is told as Python tells those of threads, and nobody else hears of it. A
+        `Group` is the way to start one that may fail.
+        """
 
     @abstractmethod
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -116,12 +122,12 @@ class Engine(ABC):
     # --- turns and threads ---
 
     @abstractmethod
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, callback: Callable[[], object]) -> None:
         """Call at the end of the current turn, after the tasks that are running now have come to their waits; at once
         where the engine blocks. The callback must let no exception out."""
 
     @abstractmethod
-    def from_thread(self, callback: Callable[[], None]) -> None:
+    def from_thread(self, callback: Callable[[], object]) -> None:
         """From any thread, or a signal handler: call this soon in the engine's own thread, and wake it up for it."""
 
     async def aside(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
@@ -158,10 +164,13 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end and return its result; an engine runs once.
+        """Run a coroutine to its end and return its result; an engine runs once (one that blocks, as often as you like).
 
-        When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled and
-        joined first.
+        When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled, once,
+        and joined first. A thread that is stuck in a call of its own, where the engine blocks, is left behind.
+
+        Raises:
+            RuntimeError: it has run already. Inside the coroutine: it awaits what only another event loop can complete.
         """
 
     def __repr__(self) -> str:
