@@ -503,6 +503,8 @@ class TimeContract:
         assert moments == sorted(moments)
 
     def test_sleepers_wake_in_the_order_of_their_moments(self, engine: Engine) -> None:
+        if engine.blocks:
+            pytest.skip(WITHOUT_TURNS)
         story: list[int] = []
 
         async def sleep(count: int) -> None:
