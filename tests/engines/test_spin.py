@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.engines import LOOPS
 
 CALLS = "epoll_wait,epoll_pwait,epoll_pwait2,poll,ppoll,select,pselect6"

@@ -164,9 +164,9 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end and return its result; an engine runs once (one that blocks, as often as you like).
+        """Run a coroutine to its end and return its result. An engine runs once; one that blocks, as often as you like.
 
-        When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled, once,
+        When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled once
         and joined first. A thread that is stuck in a call of its own, where the engine blocks, is left behind.
 
         Raises:
