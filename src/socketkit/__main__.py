@@ -1,0 +1,5 @@
+"""`python -m socketkit` is the command."""
+
+from socketkit.cli.main import main
+
+main()

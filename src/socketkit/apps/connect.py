@@ -1,0 +1,50 @@
+"""Connect: a person's input to a socket, and the socket to the person's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+from socketkit.address import Address
+from socketkit.apps.conversation import Screen, converse
+from socketkit.apps.words import words_for
+from socketkit.doors import connect
+from socketkit.engines.engine import Engine
+from socketkit.events import Observer
+from socketkit.streams.stream import Stream
+
+__all__ = ["call"]
+
+
+async def call(
+    engine: Engine,
+    address: Address,
+    person: Callable[[Engine], Stream],
+    *,
+    linger: float | None = None,
+    screen: Screen | None = None,
+    framing: str | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> None:
+    """Connect to an address, and converse with whoever answers, to the end; see `converse`.
+
+    Args:
+        engine: runs already.
+        address: where.
+        person: makes the stream of whoever sits here, when the connection stands.
+        linger, screen: as for `converse`.
+        framing: by name; None: as the address says, else bytes as they come.
+        observer: is told what happens, as events.
+        options: by the names of `Options`.
+
+    Raises:
+        AddressError, OptionError: before anything is opened.
+        ResolveError, ConnectError, DeadlineError: nobody answers there.
+        SocketkitError, OSError: as `converse`.
+    """
+    words = words_for(framing or dict(address.options).get("framing"))
+    connection = await connect(address, framing=framing, engine=engine, observer=observer, **options)
+    async with connection:
+        with closing(person(engine)) as stream:
+            await converse(connection, stream, words=words, linger=linger, screen=screen)

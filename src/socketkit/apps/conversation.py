@@ -1,0 +1,228 @@
+"""A conversation between a connection and whoever sits here: what is read here is sent, what comes is written here.
+
+Two directions that end one by one. The end of our input ends our direction, and the peer is heard out; the end of the
+peer's ends it all. Nothing that was read or received is dropped in silence. Prints nothing: the person is a stream.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from socketkit.apps.words import Words
+from socketkit.connection import Connection
+from socketkit.engines.condition import Condition
+from socketkit.engines.engine import Engine
+from socketkit.engines.group import Group
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
+from socketkit.options import format_duration
+from socketkit.signals import caught
+from socketkit.streams.stream import Stream
+
+__all__ = ["AbandonedError", "Screen", "converse", "until_told"]
+
+_GONE: Final = (errno.EPIPE, errno.ECONNRESET)
+"""The person's output is read by nobody any more: a pipe's end, or a socket's."""
+
+
+class AbandonedError(SocketkitError):
+    """Something was given up: the peer may have had more to say, or what was read here could not be sent."""
+
+
+class Screen(Protocol):
+    """What becomes of bytes before they are written here."""
+
+    def show(self, data: bytes) -> bytes:
+        """The bytes to write; the beginning of a character may be held back until the rest comes."""
+
+    def end(self) -> bytes:
+        """What was held back."""
+
+
+async def converse(
+    connection: Connection,
+    person: Stream,
+    *,
+    words: Words,
+    linger: float | None = None,
+    screen: Screen | None = None,
+) -> bool:
+    """Hold a conversation to its end, and close the connection.
+
+    At the end of the person's input our direction ends, and the peer is listened to until it ends too. When the peer
+    ends first, what the person has said already is still sent (the peer may have ended one direction only), and
+    nothing more is waited for. When nobody reads what is written here any more (EPIPE), it is over, quietly.
+
+    Args:
+        connection: is closed at the end; reset, where something is left unsent.
+        person: whose bytes are sent, and who is given those that come. It stays open, and has to be closed.
+        words: how the person's bytes become the connection's messages, and back.
+        linger: seconds that the other direction may take after the end of the first; None: as long as it takes.
+        screen: what comes passes through it before it is written.
+
+    Returns:
+        Whether somebody still reads what is written here.
+
+    Raises:
+        AbandonedError: the linger ran out; or the peer had ended, and did not take the rest.
+        BrokenError: the connection was lost; what came before is written.
+        FramingError: what came, or what was read, follows no framing.
+        OSError: the person could not be read, or written.
+
+    Cancellation: what the system takes at once is still sent.
+    """
+    async with connection:
+        return await _Conversation(connection, person, words, linger, screen).hold()
+
+
+class _Conversation:
+    """Both directions, and how far they are."""
+
+    def __init__(
+        self, connection: Connection, person: Stream, words: Words, linger: float | None, screen: Screen | None
+    ) -> None:
+        self._connection = connection
+        self._person = person
+        self._words = words
+        self._linger = linger
+        self._screen = screen
+        self._changed = Condition(connection.engine)
+        self._has_read = False  # the person's input has ended
+        self._has_said = False  # our direction has
+        self._has_heard = False  # the peer's has
+        self._is_deaf = False  # nobody reads what is written here
+        self._unsaid: SocketkitError | None = None  # why not everything could be sent
+        self._failure: Exception | None = None
+
+    async def hold(self) -> bool:
+        """All of it; see `converse`."""
+        async with Group(self._connection.engine) as group:
+            group.start(self._run(self._say))
+            group.start(self._run(self._hear))
+            try:
+                await self._wait_end()
+            finally:
+                if self._unsent_size():
+                    self._connection.abort()  # also wakes a thread that waits until it is taken
+                group.cancel()
+        error = self._failure or self._unsaid
+        if error is not None and not self._is_deaf:
+            raise error.with_traceback(None)
+        return not self._is_deaf
+
+    async def _wait_end(self) -> None:
+        changed = self._changed
+        await changed.wait_until(lambda: self._has_read or self._has_heard or self._is_over())
+        if self._has_heard:
+            self._person.stop_receiving()
+        deadline = self._connection.engine.deadline(self._linger)
+        try:
+            await changed.wait_until(lambda: (self._has_said and self._has_heard) or self._is_over(), deadline=deadline)
+        except DeadlineError:
+            raise AbandonedError(self._why_late()) from None
+
+    def _is_over(self) -> bool:
+        return self._is_deaf or self._failure is not None
+
+    def _why_late(self) -> str:
+        peer, linger = self._connection.peer, format_duration(self._linger or 0)
+        if size := self._unsent_size():
+            return f"gave up after {linger} (--linger): {size} bytes were left unsent, because {peer} did not take them"
+        if self._has_heard:
+            return f"gave up after {linger} (--linger): {peer} had ended, and our input went on"
+        return f"gave up after {linger} (--linger): {peer} did not end, and is not heard any more"
+
+    def _unsent_size(self) -> int:
+        return self._connection.statistics().unsent_size
+
+    # --- the two directions ---
+
+    async def _run(self, direction: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await direction()
+        except Exception as error:
+            self._failure = self._failure or error
+        finally:
+            self._changed.notify()
+
+    async def _say(self) -> None:
+        """From the person to the peer. A loss does not end it all: what came before it is still to be heard, and who
+        hears meets the loss too, mostly."""
+        connection, words = self._connection, self._words
+        try:
+            while data := await self._read():
+                messages = words.to_messages(data)
+                if messages:
+                    await connection.send_many(messages)
+            last = words.last_messages()
+            if last:
+                await connection.send_many(last)
+            await connection.flush()
+            await connection.send_eof()
+        except BrokenError as error:
+            self._unsaid = error
+            if self._has_heard:
+                self._unsaid = AbandonedError(f"{connection.peer} had ended, and did not take what we still sent")
+        finally:
+            self._has_read = self._has_said = True
+
+    async def _read(self) -> bytes:
+        """What the person says; empty at its end."""
+        try:
+            return await self._person.receive()
+        except EndOfStream:
+            self._has_read = True
+            self._changed.notify()
+            return b""
+        except BrokenError as error:
+            raise OSError(str(error)) from None
+
+    async def _hear(self) -> None:
+        """From the peer to the person."""
+        connection, words, screen = self._connection, self._words, self._screen
+        while not self._is_deaf:
+            try:
+                messages = await connection.receive_many()
+            except EndOfStream:
+                break
+            data = words.to_bytes(messages)
+            await self._write(data if screen is None else screen.show(data))
+        if screen is not None:
+            await self._write(screen.end())
+        self._has_heard = True
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await self._person.send(data)
+        except BrokenError as error:
+            if error.errno not in _GONE:
+                raise OSError(str(error)) from None
+            self._is_deaf = True
+
+
+async def until_told(engine: Engine, work: Callable[[], Coroutine[Any, Any, None]]) -> int | None:
+    """Do some work to its end, or until SIGINT or SIGTERM, which cancels it and lets it clean up.
+
+    Returns:
+        The number of the signal; None where there was none.
+    """
+    told: list[int] = []
+    ended = engine.event()
+
+    async def live() -> None:
+        try:
+            await work()
+        finally:
+            ended.set()
+
+    async with Group(engine) as group:
+
+        def stop(number: int) -> None:
+            told.append(number)
+            group.cancel()
+
+        with caught(engine, stop):
+            group.start(live())
+            await ended.wait()
+    return told[0] if told else None

@@ -1,0 +1,114 @@
+"""Echo: whatever comes goes back, message by message. The handler is one coroutine, for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from socketkit.address import Address
+from socketkit.apps.conversation import AbandonedError
+from socketkit.connection import Connection
+from socketkit.doors import serve
+from socketkit.engines.engine import Engine
+from socketkit.errors import DeadlineError, EndOfStream, SocketkitError
+from socketkit.events import Observer
+from socketkit.server import Server
+from socketkit.signals import caught
+
+__all__ = ["echo", "serve_echo"]
+
+
+async def echo(connection: Connection) -> None:
+    """Send back every message, as many at a time as came at a time, until the peer ends."""
+    while True:
+        try:
+            messages = await connection.receive_many()
+        except EndOfStream:
+            return
+        await connection.send_many(messages)
+
+
+async def serve_echo(
+    engine: Engine,
+    *addresses: str | Address,
+    once: bool = False,
+    listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
+    framing: str | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> None:
+    """Serve the echo until SIGINT or SIGTERM, then drain; a second signal ends it at once.
+
+    Args:
+        engine: runs already.
+        addresses: at least one.
+        once: for the first caller only; others are refused, and it ends when that one has ended.
+        listening: is told the real addresses when callers can come.
+        framing: by name; what a message is.
+        observer: is told what happens, as events.
+        options: by the names of `Options`.
+
+    Raises:
+        AddressError, OptionError: at once, before anything is opened.
+        ResolveError, ListenError: nobody can listen at an address.
+        BrokenError, FramingError: with `once`, how its conversation was lost.
+        OSError: callers could not be let in any more.
+    """
+    only = _Only(engine)
+    if once:
+        options["max_connections"] = 1
+    async with serve(
+        only.talk if once else echo, *addresses, framing=framing, engine=engine, observer=observer, **options
+    ) as server:
+
+        def stop(number: int) -> None:
+            engine.start(server.close(grace=0 if server.is_closing else None))
+
+        with caught(engine, stop):
+            listening(server.addresses)
+            only.open(server)
+            await server.wait_closed()
+    if only.failure is not None:
+        raise only.failure.with_traceback(None)
+
+
+class _Only:
+    """Talks with one caller, and ends the server behind it.
+
+    Each address has a door of its own, and where the engine blocks each door a thread: so a second caller may have
+    been let in before the first could close them. The first to take the place has it, the others are shown out.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._opened = engine.event()
+        self._places = [None]
+        self._server: Server | None = None
+        self.failure: SocketkitError | None = None
+
+    def open(self, server: Server) -> None:
+        """This is the server; the conversation may begin."""
+        self._server = server
+        self._opened.set()
+
+    async def talk(self, connection: Connection) -> None:
+        """The handler."""
+        try:
+            self._places.pop()  # one step, in whatever thread
+        except IndexError:
+            connection.abort()
+            return
+        await self._opened.wait()
+        server = self._server
+        assert server is not None
+        server.suspend()
+        try:
+            await echo(connection)
+            await connection.close()
+        except DeadlineError as error:
+            self.failure = AbandonedError(str(error))
+            raise
+        except SocketkitError as error:
+            self.failure = error
+            raise
+        finally:
+            self._engine.start(server.close())

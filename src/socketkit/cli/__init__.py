@@ -1,0 +1,1 @@
+"""The command: verbs, their arguments, and the only room that prints (`output`)."""

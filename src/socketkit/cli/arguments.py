@@ -1,0 +1,206 @@
+"""Arguments that verbs share: each is described, read and checked here, before anything is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from socketkit import engines
+from socketkit import framing as framings
+from socketkit.address import Address
+from socketkit.engines.engine import Engine
+from socketkit.errors import AddressError, OptionError
+from socketkit.events import Observer, both
+from socketkit.options import format_option, parse_duration
+
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "backlog",
+    "connect_timeout",
+    "debug",
+    "engine",
+    "engine_for",
+    "explain",
+    "framing",
+    "given",
+    "linger",
+    "observer_for",
+    "one_address",
+    "ready_fd",
+    "several_addresses",
+    "verbose",
+]
+
+DEFAULT_ADDRESS: Final = "tcp://localhost:50000"
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # before click 8.2 it takes no argument
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+class Read(_ParamType):
+    """A type of click by a function of ours: what it refuses is a usage error."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value of a text."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._read(value)
+        except (AddressError, OptionError) as error:
+            self.fail(str(error), param, ctx)
+
+
+# --- readers ---------------------------------------------------------------------------------------------------------
+
+
+def _framing(text: str) -> str:
+    return str(framings.parse(text))
+
+
+def _engine(text: str) -> str:
+    reason = engines.missing(text)
+    if reason is not None:
+        raise OptionError(reason)
+    return text
+
+
+def _linger(text: str) -> float | None:
+    return None if text == "forever" else parse_duration(text)
+
+
+def _option(name: str) -> Callable[[str], str]:
+    """One of the library's options, checked; it stays text, which the library reads again."""
+    return lambda text: format_option(name, text)
+
+
+def _descriptor(text: str) -> int:
+    if not text.isdecimal():
+        raise OptionError(f"{text!r} is not a descriptor; allowed is the number of an open one")
+    try:
+        os.fstat(int(text))
+    except (OSError, OverflowError):
+        raise OptionError(f"{text} is not open: nobody would hear of it") from None
+    return int(text)
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def _default_address(text: str | None) -> dict[str, Any]:
+    return {"required": True} if text is None else {"default": text, "required": False}
+
+
+def one_address(default: str | None = None) -> Decorator[Any]:
+    """ADDRESS."""
+    return click.argument("address", type=Read("address", Address.parse), **_default_address(default))
+
+
+def several_addresses(function: F) -> F:
+    """ADDRESS...; none is given as an empty tuple."""
+    return click.argument("addresses", metavar="[ADDRESS]...", type=Read("address", Address.parse), nargs=-1)(function)
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+framing: Decorator[Any] = click.option(
+    "--framing",
+    metavar="NAME",
+    type=Read("framing", _framing),
+    help="How messages lie in the bytes: chunks (default), lines, length:4, json, ...",
+)
+engine: Decorator[Any] = click.option(
+    "--engine",
+    metavar="NAME",
+    type=Read("engine", _engine),
+    help=f"The way of waiting: {', '.join(engines.NAMES)}. Default: the best that the system itself has.",
+)
+connect_timeout: Decorator[Any] = click.option(
+    "--connect-timeout",
+    metavar="TIME",
+    type=Read("time", _option("connect_timeout")),
+    help="How long connecting may take, over all addresses of the name (default 10s).",
+)
+linger: Decorator[Any] = click.option(
+    "--linger",
+    metavar="TIME",
+    type=Read("time", _linger),
+    default="forever",
+    help="How long the other direction may go on after the end of the first: 2s, 0, forever (default).",
+)
+backlog: Decorator[Any] = click.option(
+    "--backlog",
+    metavar="COUNT",
+    type=Read("count", _option("backlog")),
+    help="Callers that may wait to be accepted (default: as many as the system allows).",
+)
+ready_fd: Decorator[Any] = click.option(
+    "--ready-fd",
+    metavar="N",
+    type=Read("descriptor", _descriptor),
+    help="Write the `listening` lines to this descriptor too, and close it.",
+)
+verbose: Decorator[Any] = click.option(
+    "-v", "--verbose", count=True, help="Tell what happens, on standard error; -vv: also what leads to it."
+)
+explain: Decorator[Any] = click.option(
+    "--explain", is_flag=True, help="Show every socket call with its arguments and result, and say what it means."
+)
+
+
+def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.find_root().ensure_object(dict)["debug"] = True
+
+
+debug: Decorator[Any] = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_debug,
+    help="Show the traceback of a failure.",
+)
+
+
+# --- what they mean --------------------------------------------------------------------------------------------------
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given: the others are left to the address, and to the library."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def engine_for(name: str | None, *addresses: Address) -> Engine:
+    """The engine that was asked for, by the option or by an address; else the best that the system itself has.
+
+    Raises:
+        OptionError: it cannot be had here.
+    """
+    asked = [name, *(dict(address.options).get("engine") for address in addresses)]
+    return engines.make(next(filter(None, asked), None) or engines.best_readiness())
+
+
+def observer_for(verbose: int, explain: bool) -> Observer | None:
+    """Who watches: nobody, as long as nobody asked."""
+    watch = call = None
+    if verbose:
+        from socketkit.cli.watch import Watch
+
+        watch = Watch(verbose)
+    if explain:
+        from socketkit.cli.explain import Explain
+
+        call = Explain()
+    return both(call, watch)

@@ -1,0 +1,111 @@
+"""`--explain`: every socket call as it returned, and what it means in plain words; in full the first time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from socketkit.cli.output import excerpt, tell
+from socketkit.events import Called, Event
+
+__all__ = ["Explain", "call_line", "explain"]
+
+WIDTH: Final = 60
+"""Columns of the call; what it means stands behind."""
+
+
+class Explain:
+    """An observer of calls."""
+
+    wants_calls = True
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, Called):
+            return
+        key = _key(event)
+        tell(f"{call_line(event):<{WIDTH}} {explain(event, in_full=key not in self._known)}".rstrip())
+        self._known.add(key)
+
+
+def explain(event: Called, *, in_full: bool = True) -> str:
+    """What a call means, in one sentence; in a few words where it was explained before."""
+    key = _key(event)
+    full, short = _MEANINGS.get(key) or _MEANINGS.get(event.name) or ("", "")
+    if event.result.startswith("-1 ") and key not in _MEANINGS:
+        full = short = "it failed"
+    sentence = full if in_full else short
+    return sentence.format(descriptor=event.descriptor, result=event.result.partition(",")[0])
+
+
+def call_line(event: Called) -> str:
+    """The call as strace(1) would write it, with the data that went."""
+    arguments = event.arguments if event.descriptor < 0 else (str(event.descriptor), *event.arguments)
+    data = f" {excerpt(event.data)}" if event.data else ""
+    return f"{event.name}({', '.join(arguments)}) = {event.result}{data}"
+
+
+def _key(event: Called) -> str:
+    """What decides the meaning: the call, and how it went, or what it sets."""
+    if event.result.startswith("-1 "):
+        return f"{event.name} {event.result.split()[1]}"
+    if event.name in ("setsockopt", "getsockopt"):
+        return f"{event.name} {event.arguments[1]}"
+    if event.name == "recv" and event.result.startswith("0 "):
+        return "recv 0"
+    if event.name == "send" and event.result != event.arguments[0]:
+        return "send short"
+    if event.name == "shutdown":
+        return f"shutdown {event.arguments[0]}"
+    return event.name
+
+
+_LATER: Final = ("under way: the answer comes when the socket can be written", "under way")
+_NOTHING_YET: Final = ("nothing is there yet, and we do not block: wait until there is", "nothing yet")
+
+_MEANINGS: Final[dict[str, tuple[str, str]]] = {
+    "socket": ("an endpoint, not connected to anything yet; {result} is its descriptor", "an endpoint: {result}"),
+    "bind": ("gives the socket its own address (port 0: the system chooses a free one)", "its own address"),
+    "bind EADDRINUSE": ("somebody else has this address", "taken"),
+    "bind EACCES": ("this address needs a right that we do not have", "no right"),
+    "bind EADDRNOTAVAIL": ("this machine has no such address", "not ours"),
+    "listen": ("from now on callers can come; so many may wait to be accepted", "callers can come"),
+    "accept": (
+        "the next caller: a new socket, {result}, for this conversation alone; {descriptor} goes on listening",
+        "a caller: {result}",
+    ),
+    "accept EAGAIN": ("nobody is there: wait", "nobody is there"),
+    "connect": ("calls the peer; for TCP its SYN was answered, the connection stands", "connected"),
+    "connect EINPROGRESS": _LATER,
+    "connect EAGAIN": ("the listener's queue is full: try again in a moment", "the queue is full"),
+    "connect ECONNREFUSED": ("nobody listens there", "nobody listens there"),
+    "connect ENOENT": ("there is no such file", "no such file"),
+    "send": ("the system has taken them; the peer has not read them yet", "taken by the system"),
+    "send short": ("only a part was taken, the buffer is full: the rest follows when there is room", "a part"),
+    "send EAGAIN": ("the buffer is full: wait until the peer has read", "no room"),
+    "send EPIPE": ("nobody will read it any more", "nobody reads"),
+    "send ECONNRESET": ("the peer has thrown the connection away", "reset"),
+    "recv": ("what has arrived so far: perhaps less than a message, perhaps several", "what has arrived"),
+    "recv 0": ("no bytes: the peer has said its last word; we may still send", "the peer's end"),
+    "recv EAGAIN": _NOTHING_YET,
+    "recv ECONNRESET": ("the peer has thrown the connection away", "reset"),
+    "shutdown SHUT_WR": ("ends our direction: the peer sees the end, and may go on talking (half-close)", "our end"),
+    "shutdown SHUT_RD": ("we want to hear no more; what has arrived can still be read", "no more hearing"),
+    "shutdown SHUT_RDWR": ("ends both directions, and wakes whoever waits there", "both ends"),
+    "shutdown ENOTCONN": ("the connection is gone already", "gone already"),
+    "close": ("gives the descriptor {descriptor} back; TCP says goodbye on its own", "{descriptor} is given back"),
+    "setsockopt SO_REUSEADDR": ("a server may take its port again at once after its end", "reuse the port"),
+    "setsockopt SO_REUSEPORT": ("several servers may share the port", "share the port"),
+    "setsockopt TCP_NODELAY": ("send small pieces at once; do not wait to fill a packet (Nagle)", "no delay"),
+    "setsockopt SO_KEEPALIVE": ("ask a silent peer now and then whether it still lives", "keepalive"),
+    "setsockopt TCP_KEEPIDLE": ("seconds of silence before the first such question", "first question"),
+    "setsockopt TCP_KEEPINTVL": ("seconds between such questions", "next questions"),
+    "setsockopt TCP_KEEPCNT": ("so many unanswered questions, and the peer counts as lost", "last question"),
+    "setsockopt IPV6_V6ONLY": ("this socket is for IPv6 alone; IPv4 has one of its own", "IPv6 alone"),
+    "setsockopt SO_LINGER": ("close by a reset, without a goodbye", "close by a reset"),
+    "getsockopt SO_ERROR": ("how connect went: 0 is well", "how it went"),
+    "getsockopt TCP_INFO": ("what the system knows about the connection", "facts"),
+    "setsockopt": ("sets an option of the socket", "an option"),
+    "getsockopt": ("asks for an option of the socket", "an option"),
+}

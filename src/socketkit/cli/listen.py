@@ -1,0 +1,64 @@
+"""`socketkit listen`: standard input and output for a caller."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from socketkit.address import Address
+from socketkit.apps.conversation import until_told
+from socketkit.apps.listen import answer
+from socketkit.cli import arguments
+from socketkit.cli.output import Status, TerminalScreen, say_failure, say_listening
+from socketkit.streams.pipes import stdio
+
+__all__ = ["listen"]
+
+
+@click.command()
+@arguments.one_address()
+@click.option("--keep", is_flag=True, help="Go on with the next caller, one after another.")
+@arguments.linger
+@arguments.framing
+@arguments.engine
+@arguments.backlog
+@arguments.ready_fd
+@arguments.verbose
+@arguments.explain
+@arguments.debug
+def listen(
+    address: Address,
+    keep: bool,
+    linger: float | None,
+    engine: str | None,
+    ready_fd: int | None,
+    verbose: int,
+    explain: bool,
+    **options: Any,
+) -> Status:
+    """Wait for a caller, and be its other end: standard input to it, and what it says to standard output.
+
+    When the first caller is there others are refused; with --keep they wait for their turn.
+    """
+    way = arguments.engine_for(engine, address)
+    observer = arguments.observer_for(verbose, explain)
+    screen = TerminalScreen() if os.isatty(1) else None
+
+    async def work() -> None:
+        await answer(
+            way,
+            address,
+            stdio,
+            keep=keep,
+            linger=linger,
+            screen=screen,
+            listening=lambda real: say_listening(real, ready_fd),
+            lost=lambda connection, error: say_failure(error),
+            observer=observer,
+            **arguments.given(**options),
+        )
+
+    way.run(until_told(way, work))
+    return Status.DONE

@@ -1,0 +1,187 @@
+"""The only room that prints: lines to standard error, what a terminal may be shown, and exit statuses.
+
+Standard output carries payload and nothing else. A failure is one line; what peers say never reaches a terminal raw.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Final
+
+from socketkit.errors import (
+    AddressError,
+    DeadlineError,
+    FramingError,
+    OpenError,
+    OptionError,
+    StreamError,
+)
+
+__all__ = [
+    "Status",
+    "TerminalScreen",
+    "excerpt",
+    "say_failure",
+    "say_listening",
+    "status_of",
+    "tell",
+    "told_above",
+    "visible",
+]
+
+ERRORS: Final = 2
+"""The descriptor of standard error. Lines go there by one write each, so that those of two threads never mix."""
+
+MAX_EXCERPT_SIZE: Final = 160
+"""Bytes of data that a line shows: two lines of an old terminal."""
+
+
+class Status(IntEnum):
+    """How the command ends, as a shell sees it; each with its reason."""
+
+    DONE = 0, "it was done; a server was told to stop, and drained; standard output was closed by its reader"
+    FAILED = 1, "any other failure"
+    USAGE = 2, "usage, a bad address or option; nothing was opened"
+    NOT_OPENED = 3, "it could not be opened: refused, unresolved, no right, address in use, no agreement"
+    BROKEN = 4, "the conversation was lost: a reset, a peer that vanished"
+    FRAMING = 5, "bytes, or a message, do not follow the framing"
+    ABANDONED = 6, "data was given up: a linger ran out, or output was left unsent"
+    DEADLINE = 124, "a time was over, as timeout(1) has it"
+    INTERRUPTED = 130, "a client was ended by SIGINT: 128 + 2, as shells have it"
+    TERMINATED = 143, "a client was ended by SIGTERM: 128 + 15"
+
+    reason: str
+
+    def __new__(cls, value: int, reason: str) -> Status:
+        """A number with its reason."""
+        status = int.__new__(cls, value)
+        status._value_ = value
+        status.reason = reason
+        return status
+
+
+def status_of(error: BaseException) -> Status:
+    """The status that an error ends the command with."""
+    from socketkit.apps.conversation import AbandonedError
+
+    for kinds, status in (
+        ((AddressError, OptionError), Status.USAGE),
+        ((OpenError,), Status.NOT_OPENED),
+        ((AbandonedError,), Status.ABANDONED),
+        ((FramingError,), Status.FRAMING),
+        ((DeadlineError,), Status.DEADLINE),
+        ((StreamError,), Status.BROKEN),
+        ((KeyboardInterrupt,), Status.INTERRUPTED),
+    ):
+        if isinstance(error, kinds):
+            return status
+    return Status.FAILED
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def tell(line: str) -> None:
+    """Write a line to standard error. Whoever has closed it is not told, and nobody is disturbed by that."""
+    if _editors:
+        _editors[-1](visible(line))
+        return
+    data = memoryview(f"{visible(line)}\n".encode(errors="backslashreplace"))
+    try:
+        while data:
+            data = data[os.write(ERRORS, data) :]
+    except OSError:
+        pass
+
+
+_editors: list[Callable[[str], object]] = []
+
+
+@contextmanager
+def told_above(show: Callable[[str], object]) -> Iterator[None]:
+    """While the block runs, a line editor has the terminal: lines for standard error are shown above it, by this."""
+    if not os.isatty(ERRORS):
+        yield
+        return
+    _editors.append(show)
+    try:
+        yield
+    finally:
+        _editors.remove(show)
+
+
+def say_failure(error: BaseException | str) -> None:
+    """One line for a failure."""
+    text = str(error) or type(error).__name__
+    tell(f"socketkit: {' '.join(text.split())}")
+
+
+def say_listening(addresses: Iterable[object], ready_fd: int | None = None) -> None:
+    """The line of each address at which callers can come now; also for the descriptor of one who waits for it."""
+    for address in addresses:
+        tell(f"listening {address}")
+    if ready_fd is not None:
+        data = "".join(f"listening {address}\n" for address in addresses).encode(errors="backslashreplace")
+        try:
+            os.write(ready_fd, data)  # less than a pipe takes in one piece
+        except OSError:
+            pass  # nobody waits any more
+        if ready_fd > ERRORS:
+            os.close(ready_fd)
+
+
+# --- what may be shown -----------------------------------------------------------------------------------------------
+
+
+def visible(text: str) -> str:
+    """The text with everything written out that a terminal would obey: `\\x1b`; a tab stays."""
+    if text.isprintable():
+        return text
+    from socketkit.apps.room import visible as in_full
+
+    return in_full(text)
+
+
+def excerpt(data: bytes) -> str:
+    """Data as one quoted, escaped piece of a line, cut at a bound: `"a\\n"`; `"abc"...` where it was cut."""
+    cut = data[:MAX_EXCERPT_SIZE]
+    is_cut = len(cut) < len(data)
+    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(cut, final=not is_cut)
+    return '"' + _SPECIAL.sub(_written_out, visible(_ESCAPED.sub(_escaped, text))) + ('"...' if is_cut else '"')
+
+
+_ESCAPED: Final = re.compile(r'[\\"\n\r\t]')
+_NAMES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
+_SPECIAL: Final = re.compile(r"\\udc([89a-f][0-9a-f])")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return _NAMES[match[0]]
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return f"\\x{match[1]}"
+
+
+class TerminalScreen:
+    """What comes from a peer, made fit for a terminal: text, lines and tabs as they are, all else written out."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def show(self, data: bytes) -> bytes:
+        """The bytes to write; the beginning of a character is held back until the rest comes."""
+        return _for_terminal(self._decoder.decode(data))
+
+    def end(self) -> bytes:
+        """What was held back."""
+        return _for_terminal(self._decoder.decode(b"", final=True))
+
+
+def _for_terminal(text: str) -> bytes:
+    return "\n".join(map(visible, text.split("\n"))).encode(errors="backslashreplace")

@@ -1,0 +1,57 @@
+"""`-v`: what happens, as it happens, a line an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from socketkit import events
+from socketkit.cli.output import excerpt, tell
+from socketkit.events import Event
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """An observer that tells connections, data, ends and losses; with `-vv` also what leads to them."""
+
+    def __init__(self, level: int) -> None:
+        self._tellers = _ALWAYS | _MORE if level > 1 else _ALWAYS
+
+    def __call__(self, event: Event) -> None:
+        teller = self._tellers.get(type(event))
+        if teller is not None:
+            tell(teller(event))
+
+
+def _size(count: int) -> str:
+    return f"{count} byte" + ("" if count == 1 else "s")
+
+
+def _closed(event: events.Closed) -> str:
+    why = "" if event.error is None else f": {event.error}"
+    counts = f"{_size(event.received_size)} received, {_size(event.sent_size)} sent"
+    return f"[{event.connection}] closed, {counts}{why}"
+
+
+_ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
+    events.Connected: lambda event: f"[{event.connection}] connected to {event.peer} from {event.local}",
+    events.Accepted: lambda event: f"[{event.connection}] connection from {event.peer} at {event.local}",
+    events.Received: lambda event: f"[{event.connection}] received {_size(len(event.data))} {excerpt(event.data)}",
+    events.Sent: lambda event: f"[{event.connection}] sent {_size(len(event.data))} {excerpt(event.data)}",
+    events.FrameSkipped: lambda event: f"[{event.connection}] {event.error}",
+    events.EndReceived: lambda event: f"[{event.connection}] the peer has ended",
+    events.EndSent: lambda event: f"[{event.connection}] we have ended",
+    events.HandlerFailed: lambda event: f"[{event.connection}] its handler failed: {event.error!r}",
+    events.Closed: _closed,
+    events.AcceptPaused: lambda event: f"{event.local}: callers have to wait: {event.error}",
+    events.AcceptResumed: lambda event: f"{event.local}: callers are let in again, after {event.seconds:.1f} s",
+}
+
+_MORE: Final[dict[type[Event], Callable[[Any], str]]] = {
+    events.Resolved: lambda event: f"{event.address} stands for {', '.join(event.candidates)}",
+    events.Connecting: lambda event: f"trying {event.candidate}",
+    events.Failed: lambda event: f"{event.candidate}: {event.error}",
+    events.Bound: lambda event: f"bound to {event.local}",
+    events.StoppedListening: lambda event: f"no longer listening {event.local}",
+}
