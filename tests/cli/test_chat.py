@@ -247,9 +247,10 @@ def address_at(terminal: Terminal) -> Address:
 
 
 def test_at_a_terminal_lines_that_come_do_not_cut_the_line_that_is_typed() -> None:
-    with Terminal("host", "tcp://127.0.0.1:0") as host:
+    with Terminal("host", "tcp://127.0.0.1:0", "-v") as host:
         address = address_at(host)
         with raw_guest(address) as (sock, file):
+            host.sees("[1] connection from tcp://127.0.0.1:")
             host.sees("* guest1 has joined")
             host.types("I am typ")
             host.sees("I am typ")

@@ -14,7 +14,7 @@ from socketkit.apps import chat as app
 from socketkit.apps.conversation import until_told
 from socketkit.apps.room import check_name
 from socketkit.cli import arguments
-from socketkit.cli.output import Status, say_listening
+from socketkit.cli.output import Status, say_listening, told_above
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import OptionError
@@ -148,7 +148,8 @@ def _hold_at_terminal(way: Engine, talk: Talk) -> Any:
 
     person = Prompted()
     try:
-        return way.run(talk(way, person))
+        with told_above(person.show):
+            return way.run(talk(way, person))
     finally:
         person.finish()
 

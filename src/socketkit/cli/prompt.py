@@ -88,6 +88,8 @@ def _colored(line: str) -> FormattedText:
     """A name in a colour of its own, and what the room says in the background."""
     if line.startswith("* "):
         return FormattedText([("ansibrightblack", line)])
-    name, colon, rest = line.partition(":")
+    name, colon, rest = line.partition(": ")
+    if not colon or " " in name:
+        return FormattedText([("", line)])
     color = _COLORS[zlib.crc32(name.encode(errors="replace")) % len(_COLORS)]
-    return FormattedText([(color, name + colon), ("", rest)] if colon else [("", line)])
+    return FormattedText([(color, name + colon), ("", rest)])

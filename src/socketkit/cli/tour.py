@@ -19,6 +19,9 @@ from socketkit.apps.burst import ENGINES, FAMILIES, MESSAGE_SIZE, Burst, measure
 from socketkit.apps.story import BOTH, CLIENT, SERVER
 from socketkit.apps.system import open_descriptor_count
 from socketkit.apps.tour import Call, Step, Summary, summarize, walk
+from socketkit.cli import arguments
+from socketkit.cli.explain import call_line
+from socketkit.values import replace
 
 __all__ = ["tour"]
 
@@ -27,6 +30,9 @@ BURST: Final = 0.08
 
 PAUSE: Final = 0.15
 """Seconds between two steps at a terminal, so that the eye can follow; elsewhere nobody waits."""
+
+MAX_DATA_SIZE: Final = 20
+"""Bytes that are shown beside their call: the short words of the two; their large messages are only zeros."""
 
 WIDEST: Final = 100
 """Columns: longer lines are hard to read."""
@@ -48,6 +54,7 @@ async with (
 
 
 @click.command()
+@arguments.debug
 def tour() -> None:
     """The story of a socket, live on this machine.
 
@@ -138,10 +145,8 @@ def _kind(call: Call) -> tuple[str, tuple[str, ...], str]:
 
 
 def _written(call: Call) -> str:
-    """As strace(1) would write it."""
     event = call.event
-    descriptor = (str(event.descriptor),) if event.descriptor >= 0 else ()
-    return f"{event.name}({', '.join(descriptor + event.arguments)}) = {event.result}"
+    return call_line(event if len(event.data) <= MAX_DATA_SIZE else replace(event, data=b""))
 
 
 # --- the same in a few lines -----------------------------------------------------------------------------------------
