@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from socketkit import events
+import socketkit.events as events
 from socketkit.cli.output import excerpt, tell
 from socketkit.events import Event
 
