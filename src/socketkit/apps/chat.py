@@ -29,7 +29,7 @@ from socketkit.signals import caught
 __all__ = ["MAX_UNSENT_SIZE", "PERSON_FRAMING", "Host", "Patience", "Person", "Piped", "host", "join"]
 
 CROWDED_SIZE: Final = 64 * 1024
-"""Unsent bytes of one guest from which on those who talk wait for it, as long as there is patience left."""
+"""Unsent bytes of one guest from which on it is behind: who talks waits for it, as long as there is patience left."""
 
 MAX_UNSENT_SIZE: Final = 1024 * 1024
 """Unsent bytes of one guest at which it is shown out; beyond what the system's own buffers hold, mostly megabytes."""
@@ -117,8 +117,8 @@ class _Shown:
 
 
 class Patience:
-    """How long those who talk still wait for one who reads slowly: a quarter second at once, a tenth of the time in
-    the long run. So a reader that only was not scheduled loses nothing, and one that has stopped holds up nobody."""
+    """How long those who talk still wait for those who are behind with reading: a quarter second at once, a tenth of
+    the time in the long run. So a reader that only was not scheduled loses nothing, and a slow one holds up nobody."""
 
     MOST: Final = 0.25
     SHARE: Final = 0.1
@@ -141,15 +141,30 @@ class Patience:
 class _Guest:
     """A connection that has a seat."""
 
-    __slots__ = ("connection", "patience")
+    __slots__ = ("_has_stopped", "connection")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.patience = Patience(connection.engine.now())
+        self._has_stopped = False
 
     @property
     def unsent_size(self) -> int:
         return self.connection.statistics().unsent_size
+
+    def is_worth_waiting_for(self) -> bool:
+        """Whether it is behind, and was not waited for in vain since."""
+        is_behind = self.unsent_size >= CROWDED_SIZE
+        self._has_stopped &= is_behind
+        return is_behind and not self._has_stopped
+
+    async def catch_up(self, timeout: float) -> None:
+        """Wait until it has taken all that was said, or show that it does not."""
+        try:
+            await self.connection.flush(timeout=timeout)
+        except DeadlineError:
+            self._has_stopped = True
+        except StreamError:
+            pass  # it has gone: its own conversation finds out
 
 
 # --- the host --------------------------------------------------------------------------------------------------------
@@ -172,6 +187,7 @@ class Host:
         self._once = once
         self._guests: dict[int, _Guest] = {}
         self._ended = engine.event()
+        self._patience = Patience(engine.now())
         self._is_crowded = False  # somebody has more unsent than it should
         self._unshown_count = 0
         self.server: Server | None = None
@@ -201,22 +217,21 @@ class Host:
                 return
             count += 1
             if count % TURN_LINES == 0 or self._is_crowded:
-                await self._let_them_read(seat)
+                await self._let_them_read()
 
-    async def _let_them_read(self, speaker: int) -> None:
-        """One who talks faster than the others read waits for them, as far as their patience goes; it alone waits."""
+    async def _let_them_read(self) -> None:
+        """One who talks faster than the others read waits for them, as far as the patience goes; it alone waits."""
         self._is_crowded = False
-        await self._engine.sleep(0)  # at the end of the turn, what is unsent leaves
-        for seat, guest in list(self._guests.items()):
-            before = self._engine.now()
-            left = guest.patience.left(before)
-            if seat == speaker or not left or guest.unsent_size < CROWDED_SIZE:
-                continue
-            try:
-                await guest.connection.flush(timeout=left)
-            except (DeadlineError, StreamError):
-                pass  # it reads no more, or has gone: its own conversation finds out
-            guest.patience.spend(self._engine.now() - before)
+        await self._engine.sleep(0)
+        before = self._engine.now()
+        left = self._patience.left(before)
+        late = [guest for guest in self._guests.values() if guest.is_worth_waiting_for()]
+        if not late or not left:
+            return
+        async with Group(self._engine) as group:
+            for guest in late:
+                group.start(guest.catch_up(left))
+        self._patience.spend(self._engine.now() - before)
 
     async def attend(self) -> None:
         """Let the person at the host take part, until nothing more is typed.
