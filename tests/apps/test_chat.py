@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Iterator
 import pytest
 
 from socketkit import Address, engines, serve
-from socketkit.apps import chat
+from socketkit.apps import chat, visit
 from socketkit.apps.conversation import AbandonedError
+from socketkit.apps.person import PERSON_FRAMING, Piped
 from socketkit.apps.room import MAX_LINE_SIZE
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
@@ -387,7 +388,7 @@ class Joined:
 
     def _live(self, address: str, keywords: dict[str, object]) -> None:
         try:
-            self.engine.run(chat.join(self.engine, address, self.person, **keywords))  # type: ignore[arg-type]
+            self.engine.run(visit.join(self.engine, address, self.person, **keywords))  # type: ignore[arg-type]
         except BaseException as error:
             self.error = error
 
@@ -454,7 +455,7 @@ def test_after_the_last_typed_line_our_direction_ends_and_what_still_comes_is_sh
 def test_a_host_that_does_not_answer_a_goodbye_is_not_waited_for_long(
     ending: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat, "LINGER", 0.05)
+    monkeypatch.setattr(visit, "LINGER", 0.05)
     with foreign_host() as listener:
         guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", is_terminal=ending is None)
         caller, _ = listener.accept()
@@ -505,8 +506,8 @@ def test_a_piped_person_is_a_connection_of_lines() -> None:
     async def talk() -> None:
         from socketkit import pair
 
-        async with pair(framing=chat.PERSON_FRAMING, engine=engine) as (ours, theirs):
-            person = chat.Piped(ours)
+        async with pair(framing=PERSON_FRAMING, engine=engine) as (ours, theirs):
+            person = Piped(ours)
             await theirs.send_many([b"typed", b"\xff"])
             assert [await person.read(), await person.read()] == [b"typed", b"\xff"]
             await person.show("shown")

@@ -1,32 +1,28 @@
-"""Chat: a room over connections, with the person at the host in it, and a way in for another person.
+"""Chat: a room over connections, with the person at the host in it.
 
 What is said to whom is decided in the room; here the decisions are carried out. Nobody waits for a guest that does not
-read: what is sent to each is bounded, and who stays beyond the bound is shown out. Prints nothing: a `Person` types
-and is shown.
+read: what is sent to each is bounded, and who stays beyond the bound is shown out. The way in is next door, `visit`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from socketkit import framing
 from socketkit.address import Address
-from socketkit.apps.conversation import AbandonedError
-from socketkit.apps.room import HOST, Decision, EndChat, Room, ShowOut, Tell, is_farewell, visible
+from socketkit.apps.person import Person
+from socketkit.apps.room import HOST, Decision, EndChat, Room, ShowOut, Tell
 from socketkit.connection import Connection
-from socketkit.doors import connect, serve
+from socketkit.doors import serve
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
-from socketkit.framing.codec import Framing
-from socketkit.options import format_duration
 from socketkit.server import Server
 from socketkit.signals import caught
 
-__all__ = ["MAX_UNSENT_SIZE", "PERSON_FRAMING", "Host", "Patience", "Person", "Piped", "host", "join"]
+__all__ = ["MAX_UNSENT_SIZE", "Host", "Patience", "host"]
 
 CROWDED_SIZE: Final = 64 * 1024
 """Unsent bytes of one guest from which on it is behind: who talks waits for it, as long as there is patience left."""
@@ -40,77 +36,9 @@ MAX_GUESTS: Final = 1000
 TURN_LINES: Final = 64
 """Lines of one guest that are passed on before the others have their turn."""
 
-LINGER: Final = 2.0
-"""Seconds that a goodbye may take from the other end; longer only holds up the one who has said it."""
-
 # Lines are bytes: who speaks another encoding is told so, and heard. Longer ones than the room takes are cut by the
 # framing and then refused by the room, which can say so. Written out, a byte becomes at most four.
 GUEST_FRAMING: Final = "lines:encoding=none,max_size=64KiB,oversize=truncate"
-PERSON_FRAMING: Final = "lines:encoding=none,oversize=truncate"
-
-
-class Person(Protocol):
-    """Whoever sits at this end."""
-
-    is_terminal: bool
-    """Whether the end of what is typed is a wish to go (Ctrl-D), and not only the end of a file."""
-
-    async def read(self) -> bytes:
-        """The next line that is typed.
-
-        Raises:
-            EndOfStream: nothing more is typed.
-        """
-
-    def show(self, line: str) -> Awaitable[None]:
-        """Show a line; it is on its way from the call on, and awaiting it waits until there is room for more.
-
-        Raises:
-            BrokenPipeError: nobody looks any more.
-        """
-
-    @property
-    def unshown_size(self) -> int:
-        """Bytes that were to be shown and are not yet."""
-
-
-class Piped:
-    """A person behind a connection of lines: standard input and output, without a line editor."""
-
-    def __init__(self, connection: Connection, *, is_terminal: bool = False) -> None:
-        self._connection = connection
-        self.is_terminal = is_terminal
-
-    async def read(self) -> bytes:
-        line: bytes = await self._connection.receive()
-        return line
-
-    def show(self, line: str) -> Awaitable[None]:
-        try:
-            self._connection.send(line.encode(errors="backslashreplace"))
-        except BrokenError as error:
-            raise BrokenPipeError(str(error)) from None
-        return _Shown(self._connection)
-
-    @property
-    def unshown_size(self) -> int:
-        return self._connection.statistics().unsent_size
-
-
-class _Shown:
-    """Waits until the system has taken what was to be shown. Who does not wait is not told that nobody looks until the
-    next line."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def __await__(self) -> Generator[Any, None, None]:
-        try:
-            yield from self._connection.flush().__await__()
-        except BrokenError as error:
-            raise BrokenPipeError(str(error)) from None
 
 
 # --- patience --------------------------------------------------------------------------------------------------------
@@ -345,7 +273,7 @@ async def host(
     if "max_connections" not in dict(Address.parse(address).options):
         options.setdefault("max_connections", MAX_GUESTS)
     async with serve(
-        chat.welcome, address, framing=_framing(GUEST_FRAMING), engine=engine, observer=observer, **options
+        chat.welcome, address, framing=GUEST_FRAMING, engine=engine, observer=observer, **options
     ) as server:
 
         def stop(number: int) -> None:
@@ -362,106 +290,3 @@ async def host(
                 await chat.wait_end()
                 group.cancel()
             await server.close()
-
-
-# --- a guest ---------------------------------------------------------------------------------------------------------
-
-
-async def join(
-    engine: Engine,
-    address: str | Address,
-    person: Person,
-    *,
-    name: str | None = None,
-    linger: float | None = None,
-    observer: Observer | None = None,
-    **options: object,
-) -> None:
-    """Take part in a chat, from its greeting to the end of one side.
-
-    A farewell (`bye`, `/quit`, `до свидания`) is sent, and its answer shown. At the end of what is typed our direction
-    ends, and what still comes is shown until the other end has ended too.
-
-    Args:
-        engine: runs already; not one that blocks.
-        address: of the host; plain `nc -l` will do.
-        person: who sits here.
-        name: how to be called; None: as the host says.
-        linger: seconds that the other end may take after the end of what is typed; None: as long as it takes. After a
-            farewell it is two seconds: nothing more is expected then.
-        observer: is told what happens, as events.
-        options: by the names of `Options`.
-
-    Raises:
-        ResolveError, ConnectError, DeadlineError: nobody answers there.
-        BrokenError: the connection was lost.
-        AbandonedError: the linger ran out.
-        BrokenPipeError: nobody looks at what is shown any more.
-    """
-    async with connect(
-        address, framing=_framing(PERSON_FRAMING), engine=engine, observer=observer, **options
-    ) as connection:
-        if name is not None:
-            await connection.send(f"/name {name}".encode())
-        visit = _Visit(connection, person, linger)
-        async with Group(engine) as group:
-            group.start(visit.say())
-            try:
-                await visit.hear()
-            finally:
-                group.cancel()
-        if visit.was_too_long and linger is not None:
-            raise AbandonedError(f"gave up after {format_duration(linger)} (--linger): {connection.peer} did not end")
-
-
-class _Visit:
-    """Both directions of a guest's conversation.
-
-    Attributes:
-        was_too_long: the other end did not end in the time that it was given.
-    """
-
-    def __init__(self, connection: Connection, person: Person, linger: float | None) -> None:
-        self._connection = connection
-        self._person = person
-        self._linger = linger
-        self.was_too_long = False
-
-    async def hear(self) -> None:
-        """Show what comes, to its end."""
-        async for line in self._connection:
-            await self._person.show(visible(line.decode(errors="backslashreplace")))
-
-    async def say(self) -> None:
-        """Send what is typed, and see to the end of our side."""
-        connection = self._connection
-        try:
-            has_gone = await self._say_all()
-            await connection.send_eof()
-        except (StreamError, DeadlineError):
-            return  # the one who hears says what has happened
-        if has_gone:
-            await connection.engine.sleep(LINGER)
-        elif self._linger is not None:
-            await connection.engine.sleep(self._linger)
-            self.was_too_long = True
-        else:
-            return
-        connection.stop_receiving()
-
-    async def _say_all(self) -> bool:
-        """Send what is typed; whether the person has gone, by a farewell or at a terminal by its end."""
-        try:
-            while True:
-                line = (await self._person.read()).rstrip(b"\r")
-                await self._connection.send(line)
-                if is_farewell(line.decode(errors="replace")):
-                    return True
-        except EndOfStream:
-            return self._person.is_terminal
-
-
-def _framing(text: str) -> Framing:
-    parsed: Any = framing.parse(text)
-    made: Framing = parsed
-    return made

@@ -10,8 +10,10 @@ import click
 
 from socketkit import engines, framing
 from socketkit.address import Address
-from socketkit.apps import chat as app
+from socketkit.apps import chat as rooms
+from socketkit.apps import visit
 from socketkit.apps.conversation import until_told
+from socketkit.apps.person import PERSON_FRAMING, Person, Piped
 from socketkit.apps.room import check_name
 from socketkit.cli import arguments
 from socketkit.cli.output import Status, say_listening, told_above
@@ -25,7 +27,7 @@ __all__ = ["chat"]
 
 ADDRESS: Final = "tcp://localhost:5000"
 
-Talk = Callable[[Engine, app.Person], Coroutine[Any, Any, Any]]
+Talk = Callable[[Engine, Person], Coroutine[Any, Any, Any]]
 
 
 def _name(text: str) -> str:
@@ -70,8 +72,8 @@ def host(
     something else (a pipe, a file, /dev/null) its end is not: the room stays, without you, until it is told to stop.
     """
 
-    async def talk(way: Engine, person: app.Person) -> None:
-        await app.host(
+    async def talk(way: Engine, person: Person) -> None:
+        await rooms.host(
             way,
             address,
             person,
@@ -110,9 +112,9 @@ def join(
     still says is shown.
     """
 
-    async def talk(way: Engine, person: app.Person) -> int | None:
+    async def talk(way: Engine, person: Person) -> int | None:
         async def work() -> None:
-            await app.join(
+            await visit.join(
                 way,
                 address,
                 person,
@@ -155,5 +157,5 @@ def _hold_at_terminal(way: Engine, talk: Talk) -> Any:
 
 
 async def _hold_piped(way: Engine, talk: Talk) -> Any:
-    async with Connection(stdio(way), framing.parse(app.PERSON_FRAMING)) as connection:
-        return await talk(way, app.Piped(connection, is_terminal=os.isatty(0)))
+    async with Connection(stdio(way), framing.parse(PERSON_FRAMING)) as connection:
+        return await talk(way, Piped(connection, is_terminal=os.isatty(0)))
