@@ -75,6 +75,7 @@ class _JsonStreamCodec(ScannedCodec):
         return blank.end() if blank else start
 
     def _take_quickly(self, tail: bytearray, start: int, messages: list[Any]) -> int:
+        start = self._take_lines(tail, start, messages)
         decode, match, max_size = self._values.decode, _SHALLOW.match, self._max_size
         while found := match(tail, start):
             value = found[1]
@@ -85,6 +86,19 @@ class _JsonStreamCodec(ScannedCodec):
             except (ValueError, RecursionError):
                 break  # the careful way says what is wrong
             start = found.end()
+        return start
+
+    def _take_lines(self, tail: bytearray, start: int, messages: list[Any]) -> int:
+        """Where a whole line is one value, no scan would see it otherwise; and we send so ourselves."""
+        decode, append, max_size = self._values.decode, messages.append, self._max_size
+        for line in tail[start : tail.rfind(b"\n") + 1].split(b"\n")[:-1]:
+            if len(line) > max_size:
+                break
+            try:
+                append(decode(line))
+            except (ValueError, RecursionError):
+                break
+            start += len(line) + 1
         return start
 
     def _is_inside(self) -> bool:

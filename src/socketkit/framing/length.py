@@ -213,9 +213,10 @@ class _StructCodec(_LengthCodec):
         stripped = 0 if self._keep_header else head
         last = total - head
         while start <= last:
-            size = unpack(data, start)[0] - counted
+            (number,) = unpack(data, start)
+            size = number - counted
             end = start + head + size
-            if end > total or not 0 <= size <= max_size:
+            if end > total or size > max_size or size < 0:
                 break
             append(data[start + stripped : end])
             start = end

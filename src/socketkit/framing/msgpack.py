@@ -38,19 +38,18 @@ class Msgpack(Described):
 # --- where a value ends ----------------------------------------------------------------------------------------------
 
 
-def _table() -> tuple[tuple[int, int, int, int] | None, ...]:
+def _table() -> tuple[tuple[int, int, int, int], ...]:
     """For each first byte: bytes before the next item begins, items that it holds, and how a number that says more of
     either is stored: its width, and whether it counts bytes (0) or how many items for each (1 in an array, 2 in a map).
 
     https://github.com/msgpack/msgpack/blob/master/spec.md
     """
-    table: list[tuple[int, int, int, int] | None] = [(1, 0, 0, 0)] * 256  # small integers, nil, booleans
+    table = [(1, 0, 0, 0)] * 256  # small integers, nil, booleans; and 0xc1, never used, which the decoder refuses
     for size in range(16):
         table[0x80 + size] = (1, 2 * size, 0, 0)  # map
         table[0x90 + size] = (1, size, 0, 0)  # array
     for size in range(32):
         table[0xA0 + size] = (1 + size, 0, 0, 0)  # str
-    table[0xC1] = None  # never used
     for index, width in enumerate((1, 2, 4)):
         table[0xC4 + index] = (1 + width, 0, width, 0)  # bin
         table[0xC7 + index] = (2 + width, 0, width, 0)  # ext, with a type
@@ -68,7 +67,7 @@ def _table() -> tuple[tuple[int, int, int, int] | None, ...]:
 
 
 _TABLE: Final = _table()
-_LEAVES: Final = bytes([entry[0] if entry and not entry[1] and not entry[2] else 0 for entry in _TABLE])
+_LEAVES: Final = bytes([size if not held and not width else 0 for size, held, width, _ in _TABLE])
 """The same for what holds nothing and has no number: its size; 0 for all else."""
 
 
@@ -112,10 +111,7 @@ class _MsgpackCodec(ScannedCodec):
                 at += leaf
                 items -= 1
                 continue
-            entry = _TABLE[code]
-            if entry is None:
-                raise ValueError("the byte 0xc1, which MessagePack never uses, stands in the value")
-            size, held, width, each = entry
+            size, held, width, each = _TABLE[code]
             if width:
                 if at + 1 + width > total:
                     break

@@ -44,7 +44,7 @@ class ScannedCodec(Buffer):
         """Go on from `_at`; return whether the value is whole, with `_at` behind it.
 
         Raises:
-            ValueError: no value begins so, or the structure is impossible.
+            ValueError: no value begins so.
         """
         raise NotImplementedError
 
@@ -129,11 +129,8 @@ class ScannedCodec(Buffer):
 
     def _pass_over(self, data: bytes) -> bytes:
         self._grown += data
-        try:
-            if self._scan(self._grown):
-                self._passing = 0
-        except ValueError as error:
-            self._fail(self._as_fault(error, 0))
+        if self._scan(self._grown):
+            self._passing = 0
         self._drop(min(self._at, len(self._grown)))
         return b""
 
