@@ -14,11 +14,12 @@ import select
 import socket
 import stat
 import sys
-from typing import Final
+from collections.abc import Awaitable
+from typing import Any, Final
 
 from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.errors import BrokenError, ClosedError, EndOfStream
-from socketkit.streams.sockets import reason_of
+from socketkit.streams.sockets import DISCARD_SIZE, reason_of
 from socketkit.streams.stream import Stream
 
 __all__ = ["PipeStream", "stdio"]
@@ -69,9 +70,10 @@ class PipeStream(Stream):
         self.engine = engine
         self.local = local
         self.peer = peer
+        os.fstat(sink)  # both are open: else the first that we open would get the number of the other
         self._source = _Source(engine, source)
         try:
-            self._sink = _Sink(sink)
+            self._sink = _Sink(engine, sink)
         except BaseException:
             self._source.close()
             raise
@@ -91,7 +93,7 @@ class PipeStream(Stream):
                 if self._count % TURN_READS == 0:
                     await self.engine.sleep(0)
             elif not self._stopped:
-                await self.engine.wait(source.waiting, READ, deadline)
+                await source.wait(deadline)
                 self._check_open()
             data = self._read()
             if data:
@@ -109,31 +111,33 @@ class PipeStream(Stream):
         except OSError as error:
             if error.errno == errno.EIO and self._source.is_terminal:
                 return b""  # the terminal has hung up, termios(3)
-            raise BrokenError(f"reading {self.local}: {reason_of(error)}", errno=error.errno) from None
+            raise BrokenError(f"receiving from {self.local}: {reason_of(error)}", errno=error.errno) from None
 
     def send_now(self, data: bytes | memoryview) -> int:
         self._check_open()
         if self._eof_sent:
-            raise ClosedError(f"writing {self.peer}: our direction was ended by send_eof")
+            raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
         try:
             return self._sink.write(data)
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise BrokenError(f"writing {self.peer}: {reason_of(error)}", errno=error.errno) from None
+            raise BrokenError(f"sending to {self.peer}: {reason_of(error)}", errno=error.errno) from None
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
         self._check_open()
         if self._sink.is_file:
             await self.engine.sleep(0)
-        else:
-            await self.engine.wait(self._sink.descriptor, WRITE, deadline)
+        elif not self._eof_sent:
+            await self._sink.wait(deadline)
 
     async def send_eof(self, *, deadline: float | None = None) -> None:
         self._check_open()
+        self._end_sink()
+
+    def _end_sink(self) -> None:
         if not self._eof_sent:
             self._eof_sent = True
-            self.engine.forget(self._sink.descriptor)
             self._sink.end()
             if self._owned:
                 os.close(self._owned.pop())
@@ -144,18 +148,20 @@ class PipeStream(Stream):
             self._source.wake()
 
     def close(self) -> None:
+        if self._owned and not self._closed:
+            self._end_sink()
+            self._source.discard()
+        self.abort()
+
+    def abort(self) -> None:
         if self._closed:
             return
         self._closed = True
         if not self._eof_sent:
-            self.engine.forget(self._sink.descriptor)
             self._sink.close()
         self._source.close()
         while self._owned:
             os.close(self._owned.pop())
-
-    def abort(self) -> None:
-        self.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -169,26 +175,70 @@ class PipeStream(Stream):
 # --- the two ends ----------------------------------------------------------------------------------------------------
 
 
-class _Source:
-    """A descriptor of our own to read from.
+class _End:
+    """A descriptor of our own for one direction, and where to wait for it.
 
     Attributes:
-        waiting: the descriptor to wait at.
-        is_file: whether a read never waits, and whatever can be read is there already.
-        is_terminal: whether a person may sit there.
+        is_file: whether a call never waits, and whatever can be read is there already.
     """
 
-    def __init__(self, engine: Engine, descriptor: int) -> None:
+    def __init__(self, engine: Engine, descriptor: int, direction: int) -> None:
         self._engine = engine
+        self._direction = direction
         way = _way_of(descriptor)
         self.is_file = way == _FILE
-        self.is_terminal = os.isatty(descriptor)
-        self._descriptor, self._may_wait = _open_again(descriptor, os.O_RDONLY, way)
+        self._descriptor, self._is_ours = _open_again(descriptor, direction, way)
         self._socket = socket.socket(fileno=self._descriptor) if way == _SOCKET else None
-        # Where the engine blocks, `stop_receiving` comes from another thread, perhaps just before this one begins to
-        # wait. It then puts something that is always readable in the place of what is waited for: so that is another
-        # descriptor than the one that is read.
-        self.waiting = os.dup(self._descriptor) if engine.blocks and not self.is_file else self._descriptor
+        self._may_wait = way == _PIPE and not self._is_ours
+        self._watch: Any = None
+        self._waiting = self._make_place()
+
+    def _make_place(self) -> int:
+        """The descriptor that is waited for."""
+        if self.is_file:
+            return self._descriptor
+        if self._engine.blocks:
+            # `wake` comes from another thread, perhaps just before this one begins to wait. It then puts something
+            # that is always ready in the place of what is waited for: so that is another descriptor than the real one.
+            return os.dup(self._descriptor)
+        if self._is_ours or not hasattr(select, "epoll"):
+            return self._descriptor
+        # libuv makes non-blocking whatever it watches. A poller of our own may be made so, and is readable when the
+        # shared descriptor is ready.
+        self._watch = select.epoll()
+        self._watch.register(self._descriptor, select.EPOLLIN if self._direction == READ else select.EPOLLOUT)
+        self._direction = READ
+        place: int = self._watch.fileno()
+        return place
+
+    def wait(self, deadline: float | None) -> Awaitable[None]:
+        """Wait until a call has something to say."""
+        return self._engine.wait(self._waiting, self._direction, deadline)
+
+    def wake(self) -> None:
+        """Wake up whoever waits, or is about to."""
+        if self._engine.blocks and not self.is_file:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, self._waiting, inheritable=False)
+            os.close(nothing)
+        self._engine.forget(self._waiting)
+
+    def close(self) -> None:
+        """Give back what is ours."""
+        self._engine.forget(self._waiting)
+        if self._watch is not None:
+            self._watch.close()
+        elif self._waiting != self._descriptor:
+            os.close(self._waiting)
+        self._socket.close() if self._socket is not None else os.close(self._descriptor)
+
+
+class _Source(_End):
+    """Is read."""
+
+    def __init__(self, engine: Engine, descriptor: int) -> None:
+        super().__init__(engine, descriptor, READ)
+        self.is_terminal = os.isatty(descriptor)
 
     def read(self) -> bytes:
         """What is there; empty at the end.
@@ -199,33 +249,26 @@ class _Source:
         """
         if self._socket is not None:
             return self._socket.recv(READ_SIZE, _NO_WAIT)
-        if self._may_wait and not _is_ready(self._descriptor, READ):
+        if self._may_wait and not _is_ready(self._descriptor, select.POLLIN):
             raise BlockingIOError
         return os.read(self._descriptor, READ_SIZE)
 
-    def wake(self) -> None:
-        """Wake up whoever waits, or is about to."""
-        if self.waiting != self._descriptor:
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(nothing, self.waiting, inheritable=False)
-            os.close(nothing)
-        self._engine.forget(self.waiting)
-
-    def close(self) -> None:
-        self._engine.forget(self.waiting)
-        if self.waiting != self._descriptor:
-            os.close(self.waiting)
-        _close(self._descriptor, self._socket)
+    def discard(self) -> None:
+        """Throw away what a socket still holds, within bounds: closing it with unread bytes is a reset, which takes
+        back what was said last (RFC 1122, 4.2.2.13)."""
+        left = DISCARD_SIZE if self._socket is not None else 0
+        try:
+            while left > 0:
+                left -= len(self.read()) or left
+        except OSError:
+            pass  # nothing there, or lost already
 
 
-class _Sink:
-    """A descriptor of our own to write to."""
+class _Sink(_End):
+    """Is written."""
 
-    def __init__(self, descriptor: int) -> None:
-        way = _way_of(descriptor)
-        self.is_file = way == _FILE
-        self.descriptor, self._may_wait = _open_again(descriptor, os.O_WRONLY, way)
-        self._socket = socket.socket(fileno=self.descriptor) if way == _SOCKET else None
+    def __init__(self, engine: Engine, descriptor: int) -> None:
+        super().__init__(engine, descriptor, WRITE)
 
     def write(self, data: bytes | memoryview) -> int:
         """As much as can be taken without waiting.
@@ -237,29 +280,19 @@ class _Sink:
         if self._socket is not None:
             return self._socket.send(data, _NO_WAIT)
         if self._may_wait:
-            if not _is_ready(self.descriptor, WRITE):
+            if not _is_ready(self._descriptor, select.POLLOUT):
                 raise BlockingIOError
             data = memoryview(data)[:_PIPE_BUF]  # what is announced is room for so many at least, pipe(7)
-        return os.write(self.descriptor, data)
+        return os.write(self._descriptor, data)
 
     def end(self) -> None:
-        """Say the last word; of a socket also for those who share it."""
+        """Say the last word, of a socket also for those who share it, and close."""
         if self._socket is not None:
             try:
                 self._socket.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # lost already, which a receiver finds out by itself
         self.close()
-
-    def close(self) -> None:
-        _close(self.descriptor, self._socket)
-
-
-def _close(descriptor: int, sock: socket.socket | None) -> None:
-    if sock is not None:
-        sock.close()
-    else:
-        os.close(descriptor)
 
 
 # --- ways of not waiting ---------------------------------------------------------------------------------------------
@@ -275,20 +308,19 @@ def _way_of(descriptor: int) -> str:
     return _PIPE if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) else _FILE
 
 
-def _open_again(descriptor: int, access: int, way: str) -> tuple[int, bool]:
-    """A descriptor of our own, and whether a call on it may wait."""
+def _open_again(descriptor: int, direction: int, way: str) -> tuple[int, bool]:
+    """A descriptor of our own, and whether its description is ours too, so that no call on it waits."""
     if way == _PIPE and sys.platform == "linux":
+        access = os.O_RDONLY if direction == READ else os.O_WRONLY
         try:
             # proc(5): opening this link makes a new open file description, so that the flag is ours alone.
-            again = os.open(f"{_LINKS}/{descriptor}", access | os.O_NONBLOCK | os.O_NOCTTY)
+            return os.open(f"{_LINKS}/{descriptor}", access | os.O_NONBLOCK | os.O_NOCTTY), True
         except OSError:
             pass  # no /proc; another user's (EACCES); a pipe that nobody reads (ENXIO), as its write will say
-        else:
-            return again, False
-    return os.dup(descriptor), way == _PIPE
+    return os.dup(descriptor), False
 
 
-def _is_ready(descriptor: int, direction: int) -> bool:
+def _is_ready(descriptor: int, news: int) -> bool:
     poller = select.poll()
-    poller.register(descriptor, select.POLLIN if direction == READ else select.POLLOUT)
+    poller.register(descriptor, news)
     return bool(poller.poll(0))
