@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast format docs clean
+.PHONY: run test check fast format docs bench-framing fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -30,10 +30,22 @@ format: $(READY)
 docs: $(READY)
 	@$(BIN)/python docs/make.py
 
+bench-framing: .venv-bench/.ready
+	@.venv-bench/bin/python bench/framing.py
+
+fuzz: .venv-fuzz/.ready
+	@.venv-fuzz/bin/python fuzz/framing.py -max_total_time=60 -max_len=512 -len_control=0 -verbosity=0 -artifact_prefix=.venv-fuzz/
+
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $(READY)
+
+# Tools that the tests do not need have environments of their own, each from the extra of its name.
+.venv-%/.ready: pyproject.toml
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -e '.[$*]'
+	@touch $@
 
 clean:
 	@rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
