@@ -22,6 +22,10 @@ from socketkit.streams.stream import Stream
 
 __all__ = ["AbandonedError", "Screen", "converse", "until_told"]
 
+PAUSE: Final = 0.5
+"""Seconds of silence after which nothing more is expected of an input whose peer has ended: a program in a pipe pauses
+shorter while it works, and a person is not to wait."""
+
 _GONE: Final = (errno.EPIPE, errno.ECONNRESET)
 """The person's output is read by nobody any more: a pipe's end, or a socket's."""
 
@@ -51,8 +55,9 @@ async def converse(
     """Hold a conversation to its end, and close the connection.
 
     At the end of the person's input our direction ends, and the peer is listened to until it ends too. When the peer
-    ends first, what the person has said already is still sent (the peer may have ended one direction only), and
-    nothing more is waited for. When nobody reads what is written here any more (EPIPE), it is over, quietly.
+    ends first, a person who is silent is not waited for; what is being said is still sent, up to its end or a pause
+    (the peer may have ended one direction only). When nobody reads what is written here any more (EPIPE), it is over,
+    quietly.
 
     Args:
         connection: is closed at the end; reset, where something is left unsent.
@@ -88,6 +93,7 @@ class _Conversation:
         self._linger = linger
         self._screen = screen
         self._changed = Condition(connection.engine)
+        self._reading_since: float | None = None  # the moment from which on the person could have said something
         self._has_read = False  # the person's input has ended
         self._has_said = False  # our direction has
         self._has_heard = False  # the peer's has
@@ -114,13 +120,30 @@ class _Conversation:
     async def _wait_end(self) -> None:
         changed = self._changed
         await changed.wait_until(lambda: self._has_read or self._has_heard or self._is_over())
-        if self._has_heard:
-            self._person.stop_receiving()
         deadline = self._connection.engine.deadline(self._linger)
         try:
+            if self._has_heard:
+                await self._wait_silence(deadline)
+                self._person.stop_receiving()
             await changed.wait_until(lambda: (self._has_said and self._has_heard) or self._is_over(), deadline=deadline)
         except DeadlineError:
             raise AbandonedError(self._why_late()) from None
+
+    async def _wait_silence(self, linger_deadline: float | None) -> None:
+        """Wait until the person has said nothing for a while, and not because the peer was slow to take it."""
+        now = self._connection.engine.now
+        while not (self._has_read or self._is_over()):
+            since = self._reading_since
+            if since is not None and now() >= since + PAUSE:
+                return
+            deadline = (now() if since is None else since) + PAUSE
+            if linger_deadline is not None and linger_deadline < deadline:
+                deadline = linger_deadline
+            try:
+                await self._changed.wait_until(lambda: self._has_read or self._is_over(), deadline=deadline)
+            except DeadlineError:
+                if deadline == linger_deadline:
+                    raise
 
     def _is_over(self) -> bool:
         return self._is_deaf or self._failure is not None
@@ -169,6 +192,7 @@ class _Conversation:
 
     async def _read(self) -> bytes:
         """What the person says; empty at its end."""
+        self._reading_since = self._connection.engine.now()
         try:
             return await self._person.receive()
         except EndOfStream:
@@ -177,6 +201,8 @@ class _Conversation:
             return b""
         except BrokenError as error:
             raise OSError(str(error)) from None
+        finally:
+            self._reading_since = None
 
     async def _hear(self) -> None:
         """From the peer to the person."""
