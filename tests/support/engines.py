@@ -35,9 +35,13 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def engine(engine_name: str) -> Engine:
+def engine(engine_name: str) -> Iterator[Engine]:
     """A fresh engine of each kind; a test runs it once."""
-    return engines.make(engine_name)
+    made = engines.make(engine_name)
+    yield made
+    loop = getattr(made, "loop", None)
+    if loop is not None and not loop.is_closed():
+        loop.close()  # the test had no use for it
 
 
 @pytest.fixture

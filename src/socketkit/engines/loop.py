@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import socket
 import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ClassVar, TypeVar
@@ -117,7 +116,7 @@ class Side:
         else:
             self._context.run(callback, self)
 
-    def _news(self) -> None:
+    def _news(self, watch: object = None) -> None:
         if self._callback is None:
             self.disarm()  # nobody waits: it would be told again at every turn
         elif self._error is None:
@@ -153,40 +152,53 @@ class Side:
 
 
 class UvloopSide(Side):
-    """At an error (POLLERR) uvloop tells the news, closes its handle, and keeps it: no news comes any more."""
+    """At an error (POLLERR) uvloop tells the news once more and closes its handle, for good.
+
+    That may be too early: before a reset there is data to read, and a datagram socket outlives an error. uvloop lets
+    go of all that we gave it then: by that we hear of it, at no cost while nothing happens.
+    """
 
     __slots__ = ()
 
     def arm(self) -> bool:
         try:
-            return super().arm()
-        except RuntimeError:  # its handle is closed
-            self._remove(self.descriptor)
-            return super().arm()
+            try:
+                self._add(self.descriptor, self._news, Watch(self))
+            except RuntimeError:  # its handle is closed
+                self._remove(self.descriptor)
+                self._add(self.descriptor, self._news, Watch(self))
+        except PermissionError:  # EPERM, epoll_ctl(2): a regular file
+            return False
+        self.armed = True
+        return True
 
-
-class UvloopDatagramSide(UvloopSide):
-    """For a stream an error is the end; a datagram socket outlives it: nobody listened at the peer's port, then."""
-
-    __slots__ = ()
-
-    def _news(self) -> None:
-        super()._news()
-        self._engine.loop.call_soon(self._arm_again)  # behind the closing, if there is one
+    def let_go(self) -> None:
+        """Nobody watches any more."""
+        if self.armed:  # else it was our own wish
+            self.armed = False
+            if self.busy and not self._engine.loop.is_closed():
+                self._engine.loop.call_soon(self._arm_again)  # behind the closing
 
     def _arm_again(self) -> None:
-        if self.armed:
-            self.arm()  # no system call, where the handle is open
+        if self.busy and not self.armed:
+            try:
+                is_watched = self.arm()
+            except OSError:
+                is_watched = False
+            if not is_watched:
+                self.finish()  # the call says what is wrong
 
 
-def _is_datagram_socket(descriptor: int) -> bool:
-    try:
-        sock = socket.socket(fileno=descriptor)
-    except OSError:
-        return False  # a pipe, a terminal
-    kind = sock.type
-    sock.detach()
-    return kind != socket.SOCK_STREAM
+class Watch:
+    """Held by uvloop's handle for as long as it watches."""
+
+    __slots__ = ("_side",)
+
+    def __init__(self, side: UvloopSide) -> None:
+        self._side = side
+
+    def __del__(self) -> None:
+        self._side.let_go()
 
 
 class LoopEvent:
@@ -356,7 +368,7 @@ class UvloopEngine(AsyncioEngine):
         self.now = time.monotonic  # type: ignore[method-assign]  # uvloop's own clock stands still within a turn
 
     def _new_side(self, descriptor: int, direction: int) -> Side:
-        return (UvloopDatagramSide if _is_datagram_socket(descriptor) else UvloopSide)(self, descriptor, direction)
+        return UvloopSide(self, descriptor, direction)
 
     def call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
         # uvloop counts whole milliseconds, and rounds both ends: one and a half more, and none comes too early.

@@ -25,7 +25,7 @@ class JsonValues(NamedTuple):
         encode_lines: the bytes of many, each with a line feed behind it. Raises as `encode` does.
     """
 
-    decode: Callable[[bytes], Any]
+    decode: Callable[[bytes | bytearray], Any]
     encode: Callable[[Any], bytes]
     encode_lines: Callable[[Sequence[Any]], bytes]
 
@@ -80,7 +80,7 @@ def from_stdlib() -> JsonValues:
     decoder = json.JSONDecoder(parse_constant=refuse, parse_float=finite)
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
-    def decode(data: bytes) -> Any:
+    def decode(data: bytes | bytearray) -> Any:
         value = decoder.decode(data.decode())
         if b"\\u" in data:
             encoder.encode(value).encode()  # an escaped lone surrogate would be a str that no encoding can write

@@ -23,6 +23,7 @@ class Pipe:
         self.ended = False  # the writer has said its last word
         self.cut = False  # somebody aborted: what is under way is lost
         self.unread = False  # the reader is gone
+        self.stopped = False  # the reader wants no more than what is there
 
     def room(self) -> int:
         """How many bytes can be put in now."""
@@ -30,7 +31,7 @@ class Pipe:
 
     def has_news(self) -> bool:
         """Whether a reader would learn something: bytes, the end, or the loss."""
-        return bool(self._data) or self.ended or self.cut
+        return bool(self._data) or self.ended or self.cut or self.stopped
 
     def put(self, data: bytes | memoryview) -> int:
         """Put in what there is room for."""
@@ -42,7 +43,7 @@ class Pipe:
     def take(self, most: int) -> bytes:
         """Take out what is there."""
         data = bytes(self._data[:most])
-        del self._data[:most]
+        del self._data[: len(data)]  # not `most`: a thread may have put in more meanwhile
         self.changed.notify()
         return data
 
@@ -56,16 +57,19 @@ class MemoryStream(Stream):
         self.peer = peer
         self._incoming = incoming
         self._outgoing = outgoing
+        self._ended = False
         self._closed = False
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         pipe = self._incoming
-        await pipe.changed.wait_until(lambda: self._closed or pipe.has_news(), deadline=deadline)
+        if not self._ended:
+            await pipe.changed.wait_until(lambda: self._closed or pipe.has_news(), deadline=deadline)
         self._check_open()
         if pipe.cut:
             raise BrokenError(f"receiving from {self.peer}: the other end has aborted")
-        data = pipe.take(256 * 1024)
+        data = b"" if self._ended else pipe.take(256 * 1024)
         if not data:
+            self._ended = True
             raise EndOfStream(f"{self.peer} has ended the conversation")
         return data
 
@@ -91,7 +95,7 @@ class MemoryStream(Stream):
         self._outgoing.changed.notify()
 
     def stop_receiving(self) -> None:
-        self._incoming.ended = True
+        self._incoming.stopped = True
         self._incoming.changed.notify()
 
     def close(self) -> None:

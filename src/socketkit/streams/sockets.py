@@ -180,10 +180,12 @@ class SocketStream(Stream):
         "_ended",
         "_eof_sent",
         "_largest",
+        "_loss",
         "_more",
         "_recv",
         "_send",
         "_size",
+        "_stopped",
         "_streak",
         "_wait",
         "engine",
@@ -208,7 +210,9 @@ class SocketStream(Stream):
         self._more = False  # the last call brought all that it asked for: there may be more right now
         self._streak = 0
         self._ended = False
+        self._stopped = False
         self._eof_sent = False
+        self._loss: BrokenError | None = None
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         if self._ended:
@@ -226,6 +230,7 @@ class SocketStream(Stream):
             except BlockingIOError:
                 await self._wait(self._descriptor, READ, deadline)
             except OSError as error:
+                self._ended = True
                 raise self._lost(error, "receiving from") from None
         count = len(data)
         if count == self._size:
@@ -259,25 +264,23 @@ class SocketStream(Stream):
             raise self._closed_error()
         if self._eof_sent:
             return
-        self._eof_sent = True
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
-            raise self._lost(error, "ending our direction to") from None
+            raise self._lost(self._reason_behind(error), "ending our direction to") from None
+        self._eof_sent = True
 
     def stop_receiving(self) -> None:
         if self._descriptor >= 0 and not self._ended:
+            self._stopped = True
             try:
                 self.socket.shutdown(socket.SHUT_RD)
             except OSError:
                 pass  # lost already, which a receiver finds out by itself
 
     def close(self) -> None:
-        if self._descriptor < 0:
-            return
-        if not self._ended:
-            self._discard_unread()
-        self._let_go(socket.SHUT_RDWR)
+        if self._descriptor >= 0:
+            self._let_go(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         if self._descriptor < 0:
@@ -290,9 +293,13 @@ class SocketStream(Stream):
         self._let_go(socket.SHUT_RD)  # the other direction would begin with a goodbye
 
     def _let_go(self, direction: int) -> None:
+        # First of all: where the engine blocks, a thread that is woken below looks here for the reason.
         descriptor, self._descriptor = self._descriptor, -1
+        has_unread = self._stopped or not self._ended
         self._ended = True
         self.engine.forget(descriptor)
+        if direction == socket.SHUT_RDWR and has_unread:
+            self._discard_unread()
         if self.engine.blocks:
             try:
                 self.socket.shutdown(direction)  # wakes a thread that waits there
@@ -320,11 +327,23 @@ class SocketStream(Stream):
             return self._closed_error()
         if error.errno == errno.EPIPE and self._eof_sent:
             return ClosedError(f"{doing} {self.peer}: our direction was ended by send_eof")
-        return BrokenError(f"{doing} {self.peer}: {reason_of(error)}", errno=error.errno)
+        loss = BrokenError(f"{doing} {self.peer}: {reason_of(error)}", errno=error.errno)
+        # The system tells a reset once, to whichever call comes first; the next `recv` would take it for a clean end.
+        # EPIPE is no such news: it says nothing about what is still to be received.
+        if self._loss is None and error.errno != errno.EPIPE:
+            self._loss = loss
+        return loss
 
-    def _end(self) -> EndOfStream | ClosedError:
+    def _reason_behind(self, error: OSError) -> OSError:
+        """After a reset shutdown(2) says no more than "not connected": what the system has noted says why."""
+        number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if error.errno == errno.ENOTCONN else 0
+        return OSError(number, os.strerror(number)) if number else error
+
+    def _end(self) -> EndOfStream | ClosedError | BrokenError:
         if self._descriptor < 0:
             return self._closed_error()
+        if self._loss is not None:
+            return self._loss.with_traceback(None)
         return EndOfStream(f"{self.peer} has ended the conversation")
 
     def _closed_error(self) -> ClosedError:

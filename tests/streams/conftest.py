@@ -1,0 +1,7 @@
+"""What the tests of streams may ask for."""
+
+from __future__ import annotations
+
+from support.streams import kind
+
+__all__ = ["kind"]
