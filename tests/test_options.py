@@ -13,23 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketkit.errors import OptionError, SocketkitError
-from socketkit.options import (
-    Description,
-    Options,
+from socketkit.kinds import (
     format_duration,
     format_mode,
-    format_option,
     format_size,
     parse_count,
     parse_duration,
     parse_mode,
-    parse_option,
     parse_size,
     parse_switch,
     parse_text,
     quote,
     suggest,
 )
+from socketkit.options import Description, Options, format_option, parse_option
 
 HOUSE = Path(inspect.getfile(Options)).parent
 NAMES = list(Options.fields)

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from socketkit.errors import AddressError, OptionError
 from socketkit.host import PLACEHOLDER, host_family
-from socketkit.options import format_option, quote
+from socketkit.kinds import quote
+from socketkit.options import format_option
 from socketkit.percent import QUERY_SAFE, decode_text, encode, to_bytes
 from socketkit.scheme import Parts, Scheme, find_scheme, is_bare, scheme_of_socket, socket_path
 from socketkit.values import Value, replace

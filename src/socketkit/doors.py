@@ -16,7 +16,7 @@ from socketkit import engines
 from socketkit import framing as framings
 from socketkit.address import Address
 from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer, in_threads
-from socketkit.connect import dial
+from socketkit.connect import open_connection
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, BusyError, OptionError
@@ -122,7 +122,7 @@ class ConnectRecipe(Recipe[BlockingConnection, Connection]):
 
     async def _open(self, engine: Engine) -> Connection:
         place = self._place
-        return await dial(engine, place.address, place.framing, place.options, observer=self._observer)
+        return await open_connection(engine, place.address, place.framing, place.options, observer=self._observer)
 
 
 def connect(

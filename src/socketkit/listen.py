@@ -15,13 +15,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from socketkit.accept import Door
 from socketkit.address import Address
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import ListenError
 from socketkit.events import Bound, Listening, Observer, StoppedListening
 from socketkit.options import Options
 from socketkit.resolve import Candidate, resolve
-from socketkit.streams.sockets import accept_now, bind_and_listen, new_socket, reason_of
+from socketkit.streams.sockets import accept_now, bind_and_listen, new_socket, reason_of, wrap
+from socketkit.streams.stream import Stream
 
 __all__ = ["ListeningSocket", "listen_at"]
 
@@ -29,44 +31,45 @@ PORT_TRIES = 16
 """How often a free port is asked for anew when another family's half of it turns out to be taken."""
 
 
-class ListeningSocket:
-    """One bound, listening socket. `address` is the real one: with the port that the system has chosen."""
+class ListeningSocket(Door):
+    """One bound, listening socket."""
 
     def __init__(
-        self, engine: Engine, sock: socket.socket, *, observer: Observer | None = None, path: bytes | None = None
+        self,
+        engine: Engine,
+        sock: socket.socket,
+        options: Options,
+        *,
+        observer: Observer | None = None,
+        path: bytes | None = None,
     ) -> None:
         self.engine = engine
         self.socket = sock
         self.address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
+        self._options = options
         self._observer = observer
         self._path = path
         self._identity = _identity(path) if path is not None else None
         self._closed = False
 
     async def wait_caller(self, *, deadline: float | None = None) -> None:
-        """Wait until somebody is there (or seems to be).
-
-        Raises:
-            DeadlineError: the moment came first.
-        """
         await self.engine.wait(self.socket.fileno(), READ, deadline)
 
-    def accept_now(self) -> tuple[socket.socket, Any]:
-        """The next caller, and its socket name.
+    def accept_now(self) -> Stream:
+        sock, name = accept_now(self.socket)
+        try:
+            return wrap(self.engine, sock, self._options, peer=self._peer_of(name))
+        except OSError as error:
+            sock.close()
+            raise ConnectionAbortedError(errno.ECONNABORTED, f"the caller had gone: {reason_of(error)}") from None
 
-        Raises:
-            BlockingIOError: nobody is there.
-            OSError: as accept(2) says; see the room `accept`.
-        """
-        return accept_now(self.socket)
-
-    def peer_of(self, name: Any) -> str | None:
-        """Whom a caller with this socket name is to be called, where the name says little: callers of a UNIX socket
-        mostly have none, and the place where we met says more. None: the socket itself says it best."""
+    def _peer_of(self, name: Any) -> str | None:
+        """Callers of a UNIX socket mostly have no name: the place where we met says more. None: the socket itself says
+        it best."""
         return str(self.address) if self.address.path and not name else None
 
     def pending(self) -> int:
-        """How many callers wait to be accepted now, as far as the system tells.
+        """As promised.
 
         Linux tells it for TCP: in a listener's TCP_INFO the field tcpi_unacked holds the length of the accept queue.
         Elsewhere 1 stands for "at least one", as poll tells.
@@ -77,7 +80,7 @@ class ListeningSocket:
         return _is_somebody_there(self.socket)
 
     def close(self) -> None:
-        """Callers can come no more; a file that is still ours is removed. Harmless twice."""
+        """As promised; a file that is still ours is removed."""
         if self._closed:
             return
         self._closed = True
@@ -92,7 +95,6 @@ class ListeningSocket:
 
     @property
     def is_closed(self) -> bool:
-        """Whether `close` was called."""
         return self._closed
 
     def _remove_file(self) -> None:
@@ -106,7 +108,7 @@ class ListeningSocket:
 
 async def listen_at(
     engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
-) -> list[ListeningSocket]:
+) -> list[Door]:
     """Listen at every socket address that this address stands for, all on one port.
 
     Raises:
@@ -122,7 +124,7 @@ async def listen_at(
     while True:
         tries -= 1
         try:
-            return _listen_at_all(engine, address, candidates, options, observer)
+            return [*_listen_at_all(engine, address, candidates, options, observer)]
         except ListenError as error:
             if error.errno != errno.EADDRINUSE or not tries:
                 raise
@@ -173,7 +175,7 @@ def _listen_on(
             before_bind(sock)
         bind_and_listen(sock, name, options)
         path = name if address.is_local_path else None
-        listening = ListeningSocket(engine, sock, observer=observer, path=path)
+        listening = ListeningSocket(engine, sock, options, observer=observer, path=path)
     except (OSError, OverflowError) as error:
         if sock is not None:
             sock.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from socketkit.accept import is_callers_misfortune
+from socketkit.accept import Door, is_callers_misfortune
 from socketkit.address import Address
 from socketkit.connection import Connection
 from socketkit.engines.condition import Condition
@@ -13,9 +13,8 @@ from socketkit.engines.group import Group
 from socketkit.errors import ClosedError, DeadlineError
 from socketkit.events import Accepted, Observer
 from socketkit.framing.codec import Framing
-from socketkit.listen import ListeningSocket, listen_at
+from socketkit.listen import listen_at
 from socketkit.options import Options
-from socketkit.streams.sockets import wrap
 
 __all__ = ["Listener"]
 
@@ -34,7 +33,7 @@ class Listener:
         self._framing = framing
         self._options = options
         self._observer = observer
-        self._doors: list[ListeningSocket] = []
+        self._doors: list[Door] = []
 
     async def open(self) -> None:
         """Listen.
@@ -78,7 +77,7 @@ class Listener:
         for door in self._doors:
             door.close()
 
-    async def _wait_any(self, deadline: float | None) -> ListeningSocket:
+    async def _wait_any(self, deadline: float | None) -> Door:
         """Wait until somebody is at one of the doors."""
         doors = self._doors
         if not doors or doors[0].is_closed:
@@ -86,10 +85,10 @@ class Listener:
         if len(doors) == 1:
             await doors[0].wait_caller(deadline=deadline)
             return doors[0]
-        found: list[ListeningSocket] = []
+        found: list[Door] = []
         changed = Condition(self._engine)
 
-        async def watch(door: ListeningSocket) -> None:
+        async def watch(door: Door) -> None:
             await door.wait_caller()
             found.append(door)
             changed.notify()
@@ -103,9 +102,9 @@ class Listener:
                 group.cancel()
         return found[0]
 
-    def _accept_from(self, door: ListeningSocket) -> Connection | None:
+    def _accept_from(self, door: Door) -> Connection | None:
         try:
-            sock, name = door.accept_now()
+            stream = door.accept_now()
         except BlockingIOError:
             return None
         except OSError as error:
@@ -114,11 +113,6 @@ class Listener:
             if is_callers_misfortune(error):
                 return None
             raise
-        try:
-            stream = wrap(self._engine, sock, self._options, peer=door.peer_of(name))
-        except OSError:
-            sock.close()  # the caller is gone already
-            return None
         connection = Connection(stream, self._framing, options=self._options, observer=self._observer)
         if self._observer is not None:
             self._observer(Accepted(connection.number, stream.local, stream.peer))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from socketkit.errors import AddressError
-from socketkit.options import quote
+from socketkit.kinds import quote
 
 __all__ = ["PATH_SAFE", "QUERY_SAFE", "decode_bytes", "decode_text", "encode", "to_bytes"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from socketkit.errors import AddressError
 from socketkit.host import host_family, normal_host, unmapped
-from socketkit.options import quote, suggest
+from socketkit.kinds import quote, suggest
 from socketkit.percent import PATH_SAFE, decode_bytes, decode_text, encode, to_bytes
 from socketkit.values import Value
 

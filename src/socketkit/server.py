@@ -6,13 +6,12 @@ then the guests are told, then waited for, and at the deadline they are shown ou
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from socketkit.accept import is_callers_misfortune, is_shortage, pauses
+from socketkit.accept import Door, is_callers_misfortune, is_shortage, pauses
 from socketkit.address import Address
 from socketkit.connection import Connection
 from socketkit.engines.condition import Condition
@@ -28,9 +27,9 @@ from socketkit.errors import (
 )
 from socketkit.events import Accepted, AcceptPaused, AcceptResumed, HandlerFailed, Observer
 from socketkit.framing.codec import Framing
-from socketkit.listen import ListeningSocket, listen_at
+from socketkit.listen import listen_at
 from socketkit.options import Options
-from socketkit.streams.sockets import wrap
+from socketkit.streams.stream import Stream
 from socketkit.values import Value
 
 __all__ = ["Handler", "Server", "ServerStatistics"]
@@ -86,7 +85,7 @@ class Server:
         self._grace = grace
         self._max_connections = max_connections
         self._observer = observer
-        self._doors: list[tuple[ListeningSocket, Options, Framing]] = []
+        self._doors: list[tuple[Door, Options, Framing]] = []
         self._addresses: tuple[Address, ...] = ()
         self._group = Group(engine)
         self._connections: set[Connection] = set()
@@ -145,7 +144,7 @@ class Server:
 
     # --- letting in ---
 
-    async def _let_in(self, door: ListeningSocket, options: Options, framing: Framing) -> None:
+    async def _let_in(self, door: Door, options: Options, framing: Framing) -> None:
         """Accept one caller after the other, until the door is closed."""
         shortage: _Shortage | None = None
         try:
@@ -155,7 +154,7 @@ class Server:
                 if door.is_closed:
                     return  # that is what woke us
                 try:
-                    caller = door.accept_now()
+                    stream = door.accept_now()
                 except BlockingIOError:
                     continue  # another process was faster
                 except OSError as error:
@@ -169,39 +168,31 @@ class Server:
                 if shortage is not None:
                     self._end_shortage(door, shortage)
                     shortage = None
-                self._admit(door, caller, options, framing)
+                self._admit(stream, options, framing)
         except Exception as error:
             if not door.is_closed:  # else it is only the door that was closed under our hands
                 self._failure = error
                 self._changed.notify()
 
-    async def _wait_place(self, door: ListeningSocket) -> None:
+    async def _wait_place(self, door: Door) -> None:
         """Callers beyond the limit wait in the backlog, not in memory."""
         if len(self._connections) >= self._max_connections:
             await self._changed.wait_until(lambda: len(self._connections) < self._max_connections or door.is_closed)
 
-    async def _pause(self, door: ListeningSocket, seconds: float) -> None:
+    async def _pause(self, door: Door, seconds: float) -> None:
         with suppress(DeadlineError):
             await self._changed.wait_until(lambda: door.is_closed, deadline=self.engine.now() + seconds)
 
-    def _begin_shortage(self, door: ListeningSocket, error: OSError) -> _Shortage:
+    def _begin_shortage(self, door: Door, error: OSError) -> _Shortage:
         if self._observer is not None:
             self._observer(AcceptPaused(str(door.address), error))
         return _Shortage(pauses(), self.engine.now())
 
-    def _end_shortage(self, door: ListeningSocket, shortage: _Shortage) -> None:
+    def _end_shortage(self, door: Door, shortage: _Shortage) -> None:
         if self._observer is not None:
             self._observer(AcceptResumed(str(door.address), self.engine.now() - shortage.began))
 
-    def _admit(
-        self, door: ListeningSocket, caller: tuple[socket.socket, Any], options: Options, framing: Framing
-    ) -> None:
-        sock, name = caller
-        try:
-            stream = wrap(self.engine, sock, options, peer=door.peer_of(name))
-        except OSError:
-            sock.close()  # the caller is gone already: nobody to talk with
-            return
+    def _admit(self, stream: Stream, options: Options, framing: Framing) -> None:
         connection = Connection(stream, framing, options=options, observer=self._observer)
         self._accepted_count += 1
         self._connections.add(connection)

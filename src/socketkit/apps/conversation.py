@@ -16,7 +16,7 @@ from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.options import format_duration
+from socketkit.kinds import format_duration
 from socketkit.signals import caught
 from socketkit.streams.stream import Stream
 

@@ -14,7 +14,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
-from socketkit.options import format_duration
+from socketkit.kinds import format_duration
 
 __all__ = ["join"]
 

@@ -14,7 +14,8 @@ from socketkit.address import Address
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Observer, both
-from socketkit.options import format_option, parse_duration
+from socketkit.kinds import parse_duration
+from socketkit.options import format_option
 
 __all__ = [
     "DEFAULT_ADDRESS",

@@ -20,7 +20,7 @@ from socketkit.cli.output import Status, say_listening, told_above
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import OptionError
-from socketkit.options import quote
+from socketkit.kinds import quote
 from socketkit.streams.pipes import stdio
 
 __all__ = ["chat"]

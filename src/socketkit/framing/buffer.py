@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from socketkit.errors import FrameTooLongError, FramingError, TruncatedFrameError
 from socketkit.framing.description import Limited
-from socketkit.options import format_size
+from socketkit.kinds import format_size
 
 __all__ = ["Buffer", "check_sizes"]
 

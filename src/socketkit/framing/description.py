@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from socketkit.errors import OptionError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
-from socketkit.options import Kind, format_size, format_switch, parse_count, parse_size, parse_switch, quote, suggest
+from socketkit.kinds import Kind, format_size, format_switch, parse_count, parse_size, parse_switch, quote, suggest
 from socketkit.values import MISSING, Field, Value, field
 
 __all__ = ["SWITCH", "Described", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]

@@ -16,7 +16,7 @@ from socketkit.framing.buffer import check_sizes
 from socketkit.framing.counted import CountedCodec
 from socketkit.framing.description import SWITCH, Described, choice, count, max_size, option, oversize
 from socketkit.framing.payload import listed
-from socketkit.options import Kind, quote
+from socketkit.kinds import Kind, quote
 
 __all__ = ["Length"]
 

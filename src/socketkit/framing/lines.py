@@ -17,7 +17,7 @@ from socketkit.framing.buffer import check_sizes
 from socketkit.framing.delimiter import DelimiterCodec
 from socketkit.framing.description import SWITCH, Described, max_size, option, oversize
 from socketkit.framing.payload import listed, wrong_type
-from socketkit.options import Kind, quote
+from socketkit.kinds import Kind, quote
 
 __all__ = ["Lines"]
 

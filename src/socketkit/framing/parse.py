@@ -22,7 +22,7 @@ from socketkit.framing.netstring import Netstring
 from socketkit.framing.octets import Octets
 from socketkit.framing.slip import Slip
 from socketkit.framing.varint import Varint
-from socketkit.options import quote, suggest
+from socketkit.kinds import quote, suggest
 from socketkit.values import Value
 
 __all__ = ["FRAMINGS", "of", "parse"]

@@ -1,0 +1,335 @@
+"""What values an option takes: times, sizes, counts, switches, modes and names, read strictly and written canonically.
+
+Values come as text (from an address, the command line, a file) or natively (from a program) and mean the same. A wrong
+unit or a garbled number is refused with what was wrong and what is allowed, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NoReturn
+
+from socketkit.errors import OptionError
+from socketkit.values import Value, replace
+
+__all__ = [
+    "MODE",
+    "SWITCH",
+    "TEXT",
+    "Kind",
+    "count_kind",
+    "duration_kind",
+    "format_duration",
+    "format_mode",
+    "format_size",
+    "format_switch",
+    "or_none",
+    "parse_count",
+    "parse_duration",
+    "parse_mode",
+    "parse_size",
+    "parse_switch",
+    "parse_text",
+    "quote",
+    "size_kind",
+    "suggest",
+]
+
+# --- what is said when something is wrong ----------------------------------------------------------------------------
+
+_QUOTED_LENGTH = 60
+"""Characters of a foreign text that an error repeats: enough to find it, too few to flood a terminal."""
+
+
+def quote(value: object) -> str:
+    """Shows a foreign value in an error: on one line, control characters escaped, cut when it is long."""
+    if isinstance(value, str) and len(value) > _QUOTED_LENGTH:
+        return repr(value[:_QUOTED_LENGTH]) + "..."
+    try:
+        text = repr(value)
+    except Exception:  # a foreign repr may do anything, and one of an int of 5000 digits raises ValueError
+        text = f"<{type(value).__name__}>"
+    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= _QUOTED_LENGTH + 2 else text[:_QUOTED_LENGTH] + "..."
+
+
+def suggest(name: str, known: Iterable[str], *, form: str = "{}") -> str:
+    """Gives `" (did you mean ...?)"` with the known name nearest to this one, or an empty text when none is near."""
+    import difflib  # only a mistake pays for it
+
+    near = difflib.get_close_matches(name.replace("-", "_").lower()[:_QUOTED_LENGTH], list(known), n=1, cutoff=0.6)
+    return f" (did you mean {form.format(near[0])}?)" if near else ""
+
+
+def _refuse(value: object, name: str, problem: str, allowed: str) -> NoReturn:
+    label = f"{name}: " if name else ""
+    raise OptionError(f"{label}{quote(value)} {problem}; allowed is {allowed}")
+
+
+# --- durations -------------------------------------------------------------------------------------------------------
+
+_DURATION = "a time such as 250ms, 2s, 5m or 1h (a bare number is seconds)"
+_LONGEST = 876_000.0 * 3600
+"""A hundred years: every clock and every system call that we hand a time to can still count it."""
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NUMBER = re.compile(r"(-?[0-9]*\.?[0-9]+)(.*)", re.DOTALL)
+
+
+def parse_duration(value: object, *, name: str = "", minimum: float = 0.0, maximum: float = _LONGEST) -> float:
+    """Reads a time: text with a unit (ms s m h), or a number of seconds.
+
+    Args:
+        value: the text or the number; a nanosecond is the finest step, finer parts are rounded off.
+        name: the option's name, for the error.
+        minimum: the least that is allowed, in seconds, inclusive.
+        maximum: the most that is allowed, in seconds, inclusive.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        OptionError: not a time, or out of range.
+    """
+    seconds = _seconds(value, name) if isinstance(value, str) else value
+    if (
+        isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds != seconds
+    ):  # nan differs from itself
+        _refuse(value, name, "is not a time", _DURATION)
+    if seconds < minimum:
+        _refuse(value, name, f"is less than {format_duration(minimum)}", _DURATION)
+    if seconds > maximum:
+        _refuse(value, name, f"is more than {format_duration(maximum)}", _DURATION)
+    return round(float(seconds), 9) + 0.0  # + 0.0: minus zero becomes zero
+
+
+def _seconds(text: str, name: str) -> float:
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        _refuse(text, name, "is not a time", _DURATION)
+    number, unit = match.groups()
+    if unit not in _UNITS:
+        _refuse(text, name, f"has the unknown unit {quote(unit)}", _DURATION)
+    # Dividing is exact to the last bit where multiplying by 0.001 is not.
+    return float(number) / 1000 if unit == "ms" else float(number) * _UNITS[unit]
+
+
+def format_duration(seconds: float) -> str:
+    """Writes a time so that `parse_duration` reads the same back: `250ms`, `2s`, `1.5s`, `5m`, `1h`.
+
+    Below a second in milliseconds; else in the largest unit that it is a whole number of; else in decimal seconds.
+    Finer parts than a nanosecond are rounded off.
+    """
+    for unit in ("h", "m"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds / _UNITS[unit]:.0f}{unit}"
+    if 0 < seconds < 1:
+        return f"{_decimal(seconds * 1000, 6)}ms"
+    return f"{_decimal(seconds, 9)}s"
+
+
+def _decimal(number: float, places: int) -> str:
+    return f"{number:.{places}f}".rstrip("0").rstrip(".")
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+_SIZE = "a size such as 4096, 64KiB or 1MB (B KiB MiB GiB KB MB GB; a bare number is bytes)"
+_LARGEST = 2**63 - 1
+"""The largest that the system's own sizes and offsets can hold (`off_t`, `ssize_t`)."""
+
+_BYTES = {  # the binary units first: where both are exact and equally short, they win
+    "GiB": 2**30,
+    "MiB": 2**20,
+    "KiB": 2**10,
+    "GB": 10**9,
+    "MB": 10**6,
+    "KB": 10**3,
+    "B": 1,
+}
+_WHOLE = re.compile(r"(-?[0-9]+)(.*)", re.DOTALL)
+
+
+def parse_size(value: object, *, name: str = "", minimum: int = 0, maximum: int = _LARGEST) -> int:
+    """Reads a size: text with a unit (B, KiB MiB GiB of 1024, KB MB GB of 1000), or a whole number of bytes.
+
+    Args:
+        value: the text or the number.
+        name: the option's name, for the error.
+        minimum: the least that is allowed, in bytes, inclusive.
+        maximum: the most that is allowed, in bytes, inclusive.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        OptionError: not a size, or out of range.
+    """
+    size = _size(value, name) if isinstance(value, str) else value
+    if isinstance(size, bool) or not isinstance(size, int):
+        _refuse(value, name, "is not a size in whole bytes", _SIZE)
+    if size < minimum:
+        _refuse(value, name, f"is less than {format_size(minimum)}", _SIZE)
+    if size > maximum:
+        _refuse(value, name, f"is more than {format_size(maximum)}", _SIZE)
+    return size
+
+
+def _size(text: str, name: str) -> int:
+    match = _WHOLE.fullmatch(text)
+    if match is None:
+        _refuse(text, name, "is not a size", _SIZE)
+    number, unit = match.groups()
+    if unit and unit not in _BYTES:
+        _refuse(text, name, f"has the unknown unit {quote(unit)}", _SIZE)
+    return _whole(number) * _BYTES.get(unit, 1)
+
+
+def _whole(digits: str) -> int:
+    """The number; one of more digits than `int` cares to read is as good as any that is too large."""
+    return int(digits) if len(digits) <= 40 else int(digits[:40])
+
+
+def format_size(size: int) -> str:
+    """Writes a size exactly and as short as it goes: `64KiB`, `1MB`, `100B`; the inverse of `parse_size`."""
+    if size == 0:
+        return "0B"
+    exact = [f"{size // factor}{unit}" for unit, factor in _BYTES.items() if size % factor == 0]
+    return min(exact, key=len)
+
+
+# --- counts, switches, modes, names ----------------------------------------------------------------------------------
+
+_MOST = 2**31 - 1
+_SWITCH = "yes or no (also true/false, on/off, 1/0)"
+_SWITCHES = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+_MODE = "an octal file mode from 000 to 777, as text (600) or in Python 0o600"
+
+
+def parse_count(value: object, *, name: str = "", minimum: int = 0, maximum: int = _MOST) -> int:
+    """Reads a whole number of things, from text or natively.
+
+    Raises:
+        OptionError: not a whole number, or outside `minimum` to `maximum`, both inclusive.
+    """
+    allowed = f"a whole number from {minimum} to {maximum}"
+    count = value
+    if isinstance(value, str) and (match := _WHOLE.fullmatch(value)) and not match[2]:
+        count = _whole(match[1])
+    if isinstance(count, bool) or not isinstance(count, int):
+        _refuse(value, name, "is not a whole number", allowed)
+    if not minimum <= count <= maximum:
+        _refuse(value, name, "is out of range", allowed)
+    return count
+
+
+def parse_switch(value: object, *, name: str = "") -> bool:
+    """Reads a switch: a bool, 1 or 0, or the words yes/no, true/false, on/off in any case.
+
+    Raises:
+        OptionError: anything else.
+    """
+    switch = _SWITCHES.get(str(value).lower()) if isinstance(value, (str, int)) else None
+    if switch is None:
+        _refuse(value, name, "is not a switch", _SWITCH)
+    return switch
+
+
+def format_switch(value: bool) -> str:
+    """Writes `yes` or `no`."""
+    return "yes" if value else "no"
+
+
+def parse_mode(value: object, *, name: str = "") -> int:
+    """Reads a file mode (chmod(1)): octal text, with or without `0o`, or a number.
+
+    The number 600 is refused, because it was meant as octal and is not: in Python one writes 0o600.
+
+    Raises:
+        OptionError: not octal, or more than 0o777.
+    """
+    mode = value
+    if isinstance(value, str) and (match := re.fullmatch(r"(?:0o)?([0-7]{1,5})", value)):
+        mode = int(match[1], 8)
+    if isinstance(mode, bool) or not isinstance(mode, int):
+        _refuse(value, name, "is not a file mode", _MODE)
+    if not 0 <= mode <= 0o777:
+        _refuse(value, name, "is out of range", _MODE)
+    return mode
+
+
+def format_mode(mode: int) -> str:
+    """Writes a file mode as chmod(1) takes it: `600`."""
+    return f"{mode:03o}"
+
+
+def parse_text(value: object, *, name: str = "") -> str:
+    """Takes a name as it is; what it names is decided by the room that knows.
+
+    Raises:
+        OptionError: not text, or empty.
+    """
+    if not isinstance(value, str) or not value:
+        _refuse(value, name, "is not a name", "a text that is not empty")
+    return value
+
+
+# --- kinds -----------------------------------------------------------------------------------------------------------
+
+
+class Kind(Value):
+    """What values an option takes.
+
+    Attributes:
+        name: the kind in a word, for tables and `--help`.
+        read: a `parse_...` function, with its range where it has one.
+        write: value to canonical text, its inverse.
+        optional: whether None (text: `none`) is a value.
+    """
+
+    name: str
+    read: Callable[..., Any]
+    write: Callable[[Any], str]
+    optional: bool = False
+
+    def parse(self, value: object, *, name: str = "") -> Any:
+        """Reads text or a native value.
+
+        Raises:
+            OptionError: it is not a value of this kind; the message names the option and says what is allowed.
+        """
+        if not self.optional:
+            return self.read(value, name=name)
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        try:
+            return self.read(value, name=name)
+        except OptionError as error:
+            raise OptionError(f"{error}, or none") from None
+
+    def format(self, value: Any) -> str:
+        """Writes a value that `parse` has given as canonical text."""
+        return "none" if value is None else self.write(value)
+
+
+def duration_kind(minimum: float = 0.0, maximum: float = _LONGEST) -> Kind:
+    return Kind("time", partial(parse_duration, minimum=minimum, maximum=maximum), format_duration)
+
+
+def size_kind(minimum: int = 0, maximum: int = _LARGEST) -> Kind:
+    return Kind("size", partial(parse_size, minimum=minimum, maximum=maximum), format_size)
+
+
+def count_kind(minimum: int = 0, maximum: int = _MOST) -> Kind:
+    return Kind("count", partial(parse_count, minimum=minimum, maximum=maximum), str)
+
+
+def or_none(kind: Kind) -> Kind:
+    return replace(kind, optional=True)
+
+
+SWITCH = Kind("yes/no", parse_switch, format_switch)
+MODE = Kind("file mode", parse_mode, format_mode)
+TEXT = Kind("name", parse_text, str)
