@@ -315,18 +315,22 @@ class Kind(Value):
 
 
 def duration_kind(minimum: float = 0.0, maximum: float = _LONGEST) -> Kind:
+    """Times, in seconds, from the least to the most that is allowed, both inclusive."""
     return Kind("time", partial(parse_duration, minimum=minimum, maximum=maximum), format_duration)
 
 
 def size_kind(minimum: int = 0, maximum: int = _LARGEST) -> Kind:
+    """Sizes, in bytes, likewise."""
     return Kind("size", partial(parse_size, minimum=minimum, maximum=maximum), format_size)
 
 
 def count_kind(minimum: int = 0, maximum: int = _MOST) -> Kind:
+    """Whole numbers of things, likewise."""
     return Kind("count", partial(parse_count, minimum=minimum, maximum=maximum), str)
 
 
 def or_none(kind: Kind) -> Kind:
+    """The same kind with None as one more value."""
     return replace(kind, optional=True)
 
 
