@@ -355,7 +355,7 @@ class Connection:
                 pass  # the block's own error goes on
         else:
             self._flush()  # cancelled, or the program ends: what can go now goes, and nothing is waited for
-            self.abort() if not self._outgoing.is_empty else await self.close()
+            self.abort() if not self._outgoing.is_empty else await self.engine.undisturbed(self.close())
 
     # --- facts ---
 

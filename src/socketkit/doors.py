@@ -82,7 +82,7 @@ class Recipe(Generic[B, A]):
             return self._engine
         running = engines.running()
         if running is None:
-            raise OptionError("`async with` needs a running engine: asyncio, uvloop, or one of ours")
+            raise OptionError("`async with` needs a running engine: asyncio, uvloop, trio, or one of ours")
         if self._engine is not None and self._engine != running.name:
             raise OptionError(f"engine={self._engine}: the {running.name} engine runs here; leave `engine` out")
         return running
@@ -245,8 +245,8 @@ def serve(
             function a `BlockingConnection` and a thread.
         addresses: at least one; port 0 asks for a free port, which `server.addresses` tells.
         framing: as for `connect`.
-        engine: asyncio, uvloop, epoll, kqueue, poll, select or blocking, for `run` and `with`; None: uvloop where it is
-            installed, else asyncio, because a handler may use asyncio's libraries; threads for a plain function.
+        engine: asyncio, uvloop, trio, epoll, kqueue, poll, select or blocking, for `run` and `with`; None: uvloop where
+            it is installed, else asyncio, because a handler may use asyncio's libraries; threads for a plain function.
         observer: is told what happens, as events. Without one, a handler that fails is logged.
         options: by the names of `Options`; they overrule each address's own.
 

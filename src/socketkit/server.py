@@ -283,7 +283,7 @@ class Server:
             self._group.cancel()
             try:
                 with suppress(DeadlineError):
-                    await self._group.join(deadline=self.engine.now() + STUCK)
+                    await self.engine.undisturbed(self._group.join(deadline=self.engine.now() + STUCK))
             finally:
                 self._is_closed = True
                 self._changed.notify()

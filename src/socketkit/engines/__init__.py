@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "best_readiness", "is_available", "make", "missing", "running"]
 
-NAMES: Final = ("asyncio", "uvloop", "epoll", "kqueue", "poll", "select", "blocking")
+NAMES: Final = ("asyncio", "uvloop", "trio", "epoll", "kqueue", "poll", "select", "blocking")
 """Every engine there is, on whatever system."""
 
 _SYSTEMS: Final = {
@@ -23,6 +23,8 @@ _SYSTEMS: Final = {
     "kqueue": "BSD and macOS",
 }
 
+_PACKAGES: Final = ("uvloop", "trio")
+
 
 def missing(name: str) -> str | None:
     """Why an engine cannot be had here, in words; None where it can."""
@@ -30,8 +32,8 @@ def missing(name: str) -> str | None:
         from socketkit.engines.pollers import POLLERS
 
         return None if name in POLLERS else f"{name} is a system call of {_SYSTEMS[name]}, not of {sys.platform}"
-    if name == "uvloop" and find_spec("uvloop") is None:
-        return "uvloop is not installed: pip install 'socketkit[uvloop]'"
+    if name in _PACKAGES and find_spec(name) is None:
+        return f"{name} is not installed: pip install 'socketkit[{name}]'"
     return None if name in NAMES else f"there is no engine {name!r}: it is one of {', '.join(NAMES)}"
 
 
@@ -62,6 +64,10 @@ def make(name: str) -> Engine:
         from socketkit.engines.blocking import BlockingEngine
 
         return BlockingEngine()
+    if name == "trio":
+        from socketkit.engines.trio import TrioEngine
+
+        return TrioEngine()
     from socketkit.engines import loop
 
     return loop.UvloopEngine() if name == "uvloop" else loop.AsyncioEngine()
@@ -75,6 +81,11 @@ def running() -> Engine | None:
         kernel = running_kernel()
         if kernel is not None:
             return kernel
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        from socketkit.engines.trio import engine_of_run
+
+        return engine_of_run()
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None:
         current = asyncio._get_running_loop()

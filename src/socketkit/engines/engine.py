@@ -119,6 +119,12 @@ class Engine(ABC):
     def event(self) -> Event:
         """A fresh event of this engine."""
 
+    async def undisturbed(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await a clean-up that has to wait, in a task that was cancelled; keep it short, or under a deadline.
+
+        Most engines tell a cancellation once, and need nothing for it; trio tells a scope's at every wait."""
+        return await coroutine
+
     # --- turns and threads ---
 
     @abstractmethod
@@ -170,7 +176,8 @@ class Engine(ABC):
         and joined first. A thread that is stuck in a call of its own, where the engine blocks, is left behind.
 
         Raises:
-            RuntimeError: it has run already. Inside the coroutine: it awaits what only another event loop can complete.
+            RuntimeError: it has run already. Inside the coroutine: it awaits what only another event loop can complete
+                (trio has TypeError for it).
         """
 
     def __repr__(self) -> str:

@@ -1,0 +1,142 @@
+"""Inside a trio program: its scopes cut our waits, at every wait, and nothing of ours hangs or leaks by it."""
+
+from __future__ import annotations
+
+import pytest
+
+trio = pytest.importorskip("trio")
+
+from socketkit import BrokenError, EndOfStream, connect, engines, listen, pair, serve  # noqa: E402
+from socketkit.engines.engine import READ  # noqa: E402
+from support.streams import open_descriptors  # noqa: E402
+
+
+async def echo(connection):
+    async for message in connection:
+        await connection.send(message)
+
+
+def test_the_engine_is_the_one_of_the_run_for_as_long_as_it_runs():
+    async def main():
+        first, second = engines.running(), engines.running()
+        assert first is second
+        return first
+
+    first, second = trio.run(main), trio.run(main)
+    assert (first.name, second.name) == ("trio", "trio")
+    assert first is not second
+    assert engines.running() is None
+
+
+def test_serve_and_connect_in_a_trio_program():
+    async def main():
+        async with serve(echo, "tcp://localhost:0", framing="lines") as server:
+            async with connect(server.addresses[0], framing="lines") as connection:
+                await connection.send("привет")
+                await connection.send_eof()
+                return [message async for message in connection]
+
+    assert trio.run(main) == ["привет"]
+
+
+def test_a_scope_that_is_over_cuts_a_receive_and_loses_nothing():
+    async def main():
+        async with pair(framing="lines") as (left, right):
+            with trio.move_on_after(0.001) as scope:
+                await right.receive()
+            assert scope.cancelled_caught
+            await left.send("late")
+            with trio.fail_after(30):
+                return await right.receive()
+
+    assert trio.run(main) == "late"
+
+
+def test_a_cancelled_accept_at_several_doors_ends():
+    async def main():
+        async with listen("tcp://localhost:0") as listener:
+            with trio.move_on_after(0.001) as scope:
+                await listener.accept()
+            assert scope.cancelled_caught
+            with trio.fail_after(30):
+                async with connect(listener.addresses[0]) as connection:
+                    async with await listener.accept() as guest:
+                        await connection.send(b"hello")
+                        return await guest.receive()
+
+    assert trio.run(main) == b"hello"
+
+
+def test_a_cancelled_program_leaves_no_descriptor():
+    async def main():
+        with trio.move_on_after(0.02):
+            async with serve(echo, "tcp://localhost:0") as server:
+                async with connect(server.addresses[0]) as connection:
+                    await connection.send(bytes(100_000))
+                    await trio.sleep_forever()
+
+    trio.run(main)
+    before = open_descriptors()
+    trio.run(main)
+    assert open_descriptors() <= before
+
+
+def test_a_handler_may_await_trio_and_a_stop_cuts_it():
+    story = []
+
+    async def sleeper(connection):
+        story.append(await connection.receive())
+        try:
+            await trio.sleep_forever()
+        finally:
+            story.append("cut")
+
+    async def main():
+        async with serve(sleeper, "tcp://localhost:0") as server:
+            async with connect(server.addresses[0]) as connection:
+                await connection.send(b"hello")
+                while not story:
+                    await trio.sleep(0)
+                with trio.fail_after(30):
+                    await server.close(grace=0)
+                with pytest.raises((EndOfStream, BrokenError)):
+                    await connection.receive()
+
+    trio.run(main)
+    assert story == [b"hello", "cut"]
+
+
+def test_a_task_of_ours_is_told_once_and_its_clean_up_may_wait():
+    story = []
+
+    async def main():
+        engine = engines.running()
+        ended = engine.event()
+
+        async def live():
+            try:
+                await engine.event().wait()
+            finally:
+                await engine.sleep(0)
+                story.append("cleaned up")
+                ended.set()
+
+        task = engine.start(live())
+        await engine.sleep(0)
+        task.cancel()
+        await ended.wait()
+
+    trio.run(main)
+    assert story == ["cleaned up"]
+
+
+def test_a_wait_that_is_over_before_it_begins_still_looks():
+    async def main():
+        engine = engines.running()
+        async with pair() as (left, right):
+            await left.send(b"data")
+            await left.flush()
+            await engine.wait(right.socket.fileno(), READ, engine.now() - 1)
+            return await right.receive()
+
+    assert trio.run(main) == b"data"
