@@ -19,6 +19,7 @@ from socketkit.options import format_option
 
 __all__ = [
     "DEFAULT_ADDRESS",
+    "Read",
     "backlog",
     "connect_timeout",
     "debug",
@@ -32,6 +33,7 @@ __all__ = [
     "one_address",
     "ready_fd",
     "several_addresses",
+    "time_or_forever",
     "verbose",
 ]
 
@@ -77,7 +79,8 @@ def _engine(text: str) -> str:
     return text
 
 
-def _linger(text: str) -> float | None:
+def time_or_forever(text: str) -> float | None:
+    """A time in seconds; None for `forever`."""
     return None if text == "forever" else parse_duration(text)
 
 
@@ -136,7 +139,7 @@ connect_timeout: Decorator[Any] = click.option(
 linger: Decorator[Any] = click.option(
     "--linger",
     metavar="TIME",
-    type=Read("time", _linger),
+    type=Read("time", time_or_forever),
     default="forever",
     help="How long the other direction may go on after the end of the first: 2s, 0, forever (default).",
 )

@@ -1,0 +1,132 @@
+"""`socketkit wait`: until somebody accepts at addresses, or nobody does; then, perhaps, a command in our place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from functools import partial
+from typing import Any, NoReturn
+
+import click
+
+from socketkit.address import Address
+from socketkit.apps.conversation import until_told
+from socketkit.apps.wait import TIMEOUT, wait_for
+from socketkit.cli import arguments
+from socketkit.cli.output import Status, say_failure, tell
+from socketkit.kinds import format_duration
+from socketkit.options import format_option
+
+__all__ = ["wait"]
+
+CANNOT_RUN, NOT_FOUND = 126, 127
+"""What a shell ends with where it cannot run a command, or finds none."""
+
+_COMMAND = "socketkit.command"
+
+
+class BeforeCommand(click.Command):
+    """Whatever stands behind `--` is a command of its own, with options of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments before `--`."""
+        if "--" in args:
+            place = args.index("--")
+            args, ctx.meta[_COMMAND] = args[:place], args[place + 1 :]
+            if not ctx.meta[_COMMAND]:
+                raise click.UsageError("there is no command after --", ctx)
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage line says so."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND [ARGUMENT]...]"]
+
+
+@click.command(cls=BeforeCommand)
+@click.argument(
+    "addresses", metavar="ADDRESS...", type=arguments.Read("address", Address.parse), nargs=-1, required=True
+)
+@click.option(
+    "--for",
+    "timeout",
+    metavar="TIME",
+    type=arguments.Read("time", arguments.time_or_forever),
+    default=format_duration(TIMEOUT),
+    help="How long to wait, for all of them: 2m, 0 (look once), forever. Default: 30s.",
+)
+@click.option("--any", "is_one_enough", is_flag=True, help="One of them is enough.")
+@click.option("--free", is_flag=True, help="Until nobody accepts there any more.")
+@click.option(
+    "--connect-timeout",
+    metavar="TIME",
+    type=arguments.Read("time", partial(format_option, "connect_timeout")),
+    help="How long one look may take, over all addresses of the name (default 2s).",
+)
+@arguments.engine
+@arguments.verbose
+@arguments.explain
+@arguments.debug
+def wait(
+    addresses: tuple[Address, ...],
+    timeout: float | None,
+    is_one_enough: bool,
+    free: bool,
+    engine: str | None,
+    verbose: int,
+    explain: bool,
+    **options: Any,
+) -> int:
+    """Wait until somebody accepts at every address, then run a command in our place, if one is given.
+
+    Names that are not known yet, refusals and missing socket files are waited out. When the time is over the status is
+    124, one line says which are missing and why, and no command is run.
+    """
+    way = arguments.engine_for(engine, *addresses)
+    state = "is free" if free else "accepts"
+
+    async def work() -> None:
+        await wait_for(
+            way,
+            addresses,
+            timeout=timeout,
+            is_one_enough=is_one_enough,
+            free=free,
+            ready=lambda address, seconds: tell(f"{address} {state}, after {seconds:.1f} s") if verbose else None,
+            observer=arguments.observer_for(verbose - 1, explain),
+            **arguments.given(**options),
+        )
+
+    number = way.run(until_told(way, work))
+    if number is not None:
+        return 128 + number
+    command = click.get_current_context().meta.get(_COMMAND)
+    return Status.DONE if command is None else _become(command)
+
+
+def _become(command: list[str]) -> int:
+    """Let this process be the command: so its status, and every signal, are its own."""
+    sys.stdout.flush()
+    for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores them, and what is ignored stays so, execve(2)
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        _exec(command)
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
+        say_failure(f"cannot run {command[0]!r}: {reason}")
+        return NOT_FOUND if number == errno.ENOENT else CANNOT_RUN
+
+
+def _exec(command: list[str]) -> NoReturn:
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        import shutil
+
+        # A script that does not say by what it is to be run: by the shell, execvp(3).
+        os.execvp("sh", ["sh", shutil.which(command[0]) or command[0], *command[1:]])

@@ -1,0 +1,147 @@
+"""`socketkit wait`: statuses, one line, and the command that takes our place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.programs import Program, socketkit
+
+
+@pytest.fixture
+def closed() -> Iterator[str]:
+    """An address at which nobody listens, and that nobody else gets."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+
+
+@pytest.fixture
+def there() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+
+
+def test_done_is_quiet(there: str) -> None:
+    with socketkit("wait", there) as program:
+        assert (program.communicate(), program.wait(), program.told) == (b"", 0, [])
+
+
+def test_v_tells_each_target(there: str, closed: str) -> None:
+    with socketkit("wait", there, "-v") as program:
+        assert (program.communicate(), program.wait()) == (b"", 0)
+        assert len(program.told) == 1 and program.told[0].startswith(f"{there} accepts, after ")
+    with socketkit("wait", closed, "--free", "-v") as program:
+        assert (program.communicate(), program.wait()) == (b"", 0)
+        assert program.told[0].startswith(f"{closed} is free, after ")
+
+
+def test_too_late_is_124_and_one_line_and_no_command_is_run(there: str, closed: str, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    with socketkit("wait", there, closed, "--for", "200ms", "--", "touch", str(mark)) as program:
+        assert (program.communicate(), program.wait()) == (b"", 124)
+        assert program.told == [
+            f"socketkit: 1 of 2 targets is not there after 200ms: {closed}: Connection refused (ECONNREFUSED): "
+            "nobody listens there"
+        ]
+    assert not mark.exists()
+
+
+def test_any(there: str, closed: str) -> None:
+    with socketkit("wait", closed, there, "--any", "--for", "10s") as program:
+        assert (program.communicate(), program.wait(), program.told) == (b"", 0, [])
+
+
+def test_the_command_has_our_input_output_and_options_of_its_own(there: str) -> None:
+    with socketkit("wait", there, "--", "sh", "-c", 'cat; echo "$0 $@"; exit 7', "-v", "--for", "--") as program:
+        assert program.communicate(b"hello\n") == b"hello\n-v --for --\n"
+        assert (program.wait(), program.told) == (7, [])
+
+
+def test_the_command_is_our_very_process(there: str) -> None:
+    with socketkit("wait", there, "--", "sh", "-c", "echo $$") as program:
+        assert program.communicate() == b"%d\n" % program.process.pid
+
+
+def test_a_command_dies_of_a_closed_pipe_as_under_a_shell(there: str) -> None:
+    """Python ignores SIGPIPE; what it starts must not."""
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("this system has no /proc")
+    with socketkit("wait", there, "--", "sh", "-c", "grep SigIgn /proc/$$/status") as program:
+        output = program.communicate().decode()
+    assert not int(output.split()[1], 16) & (1 << (signal.SIGPIPE - 1))
+
+
+def test_a_script_without_a_first_line_is_run_by_the_shell(there: str, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text('echo "I am $1"\n')
+    script.chmod(0o755)
+    with socketkit("wait", there, "--", str(script), "run") as program:
+        assert (program.communicate(), program.wait()) == (b"I am run\n", 0)
+
+
+@pytest.mark.parametrize(("command", "status"), [("no-such-command-here", 127), ("/", 126)])
+def test_a_command_that_cannot_be_run_ends_as_under_a_shell(there: str, command: str, status: int) -> None:
+    with socketkit("wait", there, "--", command) as program:
+        assert (program.communicate(), program.wait()) == (b"", status)
+        assert len(program.told) == 1 and command in program.told[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("tcp://127.0.0.1",),
+        ("nosuch://x",),
+        ("tcp://127.0.0.1:1?nodelay=perhaps",),
+        ("tcp://127.0.0.1:1", "--for", "3 fortnights"),
+        ("tcp://127.0.0.1:1", "--"),
+        ("--", "true"),
+    ],
+)
+def test_what_cannot_be_is_status_2_before_anything_is_looked_at(arguments: tuple[str, ...]) -> None:
+    with socketkit("wait", *arguments) as program:
+        assert (program.communicate(), program.wait()) == (b"", 2)
+        assert len(program.told) == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_wait(closed: str, number: signal.Signals, status: int) -> None:
+    with socketkit("wait", closed, "-vvv", "--for", "forever", "--", "echo", "never") as program:
+        program.wait_told("Connection refused")
+        assert program.stop(number) == status
+        assert program.process.stdout is not None and program.process.stdout.read() == b""
+
+
+def test_a_server_that_opens_late(tmp_path: Path) -> None:
+    path = tmp_path / "late.sock"
+    with socketkit("wait", f"unix://{path}", "-vvv", "--", "echo", "up") as waiting:
+        waiting.wait_told("No such file")
+        with socketkit("echo", f"unix://{path}") as server:
+            assert (waiting.communicate(), waiting.wait()) == (b"up\n", 0)
+            assert server.stop() == 0
+        with socketkit("wait", f"unix://{path}", "--free") as after:
+            assert (after.communicate(), after.wait(), after.told) == (b"", 0, [])
+
+
+def test_a_signal_reaches_the_command(there: str) -> None:
+    code = "import signal, sys; signal.signal(15, lambda *_: sys.exit(9)); print('up', flush=True); signal.pause()"
+    with socketkit("wait", there, "--", sys.executable, "-c", code) as program:
+        assert program.process.stdout is not None
+        assert program.process.stdout.readline() == b"up\n"
+        assert program.stop() == 9
+
+
+def test_nothing_of_ours_is_inherited_by_the_command(there: str) -> None:
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("this system has no /proc")
+    with Program("ls", "/proc/self/fd") as plain:
+        expected = plain.communicate()
+    with socketkit("wait", there, "--", "ls", "/proc/self/fd") as program:
+        assert program.communicate() == expected
