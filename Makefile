@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast format docs bench-framing fuzz clean
+.PHONY: run test check fast format docs matrix bench-framing fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -29,6 +29,9 @@ format: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python docs/make.py
+
+matrix: $(READY)
+	@$(BIN)/python docs/matrix.py
 
 bench-framing: .venv-bench/.ready
 	@.venv-bench/bin/python bench/framing.py
