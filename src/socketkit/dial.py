@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable
 
 from socketkit.address import Address
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError
 from socketkit.events import Connecting, Failed, Observer
+from socketkit.eyeballs import Race
 from socketkit.options import Options
-from socketkit.resolve import Candidate, resolve
-from socketkit.streams.sockets import SocketStream, connect_socket, new_socket, reason_of, wrap
+from socketkit.resolve import Candidate, Lookup, resolve
+from socketkit.streams.sockets import (
+    SocketStream,
+    begin_connect,
+    connect_socket,
+    finish_connect,
+    new_socket,
+    reason_of,
+    wrap,
+)
 from socketkit.streams.stream import Stream
 
 __all__ = ["open_stream"]
@@ -28,66 +38,133 @@ _HINTS = {
 
 
 async def open_stream(
-    engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
+    engine: Engine,
+    address: Address,
+    options: Options,
+    *,
+    observer: Observer | None = None,
+    lookup: Lookup = socket.getaddrinfo,
 ) -> Stream:
-    """Connect, trying each candidate in turn, within `connect_timeout` over all.
+    """Connect, to whichever candidate answers first (`eyeballs`), within `connect_timeout` over all.
+
+    Args:
+        engine: where to wait.
+        address: where to.
+        options: `connect_timeout`, `happy_eyeballs_delay`, and those of the stream.
+        observer: is told of each candidate.
+        lookup: who is asked for names; once.
 
     Raises:
         ResolveError: the name is unknown.
         ConnectError: nobody answered at any candidate; `attempts` says what came of each.
-        DeadlineError: the time was over.
+        DeadlineError: the time was over; `attempts` says how each stood.
 
     Cancellation: every descriptor that was opened is closed.
     """
     deadline = engine.deadline(options.connect_timeout)
-    candidates = await resolve(engine, address, deadline=deadline, observer=observer)
-    attempts: list[Attempt] = []
-    for position, candidate in enumerate(candidates):
-        if observer is not None:
-            observer(Connecting(str(address), str(candidate)))
-        try:
-            share = _share(engine, deadline, len(candidates) - position)
-            return await _try(engine, candidate, options, observer, share)
-        except (OSError, DeadlineError) as error:
-            if observer is not None:
-                observer(Failed(str(address), str(candidate), error))
-            attempts.append(_attempt(candidate, error))
-            is_late = isinstance(error, DeadlineError)
-    if is_late:  # the last one had all the time that was left
-        told = "; ".join(map(str, attempts))
-        raise DeadlineError(
-            f"cannot connect to {address}: no answer within {options.connect_timeout:g} s (connect_timeout): {told}",
-            attempts=tuple(attempts),
-        )
-    raise ConnectError(
-        f"cannot connect to {address}: {_reasons(address, attempts)}",
-        address=str(address),
-        errno=attempts[0].errno,
-        attempts=tuple(attempts),
-    )
-
-
-def _share(engine: Engine, deadline: float | None, count: int) -> float | None:
-    """A silent candidate may use up its share of the time, not that of those behind it."""
-    if deadline is None:
-        return None
-    now = engine.now()
-    return now + max(0.0, deadline - now) / count
-
-
-async def _try(
-    engine: Engine, candidate: Candidate, options: Options, observer: Observer | None, deadline: float | None
-) -> SocketStream:
-    sock = new_socket(candidate.family, candidate.kind, candidate.protocol, observer=observer)
+    candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
+    sockets = Sockets(engine, address, options, observer)
+    if len(candidates) == 1:
+        stream = await sockets.connect(candidates[0], deadline)
+        if stream is None:
+            raise sockets.late() if sockets.is_late else sockets.refused()
+        return stream
+    race = Race(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
     try:
-        await connect_socket(engine, sock, candidate.name, deadline=deadline)
+        stream = await race.run()
+    except OSError as error:  # the system is short of something that a race needs
+        raise sockets.refused(error) from None
+    if stream is None:
+        raise sockets.late(race.untried) if race.is_late else sockets.refused()
+    return stream
+
+
+class Sockets:
+    """The network of a race: real sockets. Remembers what came of each candidate, in the order in which they began.
+
+    Args are those of `open_stream`.
+
+    Attributes:
+        is_late: whether `connect` gave up because the moment came.
+    """
+
+    def __init__(self, engine: Engine, address: Address, options: Options, observer: Observer | None) -> None:
+        self._engine = engine
+        self._address = address
+        self._options = options
+        self._observer = observer
+        self._tried: dict[Candidate, Attempt] = {}
+        self.is_late = False
+
+    def begin(self, candidate: Candidate) -> socket.socket:
+        """See `Network`."""
+        sock = self._open(candidate)
+        try:
+            begin_connect(sock, candidate.name)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def finish(self, candidate: Candidate, sock: socket.socket) -> SocketStream:
+        """See `Network`."""
+        finish_connect(sock)
+        return self._wrap(candidate, sock)
+
+    def failed(self, candidate: Candidate, error: OSError) -> None:
+        """See `Network`."""
+        self._tried[candidate] = _attempt(candidate, error)
+        if self._observer is not None:
+            self._observer(Failed(str(self._address), str(candidate), error))
+
+    async def connect(self, candidate: Candidate, deadline: float | None) -> SocketStream | None:
+        """Try the only candidate there is; None where nobody answers there."""
+        sock = None
+        try:
+            sock = self._open(candidate)
+            await connect_socket(self._engine, sock, candidate.name, deadline=deadline)
+            return self._wrap(candidate, sock)
+        except BaseException as error:
+            if sock is not None:
+                self._engine.forget(sock.fileno())
+                sock.close()
+            if not isinstance(error, OSError):
+                raise
+            self.is_late = isinstance(error, DeadlineError)
+            self.failed(candidate, error.with_traceback(None))
+            return None
+
+    def _open(self, candidate: Candidate) -> socket.socket:
+        self._tried[candidate] = Attempt(str(candidate), "no answer in time")
+        if self._observer is not None:
+            self._observer(Connecting(str(self._address), str(candidate)))
+        return new_socket(candidate.family, candidate.kind, candidate.protocol, observer=self._observer)
+
+    def _wrap(self, candidate: Candidate, sock: socket.socket) -> SocketStream:
         _refuse_self(sock)
         peer = str(candidate) if candidate.family == getattr(socket, "AF_UNIX", None) else None
-        return wrap(engine, sock, options, peer=peer)
-    except BaseException:
-        engine.forget(sock.fileno())
-        sock.close()
-        raise
+        return wrap(self._engine, sock, self._options, peer=peer)
+
+    def refused(self, error: OSError | None = None) -> ConnectError:
+        """Nobody answered; or we could not even go on asking, because of an error of our own system."""
+        attempts = tuple(self._tried.values())
+        told = reason_of(error) if error is not None else _reasons(self._address, attempts)
+        return ConnectError(
+            f"cannot connect to {self._address}: {told}",
+            address=str(self._address),
+            errno=_telling(attempts) if error is None else error.errno,
+            attempts=attempts,
+        )
+
+    def late(self, untried: Iterable[Candidate] = ()) -> DeadlineError:
+        """Nobody answered in time; some were perhaps not asked."""
+        left = [Attempt(str(candidate), "not tried: the time was over") for candidate in untried]
+        attempts = (*self._tried.values(), *left)
+        return DeadlineError(
+            f"cannot connect to {self._address}: no answer within {self._options.connect_timeout:g} s "
+            f"(connect_timeout): {'; '.join(map(str, attempts))}",
+            attempts=attempts,
+        )
 
 
 def _refuse_self(sock: socket.socket) -> None:
@@ -96,7 +173,18 @@ def _refuse_self(sock: socket.socket) -> None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
 
-def _attempt(candidate: Candidate, error: OSError | DeadlineError) -> Attempt:
+_AWAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""No machine was reached: that this one has no IPv6, say, tells less than what another candidate's machine said."""
+
+
+def _telling(attempts: tuple[Attempt, ...]) -> int | None:
+    """The number that says most of several: of the first that reached a machine, else of the first."""
+    numbers = [attempt.errno for attempt in attempts if attempt.errno is not None]
+    reached = [number for number in numbers if number not in _AWAY]
+    return next(iter(reached or numbers), None)
+
+
+def _attempt(candidate: Candidate, error: OSError) -> Attempt:
     if isinstance(error, DeadlineError):
         return Attempt(str(candidate), "no answer in time")
     hint = _HINTS.get(error.errno or 0)
@@ -104,7 +192,7 @@ def _attempt(candidate: Candidate, error: OSError | DeadlineError) -> Attempt:
     return Attempt(str(candidate), f"{reason}: {hint}" if hint else reason, error.errno)
 
 
-def _reasons(address: Address, attempts: list[Attempt]) -> str:
+def _reasons(address: Address, attempts: tuple[Attempt, ...]) -> str:
     if len(attempts) == 1 and attempts[0].address == str(address.without_options()):
         return attempts[0].reason
     return "; ".join(map(str, attempts))

@@ -43,6 +43,12 @@ class Options(Value):
         "How long opening may take, over all addresses of the name; 10s as ncat has it, long enough for two lost SYNs; "
         "none: as long as the system tries, often two minutes.",
     )
+    happy_eyeballs_delay: float | None = _option(
+        0.25,
+        or_none(duration_kind()),
+        "How long one address of a name has to answer before the next is tried beside it; 250ms as RFC 8305 has it; "
+        "0s: all at once; none: one after another.",
+    )
     close_timeout: float = _option(
         5.0,
         duration_kind(),

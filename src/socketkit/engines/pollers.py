@@ -105,6 +105,7 @@ if sys.platform == "linux":
 
         def __init__(self) -> None:
             self._epoll = select.epoll()
+            self.fileno = self._epoll.fileno  # a descriptor itself, readable when one of its own has news
 
         def arm(self, descriptor: int, before: int, after: int) -> None:
             if not after:
@@ -127,6 +128,7 @@ if sys.platform != "linux" and sys.platform != "win32":  # pragma: no cover - co
 
         def __init__(self) -> None:
             self._kqueue = select.kqueue()
+            self.fileno = self._kqueue.fileno  # a descriptor itself, readable when one of its own has news
 
         def arm(self, descriptor: int, before: int, after: int) -> None:
             changes = []

@@ -19,7 +19,17 @@ from socketkit.events import Observer, wants_calls
 from socketkit.options import Options
 from socketkit.streams.stream import Stream
 
-__all__ = ["SocketStream", "accept_now", "address_of", "connect_socket", "new_socket", "reason_of", "wrap"]
+__all__ = [
+    "SocketStream",
+    "accept_now",
+    "address_of",
+    "begin_connect",
+    "connect_socket",
+    "finish_connect",
+    "new_socket",
+    "reason_of",
+    "wrap",
+]
 
 USUAL_SIZE = 64 * 1024
 """Bytes asked for while they come in small portions: `recv` allocates what it is asked for, and beyond the C library's
@@ -65,8 +75,35 @@ def address_of(sock: socket.socket, name: Any) -> str:
 # --- dialling --------------------------------------------------------------------------------------------------------
 
 
+def begin_connect(sock: socket.socket, name: Any) -> bool:
+    """connect(2) on a non-blocking socket. True: it is connected; False: it can be written when `finish_connect` knows.
+
+    Raises:
+        BlockingIOError: the queue of a UNIX listener is full, and no poller tells when it is not.
+        OSError: the system's own error; the caller knows the address and says more.
+    """
+    try:
+        sock.connect(name)
+    except BlockingIOError as error:
+        if error.errno == errno.EAGAIN:
+            raise
+        return False  # EINPROGRESS, connect(2): under way
+    return True
+
+
+def finish_connect(sock: socket.socket) -> None:
+    """How it went, when the socket can be written.
+
+    Raises:
+        OSError: the system's own error; the caller knows the address and says more.
+    """
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
 async def connect_socket(engine: Engine, sock: socket.socket, name: Any, *, deadline: float | None = None) -> None:
-    """Connect a non-blocking socket: connect(2), then wait, then ask how it went.
+    """Connect a non-blocking socket: begin, wait, then ask how it went.
 
     Raises:
         OSError: the system's own error; the caller knows the address and says more.
@@ -77,18 +114,14 @@ async def connect_socket(engine: Engine, sock: socket.socket, name: Any, *, dead
     pause = 0.001
     while True:
         try:
-            sock.connect(name)
-            return
-        except BlockingIOError as error:
-            if error.errno != errno.EAGAIN:
-                break  # EINPROGRESS, connect(2): under way
-        # EAGAIN on a UNIX socket, connect(2): the listener's queue is full, and no poller tells when it is not.
-        await _pause(engine, pause, deadline)
-        pause = min(2 * pause, 0.05)
+            if begin_connect(sock, name):
+                return
+            break
+        except BlockingIOError:
+            await _pause(engine, pause, deadline)
+            pause = min(2 * pause, 0.05)
     await engine.wait(sock.fileno(), WRITE, deadline)
-    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if number:
-        raise OSError(number, os.strerror(number))
+    finish_connect(sock)
 
 
 async def _pause(engine: Engine, seconds: float, deadline: float | None) -> None:
