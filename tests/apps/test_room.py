@@ -15,8 +15,8 @@ from socketkit.apps.room import (
     Tell,
     check_name,
     is_farewell,
-    visible,
 )
+from socketkit.apps.visible import visible
 
 
 def room_of(*names: str, once: bool = False) -> Room:

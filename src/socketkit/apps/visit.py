@@ -7,7 +7,8 @@ from typing import Final
 from socketkit.address import Address
 from socketkit.apps.conversation import AbandonedError
 from socketkit.apps.person import PERSON_FRAMING, Person
-from socketkit.apps.room import is_farewell, visible
+from socketkit.apps.room import is_farewell
+from socketkit.apps.visible import visible
 from socketkit.connection import Connection
 from socketkit.doors import connect
 from socketkit.engines.engine import Engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -35,6 +36,7 @@ __all__ = [
     "several_addresses",
     "time_or_forever",
     "verbose",
+    "watching",
 ]
 
 DEFAULT_ADDRESS: Final = "tcp://localhost:50000"
@@ -178,6 +180,47 @@ debug: Decorator[Any] = click.option(
 )
 
 
+def watching(function: F) -> F:
+    """All ways to watch a conversation; the function gets the `observer` that they make, or None."""
+
+    @functools.wraps(function)
+    def with_observer(
+        *args: Any,
+        verbose: int,
+        explain: bool,
+        dump: str | None,
+        dump_file: str | None,
+        pcap: str | None,
+        **options: Any,
+    ) -> Any:
+        watchers = (observer_for(verbose, explain), _dump(dump, dump_file), _capture(pcap))
+        return function(*args, observer=both(*watchers), **options)
+
+    for option in (_pcap_option, _dump_file_option, _dump_option, explain, verbose):
+        with_observer = option(with_observer)
+    return with_observer  # type: ignore[return-value]
+
+
+_dump_option: Decorator[Any] = click.option(
+    "--dump",
+    metavar="text|hex|json",
+    type=click.Choice(["text", "hex", "json"]),
+    help="Write down what is said, both ways, on standard error.",
+)
+_dump_file_option: Decorator[Any] = click.option(
+    "--dump-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write the dump there instead (as text, unless --dump says else).",
+)
+_pcap_option: Decorator[Any] = click.option(
+    "--pcap",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Record it as a pcapng file, which Wireshark and tshark read.",
+)
+
+
 # --- what they mean --------------------------------------------------------------------------------------------------
 
 
@@ -208,3 +251,54 @@ def observer_for(verbose: int, explain: bool) -> Observer | None:
 
         call = Explain()
     return both(call, watch)
+
+
+def _dump(form: str | None, file: str | None) -> Observer | None:
+    if form is None and file is None:
+        return None
+    from socketkit.apps.dump import Dump
+    from socketkit.cli.output import tell_block
+
+    if file is None:
+        return Dump(form or "text", tell_block)
+    recording = Recording(file, "the dump")
+    return Dump(form or "text", lambda record: recording.write(record.encode(errors="backslashreplace")))
+
+
+def _capture(file: str | None) -> Observer | None:
+    if file is None:
+        return None
+    from socketkit.apps.capture import Capture
+
+    return Capture(Recording(file, "the recording").write)
+
+
+class Recording:
+    """A file that gets one whole record a write; one that takes no more is told of once, and then left alone.
+
+    Raises:
+        OptionError: it cannot be written; nothing else was opened then.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        try:
+            self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - open as long as the verb runs
+        except OSError as error:
+            raise OptionError(f"{path!r} cannot be written: {error.strerror}") from None
+        self._name = name
+        self._has_failed = False
+        click.get_current_context().call_on_close(self._file.close)
+
+    def write(self, record: bytes) -> None:
+        """Write it now: what was recorded survives whatever ends us."""
+        if self._has_failed:
+            return
+        rest = memoryview(record)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._has_failed = True
+            from socketkit.cli.output import say_failure
+
+            say_failure(f"{self._file.name}: {error.strerror}: {self._name} ends here, the conversation goes on")

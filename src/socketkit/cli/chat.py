@@ -20,6 +20,7 @@ from socketkit.cli.output import Status, say_listening, told_above
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import OptionError
+from socketkit.events import Observer
 from socketkit.kinds import quote
 from socketkit.streams.pipes import stdio
 
@@ -53,8 +54,7 @@ def chat() -> None:
 @arguments.engine
 @arguments.backlog
 @arguments.ready_fd
-@arguments.verbose
-@arguments.explain
+@arguments.watching
 @arguments.debug
 def host(
     address: Address,
@@ -62,8 +62,7 @@ def host(
     once: bool,
     engine: str | None,
     ready_fd: int | None,
-    verbose: int,
-    explain: bool,
+    observer: Observer | None,
     **options: Any,
 ) -> Status:
     """Host a room, and take part in it (default: tcp://localhost:5000).
@@ -80,7 +79,7 @@ def host(
             name=name,
             once=once,
             listening=lambda real: say_listening(real, ready_fd),
-            observer=arguments.observer_for(verbose, explain),
+            observer=observer,
             **arguments.given(**options),
         )
 
@@ -94,16 +93,14 @@ def host(
 @arguments.linger
 @arguments.connect_timeout
 @arguments.engine
-@arguments.verbose
-@arguments.explain
+@arguments.watching
 @arguments.debug
 def join(
     address: Address,
     name: str | None,
     linger: float | None,
     engine: str | None,
-    verbose: int,
-    explain: bool,
+    observer: Observer | None,
     **options: Any,
 ) -> int:
     """Join a room (default: tcp://localhost:5000).
@@ -120,7 +117,7 @@ def join(
                 person,
                 name=name,
                 linger=linger,
-                observer=arguments.observer_for(verbose, explain),
+                observer=observer,
                 **arguments.given(**options),
             )
 

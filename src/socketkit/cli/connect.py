@@ -12,6 +12,7 @@ from socketkit.apps.connect import call
 from socketkit.apps.conversation import until_told
 from socketkit.cli import arguments
 from socketkit.cli.output import Status, TerminalScreen
+from socketkit.events import Observer
 from socketkit.streams.pipes import stdio
 
 __all__ = ["connect"]
@@ -23,18 +24,16 @@ __all__ = ["connect"]
 @arguments.connect_timeout
 @arguments.framing
 @arguments.engine
-@arguments.verbose
-@arguments.explain
+@arguments.watching
 @arguments.debug
 def connect(
-    address: Address, linger: float | None, engine: str | None, verbose: int, explain: bool, **options: Any
+    address: Address, linger: float | None, engine: str | None, observer: Observer | None, **options: Any
 ) -> int:
     """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
 
     At the end of the input the peer sees the end, and is heard out until it ends too.
     """
     way = arguments.engine_for(engine, address)
-    observer = arguments.observer_for(verbose, explain)
     screen = TerminalScreen() if os.isatty(1) else None
 
     async def work() -> None:

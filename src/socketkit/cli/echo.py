@@ -10,6 +10,7 @@ from socketkit.address import Address
 from socketkit.apps.echo import serve_echo
 from socketkit.cli import arguments
 from socketkit.cli.output import Status, say_listening
+from socketkit.events import Observer
 
 __all__ = ["echo"]
 
@@ -21,16 +22,14 @@ __all__ = ["echo"]
 @arguments.engine
 @arguments.backlog
 @arguments.ready_fd
-@arguments.verbose
-@arguments.explain
+@arguments.watching
 @arguments.debug
 def echo(
     addresses: tuple[Address, ...],
     once: bool,
     engine: str | None,
     ready_fd: int | None,
-    verbose: int,
-    explain: bool,
+    observer: Observer | None,
     **options: Any,
 ) -> Status:
     """Send back whatever comes, to any number of clients (default address: tcp://localhost:50000).
@@ -44,7 +43,7 @@ def echo(
         *addresses,
         once=once,
         listening=lambda real: say_listening(real, ready_fd),
-        observer=arguments.observer_for(verbose, explain),
+        observer=observer,
         **arguments.given(**options),
     )
     way.run(serving)

@@ -12,6 +12,7 @@ from socketkit.apps.conversation import until_told
 from socketkit.apps.listen import answer
 from socketkit.cli import arguments
 from socketkit.cli.output import Status, TerminalScreen, say_failure, say_listening
+from socketkit.events import Observer
 from socketkit.streams.pipes import stdio
 
 __all__ = ["listen"]
@@ -25,8 +26,7 @@ __all__ = ["listen"]
 @arguments.engine
 @arguments.backlog
 @arguments.ready_fd
-@arguments.verbose
-@arguments.explain
+@arguments.watching
 @arguments.debug
 def listen(
     address: Address,
@@ -34,8 +34,7 @@ def listen(
     linger: float | None,
     engine: str | None,
     ready_fd: int | None,
-    verbose: int,
-    explain: bool,
+    observer: Observer | None,
     **options: Any,
 ) -> Status:
     """Wait for a caller, and be its other end: standard input to it, and what it says to standard output.
@@ -43,7 +42,6 @@ def listen(
     When the first caller is there others are refused; with --keep they wait for their turn.
     """
     way = arguments.engine_for(engine, address)
-    observer = arguments.observer_for(verbose, explain)
     screen = TerminalScreen() if os.isatty(1) else None
 
     async def work() -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "say_listening",
     "status_of",
     "tell",
+    "tell_block",
     "told_above",
     "visible",
 ]
@@ -90,8 +91,21 @@ def tell(line: str) -> None:
     """Write a line to standard error. Whoever has closed it is not told, and nobody is disturbed by that."""
     if _editors:
         _editors[-1](visible(line))
-        return
-    data = memoryview(f"{visible(line)}\n".encode(errors="backslashreplace"))
+    else:
+        _write(f"{visible(line)}\n")
+
+
+def tell_block(lines: str) -> None:
+    """Write several whole lines to standard error, in one piece; they were made visible already."""
+    if _editors:
+        for line in lines.splitlines():
+            _editors[-1](line)
+    else:
+        _write(lines)
+
+
+def _write(text: str) -> None:
+    data = memoryview(text.encode(errors="backslashreplace"))
     try:
         while data:
             data = data[os.write(ERRORS, data) :]
@@ -142,7 +156,7 @@ def visible(text: str) -> str:
     """The text with everything written out that a terminal would obey: `\\x1b`; a tab stays."""
     if text.isprintable():
         return text
-    from socketkit.apps.room import visible as in_full
+    from socketkit.apps.visible import visible as in_full
 
     return in_full(text)
 
