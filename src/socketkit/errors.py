@@ -8,6 +8,7 @@ stood on both sides, and what to try; the fields say the same to a program. Noth
 from __future__ import annotations
 
 import errno as _errno
+from typing import Any
 
 from socketkit.values import Value
 
@@ -43,6 +44,11 @@ class SocketkitError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # OSError keeps `errno` beside its other attributes, and its own way of pickling forgets it.
+        facts = {**vars(self), "errno": self.errno} if isinstance(self, OSError) else vars(self)
+        return type(self), (self.message,), facts
 
 
 # --- the caller's fault, before anything is opened -------------------------------------------------------------------
