@@ -112,6 +112,7 @@ class Connection:
         self._flush = self._outgoing.flush
         self._receiving = False
         self._closed = False
+        self._end_told = False  # that our direction has ended
         self._loss: BaseException | None = None  # what the end event will say
 
     # --- sending ---
@@ -163,7 +164,8 @@ class Connection:
         self._outgoing.check()
 
     async def send_eof(self) -> None:
-        """End our direction after everything that was sent: the peer sees the end, and may go on talking to us.
+        """End our direction after everything that was sent: the peer sees the end, and may go on talking to us. Harmless
+        twice.
 
         Raises:
             BrokenError: the conversation was lost.
@@ -176,7 +178,8 @@ class Connection:
         await self._outgoing.wait_empty(deadline=deadline)
         self._outgoing.check()
         await self._stream.send_eof(deadline=deadline)
-        if self._observer is not None:
+        if self._observer is not None and not self._end_told:
+            self._end_told = True
             self._observer(EndSent(self.number))
 
     # --- receiving ---

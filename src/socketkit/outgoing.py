@@ -81,6 +81,8 @@ class Outgoing:
         if count < len(data):
             self._draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
+        else:
+            self._changed.notify()  # a sender may have been woken by room that others filled before it came to its turn
 
     async def wait_room(self) -> None:
         """After a batch over the high-water mark: wait until it has sunk to a quarter of it.

@@ -1,0 +1,59 @@
+"""A connection of ours, and a plain blocking socket as its peer."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from socketkit.connection import Connection
+from socketkit.engines.engine import Engine
+from socketkit.events import Observer
+from socketkit.framing import of as framing_of
+from socketkit.options import Options
+from socketkit.streams.sockets import wrap
+from support.streams import SOCKETS
+
+PATIENCE = 20.0
+"""Seconds after which a peer gives up; nothing waits so long unless it fails."""
+
+
+@contextmanager
+def talk(
+    engine: Engine,
+    framing: str = "lines",
+    *,
+    kind: str = "tcp4",
+    buffer: int | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> Iterator[tuple[Connection, socket.socket]]:
+    """A connection, and the socket at its other end; use it while the engine runs. Both are closed at the end."""
+    near, far = SOCKETS[kind](buffer)
+    near.setblocking(False)
+    far.settimeout(PATIENCE)
+    chosen = Options.make(options)
+    connection = Connection(wrap(engine, near, chosen), framing_of(framing), options=chosen, observer=observer)
+    try:
+        yield connection, far
+    finally:
+        far.close()
+        connection.abort()
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Everything up to the end."""
+    pieces = []
+    while data := sock.recv(1 << 16):
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+def read_exactly(sock: socket.socket, size: int) -> bytes:
+    """So many bytes."""
+    data = bytearray()
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        assert piece, f"the end came after {len(data)} of {size} bytes"
+        data += piece
+    return bytes(data)
