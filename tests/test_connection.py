@@ -633,8 +633,8 @@ def test_statistics_count_both_directions(run):
 def test_both_ends_are_addresses_and_the_socket_is_the_real_one(run):
     async def main(engine):
         with talk(engine) as (connection, far):
-            assert str(connection.peer) == "tcp://127.0.0.1:{}".format(far.getsockname()[1])
-            assert str(connection.local) == "tcp://127.0.0.1:{}".format(far.getpeername()[1])
+            assert str(connection.peer) == f"tcp://127.0.0.1:{far.getsockname()[1]}"
+            assert str(connection.local) == f"tcp://127.0.0.1:{far.getpeername()[1]}"
             assert connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert connection.peer_credentials is None
