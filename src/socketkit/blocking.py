@@ -17,7 +17,7 @@ from socketkit.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, EndOfStream
 from socketkit.listener import Listener
-from socketkit.server import Handler, Server, ServerStatistics
+from socketkit.server import STUCK, Handler, Server, ServerStatistics
 from socketkit.streams.credentials import Credentials
 
 __all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "in_threads"]
@@ -223,6 +223,8 @@ class BlockingServer:
         self._server: Server | None = None
         self._error: BaseException | None = None
         self._ready = threading.Event()
+        self._asking: list[threading.Event] = []  # whoever waits for an answer of the thread
+        self._has_ended = False
         self._thread = threading.Thread(target=self._live, name="socketkit server", daemon=True)
 
     def open(self) -> None:
@@ -244,6 +246,9 @@ class BlockingServer:
         except BaseException as error:  # told to the thread that opened us, or that closes us
             self._error = error
         finally:
+            self._has_ended = True
+            for done in list(self._asking):
+                done.set()
             self._ready.set()
 
     async def _serve(self, engine: Engine) -> None:
@@ -281,36 +286,50 @@ class BlockingServer:
     def close(self, *, grace: float | None = None) -> None:
         """Stop, as `Server.close` does, and wait for the thread. Harmless twice.
 
+        A handler that does not end though it was cancelled is left behind with the thread, which is a daemon.
+
         Raises:
             OSError: the server had failed before.
         """
-        if self._thread.is_alive():
-            try:
-                self._ask(self._running().close(grace=grace))
-            except RuntimeError:
-                pass  # it has ended in the meantime
-            self._thread.join()
+        server = self._running()
+        if not server.is_closed:
+            self._ask(server.close(grace=grace))
+        self._thread.join(STUCK if server.statistics().active_count else None)
         self._raise()
 
     def _ask(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run one of the server's verbs in its own thread, and wait for its result here."""
+        """Run one of the server's verbs in its own thread, and wait for its result here. After the thread's end it runs
+        here, and finds nothing to wait for."""
         engine = self._engine
         assert engine is not None
         done = threading.Event()
-        outcome: list[BaseException] = []
+        outcome: list[BaseException | None] = []
 
         async def work() -> None:
             try:
                 await coroutine
             except BaseException as error:  # handed over whole to the one who asked
                 outcome.append(error)
+            else:
+                outcome.append(None)
             finally:
                 done.set()
 
-        engine.from_thread(lambda: engine.start(work()))
-        done.wait()
-        if outcome:
-            raise outcome.pop()
+        if not engine.blocks:  # else it has a thread of its own, which comes to its end
+            self._asking.append(done)  # before we look whether it has ended: who ends looks the other way round
+        try:
+            if not self._has_ended:
+                engine.from_thread(lambda: engine.start(work()))
+                done.wait()
+        except RuntimeError:
+            pass  # it has ended in the meantime
+        finally:
+            if not engine.blocks:
+                self._asking.remove(done)
+        if not outcome:
+            _step(coroutine)
+        elif (error := outcome.pop()) is not None:
+            raise error
 
     def _running(self) -> Server:
         if self._server is None:

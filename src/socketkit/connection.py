@@ -164,8 +164,8 @@ class Connection:
         self._outgoing.check()
 
     async def send_eof(self) -> None:
-        """End our direction after everything that was sent: the peer sees the end, and may go on talking to us. Harmless
-        twice.
+        """End our direction after everything that was sent: the peer sees the end, and may go on talking to us.
+        Harmless twice.
 
         Raises:
             BrokenError: the conversation was lost.

@@ -6,6 +6,7 @@ then the guests are told, then waited for, and at the deadline they are shown ou
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -89,6 +90,7 @@ class Server:
         self._addresses: tuple[Address, ...] = ()
         self._group = Group(engine)
         self._connections: set[Connection] = set()
+        self._entrance = threading.Lock()  # where the engine blocks each door has a thread: one lets in at a time
         self._changed = Condition(engine)
         self._failure: BaseException | None = None
         self._deadline: float | None = None  # of the stop that is under way
@@ -154,7 +156,10 @@ class Server:
                 if door.is_closed:
                     return  # that is what woke us
                 try:
-                    stream = door.accept_now()
+                    with self._entrance:
+                        if self._is_full():
+                            continue  # by another door
+                        self._admit(door.accept_now(), options, framing)
                 except BlockingIOError:
                     continue  # another process was faster
                 except OSError as error:
@@ -168,7 +173,6 @@ class Server:
                 if shortage is not None:
                     self._end_shortage(door, shortage)
                     shortage = None
-                self._admit(stream, options, framing)
         except Exception as error:
             if not door.is_closed:  # else it is only the door that was closed under our hands
                 self._failure = error
@@ -176,8 +180,11 @@ class Server:
 
     async def _wait_place(self, door: Door) -> None:
         """Callers beyond the limit wait in the backlog, not in memory."""
-        if len(self._connections) >= self._max_connections:
-            await self._changed.wait_until(lambda: len(self._connections) < self._max_connections or door.is_closed)
+        if self._is_full():
+            await self._changed.wait_until(lambda: not self._is_full() or door.is_closed)
+
+    def _is_full(self) -> bool:
+        return len(self._connections) >= self._max_connections
 
     async def _pause(self, door: Door, seconds: float) -> None:
         with suppress(DeadlineError):
@@ -196,9 +203,13 @@ class Server:
         connection = Connection(stream, framing, options=options, observer=self._observer)
         self._accepted_count += 1
         self._connections.add(connection)
-        if not self._group.start(self._converse(connection)):
-            self._connections.discard(connection)
-            stream.close()
+        is_in = False
+        try:
+            is_in = self._group.start(self._converse(connection))
+        finally:
+            if not is_in:
+                self._connections.discard(connection)
+                stream.close()
 
     # --- one conversation ---
 
@@ -310,6 +321,11 @@ class Server:
     def is_closing(self) -> bool:
         """Whether somebody has told it to stop."""
         return self._deadline is not None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has come to its end."""
+        return self._is_closed
 
     async def __aenter__(self) -> Server:
         await self.open()

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from socketkit.address import Address
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.events import Observer
@@ -57,3 +58,29 @@ def read_exactly(sock: socket.socket, size: int) -> bytes:
         assert piece, f"the end came after {len(data)} of {size} bytes"
         data += piece
     return bytes(data)
+
+
+def call(address: Address) -> socket.socket:
+    """A plain blocking socket, connected to a server of ours."""
+    name = (address.host, address.port) if address.port is not None else address.socket_path
+    families = {"unix": socket.AF_UNIX} if address.port is None else {}
+    family = families.get(address.scheme, socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.settimeout(PATIENCE)
+    try:
+        sock.connect(name)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def ask(sock: socket.socket, line: bytes) -> bytes:
+    """Send a line; the line that comes back."""
+    sock.sendall(line + b"\n")
+    answer = bytearray()
+    while not answer.endswith(b"\n"):
+        piece = sock.recv(4096)
+        assert piece, f"the end came instead of an answer, after {bytes(answer)!r}"
+        answer += piece
+    return bytes(answer[:-1])

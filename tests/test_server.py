@@ -1,0 +1,493 @@
+"""A server lets callers in, survives its handlers, and stops within its time whatever they do; on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+from socketkit import connect, serve
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    DeadlineError,
+    EndOfStream,
+    FramingError,
+    ListenError,
+    OptionError,
+)
+from socketkit.events import Accepted, Closed, HandlerFailed, Listening, StoppedListening
+from support.connections import PATIENCE, ask, call, read_all
+from support.recorder import Recorder
+from support.running import until
+from support.streams import descriptor_count, why_not
+
+ANY = "tcp://127.0.0.1:0"
+SLOW = 1.0
+"""Seconds that a machine with much else to do may take longer than was promised."""
+
+
+async def echo(connection):
+    async for message in connection:
+        if message == "fail":
+            raise ZeroDivisionError("as it was told")
+        await connection.send(message)
+
+
+class Stubborn:
+    """A handler that does not end, whatever is asked of it, until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.free = threading.Event()
+
+    async def __call__(self, connection):
+        self.begun.release()
+        while not self.free.is_set():
+            with contextlib.suppress(BaseException):
+                await connection.engine.sleep(0.01 if self.free.is_set() else 0.05)
+
+
+def lives(recorder: Recorder) -> dict[int, list[str]]:
+    """The start and end events of each connection."""
+    found: dict[int, list[str]] = {}
+    for event in list(recorder.events):
+        if isinstance(event, (Accepted, Closed)):
+            found.setdefault(event.connection, []).append(type(event).__name__)
+    return found
+
+
+# --- handlers ---
+
+
+def test_a_handler_that_raises_ends_its_own_conversation_and_nothing_else(engine_name):
+    recorder = Recorder()
+    with serve(echo, ANY, framing="lines", engine=engine_name, observer=recorder) as server:
+        with call(server.addresses[0]) as unlucky, call(server.addresses[0]) as other:
+            assert ask(unlucky, b"hello") == b"hello"
+            assert ask(other, b"hello") == b"hello"
+            unlucky.sendall(b"fail\n")
+            assert read_all(unlucky) == b""
+            assert ask(other, b"still here") == b"still here"
+        with call(server.addresses[0]) as next_one:
+            assert ask(next_one, b"me too") == b"me too"
+        server.wait_idle(timeout=PATIENCE)
+        facts = server.statistics()
+    assert (facts.accepted_count, facts.active_count, facts.failed_count) == (3, 0, 1)
+    assert list(lives(recorder).values()) == [["Accepted", "Closed"]] * 3
+    (failed,) = recorder.of(HandlerFailed)
+    assert isinstance(failed.error, ZeroDivisionError)
+    (closed,) = [event for event in recorder.of(Closed) if event.connection == failed.connection]
+    assert closed.error is failed.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [BrokenError("lost"), EndOfStream("over"), ClosedError("closed"), FramingError("garbled"), DeadlineError("late")],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_peer_or_the_network_did_is_no_failure_of_the_handler(error):
+    async def handler(connection):
+        raise error
+
+    recorder = Recorder()
+    with serve(handler, ANY, engine="poll", observer=recorder) as server, call(server.addresses[0]) as client:
+        assert read_all(client) == b""
+        server.wait_idle(timeout=PATIENCE)
+        assert server.statistics().failed_count == 0
+    assert recorder.of(HandlerFailed) == []
+    assert [event.error for event in recorder.of(Closed)] == [error]
+
+
+def test_a_failure_that_nobody_observes_is_logged(engine_name, caplog):
+    with serve(echo, ANY, framing="lines", engine=engine_name) as server:
+        with call(server.addresses[0]) as client:
+            client.sendall(b"fail\n")
+            assert read_all(client) == b""
+        server.wait_idle(timeout=PATIENCE)
+    (record,) = caplog.records
+    assert record.name == "socketkit"
+    assert "the handler of <Connection" in record.getMessage()
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_what_a_handler_sent_arrives_also_when_it_returns_at_once(engine_name):
+    async def greet(connection):
+        connection.send(b"x" * 300_000)
+
+    with serve(greet, ANY, engine=engine_name) as server, call(server.addresses[0]) as client:
+        assert read_all(client) == b"x" * 300_000
+
+
+def test_a_handler_that_closes_by_itself_ends_once(engine_name):
+    async def handler(connection):
+        await connection.close()
+
+    recorder = Recorder()
+    with serve(handler, ANY, engine=engine_name, observer=recorder) as server, call(server.addresses[0]) as client:
+        assert read_all(client) == b""
+        server.wait_idle(timeout=PATIENCE)
+    assert list(lives(recorder).values()) == [["Accepted", "Closed"]]
+
+
+def test_a_caller_that_is_gone_at_once_has_one_start_and_one_end(engine_name):
+    recorder = Recorder()
+    with serve(echo, ANY, framing="lines", engine=engine_name, observer=recorder) as server:
+        for _ in range(20):
+            call(server.addresses[0]).close()
+        with call(server.addresses[0]) as client:
+            assert ask(client, b"hello") == b"hello"
+        server.wait_idle(timeout=PATIENCE)
+    assert set(map(tuple, lives(recorder).values())) == {("Accepted", "Closed")}
+
+
+def test_a_plain_function_has_a_thread_for_each_conversation():
+    threads = []
+
+    def talk(connection):
+        threads.append(threading.current_thread())
+        for message in connection:
+            connection.send(message.upper())
+
+    with serve(talk, ANY, framing="lines") as server:
+        with call(server.addresses[0]) as one, call(server.addresses[0]) as two:
+            assert ask(one, b"a") == b"A"
+            assert ask(two, b"b") == b"B"
+    assert len(set(threads)) == 2
+    assert threading.current_thread() not in threads
+
+
+# --- the doors ---
+
+
+def both_families():
+    reason = why_not("tcp6")
+    if reason:
+        pytest.skip(reason)
+    found = {info[0] for info in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}
+    if len(found) < 2:
+        pytest.skip("localhost has one family here")
+
+
+def test_a_free_port_serves_both_families(engine_name):
+    both_families()
+    with serve(echo, "tcp://localhost:0", framing="lines", engine=engine_name) as server:
+        assert len(server.addresses) == 2
+        assert len({address.port for address in server.addresses}) == 1
+        assert {address.host for address in server.addresses} == {"127.0.0.1", "::1"}
+        for address in server.addresses:
+            with call(address) as client:
+                assert ask(client, b"hello") == b"hello"
+
+
+def test_several_addresses_are_served_at_once(engine_name, tmp_path):
+    path = tmp_path / "s"
+    with serve(echo, ANY, f"unix://{path}", framing="lines", engine=engine_name) as server:
+        assert [address.scheme for address in server.addresses] == ["tcp", "unix"]
+        for address in server.addresses:
+            with call(address) as client:
+                assert ask(client, b"hello") == b"hello"
+    assert not path.exists()
+
+
+def test_when_one_address_cannot_be_had_none_is_listened_at(engine_name, tmp_path):
+    path = tmp_path / "s"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        before, recorder = descriptor_count(), Recorder()
+        places = (f"unix://{path}", f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ListenError, match="Address already in use"):
+            serve(echo, *places, engine=engine_name, observer=recorder).open()
+        assert not path.exists()
+        assert [type(event) for event in recorder.events][-1] is StoppedListening
+        assert descriptor_count() == before
+
+
+def test_callers_beyond_the_limit_wait_until_one_has_gone(engine_name):
+    recorder = Recorder()
+    with (
+        serve(echo, ANY, framing="lines", engine=engine_name, observer=recorder, max_connections=1) as server,
+        call(server.addresses[0]) as first,
+    ):
+        assert ask(first, b"one") == b"one"
+        with call(server.addresses[0]) as second:
+            second.sendall(b"hello\n")
+            assert ask(first, b"two") == b"two"
+            assert server.statistics().active_count == 1
+            first.close()
+            assert second.recv(100) == b"hello\n"
+        server.wait_idle(timeout=PATIENCE)
+    names = [name for name in recorder.names() if name in ("Accepted", "Closed")]
+    assert names == ["Accepted", "Closed"] * 2
+
+
+def test_the_limit_holds_over_all_doors_together(engine_name, tmp_path):
+    recorder = Recorder()
+    with (
+        serve(
+            echo, ANY, f"unix://{tmp_path}/s", framing="lines", engine=engine_name, observer=recorder, max_connections=1
+        ) as server,
+        call(server.addresses[0]) as first,
+    ):
+        assert ask(first, b"one") == b"one"
+        with call(server.addresses[1]) as second:
+            second.sendall(b"hello\n")
+            for _ in range(20):
+                assert ask(first, b"two") == b"two"
+            first.close()
+            assert second.recv(100) == b"hello\n"
+        server.wait_idle(timeout=PATIENCE)
+    names = [name for name in recorder.names() if name in ("Accepted", "Closed")]
+    assert names == ["Accepted", "Closed"] * 2
+
+
+@pytest.mark.parametrize("place", [ANY, "unix"])
+def test_suspended_it_refuses_callers_keeps_its_guests_and_resumes_at_the_same_place(engine_name, place, tmp_path):
+    place = f"unix://{tmp_path}/s" if place == "unix" else place
+    with serve(echo, place, framing="lines", engine=engine_name) as server:
+        (address,) = server.addresses
+        with call(address) as guest:
+            assert ask(guest, b"before") == b"before"
+            server.suspend()
+            server.suspend()
+            assert server.addresses == (address,)
+            with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+                call(address)
+            assert ask(guest, b"meanwhile") == b"meanwhile"
+            server.resume()
+            server.resume()
+            assert server.addresses == (address,)
+            with call(address) as new:
+                assert ask(new, b"hello") == b"hello"
+            assert ask(guest, b"after") == b"after"
+
+
+def test_what_somebody_else_took_meanwhile_cannot_be_resumed(engine_name):
+    with serve(echo, ANY, framing="lines", engine=engine_name) as server:
+        (address,) = server.addresses
+        server.suspend()
+        with socket.create_server((address.host, address.port)):
+            with pytest.raises(ListenError):
+                server.resume()
+        server.resume()
+        with call(address) as client:
+            assert ask(client, b"hello") == b"hello"
+
+
+def test_wait_idle_has_an_end(engine_name):
+    with serve(echo, ANY, framing="lines", engine=engine_name) as server:
+        server.wait_idle()
+        with call(server.addresses[0]) as guest:
+            ask(guest, b"hello")
+            with pytest.raises(DeadlineError):
+                server.wait_idle(timeout=0.02)
+        server.wait_idle(timeout=PATIENCE)
+        assert server.statistics().active_count == 0
+
+
+def test_the_doors_are_told_from_first_to_last(engine_name):
+    recorder = Recorder()
+    with serve(echo, ANY, engine=engine_name, observer=recorder) as server:
+        address = str(server.addresses[0])
+    assert recorder.names()[-3:] == ["Bound", "Listening", "StoppedListening"]
+    assert recorder.of(Listening)[0].local == recorder.of(StoppedListening)[0].local == address
+
+
+# --- the stop ---
+
+
+def test_idle_guests_are_seen_out_with_a_clean_end(engine_name):
+    with serve(echo, ANY, framing="lines", engine=engine_name) as server:
+        guests = [call(server.addresses[0]) for _ in range(5)]
+        for guest in guests:
+            assert ask(guest, b"hello") == b"hello"
+        began = time.monotonic()
+        server.close(grace=3)
+        assert time.monotonic() - began < 2.5
+        for guest in guests:
+            assert guest.recv(1) == b""
+            guest.close()
+
+
+def test_a_handler_at_work_ends_its_work(engine_name):
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def handler(connection):
+        message = await connection.receive()
+        begun.set()
+        await connection.engine.aside(lambda: go_on.wait(PATIENCE))
+        await until(connection.engine, lambda: connection.server_closing)
+        await connection.send(f"answer to {message}")
+
+    with serve(handler, ANY, framing="lines", engine=engine_name) as server, call(server.addresses[0]) as client:
+        client.sendall(b"question\n")
+        assert begun.wait(PATIENCE)
+        closing = threading.Thread(target=server.close, kwargs={"grace": PATIENCE})
+        closing.start()
+        with pytest.raises(ConnectionRefusedError):
+            while True:  # until the door is closed
+                with contextlib.suppress(ConnectionResetError):
+                    call(server.addresses[0]).close()
+        go_on.set()
+        assert read_all(client) == b"answer to question\n"
+        closing.join()
+
+
+@pytest.mark.parametrize("grace", [0, 0.2])
+def test_it_stops_within_grace_and_half_a_second_whatever_the_handlers_do(engine_name, grace):
+    handler = Stubborn()
+    server = serve(handler, ANY, engine=engine_name).open()
+    guests = [call(server.addresses[0]) for _ in range(3)]
+    for _ in guests:
+        assert handler.begun.acquire(timeout=PATIENCE)
+    began = time.monotonic()
+    server.close(grace=grace)
+    took = time.monotonic() - began
+    handler.free.set()
+    for guest in guests:
+        with contextlib.suppress(ConnectionResetError):
+            assert guest.recv(1) == b""
+        guest.close()
+    assert grace <= took + 0.01
+    assert took < grace + 0.5 + SLOW
+
+
+def test_handlers_that_are_cancelled_clean_up(engine_name):
+    cleaned = threading.Event()
+    begun = threading.Event()
+
+    async def handler(connection):
+        try:
+            begun.set()
+            await connection.engine.sleep(1000)
+        finally:
+            cleaned.set()
+
+    with serve(handler, ANY, engine=engine_name) as server, call(server.addresses[0]):
+        assert begun.wait(PATIENCE)
+        server.close(grace=0)
+    assert cleaned.wait(PATIENCE)
+
+
+def test_each_conversation_ends_once_also_when_it_is_cut(engine_name):
+    recorder = Recorder()
+
+    async def handler(connection):
+        await connection.send("begun")
+        await connection.engine.sleep(1000)
+
+    with serve(handler, ANY, framing="lines", engine=engine_name, observer=recorder) as server:
+        guests = [call(server.addresses[0]) for _ in range(3)]
+        for guest in guests:
+            assert guest.recv(100) == b"begun\n"
+        server.close(grace=0)
+        for guest in guests:
+            guest.close()
+    assert list(lives(recorder).values()) == [["Accepted", "Closed"]] * 3
+
+
+def test_a_second_close_is_harmless_and_a_third_from_elsewhere_hurries(engine_name):
+    with serve(echo, ANY, framing="lines", engine=engine_name) as server:
+        with call(server.addresses[0]) as guest:
+            guest.sendall(b"half a mess")  # it is in the midst of something: not idle
+            while not server.statistics().active_count:
+                pass
+            slow = threading.Thread(target=server.close, kwargs={"grace": 30})
+            slow.start()
+            began = time.monotonic()
+            server.close(grace=0)
+            slow.join(PATIENCE)
+            assert not slow.is_alive()
+            assert time.monotonic() - began < 2.5
+        server.close()
+
+
+def test_after_the_end_its_verbs_say_that_it_is_over(engine_name):
+    server = serve(echo, ANY, engine=engine_name).open()
+    server.close()
+    with pytest.raises(ClosedError, match="the server was closed: make a new one"):
+        server.resume()
+    server.suspend()
+    server.wait_idle(timeout=1)
+    server.close()
+    assert server.statistics().active_count == 0
+    assert "closed" in repr(server)
+
+
+# --- inside a running engine ---
+
+
+def test_async_with_serves_in_the_engine_that_runs(engine):
+    if engine.blocks:
+        pytest.skip("a plain program opens it by `with`")
+
+    async def main():
+        async with serve(echo, ANY, framing="lines", engine=engine) as server:
+            async with connect(server.addresses[0], framing="lines", engine=engine) as client:
+                await client.send("hello")
+                assert await client.receive() == "hello"
+                await client.send_eof()
+                with pytest.raises(EndOfStream):
+                    await client.receive()
+            await server.wait_idle(timeout=PATIENCE)
+            assert repr(server).startswith(f"<Server {server.addresses[0]}, open, 0 conversations")
+            server.suspend()
+            assert "suspended" in repr(server)
+            await server.resume()
+        with pytest.raises(ClosedError):
+            await server.resume()
+        await server.close()
+
+    engine.run(main())
+
+
+def test_close_inside_the_engine_is_bounded_too(engine):
+    if engine.blocks:
+        pytest.skip("a plain program opens it by `with`")
+    handler = Stubborn()
+
+    async def main():
+        server = await serve(handler, ANY, engine=engine)
+        with call(server.addresses[0]):
+            await engine.aside(lambda: handler.begun.acquire(timeout=PATIENCE))
+            began = engine.now()
+            await server.close(grace=0.1)
+            took = engine.now() - began
+            handler.free.set()
+        assert took < 0.1 + 0.5 + SLOW
+
+    engine.run(main())
+
+
+def test_a_cancelled_block_does_not_wait_for_its_guests():
+    asyncio.run(_cancelled_block())
+
+
+async def _cancelled_block():
+    loop = asyncio.get_running_loop()
+
+    async def sleeper(connection):
+        await asyncio.sleep(1000)
+
+    began = loop.time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            async with serve(sleeper, ANY, grace=30) as server:
+                with call(server.addresses[0]):
+                    await asyncio.sleep(30)
+    assert loop.time() - began < 2
+
+
+# --- what is wrong is told at once ---
+
+
+def test_what_is_no_handler_or_no_engine_for_it_is_refused():
+    with pytest.raises(TypeError, match="the handler must be a function of one connection, not int"):
+        serve(5, ANY)
+    with pytest.raises(OptionError, match="a plain function needs threads"):
+        serve(lambda connection: None, ANY, engine="epoll")
+    with pytest.raises(OptionError, match="engine=nonsense"):
+        serve(echo, ANY, engine="nonsense").open()
