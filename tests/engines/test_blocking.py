@@ -155,3 +155,26 @@ def test_a_group_is_cancelled_while_another_thread_starts_in_it() -> None:
             await group.join()
 
     engine.run(main())
+
+
+def test_a_descriptor_that_was_forgotten_before_a_thread_came_to_its_wait_is_looked_at_again(pair: Pair) -> None:
+    """It has read the number before another thread closed it, and the number may be somebody else's by now."""
+    engine = BlockingEngine()
+    ended = threading.Event()
+    number = pair[0].fileno()
+
+    async def late() -> None:
+        await engine.wait(number, READ)  # for nothing: the call on it says so
+        ended.set()
+        await engine.wait(number, READ)  # for data
+        assert pair[0].recv(9) == b"data"
+
+    closer = threading.Thread(target=engine.forget, args=(number,))
+    closer.start()
+    closer.join()
+    waiter = threading.Thread(target=engine.run, args=(late(),))
+    waiter.start()
+    assert ended.wait(20)
+    pair[1].send(b"data")
+    waiter.join(20)
+    assert not waiter.is_alive()

@@ -41,6 +41,7 @@ class Here(threading.local):
         self.waker: Waker | None = None  # a task's is made by who starts it, another thread's at its first wait
         self.family: set[ThreadTask] | None = None  # the tasks of the `run` that this thread is part of
         self.is_shielded = False
+        self.forgotten: dict[int, int] = {}  # how often a descriptor had been forgotten when it last waited for it
 
 
 class ThreadTask:
@@ -125,6 +126,7 @@ class BlockingEngine(Engine):
         self.now = clock  # type: ignore[method-assign]  # the clock itself: one call less on each use
         self._here = Here()
         self._waiting: dict[tuple[int, int], Waker] = {}  # who waits for a descriptor's direction
+        self._forgotten: dict[int, int] = {}  # how often each was forgotten
 
     def now(self) -> float:  # replaced by the clock
         raise NotImplementedError
@@ -138,12 +140,24 @@ class BlockingEngine(Engine):
         if waiting.setdefault(place, waker) is not waker:
             raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
         try:
+            if self._is_news(descriptor):
+                return
             while waiting.get(place) is waker:  # else it was forgotten
                 if self._pause(waker, deadline, descriptor, direction):
                     return
         finally:
             if waiting.get(place) is waker:
                 del waiting[place]
+
+    def _is_news(self, descriptor: int) -> bool:
+        """Whether it was forgotten since this thread last waited for it: its number may belong to another by now, and
+        the caller, who has read it before that, is to look again. Asked after one is put in, as `forget` takes out
+        after it has counted: so that one of both sees the other."""
+        count, seen = self._forgotten.get(descriptor, 0), self._here.forgotten
+        if seen.get(descriptor, 0) == count:
+            return False
+        seen[descriptor] = count
+        return True
 
     def _waker(self) -> Waker:
         here = self._here
@@ -182,6 +196,7 @@ class BlockingEngine(Engine):
             pass  # which is what it waited for
 
     def forget(self, descriptor: int) -> None:
+        self._forgotten[descriptor] = self._here.forgotten[descriptor] = self._forgotten.get(descriptor, 0) + 1
         for direction in (READ, WRITE):
             waker = self._waiting.pop((descriptor, direction), None)
             if waker is not None:

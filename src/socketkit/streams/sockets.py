@@ -120,8 +120,22 @@ async def connect_socket(engine: Engine, sock: socket.socket, name: Any, *, dead
         except BlockingIOError:
             await _pause(engine, pause, deadline)
             pause = min(2 * pause, 0.05)
-    await engine.wait(sock.fileno(), WRITE, deadline)
-    finish_connect(sock)
+    is_connected = False
+    while not is_connected:
+        await engine.wait(sock.fileno(), WRITE, deadline)
+        finish_connect(sock)
+        is_connected = _has_peer(sock)
+
+
+def _has_peer(sock: socket.socket) -> bool:
+    """A wait may have ended for nothing: while the call is under way there is no error, and no peer either."""
+    try:
+        sock.getpeername()
+    except OSError as error:
+        if error.errno == errno.ENOTCONN:
+            return False
+        raise
+    return True
 
 
 async def _pause(engine: Engine, seconds: float, deadline: float | None) -> None:

@@ -1,0 +1,236 @@
+"""The same verbs without `await`: every one returns when it is done, from any thread."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import threading
+
+import pytest
+
+from socketkit import BlockingConnection, BlockingListener, Connection, Listener, Server, connect, listen, pair, serve
+from socketkit.blocking import BlockingServer
+from socketkit.errors import (
+    BrokenError,
+    BusyError,
+    ClosedError,
+    DeadlineError,
+    EndOfStream,
+    FramingError,
+    ListenError,
+)
+from support.connections import PATIENCE, call
+from support.streams import reset
+
+
+def in_thread(function):
+    """Run it in a thread; the list gets what it returns or raises."""
+    outcome: list[object] = []
+
+    def live() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    return thread, outcome
+
+
+@pytest.mark.parametrize(
+    ("plain", "with_await"),
+    [(BlockingConnection, Connection), (BlockingListener, Listener), (BlockingServer, Server)],
+    ids=["connection", "listener", "server"],
+)
+def test_the_words_are_the_same(plain, with_await):
+    for name, verb in vars(plain).items():
+        if name.startswith("_") or not inspect.isfunction(verb):
+            continue
+        theirs = inspect.signature(getattr(with_await, name)).parameters
+        assert list(inspect.signature(verb).parameters) == list(theirs), name
+
+
+def test_send_has_sent_when_it_returns():
+    with pair(framing="lines") as (left, right):
+        left.send("one")
+        left.send_many(["two", "three"])
+        assert left.statistics().unsent_size == 0
+        left.flush()
+        assert right.receive_many() == ["one", "two", "three"]
+        right.send("back")
+        assert left.receive(timeout=5) == "back"
+
+
+def test_iteration_and_batches_end_with_the_peers_direction():
+    with pair(framing="lines") as (left, right):
+        left.send_many(["1", "2"])
+        left.send_eof()
+        assert list(right) == ["1", "2"]
+        assert list(right.batches()) == []
+        with pytest.raises(EndOfStream):
+            right.receive()
+        with pytest.raises(EndOfStream):
+            right.receive_many()
+
+
+def test_whole_messages_come_before_a_reset():
+    with listen("tcp://127.0.0.1:0", framing="lines") as listener:
+        caller = call(listener.addresses[0])
+        with listener.accept(timeout=PATIENCE) as connection:
+            caller.sendall(b"one\ntwo\nthr")
+            reset(caller)
+            seen = []
+            with pytest.raises(BrokenError):
+                for message in connection:
+                    seen.append(message)
+            assert seen == ["one", "two"]
+
+
+def test_a_deadline_is_told_and_nothing_lost():
+    with pair(framing="lines") as (left, right):
+        with pytest.raises(DeadlineError, match=r"no message within 0\.01 s"):
+            right.receive(timeout=0.01)
+        left.send("late")
+        assert right.receive() == "late"
+
+
+def test_a_framing_error_sends_nothing():
+    with pair(framing="lines") as (left, right):
+        with pytest.raises(FramingError):
+            left.send_many(["good", "b\nad"])
+        left.send("fine")
+        assert right.receive() == "fine"
+
+
+def test_one_thread_receives_and_a_second_is_told_that_it_is_busy():
+    with pair(framing="lines") as (left, right):
+        thread, outcome = in_thread(right.receive)
+        error = None
+        while error is None:  # until the other has begun
+            try:
+                right.receive(timeout=0)
+            except BusyError as busy:
+                error = busy
+            except DeadlineError:
+                pass
+        left.send("for the first")
+        thread.join(PATIENCE)
+        assert outcome == ["for the first"]
+        assert "one at a time" in str(error)
+
+
+def test_frames_of_many_threads_never_interleave():
+    with pair(framing="lines") as (left, right):
+        threads = [
+            in_thread(lambda letter=letter: [left.send(letter * 3000) for _ in range(30)])[0] for letter in "abcd"
+        ]
+        lines = [right.receive(timeout=PATIENCE) for _ in range(120)]
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert sorted(lines) == sorted(letter * 3000 for letter in "abcd" for _ in range(30))
+
+
+def test_one_thread_sends_while_another_receives():
+    data = os.urandom(1_000_000)
+    with pair() as (left, right):
+
+        def copy() -> None:
+            for piece in right:
+                right.send(piece)
+            right.send_eof()
+
+        copying, _ = in_thread(copy)
+        sending, _ = in_thread(lambda: (left.send(data), left.send_eof()))
+        assert b"".join(left) == data
+        sending.join(PATIENCE)
+        copying.join(PATIENCE)
+
+
+@pytest.mark.parametrize("end", ["abort", "close"])
+def test_another_thread_can_end_a_receive(end):
+    with pair() as (left, _):
+        thread, outcome = in_thread(left.receive)
+        getattr(left, end)()
+        thread.join(PATIENCE)
+        assert [type(each) for each in outcome] == [ClosedError]
+
+
+def test_abort_ends_a_send_that_waits():
+    with pair() as (left, _):
+        thread, outcome = in_thread(lambda: left.send(bytes(10_000_000)))
+        while not left.statistics().unsent_size:
+            pass
+        left.abort()
+        thread.join(PATIENCE)
+        assert [type(each) for each in outcome] == [ClosedError]
+
+
+def test_a_close_while_a_thread_sends_waits_for_it():
+    """The lock is the sender's: a frame is never cut by a goodbye."""
+    with pair() as (left, right):
+        sending, outcome = in_thread(lambda: left.send(bytes(3_000_000)))
+        while not left.statistics().unsent_size:
+            pass
+        closing, _ = in_thread(left.close)
+        assert sum(map(len, right)) == 3_000_000
+        sending.join(PATIENCE)
+        closing.join(PATIENCE)
+        assert outcome == [None]
+
+
+def test_after_close_every_verb_says_so():
+    with pair() as (left, right):
+        left.close()
+        left.close()
+        for verb in (left.receive, left.receive_many, left.send_eof, lambda: left.send(b"x"), lambda: list(left)):
+            with pytest.raises(ClosedError, match="was closed at this end"):
+                verb()
+        assert left.is_closed
+        assert list(right) == []
+
+
+def test_facts_are_those_of_the_connection():
+    with pair(framing="lines") as (left, right):
+        left.send("x")
+        right.receive()
+        assert right.statistics().received_count == 1
+        assert right.number != left.number
+        assert isinstance(left.socket, socket.socket)
+        assert left.peer_credentials.pid == os.getpid()
+        assert not left.server_closing
+        assert repr(left).startswith(f"<BlockingConnection {left.number} ")
+
+
+def test_a_listener_accepts_one_by_one_and_can_be_closed_by_another_thread():
+    with listen("tcp://127.0.0.1:0", framing="lines") as listener:
+        with connect(listener.addresses[0], framing="lines") as client:
+            assert listener.pending() == 1
+            with listener.accept() as connection:
+                client.send("hello")
+                assert connection.receive() == "hello"
+        with pytest.raises(DeadlineError, match="nobody came"):
+            listener.accept(timeout=0.01)
+        thread, outcome = in_thread(listener.accept)
+        listener.close()
+        thread.join(PATIENCE)
+        assert [type(each) for each in outcome] == [ClosedError]
+
+
+def test_a_server_that_cannot_start_says_so_and_leaves_no_thread():
+    before = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(ListenError):
+            with serve(lambda connection: None, f"tcp://127.0.0.1:{taken.getsockname()[1]}"):
+                raise AssertionError("it started")
+    assert threading.active_count() == before
+
+
+def test_an_error_of_the_block_goes_on_and_the_server_is_closed():
+    with pytest.raises(ZeroDivisionError):
+        with serve(lambda connection: None, "tcp://127.0.0.1:0") as server:
+            (address,) = server.addresses
+            raise ZeroDivisionError
+    with pytest.raises(ConnectionRefusedError):
+        call(address)

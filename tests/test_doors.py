@@ -1,0 +1,189 @@
+"""The front doors open either way, choose the engine that runs, and are light to import."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import subprocess
+import sys
+
+import pytest
+
+import socketkit
+from socketkit import (
+    AddressError,
+    BlockingConnection,
+    BusyError,
+    Connection,
+    EndOfStream,
+    OptionError,
+    connect,
+    engines,
+    listen,
+    pair,
+    serve,
+)
+from socketkit.events import Connected
+from support.connections import ask, call
+from support.recorder import Recorder
+
+ANY = "tcp://127.0.0.1:0"
+
+
+def test_importing_it_loads_nothing_heavy():
+    """Start-up is what every script pays."""
+    script = (
+        "import sys, socketkit; heavy = 'asyncio ssl click rich prompt_toolkit uvloop trio msgspec inspect dataclasses "
+        "logging concurrent subprocess tempfile typing_extensions websockets cryptography'.split(); "
+        "print(*[name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr, done.returncode) == ("\n", "", 0)
+
+
+def test_every_public_name_is_there_and_has_a_docstring():
+    for name in socketkit.__all__:
+        assert getattr(socketkit, name).__doc__, name
+
+
+def test_a_pair_talks_in_plain_code():
+    with pair(framing="lines") as (left, right):
+        assert isinstance(left, BlockingConnection)
+        left.send("hello")
+        assert right.receive() == "hello"
+    assert left.is_closed and right.is_closed
+
+
+def test_a_pair_talks_in_async_code(engine):
+    recorder = Recorder()
+
+    async def main():
+        async with pair(framing="lines", engine=engine, observer=recorder) as (left, right):
+            assert isinstance(left, Connection)
+            assert left.engine is engine
+            await left.send("hello")
+            assert await right.receive() == "hello"
+            await left.close()
+            with pytest.raises(EndOfStream):
+                await right.receive()
+
+    engine.run(main())
+    assert len(recorder.of(Connected)) == 2
+    assert recorder.names().count("Closed") == 2
+
+
+def test_a_pair_can_be_unpacked_and_is_then_the_callers_to_close():
+    left, right = pair()
+    left.send(b"x")
+    assert right.receive() == b"x"
+    left.close()
+    right.close()
+
+    async def main():
+        left, right = pair()
+        await left.send(b"x")
+        assert await right.receive() == b"x"
+        await left.close()
+        await right.close()
+
+    asyncio.run(main())
+
+
+def test_the_engine_that_runs_is_the_one_that_waits(engine):
+    if engine.blocks:
+        pytest.skip("plain code has no running engine")
+
+    async def main():
+        async with serve(echo, ANY, framing="lines") as server:
+            async with connect(server.addresses[0], framing="lines") as client:
+                assert client.engine.name == engine.name
+                await client.send("hello")
+                assert await client.receive() == "hello"
+
+    engine.run(main())
+
+
+async def echo(connection):
+    async for message in connection:
+        await connection.send(message)
+
+
+@pytest.mark.parametrize("recipe", [lambda: connect(ANY, engine="poll"), lambda: listen(ANY, engine="poll")])
+def test_another_engine_than_the_one_that_runs_is_refused(recipe):
+    async def main():
+        with pytest.raises(OptionError, match="engine=poll: the asyncio engine runs here; leave `engine` out"):
+            await recipe()
+
+    asyncio.run(main())
+
+
+def test_a_blocking_wait_would_stop_the_engine_that_runs():
+    async def main():
+        for recipe in (connect("tcp://127.0.0.1:9"), listen(ANY), pair()):
+            with pytest.raises(BusyError, match="which a blocking wait would stop: use `async with`"):
+                with recipe:
+                    pass
+
+    asyncio.run(main())
+
+
+def test_the_default_engine_of_a_server_is_that_of_asyncios_libraries():
+    async def handler(connection):
+        await asyncio.sleep(0)
+        await connection.send(type(connection.engine).__name__)
+
+    with serve(handler, ANY, framing="lines") as server, connect(server.addresses[0], framing="lines") as client:
+        assert client.receive() == ("UvloopEngine" if engines.is_available("uvloop") else "AsyncioEngine")
+
+
+def test_the_engine_may_ride_on_the_address():
+    async def handler(connection):
+        await connection.send(connection.engine.name)
+
+    with serve(handler, f"{ANY}?engine=select&framing=lines") as server:
+        with connect(server.addresses[0], framing="lines") as client:
+            assert client.receive() == "select"
+
+
+class Service:
+    async def method(self, connection):
+        await echo(connection)
+
+    async def __call__(self, connection):
+        await echo(connection)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [echo, functools.partial(echo), Service().method, Service()],
+    ids=["function", "partial", "method", "object"],
+)
+def test_whatever_is_async_is_a_handler_for_an_engine(handler):
+    with serve(handler, ANY, framing="lines", engine="poll") as server, call(server.addresses[0]) as client:
+        assert ask(client, b"hello") == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("open_", "error", "text"),
+    [
+        (lambda: serve(echo), AddressError, "serve needs at least one address"),
+        (lambda: serve(echo, "tcp://localhost"), AddressError, "address 'tcp://localhost'"),
+        (lambda: serve(echo, ANY, grace="soon"), OptionError, "grace: 'soon' is not a time"),
+        (lambda: serve(echo, ANY, max_connections=0), OptionError, "max_connections: 0 is out of range"),
+        (lambda: listen(ANY, framing="morse"), OptionError, "morse"),
+        (lambda: pair(high_water="lots"), OptionError, "high_water: 'lots' is not a size"),
+        (lambda: connect("ftp://localhost:1"), AddressError, "ftp"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_opened(open_, error, text):
+    with pytest.raises(error) as caught:
+        open_()
+    assert text in str(caught.value)
+
+
+def test_a_plain_function_has_no_place_in_a_loop():
+    async def main():
+        with pytest.raises(OptionError, match="a plain function needs threads"):
+            await serve(lambda connection: None, ANY)
+
+    asyncio.run(main())
