@@ -196,7 +196,7 @@ def test_a_port_in_use_is_refused_and_the_error_says_what_to_do():
             "or take another port (0: a free one)"
         )
         assert (caught.value.errno, caught.value.address) == (errno.EADDRINUSE, place)
-        assert descriptor_count() == before
+        assert descriptor_count() <= before
 
 
 def test_a_port_that_is_taken_in_one_family_is_taken():
@@ -207,7 +207,7 @@ def test_a_port_that_is_taken_in_one_family_is_taken():
         before = descriptor_count()
         with pytest.raises(ListenError, match=r"^cannot listen at tcp://:\d+ \(tcp://\[::\]:\d+\): Address"):
             opened(place)
-        assert descriptor_count() == before
+        assert descriptor_count() <= before
 
 
 def test_an_address_of_another_machine_is_refused():

@@ -194,7 +194,7 @@ def test_when_one_address_cannot_be_had_none_is_listened_at(engine_name, tmp_pat
             serve(echo, *places, engine=engine_name, observer=recorder).open()
         assert not path.exists()
         assert [type(event) for event in recorder.events][-1] is StoppedListening
-        assert descriptor_count() == before
+        assert descriptor_count() <= before
 
 
 def test_callers_beyond_the_limit_wait_until_one_has_gone(engine_name):
