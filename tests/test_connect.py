@@ -96,7 +96,7 @@ def test_a_refusal_leaves_no_descriptor(engine, closed_port):
             with pytest.raises(ConnectError):
                 await connect(f"tcp://127.0.0.1:{closed_port}", engine=engine)
             counts.append(len(open_descriptors()))
-        assert len(set(counts)) == 1
+        assert counts[-1] <= counts[0]
 
     engine.run(main())
 
@@ -185,7 +185,7 @@ def test_a_cancelled_dial_leaves_no_descriptor(engine, silent):
         running.cancel()
         assert isinstance(await running.outcome(), engine.cancelled)
         if not engine.blocks:  # a thread that has ended gives its own back a moment later
-            assert open_descriptors() == before
+            assert open_descriptors() <= before
 
     engine.run(main())
 

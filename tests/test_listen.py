@@ -367,6 +367,6 @@ def test_nothing_is_left_open(engine, tmp_path):
                     (await listener.accept()).abort()
             await turns(engine)
             counts.append(open_descriptors())
-        assert counts[1] == counts[2]
+        assert counts[2] <= counts[1]
 
     engine.run(main())
