@@ -34,6 +34,7 @@ from socketkit.errors import (
 )
 from socketkit.listener import Listener
 from socketkit.options import Options
+from socketkit.retry import Retry
 from socketkit.server import Server, ServerStatistics
 
 __version__ = "0.1.0.dev0"
@@ -62,6 +63,7 @@ __all__ = [
     "OptionError",
     "Options",
     "ResolveError",
+    "Retry",
     "Server",
     "ServerStatistics",
     "SocketkitError",

@@ -24,6 +24,8 @@ from socketkit.events import Connected, Observer
 from socketkit.framing.codec import Framing
 from socketkit.listener import Listener
 from socketkit.options import Options
+from socketkit.redial import Redial, dial_of
+from socketkit.retry import Retry
 from socketkit.server import Handler, Server
 from socketkit.signals import caught
 from socketkit.streams.sockets import wrap
@@ -49,9 +51,12 @@ class Recipe(Generic[B, A]):
 
     def open(self) -> B:
         """Open it in plain code, without a `with`: the caller closes it."""
+        self._check_plain()
+        return self._open_blocking()
+
+    def _check_plain(self) -> None:
         if engines.running() is not None:
             raise BusyError("this thread runs an async engine, which a blocking wait would stop: use `async with`")
-        return self._open_blocking()
 
     def __await__(self) -> Generator[Any, Any, A]:
         """Open it in async code, without an `async with`: the caller closes it."""
@@ -122,7 +127,64 @@ class ConnectRecipe(Recipe[BlockingConnection, Connection]):
 
     async def _open(self, engine: Engine) -> Connection:
         place = self._place
+        if place.options.retry is not None:
+            return await self._redial(engine).open()
         return await open_connection(engine, place.address, place.framing, place.options, observer=self._observer)
+
+    def _redial(self, engine: Engine) -> Redial:
+        place, observer = self._place, self._observer
+        dial = dial_of(engine, place.address, place.framing, place.options, observer)
+        return Redial(engine, place.address, place.options.retry or Retry(), dial, observer=observer)
+
+    def __iter__(self) -> Iterator[BlockingConnection]:
+        """Fresh connections, one after each loss, in plain code; each is closed before the next, and at the end."""
+        self._check_plain()
+        engine = self._blocking_engine()
+        redial = self._redial(engine)
+        try:
+            while True:
+                yield BlockingConnection(engine.run(redial.next()))
+        finally:
+            engine.run(redial.close())
+
+    def __aiter__(self) -> Connections:
+        """The same in async code."""
+        engine = self._running_engine()
+        return Connections(engine, self._redial(engine))
+
+
+class Connections:
+    """What `async for connection in connect(...)` goes through: fresh connections, each closed before the next.
+
+    Leaving the loop closes the last one in the background, because the end of a loop cannot wait; `async with
+    connection` in the body closes it at a moment of your own.
+    """
+
+    def __init__(self, engine: Engine, redial: Redial) -> None:
+        self._engine = engine
+        self._redial = redial
+
+    def __aiter__(self) -> Connections:
+        return self
+
+    async def __anext__(self) -> Connection:
+        return await self._redial.next()
+
+    async def aclose(self) -> None:
+        """Close the connection that is open, and wait for that."""
+        await self._redial.close()
+
+    def __del__(self) -> None:
+        redial, engine = self._redial, self._engine
+        if not redial.is_open:
+            return
+        if engines.running() is engine:
+            engine.background(redial.close())
+            return
+        try:  # the last reference may go in any thread, and after the engine's end
+            engine.from_thread(redial.abort)
+        except RuntimeError:
+            redial.abort()
 
 
 def connect(
@@ -130,16 +192,27 @@ def connect(
     *,
     framing: object = None,
     engine: str | Engine | None = None,
+    retry: object = None,
     observer: Observer | None = None,
     **options: object,
 ) -> ConnectRecipe:
     """Connect to an address: `with` gives a `BlockingConnection`, `async with` a `Connection`.
+
+    `for` and `async for` give a fresh connection after each loss, with growing pauses while nobody answers:
+
+        async for connection in connect("tcp://localhost:5000", framing="lines"):
+            try:
+                async for line in connection: ...
+            except BrokenError:
+                continue
 
     Args:
         address: a URL or a typed short form (`host:port`, `/path`, `@name`); options may ride on it as a query.
         framing: a name (`"lines"`, `"lines:crlf"`), a framing, or a codec class of your own; None: what the address
             says, else `"chunks"`, bytes as they come.
         engine: None: in async code the engine that runs, in plain code blocking.
+        retry: how often to try again, as a number, or how, as a `Retry`; None: as the address says, else not at all,
+            and in a loop for ever.
         observer: is told what happens, as events.
         options: by the names of `Options`; they overrule the address's own.
 
@@ -147,6 +220,8 @@ def connect(
         AddressError, OptionError: at once, before anything is opened.
         ResolveError, ConnectError, DeadlineError: on opening.
     """
+    if retry is not None:
+        options["retry"] = retry
     return ConnectRecipe(Place(address, framing, options), engine, observer)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "Observer",
     "Received",
     "Resolved",
+    "Retrying",
     "Sent",
     "StoppedListening",
     "both",
@@ -63,6 +64,22 @@ class Failed(Event):
     address: str
     candidate: str
     error: BaseException
+
+
+class Retrying(Event):
+    """Nobody answered, or a connection was lost: it will be tried again, after a pause.
+
+    Attributes:
+        address: where.
+        error: why; None where a conversation just ended.
+        count: tries in a row that have failed so far.
+        seconds: how long the pause is.
+    """
+
+    address: str
+    error: BaseException | None
+    count: int
+    seconds: float
 
 
 class Connected(Event):

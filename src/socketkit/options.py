@@ -11,6 +11,7 @@ from typing import Any
 
 from socketkit.errors import OptionError
 from socketkit.kinds import MODE, SWITCH, TEXT, Kind, count_kind, duration_kind, or_none, quote, size_kind, suggest
+from socketkit.retry import RETRY, Retry
 from socketkit.values import Value, field
 
 __all__ = ["Description", "Options", "format_option", "parse_option"]
@@ -48,6 +49,12 @@ class Options(Value):
         or_none(duration_kind()),
         "How long one address of a name has to answer before the next is tried beside it; 250ms as RFC 8305 has it; "
         "0s: all at once; none: one after another.",
+    )
+    retry: Retry | None = _option(
+        None,
+        or_none(RETRY),
+        "How often to try again to connect: a count or forever, and after which pauses, as in "
+        "5,first=100ms,maximum=10s; none: a program that is told can do better.",
     )
     close_timeout: float = _option(
         5.0,

@@ -15,7 +15,7 @@ from socketkit.address import Address
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Observer, both
-from socketkit.kinds import parse_duration
+from socketkit.kinds import format_duration, parse_duration, quote
 from socketkit.options import format_option
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "observer_for",
     "one_address",
     "ready_fd",
+    "retry",
     "several_addresses",
     "time_or_forever",
     "verbose",
@@ -91,6 +92,19 @@ def _option(name: str) -> Callable[[str], str]:
     return lambda text: format_option(name, text)
 
 
+def _backoff(text: str) -> str:
+    """A range of pauses, as the parts of a retry."""
+    first, dots, last = text.partition("..")
+    if not dots:
+        raise OptionError(
+            f"{quote(text)} is not a range of times; allowed is the first pause and the longest: 0.1s..10s"
+        )
+    shortest, longest = parse_duration(first, name="backoff"), parse_duration(last, name="backoff")
+    if longest < shortest:
+        raise OptionError(f"{quote(text)} ends before it begins; allowed is the first pause and the longest: 0.1s..10s")
+    return f"first={format_duration(shortest)},maximum={format_duration(longest)}"
+
+
 def _descriptor(text: str) -> int:
     if not text.isdecimal():
         raise OptionError(f"{text!r} is not a descriptor; allowed is the number of an open one")
@@ -138,6 +152,27 @@ connect_timeout: Decorator[Any] = click.option(
     type=Read("time", _option("connect_timeout")),
     help="How long connecting may take, over all addresses of the name (default 10s).",
 )
+_retry: Decorator[Any] = click.option(
+    "--retry",
+    metavar="COUNT",
+    type=Read("count", _option("retry")),
+    help="How often to try again where nobody answers: 5, forever (default: not at all).",
+)
+_backoff_option: Decorator[Any] = click.option(
+    "--backoff",
+    metavar="TIME..TIME",
+    type=Read("range", _backoff),
+    help="The first pause between tries and the longest; each is twice the one before, less up to a half by chance "
+    "(default 0.1s..10s).",
+)
+
+
+def retry(function: F) -> F:
+    """--retry and --backoff, which `given` makes one option of."""
+    decorated: F = _retry(_backoff_option(function))
+    return decorated
+
+
 linger: Decorator[Any] = click.option(
     "--linger",
     metavar="TIME",
@@ -225,7 +260,16 @@ _pcap_option: Decorator[Any] = click.option(
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that were given: the others are left to the address, and to the library."""
+    """The options that were given: the others are left to the address, and to the library.
+
+    Raises:
+        OptionError: --backoff without --retry.
+    """
+    backoff = options.pop("backoff", None)
+    if backoff is not None:
+        if options.get("retry") is None:
+            raise OptionError("--backoff says how long to pause between tries; say how many with --retry")
+        options["retry"] = f"{options['retry']},{backoff}"
     return {name: value for name, value in options.items() if value is not None}
 
 

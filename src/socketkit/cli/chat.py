@@ -92,6 +92,7 @@ def host(
 @click.option("--name", metavar="NAME", type=arguments.Read("name", _name), help="How you want to be called.")
 @arguments.linger
 @arguments.connect_timeout
+@arguments.retry
 @arguments.engine
 @arguments.watching
 @arguments.debug

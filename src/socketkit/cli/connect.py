@@ -22,6 +22,7 @@ __all__ = ["connect"]
 @arguments.one_address(default=arguments.DEFAULT_ADDRESS)
 @arguments.linger
 @arguments.connect_timeout
+@arguments.retry
 @arguments.framing
 @arguments.engine
 @arguments.watching

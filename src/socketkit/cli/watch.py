@@ -8,6 +8,7 @@ from typing import Any, Final
 import socketkit.events as events
 from socketkit.cli.output import excerpt, tell
 from socketkit.events import Event
+from socketkit.kinds import format_duration
 
 __all__ = ["Watch"]
 
@@ -28,6 +29,11 @@ def _size(count: int) -> str:
     return f"{count} byte" + ("" if count == 1 else "s")
 
 
+def _retrying(event: events.Retrying) -> str:
+    why = f"{event.address} has ended" if event.error is None else str(event.error)
+    return f"{why}; trying again in {format_duration(round(event.seconds, 3))}"
+
+
 def _closed(event: events.Closed) -> str:
     why = "" if event.error is None else f": {event.error}"
     counts = f"{_size(event.received_size)} received, {_size(event.sent_size)} sent"
@@ -35,6 +41,7 @@ def _closed(event: events.Closed) -> str:
 
 
 _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
+    events.Retrying: _retrying,
     events.Connected: lambda event: f"[{event.connection}] connected to {event.peer} from {event.local}",
     events.Accepted: lambda event: f"[{event.connection}] connection from {event.peer} at {event.local}",
     events.Received: lambda event: f"[{event.connection}] received {_size(len(event.data))} {excerpt(event.data)}",
