@@ -148,14 +148,13 @@ def test_a_single_try_fails_as_it_would_without() -> None:
 
 def test_the_deadline_is_over_all_tries_and_each_is_given_what_is_left_of_it() -> None:
     error = (service := Service(then=refused())).open(Retry(deadline=5, **PLAIN))
-    assert service.moments == pytest.approx([0, 1, 3])
-    assert service.limits == pytest.approx([5, 4, 2])
+    assert service.moments == pytest.approx([0, 1, 3, 4])
+    assert service.limits == pytest.approx([5, 4, 2, 1])
     assert isinstance(error, DeadlineError)
     assert isinstance(error.__cause__, ConnectError)
     assert [attempt.reason for attempt in error.attempts] == ["refused"]
     assert str(error) == (
-        "gave up after 3 tries in 3.0 s: another would come after the 5 s that they may take (retry, deadline); the "
-        "last said: refused"
+        "gave up after 4 tries in 4.0 s, of the 5 s that they may take (retry, deadline); the last said: refused"
     )
 
 

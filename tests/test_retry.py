@@ -135,15 +135,24 @@ def test_a_row_ends_with_its_last_try() -> None:
     assert tries.is_over()
 
 
-def test_a_row_ends_when_the_next_try_would_come_too_late() -> None:
+def test_a_pause_takes_no_more_than_half_of_what_is_left_and_the_row_ends_when_that_is_too_little() -> None:
     tries = Tries(Retry(first=1, jitter=0, deadline=10))
     assert tries.begin(100) == 10
     assert tries.failed(100, 0) == 1
     assert tries.begin(101) == 9
     assert tries.failed(103, 0) == 2
     assert tries.begin(105) == 5
-    assert tries.failed(106, 0) is None  # 4 seconds from 106 is the end itself
+    assert tries.failed(106, 0) == 2  # and not 4
+    assert tries.failed(108, 0) == 1
+    assert tries.failed(109, 0) is None
     assert not tries.is_over()
+
+
+@pytest.mark.parametrize("deadline", [0, 1])
+def test_a_row_without_time_ends_at_once(deadline: float) -> None:
+    tries = Tries(Retry(first=0, deadline=deadline))
+    tries.begin(100)
+    assert tries.failed(100 + deadline, 0) is None
 
 
 def test_success_begins_a_new_row() -> None:

@@ -1,4 +1,4 @@
-"""Connect: from an address to a connection."""
+"""Connect: from an address to a connection, and to the next one after its loss."""
 
 from __future__ import annotations
 
@@ -9,17 +9,43 @@ from socketkit.engines.engine import Engine
 from socketkit.events import Connected, Observer
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
+from socketkit.redial import Redial
+from socketkit.retry import Retry
+from socketkit.values import replace
 
-__all__ = ["open_connection"]
+__all__ = ["open_connection", "redial"]
 
 
 async def open_connection(
     engine: Engine, address: Address, framing: Framing, options: Options, *, observer: Observer | None = None
 ) -> Connection:
-    """Dial, and begin the conversation.
+    """Dial, again where `options.retry` says so, and begin the conversation.
 
-    Raises, and what is true after a cancellation: as `dial.open_stream` says.
+    Raises, and what is true after a cancellation: as `dial.open_stream` says, and `Redial.open`.
     """
+    if options.retry is not None:
+        return await redial(engine, address, framing, options, observer=observer).open()
+    return await _open_once(engine, address, framing, options, observer)
+
+
+def redial(
+    engine: Engine, address: Address, framing: Framing, options: Options, *, observer: Observer | None = None
+) -> Redial:
+    """Connections to one address, one after the other; for ever where `options.retry` says nothing else."""
+
+    async def dial(left: float | None) -> Connection:
+        own = options.connect_timeout
+        is_cut = left is not None and (own is None or left < own)
+        how = replace(options, connect_timeout=left) if is_cut else options
+        return await _open_once(engine, address, framing, how, observer)
+
+    retry = Retry() if options.retry is None else options.retry
+    return Redial(engine, address, retry, dial, observer=observer)
+
+
+async def _open_once(
+    engine: Engine, address: Address, framing: Framing, options: Options, observer: Observer | None
+) -> Connection:
     stream = await open_stream(engine, address, options, observer=observer)
     connection = Connection(stream, framing, options=options, observer=observer)
     if observer is not None:

@@ -16,7 +16,7 @@ from socketkit import engines
 from socketkit import framing as framings
 from socketkit.address import Address
 from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer, in_threads
-from socketkit.connect import open_connection
+from socketkit.connect import open_connection, redial
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, BusyError, OptionError
@@ -24,8 +24,7 @@ from socketkit.events import Connected, Observer
 from socketkit.framing.codec import Framing
 from socketkit.listener import Listener
 from socketkit.options import Options
-from socketkit.redial import Redial, dial_of
-from socketkit.retry import Retry
+from socketkit.redial import Redial
 from socketkit.server import Handler, Server
 from socketkit.signals import caught
 from socketkit.streams.sockets import wrap
@@ -127,25 +126,22 @@ class ConnectRecipe(Recipe[BlockingConnection, Connection]):
 
     async def _open(self, engine: Engine) -> Connection:
         place = self._place
-        if place.options.retry is not None:
-            return await self._redial(engine).open()
         return await open_connection(engine, place.address, place.framing, place.options, observer=self._observer)
 
     def _redial(self, engine: Engine) -> Redial:
-        place, observer = self._place, self._observer
-        dial = dial_of(engine, place.address, place.framing, place.options, observer)
-        return Redial(engine, place.address, place.options.retry or Retry(), dial, observer=observer)
+        place = self._place
+        return redial(engine, place.address, place.framing, place.options, observer=self._observer)
 
     def __iter__(self) -> Iterator[BlockingConnection]:
         """Fresh connections, one after each loss, in plain code; each is closed before the next, and at the end."""
         self._check_plain()
         engine = self._blocking_engine()
-        redial = self._redial(engine)
+        again = self._redial(engine)
         try:
             while True:
-                yield BlockingConnection(engine.run(redial.next()))
+                yield BlockingConnection(engine.run(again.next()))
         finally:
-            engine.run(redial.close())
+            engine.run(again.close())
 
     def __aiter__(self) -> Connections:
         """The same in async code."""

@@ -9,34 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from socketkit.address import Address
-from socketkit.connect import open_connection
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, SocketkitError
 from socketkit.events import Observer, Retrying
-from socketkit.framing.codec import Framing
-from socketkit.options import Options
 from socketkit.retry import Retry, Tries, chance, is_transient
-from socketkit.values import replace
 
-__all__ = ["Redial", "dial_of"]
+__all__ = ["Dial", "Redial"]
 
 Dial = Callable[[float | None], Awaitable[Connection]]
 """Connects, within so many seconds; None: within its own time."""
-
-
-def dial_of(engine: Engine, address: Address, framing: Framing, options: Options, observer: Observer | None) -> Dial:
-    """How this address is dialled once; see `open_connection`."""
-
-    async def dial(left: float | None) -> Connection:
-        own = options.connect_timeout
-        if left is None or (own is not None and own <= left):
-            return await open_connection(engine, address, framing, options, observer=observer)
-        return await open_connection(
-            engine, address, framing, replace(options, connect_timeout=left), observer=observer
-        )
-
-    return dial
 
 
 class Redial:
@@ -171,8 +153,8 @@ class Redial:
     def _late(self, error: SocketkitError) -> DeadlineError:
         attempts: tuple[Attempt, ...] = getattr(error, "attempts", ())
         return DeadlineError(
-            f"gave up after {self._row()}: another would come after the {self._retry.deadline:g} s that they may take "
-            f"(retry, deadline); the last said: {error}",
+            f"gave up after {self._row()}, of the {self._retry.deadline:g} s that they may take (retry, deadline); "
+            f"the last said: {error}",
             attempts=attempts,
         )
 

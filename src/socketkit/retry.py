@@ -169,13 +169,20 @@ class Tries:
         return None if self._end is None else max(0.0, self._end - now)
 
     def failed(self, now: float, luck: float) -> float | None:
-        """A try has failed. Seconds to wait before the next; None: it was the last."""
+        """A try has failed. Seconds to wait before the next; None: it was the last.
+
+        A pause takes no more than half of the time that is left, so that a service which comes up shortly before the
+        deadline is still found; when that is less than the first pause, it is over.
+        """
         self.count += 1
         retry = self._retry
         if retry.attempts is not None and self.count >= retry.attempts:
             return None
         pause = retry.pause(self.count, luck)
-        return None if self._end is not None and now + pause >= self._end else pause
+        if self._end is None:
+            return pause
+        half = (self._end - now) / 2
+        return None if half < retry.first or half <= 0 else min(pause, half)
 
     def is_over(self) -> bool:
         """Whether the tries are used up; else what ended the row was its deadline."""
