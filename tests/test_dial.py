@@ -24,6 +24,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import ConnectError, DeadlineError, ResolveError
 from socketkit.events import Connecting, Failed, Resolved
 from socketkit.options import Options
+from socketkit.streams.stream import Stream
 from support.holes import black_hole, refusing_port
 from support.recorder import Recorder
 from support.running import FAR, Running, turns
@@ -228,11 +229,46 @@ def test_a_thousand_cancelled_connects_leave_nothing_open(engine: Engine, hole: 
 
 
 @pytest.mark.slow
-def test_a_thousand_cancelled_races_leave_nothing_open(engine: Engine, holes: list[tuple[str, int]]) -> None:
+def test_hundreds_of_cancelled_races_leave_nothing_open(engine: Engine, holes: list[tuple[str, int]]) -> None:
     names = Names(holes[0], ("127.0.0.1", refusing_port()), *holes[1:])
     address = Address.parse("tcp://127.0.0.1:1")  # a number: asked here, without a thread; answered by the table
     options = Options(happy_eyeballs_delay=0.0)
-    leaves_nothing_open(engine, lambda: open_stream(engine, address, options, lookup=names), 1000)
+    leaves_nothing_open(engine, lambda: open_stream(engine, address, options, lookup=names), 300)
+
+
+@pytest.mark.slow
+def test_hundreds_of_cancelled_calls_of_a_busy_unix_server_leave_nothing_open(engine: Engine, tmp_path: Path) -> None:
+    path = os.fspath(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as caller:
+        listener.bind(path)
+        listener.listen(0)
+        caller.connect(path)  # now the queue is full: connect(2) says EAGAIN
+        address = Address.parse(f"unix://{path}")
+        leaves_nothing_open(engine, lambda: open_stream(engine, address, Options()), 300)
+
+
+@pytest.mark.parametrize("turn", range(10))
+def test_cancelled_after_whatever_turn_it_leaves_nothing_open(
+    engine: Engine, holes: list[tuple[str, int]], port: int, turn: int
+) -> None:
+    """The name is asked for in a thread, the first address is silent, the second refuses, the third answers."""
+    names = Names(holes[0], ("127.0.0.1", refusing_port()), ("127.0.0.1", port))
+
+    async def main() -> None:
+        await engine.aside(lambda: None, deadline=engine.now() + FAR)  # the engine has by now what it keeps
+        before = open_descriptors()
+        task = Running(engine, open_stream(engine, NAME, Options(happy_eyeballs_delay=0.001), lookup=names))
+        await turns(engine, turn)
+        task.cancel()
+        outcome = await task.outcome()
+        if isinstance(outcome, Stream):
+            outcome.close()
+        else:
+            assert isinstance(outcome, engine.cancelled)
+        await engine.sleep(0.01)  # a thread gives its waker back after it has told its end
+        assert open_descriptors() <= before
+
+    engine.run(main())
 
 
 @pytest.mark.parametrize("count", [1, 3])
