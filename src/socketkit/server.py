@@ -152,7 +152,8 @@ class Server:
         try:
             while not door.is_closed:
                 await self._wait_place(door)
-                await door.wait_caller()
+                if not door.is_closed:
+                    await door.wait_caller()
                 if door.is_closed:
                     return  # that is what woke us
                 try:

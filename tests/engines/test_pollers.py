@@ -77,3 +77,12 @@ def test_it_waits_until_there_is_news(poller: Poller, pair: Pair) -> None:
     poller.arm(pair[0].fileno(), 0, WRITE)
     assert [descriptor for descriptor, _ in poller.poll(None)] == [pair[0].fileno()]
     poller.close()
+
+
+def test_a_closed_descriptor_is_refused_and_harms_none_of_the_others(poller: Poller, pair: Pair) -> None:
+    poller.arm(pair[0].fileno(), 0, READ)
+    with pytest.raises((ValueError, OSError)):
+        poller.arm(-1, 0, READ)
+    pair[1].send(b"data")
+    assert news(poller) == {pair[0].fileno(): (True, False)}
+    poller.close()

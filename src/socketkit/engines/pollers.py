@@ -36,7 +36,7 @@ class Poller(Protocol):
 
         Raises:
             OSError: the descriptor cannot be watched (EPERM: epoll takes no regular file).
-            ValueError: select takes no descriptor beyond FD_SETSIZE.
+            ValueError: select takes no descriptor beyond FD_SETSIZE; none takes a negative one.
         """
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -54,6 +54,8 @@ class SelectPoller:
         self._writers: set[int] = set()
 
     def arm(self, descriptor: int, before: int, after: int) -> None:
+        if after and descriptor < 0:  # closed meanwhile: the call would fail for all that are watched
+            raise ValueError(f"select cannot watch descriptor {descriptor}: it is closed")
         if after and sys.platform != "win32" and descriptor >= 1024:  # FD_SETSIZE; beyond it select(2) is undefined
             raise ValueError(
                 f"select cannot watch descriptor {descriptor}: it takes those below 1024; use --engine poll or epoll"

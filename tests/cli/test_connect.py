@@ -1,0 +1,180 @@
+"""`socketkit connect`, from outside: what goes in, what comes out, and what a terminal is shown."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from support.connections import PATIENCE, read_all
+from support.engines import ENGINES
+from support.programs import echo_server, socketkit
+
+
+@contextmanager
+def peer(part) -> Iterator[str]:
+    """A listener whose first caller is given to a function, in a thread; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        errors: list[BaseException] = []
+
+        def live() -> None:
+            try:
+                caller, _ = listener.accept()
+                caller.settimeout(PATIENCE)
+                with caller:
+                    part(caller)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(PATIENCE)
+        assert errors == []
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_on_every_engine_input_goes_out_and_the_answer_comes(name: str) -> None:
+    data = os.urandom(300_000)
+    with echo_server() as (_, address), socketkit("connect", str(address), "--engine", name) as client:
+        assert client.communicate(data) == data
+        assert (client.wait(), client.told) == (0, [])
+
+
+def test_the_peer_sees_the_end_of_the_input_and_is_heard_out() -> None:
+    def part(caller: socket.socket) -> None:
+        assert read_all(caller) == b"question"
+        caller.sendall(b"the answer" * 1000)
+
+    with peer(part) as address, socketkit("connect", address) as client:
+        assert client.communicate(b"question") == b"the answer" * 1000
+        assert client.wait() == 0
+
+
+@pytest.mark.slow
+def test_an_answer_that_comes_late_after_the_end_is_heard_in_full() -> None:
+    def part(caller: socket.socket) -> None:
+        assert read_all(caller) == b"question"
+        threading.Event().wait(1.2)
+        caller.sendall(b"late")
+        threading.Event().wait(0.6)
+        caller.sendall(b" answer")
+
+    with peer(part) as address, socketkit("connect", address) as client:
+        assert client.communicate(b"question") == b"late answer"
+        assert client.wait() == 0
+
+
+def test_v_and_explain_tell_the_story_on_standard_error_alone() -> None:
+    with echo_server() as (_, address), socketkit("connect", str(address), "-v", "--explain") as client:
+        assert client.communicate(b"hello\n") == b"hello\n"
+        assert client.wait() == 0
+        told = "\n".join(client.told)
+        for line in (
+            rf"^connect\(\d+, {re.escape(str(address))}\) = ",
+            rf"^\[1\] connected to {re.escape(str(address))} from tcp://127\.0\.0\.1:\d+$",
+            r'^\[1\] sent 6 bytes "hello\\n"$',
+            r"^shutdown\(\d+, SHUT_WR\) = 0",
+            r"^\[1\] we have ended$",
+            r"^\[1\] the peer has ended$",
+            r"^\[1\] closed, 6 bytes received, 6 bytes sent$",
+        ):
+            assert re.search(line, told, re.MULTILINE), f"{line} is not in\n{told}"
+
+
+def test_a_reader_who_has_had_enough_is_no_failure() -> None:
+    """`socketkit connect ... | head -1`: quiet, status 0."""
+
+    def part(caller: socket.socket) -> None:
+        try:
+            while True:
+                caller.sendall(b"line\n" * 1000)
+        except OSError:
+            pass
+
+    with peer(part) as address:
+        script = f"{sys.executable} -m socketkit connect {address} </dev/null | head -1; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=PATIENCE)
+        assert (done.stdout, done.stderr, done.returncode) == (b"line\n", b"", 0)
+
+
+def test_standard_input_that_is_closed_is_an_input_that_has_ended() -> None:
+    with echo_server() as (_, address):
+        script = f"{sys.executable} -m socketkit connect {address} <&-"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=PATIENCE)
+        assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
+
+
+@contextmanager
+def at_a_terminal(*arguments: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Our command with a terminal as its standard output; the terminal's other end."""
+    master, slave = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "socketkit", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=subprocess.PIPE,
+    )
+    os.close(slave)
+    try:
+        yield master, program
+    finally:
+        program.kill()
+        program.communicate()
+        os.close(master)
+
+
+def read_terminal(master: int) -> bytes:
+    shown = b""
+    try:
+        while piece := os.read(master, 4096):
+            shown += piece
+    except OSError:
+        pass  # EIO: nobody has it open any more
+    return shown
+
+
+def test_control_characters_of_a_peer_never_reach_a_terminal_raw() -> None:
+    evil = b"\x1b]0;title\x07 \x1b[2J \x9b31m \x00\x08\x7f \xc2\x9b \xe2\x80\xae \xff plain\tok\n"
+
+    def part(caller: socket.socket) -> None:
+        caller.sendall(evil[:9])  # also when it comes in pieces
+        caller.sendall(evil[9:])
+
+    with peer(part) as address, at_a_terminal("connect", address) as (master, program):
+        shown = read_terminal(master)
+        assert program.wait(PATIENCE) == 0
+    assert shown.endswith(b"plain\tok\r\n")
+    text = shown.decode()
+    assert not [character for character in text if character not in "\r\n\t" and not character.isprintable()]
+    assert r"\x1b]0;title\x07" in text
+
+
+def test_into_a_pipe_they_go_as_they_are() -> None:
+    def part(caller: socket.socket) -> None:
+        caller.sendall(b"\x1b[2J\x00\xff")
+
+    with peer(part) as address, socketkit("connect", address) as client:
+        assert client.communicate() == b"\x1b[2J\x00\xff"
+
+
+def test_what_was_written_is_out_before_a_signal_ends_it() -> None:
+    def part(caller: socket.socket) -> None:
+        caller.sendall(b"first\n")
+        caller.recv(1)
+
+    with peer(part) as address, socketkit("connect", address) as client:
+        assert client.process.stdout is not None
+        assert client.process.stdout.readline() == b"first\n"
+        assert client.stop(signal.SIGINT) == 130
+        assert client.told == []

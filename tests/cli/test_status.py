@@ -1,0 +1,202 @@
+"""How the command ends: one table of statuses, and one line for each failure."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from support.connections import PATIENCE, read_all
+from support.programs import socketkit
+from support.streams import reset
+
+Part = Callable[[socket.socket], object]
+
+
+class Peers:
+    """Listeners and ports that a case needs, by name; each caller of one is given to its part."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self.release = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def closed(self) -> str:
+        """Where nobody listens, and nobody else can."""
+        sock = socket.socket()
+        self._sockets.append(sock)
+        sock.bind(("127.0.0.1", 0))
+        return self._port(sock)
+
+    def serving(self, part: Part) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets.append(listener)
+
+        def live() -> None:
+            caller, _ = listener.accept()
+            caller.settimeout(PATIENCE)
+            with caller:
+                part(caller)
+
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        return self._port(listener)
+
+    def silent(self) -> str:
+        """Linux drops further SYNs where the queue is full."""
+        listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self._sockets.append(listener)
+        for _ in range(4):
+            guest = socket.socket()
+            guest.setblocking(False)
+            guest.connect_ex(listener.getsockname())
+            self._sockets.append(guest)
+        return self._port(listener)
+
+    def _port(self, sock: socket.socket) -> str:
+        return str(sock.getsockname()[1])
+
+    def close(self) -> None:
+        self.release.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        for sock in self._sockets:
+            sock.close()
+
+
+@pytest.fixture
+def peers():
+    made = Peers()
+    yield made
+    made.close()
+
+
+def goodbye(caller: socket.socket) -> None:
+    read_all(caller)
+    caller.sendall(b"goodbye")
+
+
+def lost(caller: socket.socket) -> None:
+    caller.recv(1)
+    reset(caller)
+
+
+def garbled(caller: socket.socket) -> None:
+    caller.sendall(b"nonsense")
+    read_all(caller)
+
+
+CASES = [
+    # arguments, with {closed}, {silent}, {goodbye}, {reset}, {garbled}, {stuck} for ports; input; status; its one line
+    ("connect tcp://127.0.0.1:{goodbye}", b"hello", 0, None),
+    ("--version", b"", 0, None),
+    ("--help", b"", 0, None),
+    ("connect --help", b"", 0, None),
+    ("", b"", 2, None),
+    ("conect tcp://127.0.0.1:1", b"", 2, r"there is no verb 'conect' \(did you mean connect\?\); there are "),
+    ("connect tcp://127.0.0.1:port", b"", 2, r"address 'tcp://127\.0\.0\.1:port': "),
+    ("connect ftp://127.0.0.1:1", b"", 2, r"'ftp"),
+    ("connect tcp://127.0.0.1:1?nodelay=perhaps", b"", 2, r"nodelay: 'perhaps' is not a switch"),
+    ("connect tcp://127.0.0.1:1 --framing morse", b"", 2, r"'morse'"),
+    ("connect tcp://127.0.0.1:1 --engine steam", b"", 2, r"there is no engine 'steam'"),
+    ("connect tcp://127.0.0.1:1 --linger soon", b"", 2, r"'soon' is not a time"),
+    ("connect tcp://127.0.0.1:1 --nonsense", b"", 2, r"[Nn]o such option.*--nonsense"),
+    ("echo tcp://127.0.0.1:0 --backlog many", b"", 2, r"backlog: 'many' is not a whole number"),
+    ("echo tcp://127.0.0.1:0 --ready-fd 99", b"", 2, r"99 is not open"),
+    ("listen", b"", 2, r"Missing argument"),
+    ("connect tcp://127.0.0.1:{closed}", b"", 3, r"cannot connect to tcp://127\.0\.0\.1:{closed}: Connection refused"),
+    ("connect unix:///no/such/file", b"", 3, r"unix:///no/such/file: No such file or directory"),
+    ("connect tcp://no-such-host.invalid:1", b"", 3, r"the name 'no-such-host\.invalid' was not resolved"),
+    ("echo tcp://127.0.0.1:{goodbye}", b"", 3, r"tcp://127\.0\.0\.1:{goodbye}: Address already in use"),
+    ("listen tcp://127.0.0.1:{goodbye}", b"", 3, r"tcp://127\.0\.0\.1:{goodbye}: Address already in use"),
+    ("listen tcp://192.0.2.1:0", b"", 3, r"it is not an address of this machine"),
+    (
+        "connect tcp://127.0.0.1:{reset}",
+        b"hello",
+        4,
+        r"tcp://127\.0\.0\.1:{reset}: Connection reset by peer \(ECONNRESET\)",
+    ),
+    ("connect tcp://127.0.0.1:{garbled} --framing netstring", b"", 5, r"netstring"),
+    ("connect tcp://127.0.0.1:{stuck} --framing json", b"no json\n", 5, r"json"),
+    ("connect tcp://127.0.0.1:{stuck} --linger 100ms", b"hello", 6, r"gave up after 100ms \(--linger\)"),
+    ("connect tcp://127.0.0.1:{silent} --connect-timeout 100ms", b"", 124, r"no answer within 0\.1 s"),
+]
+
+
+@pytest.mark.parametrize(("command", "typed", "status", "line"), CASES, ids=[case[0] or "nothing" for case in CASES])
+def test_a_status_for_each_end_and_one_line_for_each_failure(
+    peers: Peers, command: str, typed: bytes, status: int, line: str | None
+) -> None:
+    def stuck(caller: socket.socket) -> None:
+        peers.release.wait(PATIENCE)
+
+    ports = {}
+    for name, make in {
+        "closed": peers.closed,
+        "silent": peers.silent,
+        "goodbye": lambda: peers.serving(goodbye),
+        "reset": lambda: peers.serving(lost),
+        "garbled": lambda: peers.serving(garbled),
+        "stuck": lambda: peers.serving(stuck),
+    }.items():
+        if f"{{{name}}}" in command:
+            ports[name] = make()
+    with socketkit(*command.format(**ports).split()) as program:
+        output = program.communicate(typed)
+        assert program.wait() == status, program.told
+        if line is not None:
+            assert len(program.told) == 1, program.told
+            assert program.told[0].startswith("socketkit: ")
+            assert re.search(re.sub(r"\{(\w+)\}", lambda match: ports[match[1]], line), program.told[0]), program.told
+            assert output == b""
+        elif status == 0:
+            assert program.told == []
+            assert output
+    if "goodbye" in command and status == 3:  # let the listener's thread go
+        socket.create_connection(("127.0.0.1", int(ports["goodbye"]))).close()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+def test_a_client_that_is_told_to_stop_ends_as_shells_say_it(peers: Peers, number: signal.Signals, status: int) -> None:
+    came = threading.Event()
+
+    def part(caller: socket.socket) -> None:
+        caller.sendall(b"hello")
+        came.set()
+        assert read_all(caller) == b""  # a clean end
+
+    with socketkit("connect", f"tcp://127.0.0.1:{peers.serving(part)}") as program:
+        assert program.process.stdout is not None
+        assert program.process.stdout.read(5) == b"hello"
+        assert came.wait(PATIENCE)
+        assert program.stop(number) == status
+        assert program.told == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("name", ["echo"])
+def test_a_server_that_is_told_to_stop_has_done_its_work(name: str, number: signal.Signals) -> None:
+    with socketkit(name, "tcp://127.0.0.1:0") as program:
+        program.address()
+        assert program.stop(number) == 0
+
+
+def test_debug_shows_where_it_failed(peers: Peers) -> None:
+    with socketkit("connect", f"tcp://127.0.0.1:{peers.closed()}", "--debug") as program:
+        program.communicate()
+        assert program.wait() == 3
+        assert program.told[0] == "Traceback (most recent call last):"
+        assert program.told[-1].startswith("socketkit.errors.ConnectError: cannot connect to ")
+
+
+def test_a_foreign_text_in_an_error_is_one_line_without_control_characters() -> None:
+    with socketkit("connect", "tcp://ho\x1b[31mst\n:1") as program:
+        program.communicate()
+        assert program.wait() == 2
+        (line,) = program.told
+        assert line.isprintable()
