@@ -293,6 +293,26 @@ class Connection:
         finally:
             self._receiving = False
 
+    # --- carrying bytes past the framing ---
+
+    def carry(self) -> Stream:
+        """Hand the stream below to one who carries bytes past the framing (a relay does). Messages are received no
+        more (BusyError), and none should be sent. What came already is in `incoming`. Closing, aborting and the end
+        event stay here; whoever carries bytes says how many by `count`.
+
+        Raises:
+            BusyError: a task receives messages, or somebody carries bytes already.
+        """
+        if self._receiving:
+            raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
+        self._receiving = True
+        return self._stream
+
+    def count(self, *, received_size: int = 0, sent_size: int = 0) -> None:
+        """So many more bytes came, and went, past the framing."""
+        self._session.received_size += received_size
+        self._session.sent_size += sent_size
+
     # --- the end ---
 
     async def close(self) -> None:

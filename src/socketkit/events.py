@@ -37,6 +37,7 @@ __all__ = [
     "StoppedListening",
     "both",
     "wants_calls",
+    "wants_data",
 ]
 
 
@@ -206,6 +207,12 @@ def wants_calls(observer: Observer | None) -> bool:
     return bool(getattr(observer, "wants_calls", False))
 
 
+def wants_data(observer: Observer | None) -> bool:
+    """Whether this observer is told bytes as they pass. One with `wants_data = False` is not, where telling them would
+    mean to copy them (in a relay)."""
+    return observer is not None and bool(getattr(observer, "wants_data", True))
+
+
 def both(*observers: Observer | None) -> Observer | None:
     """One observer that tells each of these, in order; None when there is none."""
     present = [observer for observer in observers if observer is not None]
@@ -218,6 +225,7 @@ class _Several:
     def __init__(self, observers: list[Observer]) -> None:
         self._observers = observers
         self.wants_calls = any(map(wants_calls, observers))
+        self.wants_data = any(map(wants_data, observers))
 
     def __call__(self, event: Event) -> None:
         for observer in self._observers:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from socketkit.address import Address
 from socketkit.apps.conversation import AbandonedError
+from socketkit.apps.once import Once
 from socketkit.connection import Connection
 from socketkit.doors import serve
 from socketkit.engines.engine import Engine
-from socketkit.errors import DeadlineError, EndOfStream, SocketkitError
+from socketkit.errors import DeadlineError, EndOfStream
 from socketkit.events import Observer
-from socketkit.server import Server
 from socketkit.signals import caught
 
 __all__ = ["echo", "serve_echo"]
@@ -25,6 +25,15 @@ async def echo(connection: Connection) -> None:
         except EndOfStream:
             return
         await connection.send_many(messages)
+
+
+async def _echo_to_the_end(connection: Connection) -> None:
+    """The same, with its goodbye: what was not taken then is a failure too."""
+    await echo(connection)
+    try:
+        await connection.close()
+    except DeadlineError as error:
+        raise AbandonedError(str(error)) from None
 
 
 async def serve_echo(
@@ -53,7 +62,7 @@ async def serve_echo(
         BrokenError, FramingError: with `once`, how its conversation was lost.
         OSError: callers could not be let in any more.
     """
-    only = _Only(engine)
+    only = Once(engine, _echo_to_the_end)
     if once:
         options["max_connections"] = 1
     async with serve(
@@ -69,46 +78,3 @@ async def serve_echo(
             await server.wait_closed()
     if only.failure is not None:
         raise only.failure.with_traceback(None)
-
-
-class _Only:
-    """Talks with one caller, and ends the server behind it.
-
-    Each address has a door of its own, and where the engine blocks each door a thread: so a second caller may have
-    been let in before the first could close them. The first to take the place has it, the others are shown out.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._opened = engine.event()
-        self._places = [None]
-        self._server: Server | None = None
-        self.failure: SocketkitError | None = None
-
-    def open(self, server: Server) -> None:
-        """This is the server; the conversation may begin."""
-        self._server = server
-        self._opened.set()
-
-    async def talk(self, connection: Connection) -> None:
-        """The handler."""
-        try:
-            self._places.pop()  # one step, in whatever thread
-        except IndexError:
-            connection.abort()
-            return
-        await self._opened.wait()
-        server = self._server
-        assert server is not None
-        server.suspend()
-        try:
-            await echo(connection)
-            await connection.close()
-        except DeadlineError as error:
-            self.failure = AbandonedError(str(error))
-            raise
-        except SocketkitError as error:
-            self.failure = error
-            raise
-        finally:
-            self._engine.start(server.close())

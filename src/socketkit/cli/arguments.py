@@ -283,13 +283,13 @@ def engine_for(name: str | None, *addresses: Address) -> Engine:
     return engines.make(next(filter(None, asked), None) or engines.best_readiness())
 
 
-def observer_for(verbose: int, explain: bool) -> Observer | None:
-    """Who watches: nobody, as long as nobody asked."""
+def observer_for(verbose: int, explain: bool, *, shows_data: bool = True) -> Observer | None:
+    """Who watches: nobody, as long as nobody asked; the bytes themselves only where they are to be shown."""
     watch = call = None
     if verbose:
         from socketkit.cli.watch import Watch
 
-        watch = Watch(verbose)
+        watch = Watch(verbose, shows_data=shows_data)
     if explain:
         from socketkit.cli.explain import Explain
 

@@ -22,6 +22,7 @@ VERBS: Final = {
     "echo": ("socketkit.cli.echo:echo", "Serve: send back whatever comes."),
     "connect": ("socketkit.cli.connect:connect", "Standard input to a socket, the socket to standard output."),
     "listen": ("socketkit.cli.listen:listen", "The same for the first caller, or for one after another."),
+    "relay": ("socketkit.cli.relay:relay", "Put callers through to a target, whatever either side is."),
     "wait": ("socketkit.cli.wait:wait", "Until somebody accepts at addresses, or nobody does; then a command."),
     "chat": ("socketkit.cli.chat:chat", "A room for talk: host it, or join it."),
     "tour": ("socketkit.cli.tour:tour", "The story of a socket, live on this machine."),

@@ -16,7 +16,8 @@ __all__ = ["Watch"]
 class Watch:
     """An observer that tells connections, data, ends and losses; with `-vv` also what leads to them."""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, *, shows_data: bool = True) -> None:
+        self.wants_data = shows_data
         self._tellers = _ALWAYS | _MORE if level > 1 else _ALWAYS
 
     def __call__(self, event: Event) -> None:

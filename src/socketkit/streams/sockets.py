@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from typing import Any
 
 from socketkit.address import Address
@@ -23,11 +24,12 @@ __all__ = [
     "SocketStream",
     "accept_now",
     "address_of",
-    "begin_connect",
+"begin_connect",
     "connect_socket",
     "finish_connect",
     "new_socket",
     "reason_of",
+    "untaken_size",
     "wrap",
 ]
 
@@ -41,6 +43,7 @@ TURN_BATCHES = 16
 DISCARD_SIZE = 1024 * 1024
 """Unread bytes that a closing end throws away, so that its own last words are not taken back by a reset."""
 
+_SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 _LINGER_RESET = struct.pack("ii", 1, 0)
 _NO_LIMIT_BACKLOG = 65_535
 """As large as the system allows: the kernel cuts it to its own limit (listen(2)); more overflows 16 bits on some."""
@@ -182,6 +185,19 @@ def _set_tcp_options(sock: socket.socket, options: Options) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, number, int(value))
 
 
+def untaken_size(stream: Stream) -> int:
+    """Bytes that were handed over and that the peer's system has not acknowledged, as far as ours tells (SIOCOUTQ,
+    tcp(7), unix(7)); 0 where it does not."""
+    sock: Any = getattr(stream, "socket", None)
+    try:
+        import fcntl
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (ImportError, AttributeError, OSError, ValueError):
+        return 0
+
+
 # --- listening -------------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +321,51 @@ class SocketStream(Stream):
         if self._descriptor < 0:
             raise self._closed_error()
         await self._wait(self._descriptor, WRITE, deadline)
+
+    async def receive_into(self, pipe: int, size: int, *, deadline: float | None = None) -> int:
+        """Let the next bytes go into a pipe, by splice(2), without ever seeing them; how many they were.
+
+        Args:
+            pipe: its writing end; empty, so that there is room.
+            size: the most that it takes.
+            deadline: a moment of the engine's clock.
+
+        Raises:
+            OSError: EINVAL: such a socket cannot be spliced. Nothing was received; `receive` can do it.
+            Otherwise as `receive`.
+        """
+        if self._ended:
+            raise self._end()
+        while True:
+            try:
+                count = os.splice(self._descriptor, pipe, size, flags=_SPLICE)
+                break
+            except BlockingIOError:
+                await self._wait(self._descriptor, READ, deadline)
+                if self._descriptor < 0:
+                    raise self._closed_error() from None
+            except OSError as error:
+                if error.errno == errno.EINVAL:
+                    raise
+                self._ended = True
+                raise self._lost(error, "receiving from") from None
+        if not count:
+            self._ended = True
+            raise self._end()
+        return count
+
+    def send_from(self, pipe: int, size: int) -> int:
+        """Hand over as much of what a pipe holds as can be taken without waiting; how many bytes, perhaps 0.
+
+        Raises:
+            BrokenError, ClosedError: as `send_now`.
+        """
+        try:
+            return os.splice(pipe, self._descriptor, size, flags=_SPLICE)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._lost(error, "sending to") from None
 
     async def send_eof(self, *, deadline: float | None = None) -> None:
         if self._descriptor < 0:
