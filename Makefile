@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast format docs matrix bench-framing fuzz clean
+.PHONY: run test check fast format docs matrix bench-framing bench-relay fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -35,6 +35,9 @@ matrix: $(READY)
 
 bench-framing: .venv-bench/.ready
 	@.venv-bench/bin/python bench/framing.py
+
+bench-relay: $(READY)
+	@$(BIN)/python bench/relay.py
 
 fuzz: .venv-fuzz/.ready
 	@.venv-fuzz/bin/python fuzz/framing.py -max_total_time=60 -max_len=512 -len_control=0 -verbosity=0 -artifact_prefix=.venv-fuzz/

@@ -138,6 +138,7 @@ class _Passage:
                     await self._wait_end()
                     is_whole = self._failure is None or (self._is_idle and not untaken_size(near) + untaken_size(far))
                 finally:
+                    self._note(client, target)
                     if not is_whole:
                         client.abort()  # also wakes threads
                         target.abort()
@@ -149,6 +150,11 @@ class _Passage:
             target.abort()  # closed already, unless we were cancelled
         if self._failure is not None:
             raise self._failure.with_traceback(None)
+
+    def _note(self, *connections: Connection) -> None:
+        for connection in connections:
+            if self._failure is not None:
+                connection.note(self._failure)
 
     # --- one direction ---
 

@@ -24,7 +24,7 @@ __all__ = [
     "SocketStream",
     "accept_now",
     "address_of",
-"begin_connect",
+    "begin_connect",
     "connect_socket",
     "finish_connect",
     "new_socket",

@@ -1,0 +1,195 @@
+"""`socketkit relay`: real programs at both ends, statuses, lists, and what is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from socketkit import Address
+from support.programs import PATIENCE, Program, echo_server, socketkit
+
+
+@contextlib.contextmanager
+def relaying(*targets: object, at: str = "tcp://127.0.0.1:0", arguments: tuple[str, ...] = ()) -> Iterator[Program]:
+    with socketkit("relay", at, *map(str, targets), *arguments) as relay:
+        relay.address()
+        yield relay
+
+
+@pytest.fixture
+def closed() -> Iterator[str]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+
+
+def ask(address: Address, data: bytes) -> bytes:
+    with socketkit("connect", str(address)) as client:
+        output = client.communicate(data)
+        assert (client.wait(), client.told) == (0, [])
+        return output
+
+
+def call(address: Address) -> socket.socket:
+    return socket.create_connection((address.host, address.port), timeout=PATIENCE)
+
+
+def test_to_and_fro_quietly_and_a_drain() -> None:
+    with echo_server() as (_, target), relaying(target) as relay:
+        assert ask(relay.address(), b"hello\n" * 1000) == b"hello\n" * 1000
+        assert relay.stop() == 0
+        assert relay.told == [f"listening {relay.address()}"]
+
+
+def test_a_unix_relay_leaves_no_file(tmp_path: Path) -> None:
+    with echo_server() as (_, target), relaying(target, at=f"unix://{tmp_path}/in") as relay:
+        assert ask(relay.address(), b"x") == b"x"
+        assert relay.stop(signal.SIGINT) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_late_answer_after_the_end_comes_through() -> None:
+    """What socat as it comes drops: its -t is half a second."""
+    with socket.create_server(("127.0.0.1", 0)) as target:
+
+        def answer() -> None:
+            caller, _ = target.accept()
+            with caller:
+                caller.settimeout(PATIENCE)
+                while caller.recv(100):
+                    pass
+                threading.Event().wait(0.8)
+                caller.sendall(b"late")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with relaying(f"127.0.0.1:{target.getsockname()[1]}") as relay:
+            assert ask(relay.address(), b"q") == b"late"
+        thread.join()
+
+
+def test_nobody_behind_it_is_a_reset_and_one_line(closed: str) -> None:
+    with relaying(closed) as relay:
+        for _ in range(3):
+            with pytest.raises(ConnectionResetError), call(relay.address()) as sock:
+                sock.recv(1)
+        assert relay.stop() == 0
+        assert len(relay.told) == 2 and "ECONNREFUSED" in relay.told[1]
+
+
+def test_once_ends_behind_its_caller_and_with_its_status(closed: str) -> None:
+    with echo_server() as (_, target), relaying(target, arguments=("--once",)) as relay:
+        assert ask(relay.address(), b"x") == b"x"
+        assert relay.wait() == 0
+    with relaying(closed, arguments=("--once",)) as relay:
+        with contextlib.suppress(ConnectionResetError), call(relay.address()) as sock:
+            sock.recv(1)
+        assert relay.wait() == 3
+        assert len([line for line in relay.told if line.startswith("socketkit: cannot connect")]) >= 1
+    with echo_server() as (_, target), relaying(target, arguments=("--once", "--idle-timeout", "100ms")) as relay:
+        with call(relay.address()) as sock:
+            assert sock.recv(1) == b""
+        assert relay.wait() == 124
+
+
+def test_several_targets_and_one_that_is_down(closed: str) -> None:
+    with echo_server() as (_, target), relaying(closed, target, arguments=("--balance", "round-robin")) as relay:
+        assert [ask(relay.address(), b"x") for _ in range(3)] == [b"x"] * 3
+        assert len([line for line in relay.told if "left alone for 1s" in line]) == 1
+
+
+def test_lists_and_the_access_log(tmp_path: Path) -> None:
+    log = tmp_path / "access"
+    options = ("--allow", "127.0.0.0/8", "--deny", "127.0.0.2", "--access-log", str(log), "-v")
+    with echo_server() as (_, target), relaying(target, arguments=options) as relay:
+        assert ask(relay.address(), b"12345") == b"12345"
+        with socket.socket() as denied:
+            denied.bind(("127.0.0.2", 0))
+            denied.settimeout(PATIENCE)
+            with pytest.raises(ConnectionResetError):
+                denied.connect(("127.0.0.1", relay.address().port))
+                denied.recv(1)
+        relay.wait_told("is not allowed in")
+        relay.wait_told("closed, 5 bytes received, 5 bytes sent", 2)
+        assert relay.stop() == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["end"], line["received"]) for line in lines] == [("done", 5), ("refused", 0)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tcp://127.0.0.1:0",),
+        ("tcp://127.0.0.1:0", "nosuch://x"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--balance", "best"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--allow", "10.0.0.0/99"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--rate", "fast"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--idle-timeout", "0"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--max-connections", "0"),
+        ("unix:///tmp/never", "tcp://127.0.0.1:1", "--deny", "10.0.0.0/8"),
+    ],
+)
+def test_what_cannot_be_is_status_2_before_anything_is_opened(arguments: tuple[str, ...]) -> None:
+    with socketkit("relay", *arguments) as program:
+        assert (program.communicate(), program.wait()) == (b"", 2)
+        assert len(program.told) == 1 and "listening" not in program.told[0]
+
+
+def test_a_port_in_use_is_status_3() -> None:
+    with echo_server() as (_, target), socketkit("relay", str(target), str(target)) as relay:
+        assert relay.wait() == 3
+        assert len(relay.told) == 1
+
+
+def test_a_log_that_cannot_be_opened_is_said_before_anything_is(tmp_path: Path) -> None:
+    with socketkit("relay", "tcp://127.0.0.1:0", ":1", "--access-log", str(tmp_path / "no" / "log")) as relay:
+        assert relay.wait() == 1
+        assert len(relay.told) == 1 and "no/log" in relay.told[0]
+
+
+def test_v_tells_connections_and_vv_what_passes() -> None:
+    with echo_server() as (_, target), relaying(target, arguments=("-v",)) as relay:
+        ask(relay.address(), b"hello")
+        relay.wait_told("closed, 5 bytes received, 5 bytes sent", 2)
+        assert not any('"hello"' in line for line in relay.told)
+    with echo_server() as (_, target), relaying(target, arguments=("-vv",)) as relay:
+        ask(relay.address(), b"hello")
+        relay.wait_told('received 5 bytes "hello"', 2)
+
+
+def descriptors_of(program: Program) -> int:
+    return len(os.listdir(f"/proc/{program.process.pid}/fd"))
+
+
+@pytest.mark.slow
+def test_hundreds_of_calls_of_all_kinds_leave_no_descriptor(closed: str) -> None:
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("this system has no /proc")
+    with echo_server() as (_, target), relaying(target, closed, arguments=("--balance", "round-robin")) as relay:
+        address = relay.address()
+        ask(address, b"x")
+        before = descriptors_of(relay)
+        for number in range(300):
+            with contextlib.suppress(ConnectionResetError), call(address) as sock:
+                sock.sendall(b"x" * (200_000 if number % 50 == 0 else 10))
+                if number % 3 == 0:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                elif number % 3 == 1:
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(65536):
+                        pass
+        ask(address, b"x")
+        for _ in range(100):
+            if descriptors_of(relay) <= before:
+                break
+            threading.Event().wait(0.05)
+        assert descriptors_of(relay) <= before
+        assert relay.stop() == 0
