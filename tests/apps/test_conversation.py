@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from socketkit import Options, engines
-from socketkit.apps.conversation import AbandonedError, Screen, converse
+from socketkit.apps.conversation import AbandonedError, Manner, converse
 from socketkit.apps.words import words_for
 from socketkit.connection import Connection
 from socketkit.errors import BrokenError, FramingError, OptionError
@@ -50,7 +50,7 @@ class Talk:
         self.reading = open(reading, "rb")  # noqa: SIM115
         self._sink = self._sink if sink is None else sink
 
-    def hold(self, *, linger: float | None = None, screen: Screen | None = None) -> bool:
+    def hold(self, **manner: Any) -> bool:
         """Converse to the end; whether somebody still reads."""
         engine = engines.make(self.engine_name)
         self.near.setblocking(False)
@@ -59,7 +59,7 @@ class Talk:
             connection = Connection(wrap(engine, self.near, Options()), of(self.framing or "chunks"))
             with contextlib.closing(PipeStream(engine, self._source, self._sink, peer="standard output")) as person:
                 words = words_for(self.framing)
-                return await converse(connection, person, words=words, linger=linger, screen=screen)
+                return await converse(connection, person, words=words, manner=Manner(**manner))
 
         return engine.run(main())
 
@@ -296,7 +296,7 @@ class Shouting:
     def __init__(self) -> None:
         self._held = b""
 
-    def show(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> bytes:
         shown, self._held = self._held + data[:-1], data[-1:]
         return shown.upper()
 
@@ -307,5 +307,5 @@ class Shouting:
 def test_what_comes_passes_through_the_screen_with_what_it_held_back(talk: Talk) -> None:
     talk.peer.sendall(b"abc")
     talk.peer.close()
-    talk.hold(screen=Shouting())
+    talk.hold(screen=Shouting)
     assert talk.reading.read() == b"ABC."

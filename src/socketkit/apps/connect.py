@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from socketkit.address import Address
-from socketkit.apps.conversation import Screen, converse
+from socketkit.apps.conversation import Manner, converse
 from socketkit.apps.words import words_for
 from socketkit.doors import connect
 from socketkit.engines.engine import Engine
@@ -21,8 +21,7 @@ async def call(
     address: Address,
     person: Callable[[Engine], Stream],
     *,
-    linger: float | None = None,
-    screen: Screen | None = None,
+    manner: Manner = Manner(),  # noqa: B008 - a value
     framing: str | None = None,
     observer: Observer | None = None,
     **options: object,
@@ -33,7 +32,7 @@ async def call(
         engine: runs already.
         address: where.
         person: makes the stream of whoever sits here, when the connection stands.
-        linger, screen: as for `converse`.
+        manner: as for `converse`.
         framing: by name; None: as the address says, else bytes as they come.
         observer: is told what happens, as events.
         options: by the names of `Options`.
@@ -47,4 +46,4 @@ async def call(
     connection = await connect(address, framing=framing, engine=engine, observer=observer, **options)
     async with connection:
         with closing(person(engine)) as stream:
-            await converse(connection, stream, words=words, linger=linger, screen=screen)
+            await converse(connection, stream, words=words, manner=manner)

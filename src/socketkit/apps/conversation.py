@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from socketkit.apps.notation import Filter
+from socketkit.apps.telnet import Telnet
 from socketkit.apps.words import Words
 from socketkit.connection import Connection
 from socketkit.engines.condition import Condition
@@ -19,8 +21,9 @@ from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitE
 from socketkit.kinds import format_duration
 from socketkit.signals import caught
 from socketkit.streams.stream import Stream
+from socketkit.values import Value
 
-__all__ = ["AbandonedError", "Screen", "converse", "until_told"]
+__all__ = ["AbandonedError", "Manner", "converse", "until_told"]
 
 PAUSE: Final = 0.5
 """Seconds of silence after which nothing more is expected of an input whose peer has ended: a program in a pipe pauses
@@ -34,14 +37,23 @@ class AbandonedError(SocketkitError):
     """Something was given up: the peer may have had more to say, or what was read here could not be sent."""
 
 
-class Screen(Protocol):
-    """What becomes of bytes before they are written here."""
+class Manner(Value):
+    """How a conversation is held.
 
-    def show(self, data: bytes) -> bytes:
-        """The bytes to write; the beginning of a character may be held back until the rest comes."""
+    Attributes:
+        linger: seconds that the other direction may take after the end of the first; None: as long as it takes.
+        screen: makes what the peer's bytes pass through before they are written here.
+        typed: makes what the person's bytes pass through before they are sent.
+        only: "send": what comes is thrown away, and our end is the end; "receive": nothing is read here, and nothing
+            sent. None: both ways.
+        telnet: whether telnet's commands are answered, and kept from being shown.
+    """
 
-    def end(self) -> bytes:
-        """What was held back."""
+    linger: float | None = None
+    screen: Callable[[], Filter] | None = None
+    typed: Callable[[], Filter] | None = None
+    only: str | None = None
+    telnet: bool = False
 
 
 async def converse(
@@ -49,8 +61,7 @@ async def converse(
     person: Stream,
     *,
     words: Words,
-    linger: float | None = None,
-    screen: Screen | None = None,
+    manner: Manner = Manner(),  # noqa: B008 - a value
 ) -> bool:
     """Hold a conversation to its end, and close the connection.
 
@@ -63,8 +74,7 @@ async def converse(
         connection: is closed at the end; reset, where something is left unsent.
         person: whose bytes are sent, and who is given those that come. It stays open, and has to be closed.
         words: how the person's bytes become the connection's messages, and back.
-        linger: seconds that the other direction may take after the end of the first; None: as long as it takes.
-        screen: what comes passes through it before it is written.
+        manner: how it is held.
 
     Returns:
         Whether somebody still reads what is written here.
@@ -78,20 +88,21 @@ async def converse(
     Cancellation: what the system takes at once is still sent.
     """
     async with connection:
-        return await _Conversation(connection, person, words, linger, screen).hold()
+        return await _Conversation(connection, person, words, manner).hold()
 
 
 class _Conversation:
     """Both directions, and how far they are."""
 
-    def __init__(
-        self, connection: Connection, person: Stream, words: Words, linger: float | None, screen: Screen | None
-    ) -> None:
+    def __init__(self, connection: Connection, person: Stream, words: Words, manner: Manner) -> None:
         self._connection = connection
         self._person = person
         self._words = words
-        self._linger = linger
-        self._screen = screen
+        self._linger = manner.linger
+        self._only = manner.only
+        self._telnet = Telnet() if manner.telnet else None
+        self._screen = None if manner.screen is None else manner.screen()
+        self._typed = None if manner.typed is None else manner.typed()
         self._changed = Condition(connection.engine)
         self._reading_since: float | None = None  # the moment from which on the person could have said something
         self._has_read = False  # the person's input has ended
@@ -104,8 +115,8 @@ class _Conversation:
     async def hold(self) -> bool:
         """All of it; see `converse`."""
         async with Group(self._connection.engine) as group:
-            group.start(self._run(self._say))
-            group.start(self._run(self._hear))
+            group.start(self._run(self._listen_only if self._only == "receive" else self._say))
+            group.start(self._run(self._throw_away if self._only == "send" else self._hear))
             try:
                 await self._wait_end()
             finally:
@@ -122,10 +133,10 @@ class _Conversation:
         await changed.wait_until(lambda: self._has_read or self._has_heard or self._is_over())
         deadline = self._connection.engine.deadline(self._linger)
         try:
-            if self._has_heard:
+            if self._has_heard and self._only != "receive":
                 await self._wait_silence(deadline)
                 self._person.stop_receiving()
-            await changed.wait_until(lambda: (self._has_said and self._has_heard) or self._is_over(), deadline=deadline)
+            await changed.wait_until(self._is_done, deadline=deadline)
         except DeadlineError:
             raise AbandonedError(self._why_late()) from None
 
@@ -144,6 +155,9 @@ class _Conversation:
             except DeadlineError:
                 if deadline == linger_deadline:
                     raise
+
+    def _is_done(self) -> bool:
+        return (self._has_said and (self._has_heard or self._only == "send")) or self._is_over()
 
     def _is_over(self) -> bool:
         return self._is_deaf or self._failure is not None
@@ -175,10 +189,11 @@ class _Conversation:
         connection, words = self._connection, self._words
         try:
             while data := await self._read():
-                messages = words.to_messages(data)
+                messages = words.to_messages(self._as_sent(data))
                 if messages:
                     await connection.send_many(messages)
-            last = words.last_messages()
+            rest = self._typed.end() if self._typed is not None else b""
+            last = [*(words.to_messages(rest) if rest else ()), *words.last_messages()]
             if last:
                 await connection.send_many(last)
             await connection.flush()
@@ -189,6 +204,23 @@ class _Conversation:
                 self._unsaid = AbandonedError(f"{connection.peer} had ended, and did not take what we still sent")
         finally:
             self._has_read = self._has_said = True
+
+    def _as_sent(self, data: bytes) -> bytes:
+        if self._typed is not None:
+            data = self._typed.feed(data)
+        return data if self._telnet is None else self._telnet.escape(data)
+
+    async def _listen_only(self) -> None:
+        self._has_said = True
+
+    async def _throw_away(self) -> None:
+        """Receive, so that the peer is not held up and its end is noticed; our end is the end of it all."""
+        try:
+            while not self._has_said:
+                await self._connection.receive_many()
+        except EndOfStream:
+            pass
+        self._has_heard = True
 
     async def _read(self) -> bytes:
         """What the person says; empty at its end."""
@@ -213,7 +245,11 @@ class _Conversation:
             except EndOfStream:
                 break
             data = words.to_bytes(messages)
-            await self._write(data if screen is None else screen.show(data))
+            if self._telnet is not None:
+                data = self._telnet.feed(data)
+                if answers := self._telnet.take_answers():
+                    await connection.send(answers)
+            await self._write(data if screen is None else screen.feed(data))
         if screen is not None:
             await self._write(screen.end())
         self._has_heard = True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from socketkit.address import Address
-from socketkit.apps.conversation import AbandonedError, Screen, converse
+from socketkit.apps.conversation import AbandonedError, Manner, converse
 from socketkit.apps.words import words_for
 from socketkit.connection import Connection
 from socketkit.doors import listen
@@ -24,8 +24,7 @@ async def answer(
     person: Callable[[Engine], Stream],
     *,
     keep: bool = False,
-    linger: float | None = None,
-    screen: Screen | None = None,
+    manner: Manner = Manner(),  # noqa: B008 - a value
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     lost: Callable[[Connection, SocketkitError], object] = lambda connection, error: None,
     framing: str | None = None,
@@ -39,7 +38,7 @@ async def answer(
         address: where.
         person: makes the stream of whoever sits here, for each caller anew.
         keep: go on with the next caller, for ever, or until nobody reads what is written here. They wait meanwhile.
-        linger, screen: as for `converse`.
+        manner: as for `converse`.
         listening: is told the real addresses when callers can come.
         lost: with `keep`, is told which conversation did not end well, and why.
         framing: by name; None: as the address says, else bytes as they come.
@@ -63,9 +62,7 @@ async def answer(
             try:
                 async with connection:
                     with closing(person(engine)) as stream:
-                        is_heard = await converse(
-                            connection, stream, words=words_for(framing), linger=linger, screen=screen
-                        )
+                        is_heard = await converse(connection, stream, words=words_for(framing), manner=manner)
             except (StreamError, FramingError, AbandonedError) as error:
                 if not keep:
                     raise

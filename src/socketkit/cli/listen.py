@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
 
 from socketkit.address import Address
-from socketkit.apps.conversation import until_told
+from socketkit.apps.conversation import Manner, until_told
 from socketkit.apps.listen import answer
 from socketkit.cli import arguments
-from socketkit.cli.output import Status, TerminalScreen, say_failure, say_listening
+from socketkit.cli.manners import talking
+from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
 from socketkit.streams.pipes import stdio
 
@@ -21,7 +21,7 @@ __all__ = ["listen"]
 @click.command()
 @arguments.one_address()
 @click.option("--keep", is_flag=True, help="Go on with the next caller, one after another.")
-@arguments.linger
+@talking
 @arguments.framing
 @arguments.engine
 @arguments.backlog
@@ -31,7 +31,7 @@ __all__ = ["listen"]
 def listen(
     address: Address,
     keep: bool,
-    linger: float | None,
+    manner: Manner,
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
@@ -42,7 +42,6 @@ def listen(
     When the first caller is there others are refused; with --keep they wait for their turn.
     """
     way = arguments.engine_for(engine, address)
-    screen = TerminalScreen() if os.isatty(1) else None
 
     async def work() -> None:
         await answer(
@@ -50,8 +49,7 @@ def listen(
             address,
             stdio,
             keep=keep,
-            linger=linger,
-            screen=screen,
+            manner=manner,
             listening=lambda real: say_listening(real, ready_fd),
             lost=lambda connection, error: say_failure(error),
             observer=observer,

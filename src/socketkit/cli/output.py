@@ -24,7 +24,6 @@ from socketkit.errors import (
 
 __all__ = [
     "Status",
-    "TerminalScreen",
     "excerpt",
     "say_failure",
     "say_listening",
@@ -180,22 +179,3 @@ def _escaped(match: re.Match[str]) -> str:
 
 def _written_out(match: re.Match[str]) -> str:
     return f"\\x{match[1]}"
-
-
-class TerminalScreen:
-    """What comes from a peer, made fit for a terminal: text, lines and tabs as they are, all else written out."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-
-    def show(self, data: bytes) -> bytes:
-        """The bytes to write; the beginning of a character is held back until the rest comes."""
-        return _for_terminal(self._decoder.decode(data))
-
-    def end(self) -> bytes:
-        """What was held back."""
-        return _for_terminal(self._decoder.decode(b"", final=True))
-
-
-def _for_terminal(text: str) -> bytes:
-    return "\n".join(map(visible, text.split("\n"))).encode(errors="backslashreplace")

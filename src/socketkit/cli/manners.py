@@ -1,0 +1,84 @@
+"""How the person of `connect` and `listen` writes and reads: one set of options, one `Manner`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import click
+
+from socketkit.apps.conversation import Manner
+from socketkit.apps.notation import INCOMING, OUTGOING, CrLf, Filter, Visible
+from socketkit.cli.arguments import Read, time_or_forever
+
+__all__ = ["talking"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--linger",
+        metavar="TIME",
+        type=Read("time", time_or_forever),
+        default="forever",
+        help="How long the other direction may go on after the end of the first: 2s, 0, forever (default).",
+    ),
+    click.option("--send-only", is_flag=True, help="Send only: what comes is thrown away, and our end is the end."),
+    click.option("--receive-only", "--recv-only", is_flag=True, help="Receive only: standard input is not read."),
+    click.option("--crlf", is_flag=True, help="Send the line feeds of standard input as CR LF; a CR LF stays one."),
+    click.option(
+        "--in",
+        "written",
+        type=click.Choice(list(OUTGOING)),
+        default="text",
+        help=r"How standard input is written: text, hex (48 65), or escaped (\\n \\x00; Enter itself sends nothing).",
+    ),
+    click.option(
+        "--out",
+        "shown",
+        type=click.Choice(list(INCOMING)),
+        help=r"How standard output is written: text, hex, or mixed (\\x00 where it is no text; so on a terminal).",
+    ),
+    click.option("--telnet", is_flag=True, help="Answer telnet's negotiation, and keep it from being shown."),
+)
+
+
+def talking(function: F) -> F:
+    """All of it; the function gets a `manner`."""
+
+    @functools.wraps(function)
+    def with_manner(
+        *args: Any,
+        linger: float | None,
+        send_only: bool,
+        receive_only: bool,
+        crlf: bool,
+        written: str,
+        shown: str | None,
+        telnet: bool,
+        **options: Any,
+    ) -> Any:
+        if send_only and receive_only:
+            raise click.UsageError("--send-only and --receive-only leave nothing to do; take one")
+        if crlf and written != "text":
+            raise click.UsageError(f"--crlf is for text; with --in {written} each byte is sent as it is written")
+        if telnet and options.get("framing") not in (None, "chunks"):
+            raise click.UsageError("--telnet is for bytes as they come; it takes no --framing")
+        only = "send" if send_only else "receive" if receive_only else None
+        typed = CrLf if crlf else OUTGOING[written]
+        manner = Manner(linger=linger, screen=_screen(shown), typed=typed, only=only, telnet=telnet)
+        return function(*args, manner=manner, **options)
+
+    for option in reversed(_OPTIONS):
+        with_manner = option(with_manner)
+    return with_manner  # type: ignore[return-value]
+
+
+def _screen(shown: str | None) -> Callable[[], Filter] | None:
+    """What was asked for; a terminal, which would obey what comes, is never given it raw."""
+    if shown not in (None, "text"):
+        return INCOMING[shown]
+    return partial(Visible) if os.isatty(1) else None

@@ -1,0 +1,106 @@
+"""How the person of `connect` and `listen` writes and reads, from outside."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from support.programs import PATIENCE, echo_server, socketkit
+
+
+class Peer:
+    """A peer of one conversation, which says something and notes what it hears."""
+
+    def __init__(self, says=b"", *, ends=True):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._says, self._ends = says, ends
+        self.heard = b""
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
+
+    def _live(self):
+        sock, _ = self._listener.accept()
+        sock.settimeout(PATIENCE)
+        with sock, self._listener:
+            sock.sendall(self._says)
+            if self._ends:
+                sock.shutdown(socket.SHUT_WR)
+            while piece := sock.recv(65536):
+                self.heard += piece
+
+    def end(self):
+        self._thread.join(PATIENCE)
+        return self.heard
+
+
+def run(*arguments, data=b"", **options):
+    with socketkit("connect", *arguments, **options) as client:
+        return client.communicate(data), client.told, client.wait()
+
+
+def test_send_only_never_prints_and_ends_with_its_input():
+    peer = Peer(b"never shown", ends=False)
+    assert run(peer.address, "--send-only", data=b"abc") == (b"", [], 0)
+    assert peer.end() == b"abc"
+
+
+@pytest.mark.parametrize("option", ["--receive-only", "--recv-only"])
+def test_receive_only_sends_no_byte_and_ends_with_the_peer(option):
+    peer = Peer(b"shown")
+    assert run(peer.address, option, data=b"never sent") == (b"shown", [], 0)
+    assert peer.end() == b""
+
+
+def test_crlf_is_sent_and_what_comes_is_left_as_it_is():
+    peer = Peer(b"a\nb\r\n")
+    assert run(peer.address, "--crlf", data=b"\na\nb\n---\r\n") == (b"a\nb\r\n", [], 0)
+    assert peer.end() == b"\r\na\r\nb\r\n---\r\n"
+
+
+def test_hex_both_ways():
+    with echo_server() as (_, address):
+        assert run(str(address), "--in", "hex", "--out", "hex", data=b"00 ff\n0a") == (b"00 ff 0a\n", [], 0)
+
+
+def test_escaped_in_and_mixed_out():
+    with echo_server() as (_, address):
+        output = run(str(address), "--in", "escaped", "--out", "mixed", data=rb"a\x00\e\n" + b"\n")
+    assert output == (rb"a\x00\x1b" + b"\n", [], 0)
+
+
+def test_what_is_not_written_in_the_way_ends_with_the_status_of_framing():
+    with echo_server() as (_, address):
+        output, told, status = run(str(address), "--in", "hex", data=b"4g")
+    assert (output, status) == (b"", 5)
+    assert told == ["socketkit: --in hex: 'g' is no hex digit; allowed are 0-9, a-f and white space"]
+
+
+def test_telnet_negotiation_is_answered_and_not_shown():
+    peer = Peer(bytes([255, 253, 24, 255, 251, 1]) + b"login: ")
+    assert run(peer.address, "--telnet", data=b"") == (b"login: ", [], 0)
+    assert peer.end() == bytes([255, 252, 24, 255, 254, 1])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--send-only", "--receive-only"),
+        ("--crlf", "--in", "hex"),
+        ("--telnet", "--framing", "lines"),
+        ("--in", "octal"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments):
+    output, told, status = run("tcp://127.0.0.1:1", *arguments)
+    assert (output, len(told), status) == (b"", 1, 2)
+
+
+def test_listen_has_the_same_manners():
+    with socketkit("listen", "tcp://127.0.0.1:0", "--out", "hex", "--receive-only") as server:
+        address = server.address()
+        with socket.create_connection((address.host, address.port)) as caller:
+            caller.sendall(b"abc")
+        assert (server.communicate(b""), server.wait()) == (b"61 62 63\n", 0)
