@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
 import threading
 
@@ -104,3 +106,29 @@ def test_listen_has_the_same_manners():
         with socket.create_connection((address.host, address.port)) as caller:
             caller.sendall(b"abc")
         assert (server.communicate(b""), server.wait()) == (b"61 62 63\n", 0)
+
+
+def test_a_summary_as_json_and_as_text():
+    with echo_server() as (_, address):
+        output, told, status = run(str(address), "--summary", "json", data=b"hello")
+        assert (output, status, len(told)) == (b"hello", 0, 1)
+        facts = json.loads(told[0])
+        assert (facts["received_size"], facts["sent_size"], facts["peer"]) == (5, 5, str(address))
+        _, told, _ = run(str(address), "--summary", "text", data=b"hello")
+        assert "5 bytes sent" in told[0] and "5 bytes received" in told[0]
+
+
+def test_a_signal_asks_for_the_figures_and_all_goes_on():
+    peer = Peer(b"hello", ends=False)
+    with socketkit("connect", peer.address, "-v") as client:
+        client.wait_told("received 5 bytes")
+        client.process.send_signal(signal.SIGUSR1)
+        assert "5 bytes received" in client.wait_told("bytes sent (")
+        assert client.communicate(b"more") == b"hello"
+        assert client.wait() == 0
+    assert peer.end() == b"more"
+
+
+def test_progress_is_for_terminals():
+    with echo_server() as (_, address):
+        assert run(str(address), "--progress", data=b"hello") == (b"hello", [], 0)

@@ -19,7 +19,7 @@ def test_there_are_two_examples():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["blocking", "async"])
 def test_an_example_runs_and_prints_the_echo(example):
-    done = subprocess.run([sys.executable, "-X", "dev", "-c", example], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr, done.returncode) == ("привет\n", "", 0)
 
 

@@ -79,9 +79,9 @@ class Unhexed:
         digits = self._half + b"".join(data.split())
         wrong = _NO_HEX.search(digits)
         if wrong is not None:
+            shown = repr(wrong[0].decode(errors="replace"))
             raise FramingError(
-                f"--in hex: {wrong[0].decode(errors='replace')!r} is no hex digit; allowed are 0-9, a-f and white space",
-                framing="hex",
+                f"--in hex: {shown} is no hex digit; allowed are 0-9, a-f and white space", framing="hex"
             )
         whole = len(digits) // 2 * 2
         self._half = digits[whole:]

@@ -10,10 +10,11 @@ from socketkit.address import Address
 from socketkit.apps.connect import call
 from socketkit.apps.conversation import Manner, until_told
 from socketkit.cli import arguments
+from socketkit.cli.editor import sitting
+from socketkit.cli.figures import counting
 from socketkit.cli.manners import talking
 from socketkit.cli.output import Status
 from socketkit.events import Observer
-from socketkit.streams.pipes import stdio
 
 __all__ = ["connect"]
 
@@ -26,16 +27,17 @@ __all__ = ["connect"]
 @arguments.framing
 @arguments.engine
 @arguments.watching
+@counting
 @arguments.debug
 def connect(address: Address, manner: Manner, engine: str | None, observer: Observer | None, **options: Any) -> int:
     """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
 
     At the end of the input the peer sees the end, and is heard out until it ends too.
     """
-    way = arguments.engine_for(engine, address)
+    with sitting(engine, address) as (way, person):
 
-    async def work() -> None:
-        await call(way, address, stdio, manner=manner, observer=observer, **arguments.given(**options))
+        async def work() -> None:
+            await call(way, address, person, manner=manner, observer=observer, **arguments.given(**options))
 
-    number = way.run(until_told(way, work))
+        number = way.run(until_told(way, work))
     return Status.DONE if number is None else 128 + number  # as shells say it

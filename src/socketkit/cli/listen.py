@@ -10,10 +10,11 @@ from socketkit.address import Address
 from socketkit.apps.conversation import Manner, until_told
 from socketkit.apps.listen import answer
 from socketkit.cli import arguments
+from socketkit.cli.editor import sitting
+from socketkit.cli.figures import counting
 from socketkit.cli.manners import talking
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
-from socketkit.streams.pipes import stdio
 
 __all__ = ["listen"]
 
@@ -27,6 +28,7 @@ __all__ = ["listen"]
 @arguments.backlog
 @arguments.ready_fd
 @arguments.watching
+@counting
 @arguments.debug
 def listen(
     address: Address,
@@ -41,20 +43,20 @@ def listen(
 
     When the first caller is there others are refused; with --keep they wait for their turn.
     """
-    way = arguments.engine_for(engine, address)
+    with sitting(engine, address) as (way, person):
 
-    async def work() -> None:
-        await answer(
-            way,
-            address,
-            stdio,
-            keep=keep,
-            manner=manner,
-            listening=lambda real: say_listening(real, ready_fd),
-            lost=lambda connection, error: say_failure(error),
-            observer=observer,
-            **arguments.given(**options),
-        )
+        async def work() -> None:
+            await answer(
+                way,
+                address,
+                person,
+                keep=keep,
+                manner=manner,
+                listening=lambda real: say_listening(real, ready_fd),
+                lost=lambda connection, error: say_failure(error),
+                observer=observer,
+                **arguments.given(**options),
+            )
 
-    way.run(until_told(way, work))
+        way.run(until_told(way, work))
     return Status.DONE

@@ -9,7 +9,7 @@ import asyncio
 import signal
 import zlib
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from prompt_toolkit import PromptSession, print_formatted_text
@@ -33,8 +33,24 @@ class Prompted:
 
     is_terminal = True
 
-    def __init__(self, *, input: Input | None = None, output: Output | None = None) -> None:  # noqa: A002 - their word
-        self._session: PromptSession[str] = PromptSession("> ", input=input, output=output)
+    def __init__(
+        self,
+        *,
+        prompt: str = "> ",
+        paint: Callable[[str], FormattedText] | None = None,
+        keeps_empty: bool = False,
+        input: Input | None = None,  # noqa: A002 - their word
+        output: Output | None = None,
+    ) -> None:
+        """Args:
+        prompt: stands before what is typed; may be changed by `ask`.
+        paint: gives a line that is shown its colours; None: as a chat's.
+        keeps_empty: whether Enter alone is a line too.
+        """
+        self._prompt = prompt
+        self._paint = _colored if paint is None else paint
+        self._keeps_empty = keeps_empty
+        self._session: PromptSession[str] = PromptSession(lambda: self._prompt, input=input, output=output)
         self._typed: deque[bytes] = deque()
         self._unshown: list[str] = []
         self._unshown_size = 0
@@ -55,8 +71,20 @@ class Prompted:
                 # Here Ctrl-C is a key. What it means is decided where the signal is, by whoever has asked for it.
                 signal.raise_signal(signal.SIGINT)
                 await asyncio.Event().wait()
-            self._typed.extend(line.encode(errors="replace") for line in text.splitlines() if line)
+            lines = text.splitlines() or [""]
+            self._typed.extend(line.encode(errors="replace") for line in lines if line or self._keeps_empty)
         return self._typed.popleft()
+
+    def ask(self, prompt: str) -> None:
+        """Put this before what is typed, from now on."""
+        if prompt != self._prompt:
+            self._prompt = prompt
+            self._session.app.invalidate()
+
+    def stop(self) -> None:
+        """Nothing more is to be typed: who reads meets the end."""
+        if self._session.app.is_running:
+            self._session.app.exit(exception=EOFError())
 
     def show(self, line: str) -> Awaitable[None]:
         """Show a line above the editor; awaiting it waits until it is there."""
@@ -65,6 +93,11 @@ class Prompted:
         if self._showing is None or self._showing.done():
             self._showing = asyncio.get_running_loop().create_task(self._show_all())
         return self._showing
+
+    async def shown(self) -> None:
+        """Wait until all that was to be shown is there."""
+        if self._showing is not None:
+            await self._showing
 
     @property
     def unshown_size(self) -> int:
@@ -81,7 +114,7 @@ class Prompted:
         """Show what was not shown yet, here and now: also when no loop runs any more."""
         lines, self._unshown, self._unshown_size = self._unshown, [], 0
         for line in lines:
-            print_formatted_text(_colored(line), output=self._session.output)
+            print_formatted_text(self._paint(line), output=self._session.output)
 
 
 def _colored(line: str) -> FormattedText:
