@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +69,9 @@ def test_what_is_shown_moves_no_terminal(case):
     _, pieces = case
     for made in (Mixed(), Visible()):
         shown = through(made, pieces).decode()
-        assert all(character in "\n\t" or character.isprintable() for character in shown)
+        assert not any(
+            unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in shown if character not in "\n\t"
+        )
 
 
 def test_lines_are_shown_as_lines_and_a_character_may_come_in_two():
