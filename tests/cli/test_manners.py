@@ -82,8 +82,17 @@ def test_what_is_not_written_in_the_way_ends_with_the_status_of_framing():
 
 def test_telnet_negotiation_is_answered_and_not_shown():
     peer = Peer(bytes([255, 253, 24, 255, 251, 1]) + b"login: ")
-    assert run(peer.address, "--telnet", data=b"") == (b"login: ", [], 0)
+    with socketkit("connect", peer.address, "--telnet") as client:
+        assert client.process.stdout is not None
+        assert client.process.stdout.read() == b"login: "  # our input stands open: only the peer has ended
+        assert (client.wait(), client.told) == (0, [])
     assert peer.end() == bytes([255, 252, 24, 255, 254, 1])
+
+
+def test_who_has_ended_owes_telnet_no_answer():
+    peer = Peer(bytes([255, 253, 24]) + b"login: ")
+    output, told, status = run(peer.address, "--telnet", data=b"")
+    assert (output, told, status) == (b"login: ", [], 0)
 
 
 @pytest.mark.parametrize(

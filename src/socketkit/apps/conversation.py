@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from socketkit.apps.notation import Filter
@@ -17,7 +18,7 @@ from socketkit.connection import Connection
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
+from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.kinds import format_duration
 from socketkit.signals import caught
 from socketkit.streams.stream import Stream
@@ -248,7 +249,8 @@ class _Conversation:
             if self._telnet is not None:
                 data = self._telnet.feed(data)
                 if answers := self._telnet.take_answers():
-                    await connection.send(answers)
+                    with suppress(ClosedError):  # our direction has ended: no answer is owed any more
+                        await connection.send(answers)
             await self._write(data if screen is None else screen.feed(data))
         if screen is not None:
             await self._write(screen.end())
