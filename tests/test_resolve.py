@@ -12,6 +12,7 @@ from socketkit.errors import DeadlineError, ResolveError
 from socketkit.events import Resolved
 from socketkit.resolve import Candidate, resolve
 from support.recorder import Recorder
+from support.running import Running, turns, until
 
 TCP = socket.SOCK_STREAM
 
@@ -148,3 +149,105 @@ def test_a_resolver_that_is_silent_has_so_much_time(engine):
 
     engine.run(main())
     release.set()
+
+
+# --- the same question at the same time ------------------------------------------------------------------------------
+
+
+class Slow(Table):
+    """Answers when it is let."""
+
+    def __init__(self, *answers: object, error: Exception | None = None) -> None:
+        super().__init__(*answers, error=error)
+        self.release = threading.Event()
+
+    def __call__(self, *question: object) -> list[object]:
+        try:
+            return super().__call__(*question)
+        finally:
+            self.release.wait(20)
+
+
+def running(engine, table: Slow, text: str = "tcp://slow:1", deadline: float | None = None) -> Running:
+    return Running(engine, resolve(engine, Address.parse(text), lookup=table, deadline=deadline))
+
+
+def test_many_who_ask_the_same_share_one_answer_and_one_thread(engine):
+    table = Slow("127.0.0.1")
+
+    async def main() -> list[object]:
+        tasks = [running(engine, table) for _ in range(20)]
+        await until(engine, lambda: table.asked)
+        await turns(engine)
+        table.release.set()
+        return [await task.result() for task in tasks]
+
+    found = engine.run(main())
+    assert [str(each[0]) for each in found] == ["tcp://127.0.0.1:5000"] * 20
+    assert len(table.asked) < (20 if engine.blocks else 2)  # threads may ask in the very same moment
+
+
+def test_another_question_is_not_held_up(engine):
+    slow, table = Slow("127.0.0.1"), Table("127.0.0.2")
+
+    async def main() -> None:
+        task = running(engine, slow)
+        await until(engine, lambda: slow.asked)
+        for text in ("tcp://slow:1", "tcp://other:1"):
+            (found,) = await resolve(engine, Address.parse(text), lookup=table)
+            assert found.name[0] == "127.0.0.2"
+        slow.release.set()
+        await task.result()
+
+    engine.run(main())
+
+
+def test_who_gives_up_takes_the_answer_from_nobody(engine):
+    table = Slow("127.0.0.1")
+
+    async def main() -> None:
+        cancelled = running(engine, table)
+        await until(engine, lambda: table.asked)
+        late, patient = running(engine, table, deadline=engine.now() + 0.01), running(engine, table)
+        await turns(engine)
+        cancelled.cancel()
+        assert isinstance(await cancelled.outcome(), engine.cancelled)
+        assert isinstance(await late.outcome(), DeadlineError)
+        table.release.set()
+        assert len(await patient.result()) == 1
+
+    engine.run(main())
+    assert len(table.asked) == 1
+
+
+def test_each_is_told_of_a_failure_by_an_error_of_his_own(engine):
+    table = Slow(error=socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
+
+    async def main() -> list[object]:
+        tasks = [running(engine, table, f"tcp4://slow:1?retry={count}") for count in range(2)]
+        await until(engine, lambda: table.asked)
+        await turns(engine)
+        table.release.set()
+        return [await task.outcome() for task in tasks]
+
+    first, second = engine.run(main())
+    assert first is not second
+    assert [type(first), type(second)] == [ResolveError] * 2
+    assert [first.errno, second.errno] == [socket.EAI_AGAIN] * 2
+    assert str(first).startswith("tcp4://slow:1?retry=0: ")
+
+
+def test_an_answer_is_not_kept(engine):
+    table = Table("127.0.0.1")
+
+    async def main() -> None:
+        for _ in range(2):
+            await resolve(engine, Address.parse("tcp://name:1"), lookup=table)
+
+    engine.run(main())
+    assert len(table.asked) == 2
+
+
+def test_what_a_lookup_must_not_raise_is_raised_all_the_same(engine):
+    with pytest.raises(ZeroDivisionError):
+        find("tcp://name:1", engine, lookup=Table(error=ZeroDivisionError()))

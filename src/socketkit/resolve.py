@@ -1,17 +1,19 @@
 """From a named address to the socket addresses that may be tried, in order.
 
-Numeric hosts and paths never reach the system's resolver; a name is asked for once, aside in a thread, because
-getaddrinfo(3) blocks. `{hostname}` stands for this machine's own name. Opens nothing.
+Numeric hosts and paths never reach the system's resolver; a name is asked for once, in a thread, because getaddrinfo(3)
+blocks; those who ask the same at the same time share the answer. `{hostname}` stands for this machine's own name.
+Opens nothing.
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from socketkit.address import Address
-from socketkit.engines.engine import Engine
+from socketkit.engines.engine import Engine, Event
 from socketkit.errors import DeadlineError, ResolveError
 from socketkit.events import Observer, Resolved
 from socketkit.values import Value
@@ -82,28 +84,89 @@ async def _resolve_internet(
         name = _ascii(host) if host else None
         return lookup(name, address.port, family, kind, 0, flags)
 
-    try:
-        if flags & socket.AI_NUMERICHOST:
-            answers = ask()  # arithmetic, not a question: nothing to wait for
-        else:
-            answers = await engine.aside(ask, deadline=deadline)
-    except DeadlineError:
-        raise DeadlineError(f"{address}: the name {host!r} was not resolved in time") from None
-    except socket.gaierror as error:
-        reason = (error.strerror or str(error)).rstrip(".")
-        raise ResolveError(
-            f"{address}: the name {host!r} was not resolved: {reason}", address=str(address), errno=error.errno
-        ) from None
-    except (OSError, UnicodeError) as error:
-        raise ResolveError(f"{address}: the name {host!r} was not resolved: {error}", address=str(address)) from None
+    question = Question()
+    if flags & socket.AI_NUMERICHOST:
+        question.put(ask)  # arithmetic: nothing to wait for
+    else:
+        try:
+            key = (engine, lookup, host, address.port, family, kind, flags)
+            question = await _ask_aside(engine, key, ask, deadline)
+        except DeadlineError:
+            raise DeadlineError(f"{address}: the name {host!r} was not resolved in time") from None
+    if question.error is not None:
+        raise _unresolved(address, host, question.error)
     # A hosts file that names a machine twice gives every address twice: each is tried once.
-    unique = dict.fromkeys((family, kind, protocol, name) for family, kind, protocol, _, name in answers)
+    unique = dict.fromkeys((family, kind, protocol, name) for family, kind, protocol, _, name in question.answers)
     if not unique:
         raise ResolveError(f"{address}: the name {host!r} has no address", address=str(address))
     return [
         Candidate(socket.AddressFamily(family), socket.SocketKind(kind), protocol, name)
         for family, kind, protocol, name in unique
     ]
+
+
+def _unresolved(address: Address, host: str, error: BaseException) -> BaseException:
+    told = f"{address}: the name {host!r} was not resolved"
+    if isinstance(error, socket.gaierror):
+        reason = (error.strerror or str(error)).rstrip(".")
+        return ResolveError(f"{told}: {reason}", address=str(address), errno=error.errno)
+    if isinstance(error, (OSError, UnicodeError)):
+        return ResolveError(f"{told}: {error}", address=str(address))
+    return error  # nobody expected it
+
+
+class Question:
+    """What the resolver is asked, until it has answered.
+
+    Attributes:
+        answers: as getaddrinfo(3) gives them.
+        error: what it failed with.
+    """
+
+    __slots__ = ("answers", "error")
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.error: BaseException | None = None
+
+    def put(self, ask: Callable[[], list[Any]]) -> None:
+        """Ask, here and now."""
+        try:
+            self.answers = ask()
+        except BaseException as error:  # told by whoever has asked, each in his own words
+            self.error = error.with_traceback(None)
+
+
+_asked: dict[tuple[object, ...], tuple[Question, Event]] = {}
+"""What is with the resolver at the moment. Whoever asks the same meanwhile waits for the same answer: a resolver that
+hangs costs a thread for each name, and not one for each dial."""
+
+
+async def _ask_aside(
+    engine: Engine, key: tuple[object, ...], ask: Callable[[], list[Any]], deadline: float | None
+) -> Question:
+    """Ask in a thread, which cannot be stopped: whoever gives up leaves it behind, as a daemon."""
+    under_way = _asked.get(key)
+    if under_way is not None:
+        question, answered = under_way
+    else:
+        question, answered = _asked[key] = Question(), engine.event()
+
+        def work() -> None:
+            question.put(ask)
+            _asked.pop(key, None)
+            try:
+                engine.from_thread(answered.set)
+            except RuntimeError:
+                pass  # the engine has ended meanwhile: nobody waits any more
+
+        try:
+            threading.Thread(target=work, name="socketkit resolver", daemon=True).start()
+        except BaseException:  # no thread could be had
+            _asked.pop(key, None)
+            raise
+    await answered.wait(deadline=deadline)
+    return question
 
 
 def _constants(address: Address) -> tuple[socket.AddressFamily, socket.SocketKind]:
