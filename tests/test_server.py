@@ -85,6 +85,44 @@ def test_a_handler_that_raises_ends_its_own_conversation_and_nothing_else(engine
     assert closed.error is failed.error
 
 
+class Foreign(BaseException):
+    """What a library raises that is not for `except Exception`, as another event loop's cancellation."""
+
+
+def test_not_even_what_no_except_is_meant_to_catch_ends_more_than_its_conversation(engine_name):
+    async def handler(connection):
+        async for message in connection:
+            if message == "fail":
+                raise Foreign
+            await connection.send(message)
+
+    recorder = Recorder()
+    with serve(handler, ANY, framing="lines", engine=engine_name, observer=recorder) as server:
+        with call(server.addresses[0]) as unlucky, call(server.addresses[0]) as other:
+            assert ask(other, b"hello") == b"hello"
+            unlucky.sendall(b"fail\n")
+            assert read_all(unlucky) == b""
+            assert ask(other, b"still here") == b"still here"
+            with call(server.addresses[0]) as next_one:
+                assert ask(next_one, b"me too") == b"me too"
+    assert [type(event.error) for event in recorder.of(HandlerFailed)] == [Foreign]
+    assert list(lives(recorder).values()) == [["Accepted", "Closed"]] * 3
+
+
+def test_what_ends_a_thread_ends_no_server():
+    def talk(connection):
+        connection.receive()
+        raise SystemExit(1)
+
+    recorder = Recorder()
+    with serve(talk, ANY, framing="lines", observer=recorder) as server:
+        for _ in range(2):
+            with call(server.addresses[0]) as client:
+                client.sendall(b"hello\n")
+                assert read_all(client) == b""
+    assert len(recorder.of(HandlerFailed)) == 2
+
+
 @pytest.mark.parametrize(
     "error",
     [BrokenError("lost"), EndOfStream("over"), ClosedError("closed"), FramingError("garbled"), DeadlineError("late")],
@@ -186,15 +224,22 @@ def test_several_addresses_are_served_at_once(engine_name, tmp_path):
 
 
 def test_when_one_address_cannot_be_had_none_is_listened_at(engine_name, tmp_path):
-    path = tmp_path / "s"
+    path, counts = tmp_path / "s", []
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        before, recorder = descriptor_count(), Recorder()
-        places = (f"unix://{path}", f"tcp://127.0.0.1:{taken.getsockname()[1]}")
-        with pytest.raises(ListenError, match="Address already in use"):
-            serve(echo, *places, engine=engine_name, observer=recorder).open()
-        assert not path.exists()
-        assert [type(event) for event in recorder.events][-1] is StoppedListening
-        assert descriptor_count() <= before
+        for _ in range(3):
+            recorder = Recorder()
+            with pytest.raises(ListenError, match="Address already in use"):
+                serve(
+                    echo,
+                    f"unix://{path}",
+                    f"tcp://127.0.0.1:{taken.getsockname()[1]}",
+                    engine=engine_name,
+                    observer=recorder,
+                ).open()
+            assert not path.exists()
+            assert type(recorder.events[-1]) is StoppedListening
+            counts.append(descriptor_count())
+    assert counts[-1] <= counts[0]
 
 
 def test_callers_beyond_the_limit_wait_until_one_has_gone(engine_name):

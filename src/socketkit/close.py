@@ -37,7 +37,7 @@ async def say_goodbye(session: Session, outgoing: Outgoing, stream: Stream, *, t
         stream.abort()
         raise DeadlineError(
             f"closing the connection with {stream.peer}: {session.outgoing_size} bytes were left unsent, because it "
-            f"took nothing for {timeout:g} s (close_timeout)"
+            f"did not take them within {timeout:g} s (close_timeout)"
         ) from None
     except BaseException:
         stream.abort()

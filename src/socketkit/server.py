@@ -222,7 +222,9 @@ class Server:
                 await self._handler(connection)
             except _CONVERSATION as error:
                 connection.note(error)
-            except Exception as error:
+            except BaseException as error:
+                if self._ends_more(error):
+                    raise
                 connection.note(error)
                 self._report(connection, error)
             await connection.close()
@@ -236,7 +238,14 @@ class Server:
             self._connections.discard(connection)
             self._changed.notify()
 
-    def _report(self, connection: Connection, error: Exception) -> None:
+    def _ends_more(self, error: BaseException) -> bool:
+        """Whether more than one conversation is to end by it: our cancelling, the engine's end, the program's (which a
+        thread has no part in). What another library raises to cancel, on an engine that is not its own, is a failure
+        like any other."""
+        ends = (self.engine.cancelled, GeneratorExit, *(() if self.engine.blocks else (KeyboardInterrupt, SystemExit)))
+        return isinstance(error, ends) or (isinstance(error, BaseExceptionGroup) and error.subgroup(ends) is not None)
+
+    def _report(self, connection: Connection, error: BaseException) -> None:
         """A bug in a handler is never silent: without an observer it goes to the log."""
         self._failed_count += 1
         if self._observer is not None:
