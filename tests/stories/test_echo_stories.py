@@ -159,12 +159,10 @@ def test_told_to_stop_it_sees_out_its_idle_guests_and_removes_its_file(name: str
 def test_connects_and_closes_leave_no_descriptor(name: str) -> None:
     rounds = 1000 if name in ("epoll", "uvloop") else 200
     with echo_server("--engine", name) as (server, address):
-        with call(address) as first:
-            ask(first, b"hello")
-        wait_until(lambda: descriptors(server) <= descriptors(server))
-        with call(address) as guest:
-            ask(guest, b"hello")
-            before = descriptors(server)
+        for _ in range(2):  # the first makes what stays, as a thread's own waker
+            with call(address) as guest:
+                ask(guest, b"hello")
+                before = descriptors(server)
         for number in range(rounds):
             with call(address) as client:
                 if number % 3 == 0:
