@@ -8,7 +8,6 @@ Opens nothing.
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -145,27 +144,27 @@ hangs costs a thread for each name, and not one for each dial."""
 async def _ask_aside(
     engine: Engine, key: tuple[object, ...], ask: Callable[[], list[Any]], deadline: float | None
 ) -> Question:
-    """Ask in a thread, which cannot be stopped: whoever gives up leaves it behind, as a daemon."""
+    """Ask in a thread; whoever gives up leaves it behind, for the others."""
     under_way = _asked.get(key)
     if under_way is not None:
         question, answered = under_way
-    else:
-        question, answered = _asked[key] = Question(), engine.event()
+        await answered.wait(deadline=deadline)
+        return question
+    question, answered = _asked[key] = Question(), engine.event()
 
-        def work() -> None:
-            question.put(ask)
-            _asked.pop(key, None)
-            try:
-                engine.from_thread(answered.set)
-            except RuntimeError:
-                pass  # the engine has ended meanwhile: nobody waits any more
-
+    def work() -> None:
+        question.put(ask)
+        _asked.pop(key, None)
         try:
-            threading.Thread(target=work, name="socketkit resolver", daemon=True).start()
-        except BaseException:  # no thread could be had
-            _asked.pop(key, None)
-            raise
-    await answered.wait(deadline=deadline)
+            engine.from_thread(answered.set)
+        except RuntimeError:
+            pass  # the engine has ended meanwhile: nobody waits any more
+
+    try:
+        await engine.aside(work, deadline=deadline)
+    except RuntimeError:  # no thread could be had
+        _asked.pop(key, None)
+        raise
     return question
 
 
