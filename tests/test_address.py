@@ -84,6 +84,34 @@ CANONICAL = [
     ("unix:/a\u202eb", "unix:///a%E2%80%AEb"),
     ("@a%00b", "unix://@a%00b"),
     ("unix:tcp://x:1", "unix:tcp://x:1"),
+    # virtual machines
+    ("vsock://2:5000", "vsock://2:5000"),
+    ("VSOCK://host:5000", "vsock://2:5000"),
+    ("vsock://local:4294967294", "vsock://1:4294967294"),
+    ("vsock://:0", "vsock://:0"),
+    ("vsock://003:05?connect_timeout=2s", "vsock://3:5?connect_timeout=2s"),
+    # what is there already
+    ("fd://3", "fd://3"),
+    ("fd://003?framing=lines", "fd://3?framing=lines"),
+    ("systemd:", "systemd:"),
+    ("systemd://", "systemd:"),
+    ("systemd:web.socket", "systemd:web.socket"),
+    ("stdio:", "stdio:"),
+    ("-", "stdio:"),
+    ("-?framing=lines", "stdio:?framing=lines"),
+    # commands
+    ("exec:cat", "exec:cat"),
+    ("EXEC:cat -n", "exec:cat -n"),
+    ("exec:sh -c 'cat; exit 7'", "exec:sh -c 'cat; exit 7'"),
+    ("exec:date +%s", "exec:date +%25s"),
+    ("exec:printf %41", "exec:printf A"),
+    ("exec:sh -c 'exit $?'", "exec:sh -c 'exit $%3F'"),
+    ("exec:sed s#a#b#", "exec:sed s#a#b#"),
+    ("exec:ls *.?", "exec:ls *.%3F"),
+    ("exec:cat?framing=lines&nodelay=off", "exec:cat?framing=lines&nodelay=no"),
+    ("exec:cat%3Fframing=lines", "exec:cat%3Fframing=lines"),
+    ("exec:printf 'a%0A%FF'", "exec:printf 'a%0A%FF'"),
+    ("exec:эхо привет", "exec:эхо привет"),
     # options
     ("tcp://h:1?nodelay=off&connect_timeout=2000ms", "tcp://h:1?connect_timeout=2s&nodelay=no"),
     ("tcp://h:1?connect_timeout=NONE", "tcp://h:1?connect_timeout=none"),
@@ -177,6 +205,34 @@ def test_reading_and_writing_a_path_are_inverse(start: str, name: str) -> None:
         address = Address("unix", path=start + name)
     except AddressError as error:
         assert any(reason in str(error) for reason in ("allowed are 107", "is half a character", "no name after '@'"))
+        return
+    assert_inverse(address)
+
+
+@given(st.just("") | st.integers(min_value=0, max_value=2**32 - 2).map(str), st.integers(0, 2**32 - 2), options)
+def test_reading_and_writing_a_context_and_its_port_are_inverse(
+    cid: str, port: int, settings: dict[str, object]
+) -> None:
+    assert_inverse(Address("vsock", cid, port, options=settings))  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 999_999_999), st.text("abc-._0?#&=%", max_size=12), options)
+def test_reading_and_writing_descriptors_and_names_are_inverse(
+    number: int, name: str, settings: dict[str, object]
+) -> None:
+    assert_inverse(Address("fd", path=str(number), options=settings))  # type: ignore[arg-type]
+    assert_inverse(Address("systemd", path=name, options=settings))  # type: ignore[arg-type]
+    assert_inverse(Address("stdio", options=settings))  # type: ignore[arg-type]
+
+
+@given(st.text(" ab'\"\\\\?&=%#41$*é\n\udcff", min_size=1, max_size=20) | st.text(min_size=1, max_size=20), options)
+@example("a?b=c", {})
+@example("%41%", {"nodelay": False})
+def test_reading_and_writing_a_command_are_inverse(command: str, settings: dict[str, object]) -> None:
+    try:
+        address = Address("exec", path=command, options=settings)  # type: ignore[arg-type]
+    except AddressError as error:
+        assert str(error).isprintable()
         return
     assert_inverse(address)
 
@@ -394,7 +450,8 @@ def test_schemes_are_a_table() -> None:
     for name in scheme_names():
         scheme = find_scheme(name)
         assert scheme.name == name
-        assert all(hasattr(socket, constant) for constant in (*scheme.families, scheme.kind))
+        constants = (*scheme.families, scheme.kind) if scheme.families else ()  # else no socket of ours
+        assert all(hasattr(socket, constant) for constant in constants)
     assert (is_bare("tcp"), is_bare("unix"), is_bare("nosuch")) == (False, True, None)
 
 
@@ -414,6 +471,10 @@ ESCAPE = "is not an escape; allowed is % and two hexadecimal digits, and % itsel
 PAIR = "is not an option with its value; allowed is name=value, joined by '&'"
 IPV4 = "is not an IPv4 address; allowed are four numbers from 0 to 255, as 127.0.0.1"
 IPV6 = "is not an IPv6 address; allowed is a number as ::1, fe80::1%eth0 or 2001:db8::7"
+VSOCK_PORT = "is not a port; allowed is a number from 0 to 4294967294"
+CONTEXT = "allowed is a number, hypervisor, local, host, or nothing for every context"
+DESCRIPTOR = "is not a number; allowed is that of an open one, as fd://3"
+NAME = "is not the name of a socket; allowed is a name of FileDescriptorName=, or nothing for all that were passed"
 ZONE = "is not a zone of an IPv6 address; allowed is an interface as eth0, or its number"
 
 
@@ -498,6 +559,28 @@ ZONE = "is not a zone of an IPv6 address; allowed is an interface as eth0, or it
         ("unix:/a\ud800", "'\\ud800' is half a character; allowed are whole ones"),
         ("/a\nb", "'\\n' is a control character; allowed is its escape in a path, as %0A"),
         ("tcp://h:1\x00", "'\\x00' is a control character; allowed is its escape in a path, as %0A"),
+        # virtual machines
+        ("vsock://2", "'2' has no port; allowed is vsock://cid:port"),
+        ("vsock://2:", f"port '' {VSOCK_PORT}"),
+        ("vsock://2:4294967295", f"port '4294967295' {VSOCK_PORT}"),
+        ("vsock://x:1", f"'x' is not the number of a context (CID); {CONTEXT}"),
+        ("vsock://4294967295:1", "context '4294967295' is not a context; allowed is a number from 0 to 4294967294"),
+        # what is there already
+        ("fd://", f"descriptor '' {DESCRIPTOR}"),
+        ("fd://x", f"descriptor 'x' {DESCRIPTOR}"),
+        ("fd://-1", f"descriptor '-1' {DESCRIPTOR}"),
+        ("fd://3/x", f"descriptor '3/x' {DESCRIPTOR}"),
+        ("stdio:x", "'x' leads nowhere; allowed is 'stdio:' or '-' alone"),
+        ("systemd:a:b", f"'a:b' {NAME}"),
+        ("systemd:ч", f"'ч' {NAME}"),
+        ("exec:", "there is no command in ''; allowed is one with its arguments, as exec:cat -n"),
+        ("exec:''", "there is no command in \"''\"; allowed is one with its arguments, as exec:cat -n"),
+        ("exec:sh -c 'x", 'command "sh -c \'x" cannot be split into words: No closing quotation'),
+        ("exec:a%00", "command 'a\\x00' contains a zero byte, which no program can be told"),
+        (
+            "exec:cat?nodelay=maybe",
+            "nodelay: 'maybe' is not a switch; allowed is yes or no (also true/false, on/off, 1/0)",
+        ),
         # options
         ("h:1?", f"'' {PAIR}"),
         ("h:1?nodelay", f"'nodelay' {PAIR}"),

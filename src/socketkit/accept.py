@@ -61,6 +61,16 @@ class Door(ABC):
     def is_closed(self) -> bool:
         """Whether `close` was called."""
 
+    @property
+    def place(self) -> Address:
+        """The address at which this very door can be opened again, after it was closed."""
+        return self.address
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nobody more will ever come, though it is open: the only caller there was has come."""
+        return False
+
 
 def _numbers(*names: str) -> frozenset[int]:
     return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))

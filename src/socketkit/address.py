@@ -15,7 +15,7 @@ from socketkit.errors import AddressError, OptionError
 from socketkit.host import PLACEHOLDER, host_family
 from socketkit.kinds import quote
 from socketkit.options import format_option
-from socketkit.percent import QUERY_SAFE, decode_text, encode, to_bytes
+from socketkit.percent import QUERY_SAFE, decode_text, encode, split_command_query, to_bytes
 from socketkit.scheme import Parts, Scheme, find_scheme, is_bare, scheme_of_socket, socket_path
 from socketkit.values import Value, replace
 
@@ -37,12 +37,13 @@ class Address(Value):
     The constructor checks and normalizes as `parse` does, so an address that exists is whole and canonical.
 
     Attributes:
-        scheme: `tcp`, `tcp4`, `tcp6` or `unix`.
+        scheme: the name of a line in the table of `scheme`, as `tcp` or `unix`.
         host: a name in Unicode, an IPv4 or IPv6 number (no brackets; perhaps `%zone`), `{hostname}` for the machine's
-            own name; empty for every interface, or where the scheme has no host.
-        port: 0 to 65535, where 0 asks for a free one; None where the scheme has no port.
+            own name; of `vsock` the number of a context; empty for every interface, or where the scheme has no host.
+        port: 0 to 65535 (of `vsock` to 4294967294), where 0 asks for a free one; None where the scheme has no port.
         path: of a UNIX socket: a file's path; `@name` in Linux's abstract namespace; empty for a socket without a
-            name. Bytes that are not UTF-8 are surrogates, as everywhere in Python; `socket_path` gives them back.
+            name. Of `fd` the number, of `systemd` the name, of `exec` the command. Bytes that are not UTF-8 are
+            surrogates, as everywhere in Python; `socket_path` gives them back.
         options: pairs of name and canonical text, sorted by name; `Options.make(dict(address.options))` reads them.
             The constructor takes pairs or a mapping, with text or native values.
     """
@@ -63,8 +64,9 @@ class Address(Value):
         """Reads an address as a program or a person writes it.
 
         Besides URLs (`tcp://localhost:5000?nodelay=no`, `unix:///run/echo.sock`, `unix:echo.sock`, `unix://@echo`) the
-        short forms are read: `host:port`, `:port`, `[::1]:port`, `/path`, `./path`, `../path`, `@name`. They follow the
-        same rules, so a literal `%`, `?` or `#` is written `%25`, `%3F`, `%23` in them too.
+        short forms are read: `host:port`, `:port`, `[::1]:port`, `/path`, `./path`, `../path`, `@name`, and `-` for
+        standard input and output. They follow the same rules, so a literal `%`, `?` or `#` is written `%25`, `%3F`,
+        `%23` in them too; only in a command (`exec:date +%s`) each stands for itself where it cannot mean more.
 
         Args:
             text: the address; an `Address` is given back as it is.
@@ -146,12 +148,16 @@ class Address(Value):
     @property
     def is_local_path(self) -> bool:
         """Whether the address is a file: something to be made, given a mode, and removed."""
-        return self.path != "" and not self.is_abstract
+        return self.path != "" and self._is_unix and not self.is_abstract
 
     @property
     def is_abstract(self) -> bool:
         """Whether the address is in Linux's abstract namespace (unix(7)), where no file is."""
-        return self.path.startswith("@")
+        return self.path.startswith("@") and self._is_unix
+
+    @property
+    def _is_unix(self) -> bool:
+        return self.transport.families == ("AF_UNIX",)
 
     @property
     def socket_path(self) -> bytes:
@@ -178,13 +184,20 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 def _parse(text: str, default_scheme: str) -> Address:
     if control := _CONTROL.search(text):
         raise AddressError(f"{quote(control[0])} is a control character; allowed is its escape in a path, as %0A")
+    place, query = split_command_query(text) or _split_query(text)
+    name, body = _split_scheme(place, default_scheme)
+    parts = find_scheme(name).body.read(body)
+    return Address(name, parts.host, parts.port, parts.path, _read_query(query) if query else ())
+
+
+def _split_query(text: str) -> tuple[str, str]:
     _, mark, fragment = text.partition("#")
     if mark:
         raise AddressError(f"the fragment {quote(mark + fragment)} means nothing here; allowed is '#' itself as %23")
     place, mark, query = text.partition("?")
-    name, body = _split_scheme(place, default_scheme)
-    parts = find_scheme(name).body.read(body)
-    return Address(name, parts.host, parts.port, parts.path, _read_query(query) if mark else ())
+    if mark and not query:
+        _read_query(query)  # which says what is missing
+    return place, query
 
 
 def _split_scheme(place: str, default_scheme: str) -> tuple[str, str]:

@@ -137,6 +137,11 @@ class BlockingConnection:
         return self._connection.peer_credentials
 
     @property
+    def child_status(self) -> int | None:
+        """How the child at the other end (`exec:`) has ended, as a shell says it; None while it runs."""
+        return self._connection.child_status
+
+    @property
     def number(self) -> int:
         """Unique in this process; events carry it."""
         return self._connection.number

@@ -31,8 +31,9 @@ async def say_goodbye(session: Session, outgoing: Outgoing, stream: Stream, *, t
     """
     told = session.refusal is not None
     session.refuse(closed_here(stream))
+    deadline = stream.engine.deadline(timeout)
     try:
-        await outgoing.wait_empty(deadline=stream.engine.deadline(timeout))
+        await outgoing.wait_empty(deadline=deadline)
     except DeadlineError:
         stream.abort()
         raise DeadlineError(
@@ -42,7 +43,7 @@ async def say_goodbye(session: Session, outgoing: Outgoing, stream: Stream, *, t
     except BaseException:
         stream.abort()
         raise
-    stream.close()
+    await stream.finish(deadline=deadline)
     if not told:
         outgoing.check()
 

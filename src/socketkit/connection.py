@@ -409,6 +409,13 @@ class Connection:
         return None if sock is None or self._closed else credentials_of(sock)
 
     @property
+    def child_status(self) -> int | None:
+        """How the child at the other end (`exec:`) has ended, as a shell says it: its status, or 128 and the number of
+        the signal that killed it. None while it runs, and where there is none; known when `close` returns."""
+        status: int | None = getattr(self._stream, "status", None)
+        return status
+
+    @property
     def is_closed(self) -> bool:
         """Whether this end was closed or aborted."""
         return self._closed

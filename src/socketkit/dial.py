@@ -14,6 +14,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.eyeballs import Race
+from socketkit.given import GIVEN, open_given
 from socketkit.options import Options
 from socketkit.resolve import Candidate, Lookup, resolve
 from socketkit.streams.sockets import (
@@ -61,6 +62,8 @@ async def open_stream(
 
     Cancellation: every descriptor that was opened is closed.
     """
+    if address.scheme in GIVEN:
+        return open_given(engine, address, observer=observer)
     deadline = engine.deadline(options.connect_timeout)
     candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
     sockets = Sockets(engine, address, options, observer)

@@ -53,7 +53,7 @@ class Listener:
 
         Raises:
             DeadlineError: nobody came within `timeout` seconds.
-            ClosedError: this listener was closed.
+            ClosedError: this listener was closed, or its only caller has come (standard input and output, say).
             OSError: the machine is out of something (EMFILE, ...): the caller still waits in the backlog.
 
         Cancellation: nobody is lost: the caller stays in the backlog, or was returned.
@@ -82,6 +82,8 @@ class Listener:
         doors = self._doors
         if not doors or doors[0].is_closed:
             raise ClosedError(f"the listener at {self._address} was closed")
+        if all(door.is_spent for door in doors):
+            raise ClosedError(f"the listener at {self._address} had one caller, who has come")
         if len(doors) == 1:
             await doors[0].wait_caller(deadline=deadline)
             return doors[0]

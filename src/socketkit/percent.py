@@ -12,7 +12,17 @@ import re
 from socketkit.errors import AddressError
 from socketkit.kinds import quote
 
-__all__ = ["PATH_SAFE", "QUERY_SAFE", "decode_bytes", "decode_text", "encode", "to_bytes"]
+__all__ = [
+    "COMMAND_SAFE",
+    "PATH_SAFE",
+    "QUERY_SAFE",
+    "decode_bytes",
+    "decode_command",
+    "decode_text",
+    "encode",
+    "split_command_query",
+    "to_bytes",
+]
 
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
@@ -21,6 +31,12 @@ PATH_SAFE = frozenset(_UNRESERVED + "/!$&'()*+,;=:@")
 
 QUERY_SAFE = frozenset(_UNRESERVED + "/!$'()*,;=:@")
 """What stands for itself in an option's value: not `&`, which joins options, nor `+`, which others read as a space."""
+
+COMMAND_SAFE = frozenset(map(chr, range(0x20, 0x7F))) - {"%", "?"}
+"""What stands for itself in a command, which people type and read: whatever can be printed, but what is read below."""
+
+_COMMAND = re.compile(r"(exec:.*?)(?:\?([a-z_]+=[^&?]*(?:&[a-z_]+=[^&?]*)*))?", re.IGNORECASE)
+_LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 _ESCAPE = re.compile(rb"%(.{0,2})", re.DOTALL)
 _HEX_PAIR = re.compile(rb"[0-9A-Fa-f]{2}")
@@ -78,3 +94,18 @@ def decode_text(text: str) -> str:
         return decode_bytes(text).decode("utf-8")
     except UnicodeDecodeError:
         raise AddressError(f"{quote(text)} is not UTF-8 when its escapes are read; allowed is UTF-8") from None
+
+
+def split_command_query(text: str) -> tuple[str, str] | None:
+    """An `exec:` address and its options; None for any other address.
+
+    A command is full of `?`, `#` and `%`. So only what looks like options to the end (`?name=value&name=value`) is
+    taken for them, and a `#` means nothing.
+    """
+    match = _COMMAND.fullmatch(text)
+    return None if match is None else (match[1], match[2] or "")
+
+
+def decode_command(text: str) -> str:
+    """Reads a command: `%` with two hexadecimal digits is an escape, any other stands for itself, as in `date +%s`."""
+    return decode_bytes(_LONE_PERCENT.sub("%25", text)).decode("utf-8", "surrogateescape")

@@ -63,11 +63,23 @@ async def resolve(
             raise ResolveError(f"{address}: a socket without a name cannot be found", address=str(address))
         family, kind = _constants(address)
         candidates = [Candidate(family, kind, 0, address.socket_path)]
+    elif address.transport.families == ("AF_VSOCK",):
+        candidates = [_vsock(address, passive)]
     else:
         candidates = await _resolve_internet(engine, address, passive, deadline, lookup)
     if observer is not None:
         observer(Resolved(str(address), tuple(map(str, candidates))))
     return candidates
+
+
+def _vsock(address: Address, passive: bool) -> Candidate:
+    """vsock(7): empty is every context to listen, and this very machine to dial; port 0 is a free one."""
+    if not hasattr(socket, "AF_VSOCK"):
+        raise ResolveError(f"{address}: this system has no sockets of AF_VSOCK", address=str(address))
+    family, kind = _constants(address)
+    local = getattr(socket, "VMADDR_CID_LOCAL", 1)
+    cid = int(address.host) if address.host else socket.VMADDR_CID_ANY if passive else local
+    return Candidate(family, kind, 0, (cid, address.port or socket.VMADDR_PORT_ANY))
 
 
 async def _resolve_internet(

@@ -14,10 +14,20 @@ from typing import Any
 from socketkit.errors import AddressError
 from socketkit.host import host_family, normal_host, unmapped
 from socketkit.kinds import quote, suggest
-from socketkit.percent import PATH_SAFE, decode_bytes, decode_text, encode, to_bytes
+from socketkit.percent import COMMAND_SAFE, PATH_SAFE, decode_bytes, decode_command, decode_text, encode, to_bytes
 from socketkit.values import Value
 
-__all__ = ["Body", "Parts", "Scheme", "find_scheme", "is_bare", "scheme_names", "scheme_of_socket", "socket_path"]
+__all__ = [
+    "Body",
+    "Parts",
+    "Scheme",
+    "find_scheme",
+    "is_bare",
+    "scheme_names",
+    "scheme_of_socket",
+    "socket_path",
+    "split_command",
+]
 
 
 class Parts(Value):
@@ -51,7 +61,8 @@ class Scheme(Value):
 
     Attributes:
         name: as it is written.
-        families: names of the constants of `socket`: the families in which it may be.
+        families: names of the constants of `socket`: the families in which it may be; none where it is no socket of
+            ours, or where only the system can say.
         kind: the same for the socket's type.
         body: how its addresses are written.
     """
@@ -218,10 +229,120 @@ def _believe_path(name: Any) -> Parts:
     return Parts(path=_normal_path(f"./{path}" if path.startswith("@") else path))
 
 
+# --- a virtual machine -----------------------------------------------------------------------------------------------
+
+_CID_NAMES = {"hypervisor": "0", "local": "1", "host": "2"}  # VMADDR_CID_*, vsock(7)
+_ANY = 2**32 - 1
+"""Stands for every context, and for a free port (VMADDR_CID_ANY, VMADDR_PORT_ANY): here an empty host, and port 0."""
+
+
+def _read_vsock(body: str) -> Parts:
+    authority = body.removeprefix("//")
+    cid, colon, port = authority.rpartition(":")
+    if not colon:
+        raise AddressError(f"{quote(authority)} has no port; allowed is vsock://cid:port")
+    return Parts(_CID_NAMES.get(cid.lower(), cid), _number(port, "port"))
+
+
+def _number(text: str, what: str) -> int:
+    if not re.fullmatch("[0-9]{1,10}", text) or int(text) >= _ANY:
+        raise AddressError(f"{what} {quote(text)} is not a {what}; allowed is a number from 0 to {_ANY - 1}")
+    return int(text)
+
+
+def _check_vsock(scheme: Scheme, parts: Parts) -> Parts:
+    if parts.path:
+        raise AddressError(f"{scheme.name} has no path, but here is {quote(parts.path)}; allowed is cid:port")
+    if isinstance(parts.port, bool) or not isinstance(parts.port, int):
+        raise AddressError(f"port {quote(parts.port)} is not a port; allowed is a number from 0 to {_ANY - 1}")
+    if parts.host and not re.fullmatch("[0-9]{1,10}", parts.host):
+        allowed = f"a number, {', '.join(_CID_NAMES)}, or nothing for every context"
+        raise AddressError(f"{quote(parts.host)} is not the number of a context (CID); allowed is {allowed}")
+    return Parts(str(_number(parts.host, "context")) if parts.host else "", _number(str(parts.port), "port"))
+
+
+def _write_vsock(parts: Parts) -> str:
+    return f"//{parts.host}:{parts.port}"
+
+
+def _believe_vsock(name: Any) -> Parts:
+    cid, port = name
+    return Parts("" if cid == _ANY else str(cid), 0 if port == _ANY else port)
+
+
+# --- what is there already: descriptors, standard input and output, a command to run ---------------------------------
+
+
+def _word_body(name: str, *, bare: bool, read: Callable[[str], str], check: Callable[[str], str]) -> Body:
+    """A body of one text, which is kept as the path."""
+    safe = COMMAND_SAFE if name == "exec" else PATH_SAFE
+
+    def check_parts(scheme: Scheme, parts: Parts) -> Parts:
+        if parts.host or parts.port is not None:
+            raise AddressError(f"{name} has neither host nor port, but here is {quote(parts.host or parts.port)}")
+        return Parts(path=check(parts.path))
+
+    def write(parts: Parts) -> str:
+        slashes = "" if bare else "//"
+        return slashes + encode(parts.path, safe)
+
+    return Body(bare, lambda body: Parts(path=read(body)), check_parts, write, lambda told: Parts())
+
+
+def _check_descriptor(text: str) -> str:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise AddressError(f"descriptor {quote(text)} is not a number; allowed is that of an open one, as fd://3")
+    return str(int(text))
+
+
+def _check_nothing(text: str) -> str:
+    if text:
+        raise AddressError(f"{quote(text)} leads nowhere; allowed is 'stdio:' or '-' alone")
+    return text
+
+
+def _check_name(text: str) -> str:
+    # sd_listen_fds_with_names(3): at most 255 characters, no control character, no colon
+    if len(text) > 255 or ":" in text or not (text.isascii() and text.isprintable()):
+        allowed = "a name of FileDescriptorName=, or nothing for all that were passed"
+        raise AddressError(f"{quote(text)} is not the name of a socket; allowed is {allowed}")
+    return text
+
+
+def _check_command(text: str) -> str:
+    split_command(text)
+    return text
+
+
+def split_command(text: str) -> list[str]:
+    """The words of a command, as a shell splits them, though nothing is expanded and no shell is asked.
+
+    Raises:
+        AddressError: there is none, a quotation does not end, or no program could be told it.
+    """
+    import shlex  # only a command pays for it
+
+    to_bytes(text)
+    if "\0" in text:
+        raise AddressError(f"command {quote(text)} contains a zero byte, which no program can be told")
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise AddressError(f"command {quote(text)} cannot be split into words: {error}") from None
+    if not words or not words[0]:
+        raise AddressError(f"there is no command in {quote(text)}; allowed is one with its arguments, as exec:cat -n")
+    return words
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 _HOST_PORT = Body(False, _read_host_port, _check_host_port, _write_host_port, _believe_host_port)
 _PATH = Body(True, _read_path, _check_path, _write_path, _believe_path)
+_VSOCK = Body(False, _read_vsock, _check_vsock, _write_vsock, _believe_vsock)
+_FD = _word_body("fd", bare=False, read=lambda body: body.removeprefix("//"), check=_check_descriptor)
+_STDIO = _word_body("stdio", bare=True, read=lambda body: body.removeprefix("//"), check=_check_nothing)
+_SYSTEMD = _word_body("systemd", bare=True, read=lambda body: decode_text(body.removeprefix("//")), check=_check_name)
+_EXEC = _word_body("exec", bare=True, read=decode_command, check=_check_command)
 
 # Where several schemes fit a socket, the first names it.
 _SCHEMES = {
@@ -231,13 +352,18 @@ _SCHEMES = {
         Scheme("tcp4", ("AF_INET",), "SOCK_STREAM", _HOST_PORT),
         Scheme("tcp6", ("AF_INET6",), "SOCK_STREAM", _HOST_PORT),
         Scheme("unix", ("AF_UNIX",), "SOCK_STREAM", _PATH),
+        Scheme("vsock", ("AF_VSOCK",), "SOCK_STREAM", _VSOCK),
+        Scheme("fd", (), "", _FD),
+        Scheme("systemd", (), "", _SYSTEMD),
+        Scheme("stdio", (), "", _STDIO),
+        Scheme("exec", (), "", _EXEC),
     )
 }
 
 # Schemes that are promised and that this version does not speak: the name, and whether it is `bare`.
 _LATER = {
-    **dict.fromkeys(("udp", "udp4", "udp6", "ip", "ip4", "ip6", "vsock", "tls", "ws", "wss", "fd"), False),
-    **dict.fromkeys(("unixgram", "unixpacket", "tls+unix", "systemd", "stdio", "exec"), True),
+    **dict.fromkeys(("udp", "udp4", "udp6", "ip", "ip4", "ip6", "tls", "ws", "wss"), False),
+    **dict.fromkeys(("unixgram", "unixpacket", "tls+unix"), True),
 }
 
 

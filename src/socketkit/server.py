@@ -91,6 +91,7 @@ class Server:
         self._group = Group(engine)
         self._connections: set[Connection] = set()
         self._entrance = threading.Lock()  # where the engine blocks each door has a thread: one lets in at a time
+        self._spent_count = 0  # of the doors through which nobody more will come
         self._changed = Condition(engine)
         self._failure: BaseException | None = None
         self._deadline: float | None = None  # of the stop that is under way
@@ -123,7 +124,7 @@ class Server:
 
     def suspend(self) -> None:
         """Close the doors: new callers are refused, the guests stay. Harmless twice."""
-        self._places = [(door.address, options, framing) for door, options, framing in self._doors] or self._places
+        self._places = [(door.place, options, framing) for door, options, framing in self._doors] or self._places
         self._close_doors()
 
     async def resume(self) -> None:
@@ -139,7 +140,7 @@ class Server:
             await self.open()
 
     def _close_doors(self) -> None:
-        doors, self._doors = self._doors, []
+        doors, self._doors, self._spent_count = self._doors, [], 0
         for door, _, _ in doors:
             door.close()
         self._changed.notify()
@@ -174,6 +175,10 @@ class Server:
                 if shortage is not None:
                     self._end_shortage(door, shortage)
                     shortage = None
+                if door.is_spent:
+                    self._spent_count += 1
+                    self._changed.notify()
+                    return
         except Exception as error:
             if not door.is_closed:  # else it is only the door that was closed under our hands
                 self._failure = error
@@ -266,16 +271,23 @@ class Server:
         await self._changed.wait_until(lambda: not self._connections, deadline=self.engine.deadline(timeout))
 
     async def wait_closed(self) -> None:
-        """Wait until somebody has closed the server, and it has come to its end.
+        """Wait until somebody has closed the server, and it has come to its end; or until every door was for one caller
+        only (standard input and output, say), and their conversations have ended, which closes it.
 
         Raises:
             OSError: it could not go on accepting callers (a listening socket was taken from it, say).
         """
-        await self._changed.wait_until(lambda: self._is_closed or self._failure is not None)
+        await self._changed.wait_until(lambda: self._is_closed or self._failure is not None or self._is_over())
         if self._failure is not None:
             failure, self._failure = self._failure, None
             await self.close(grace=0)
             raise failure
+        if not self._is_closed:
+            await self.close()
+
+    def _is_over(self) -> bool:
+        """Whether nobody is here, and nobody more can ever come."""
+        return 0 < len(self._doors) == self._spent_count and not self._connections
 
     async def close(self, *, grace: float | None = None) -> None:
         """Stop: close the doors, tell the handlers (`connection.server_closing`), let them end, show the rest out.

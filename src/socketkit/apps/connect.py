@@ -10,6 +10,7 @@ from socketkit.apps.conversation import Manner, converse
 from socketkit.apps.words import words_for
 from socketkit.doors import connect
 from socketkit.engines.engine import Engine
+from socketkit.errors import SocketkitError
 from socketkit.events import Observer
 from socketkit.streams.stream import Stream
 
@@ -25,7 +26,7 @@ async def call(
     framing: str | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> None:
+) -> int:
     """Connect to an address, and converse with whoever answers, to the end; see `converse`.
 
     Args:
@@ -37,6 +38,10 @@ async def call(
         observer: is told what happens, as events.
         options: by the names of `Options`.
 
+    Returns:
+        The status of the child at the other end (`exec:`), else 0. A child that has failed says more than whatever
+        became of the conversation: its status is returned then too.
+
     Raises:
         AddressError, OptionError: before anything is opened.
         ResolveError, ConnectError, DeadlineError: nobody answers there.
@@ -44,6 +49,11 @@ async def call(
     """
     words = words_for(framing or dict(address.options).get("framing"))
     connection = await connect(address, framing=framing, engine=engine, observer=observer, **options)
-    async with connection:
-        with closing(person(engine)) as stream:
-            await converse(connection, stream, words=words, manner=manner)
+    try:
+        async with connection:
+            with closing(person(engine)) as stream:
+                await converse(connection, stream, words=words, manner=manner)
+    except SocketkitError:
+        if not connection.child_status:
+            raise
+    return connection.child_status or 0

@@ -33,6 +33,7 @@ __all__ = [
     "observer_for",
     "one_address",
     "ready_fd",
+    "refuse_stdio",
     "retry",
     "several_addresses",
     "time_or_forever",
@@ -254,6 +255,16 @@ _pcap_option: Decorator[Any] = click.option(
     type=click.Path(dir_okay=False),
     help="Record it as a pcapng file, which Wireshark and tshark read.",
 )
+
+
+def refuse_stdio(address: Address) -> None:
+    """Standard input and output are this end already.
+
+    Raises:
+        click.UsageError: they are meant to be the other end too.
+    """
+    if address.scheme == "stdio":
+        raise click.UsageError("standard input and output are this end of the conversation; give the other one")
 
 
 # --- what they mean --------------------------------------------------------------------------------------------------

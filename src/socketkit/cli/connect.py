@@ -13,7 +13,6 @@ from socketkit.cli import arguments
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
 from socketkit.cli.manners import talking
-from socketkit.cli.output import Status
 from socketkit.events import Observer
 
 __all__ = ["connect"]
@@ -32,12 +31,17 @@ __all__ = ["connect"]
 def connect(address: Address, manner: Manner, engine: str | None, observer: Observer | None, **options: Any) -> int:
     """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
 
-    At the end of the input the peer sees the end, and is heard out until it ends too.
+    At the end of the input the peer sees the end, and is heard out until it ends too. With exec:COMMAND the peer is a
+    child, whose exit status is passed on.
     """
+    arguments.refuse_stdio(address)
+    statuses: list[int] = []
     with sitting(engine, address) as (way, person):
 
         async def work() -> None:
-            await call(way, address, person, manner=manner, observer=observer, **arguments.given(**options))
+            statuses.append(
+                await call(way, address, person, manner=manner, observer=observer, **arguments.given(**options))
+            )
 
         number = way.run(until_told(way, work))
-    return Status.DONE if number is None else 128 + number  # as shells say it
+    return statuses.pop() if number is None else 128 + number  # as shells say it

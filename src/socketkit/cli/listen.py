@@ -43,6 +43,7 @@ def listen(
 
     When the first caller is there others are refused; with --keep they wait for their turn.
     """
+    arguments.refuse_stdio(address)
     with sitting(engine, address) as (way, person):
 
         async def work() -> None:

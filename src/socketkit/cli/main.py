@@ -71,7 +71,8 @@ class Verbs(click.Group):
 def socketkit() -> None:
     """Connect to any socket, and serve one.
 
-    Addresses: tcp://host:port, tcp4://, tcp6://, unix:///path, unix://@name; typed: host:port, :port, /path, @name.
+    Addresses: tcp://host:port, tcp4://, tcp6://, unix:///path, unix://@name, vsock://cid:port, fd://3, systemd:,
+    stdio:, exec:COMMAND; typed: host:port, :port, /path, @name, - (standard input and output).
     """
 
 

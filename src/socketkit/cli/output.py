@@ -6,6 +6,7 @@ Standard output carries payload and nothing else. A failure is one line; what pe
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
 
+from socketkit.address import Address
 from socketkit.errors import (
     AddressError,
     DeadlineError,
@@ -52,6 +54,8 @@ class Status(IntEnum):
     FRAMING = 5, "bytes, or a message, do not follow the framing"
     ABANDONED = 6, "data was given up: a linger ran out, or output was left unsent"
     DEADLINE = 124, "a time was over, as timeout(1) has it"
+    NOT_RUN = 126, "a command could not be run, as shells have it"
+    NOT_FOUND = 127, "a command was not found, as shells have it"
     INTERRUPTED = 130, "a client was ended by SIGINT: 128 + 2, as shells have it"
     TERMINATED = 143, "a client was ended by SIGTERM: 128 + 15"
 
@@ -69,6 +73,8 @@ def status_of(error: BaseException) -> Status:
     """The status that an error ends the command with."""
     from socketkit.apps.conversation import AbandonedError
 
+    if isinstance(error, OpenError) and error.address.startswith("exec:"):
+        return Status.NOT_FOUND if error.errno == errno.ENOENT else Status.NOT_RUN
     for kinds, status in (
         ((AddressError, OptionError), Status.USAGE),
         ((OpenError,), Status.NOT_OPENED),
@@ -134,8 +140,13 @@ def say_failure(error: BaseException | str) -> None:
     tell(f"socketkit: {' '.join(text.split())}")
 
 
-def say_listening(addresses: Iterable[object], ready_fd: int | None = None) -> None:
-    """The line of each address at which callers can come now; also for the descriptor of one who waits for it."""
+_HERE: Final = ("stdio", "exec", "fd", "systemd")
+
+
+def say_listening(addresses: Iterable[Address], ready_fd: int | None = None) -> None:
+    """The line of each address at which callers can come now; also for the descriptor of one who waits for it. Where
+    the only caller is here already (standard input and output, say) nobody is to be told."""
+    addresses = [address for address in addresses if address.scheme not in _HERE]
     for address in addresses:
         tell(f"listening {address}")
     if ready_fd is not None:

@@ -22,7 +22,7 @@ from socketkit.errors import BrokenError, ClosedError, EndOfStream
 from socketkit.streams.sockets import DISCARD_SIZE, reason_of
 from socketkit.streams.stream import Stream
 
-__all__ = ["PipeStream", "stdio"]
+__all__ = ["PipeStream", "Sink", "Source", "stdio"]
 
 READ_SIZE: Final = 64 * 1024
 """Bytes of one read: what a pipe holds (pipe(7)); a file gains nothing by more."""
@@ -34,9 +34,19 @@ _NO_WAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 _PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)  # POSIX promises at least 512
 
 
-def stdio(engine: Engine) -> PipeStream:
-    """Standard input and output as one stream. Closing it leaves the descriptors 0 and 1 open, and as they were."""
-    return PipeStream(engine, 0, 1, owned=False, local="standard input", peer="standard output")
+def stdio(engine: Engine, *, replaces: bool = False) -> PipeStream:
+    """Standard input and output as one stream. Closing it leaves the descriptors 0 and 1 open, and as they were.
+
+    Args:
+        engine: where it waits.
+        replaces: whether `send_eof` lets go of standard output for good, so that its reader sees the end: what is
+            written there later goes to /dev/null.
+
+    Raises:
+        OSError: one of them is not open.
+    """
+    names = ("standard input", "standard output")
+    return PipeStream(engine, 0, 1, owned=False, local="stdio:", peer="stdio:", names=names, replaces=replaces)
 
 
 class PipeStream(Stream):
@@ -49,20 +59,26 @@ class PipeStream(Stream):
     def __init__(
         self,
         engine: Engine,
-        source: int,
-        sink: int,
+        source: int | None,
+        sink: int | None,
         *,
         owned: bool = True,
         local: str = "fd:",
         peer: str = "fd:",
+        names: tuple[str, str] | None = None,
+        replaces: bool = False,
+        until: int | None = None,
     ) -> None:
         """Args:
             engine: where it waits.
-            source: is read.
-            sink: is written.
+            source: is read; None: nothing will come.
+            sink: is written; None: nothing can be sent.
             owned: whether both are closed with the stream, and the sink by `send_eof`. Else only what we opened on
                 our own is: the other side sees the end when the last process has closed it.
-            local, peer: how source and sink are called in errors.
+            local, peer: the addresses of both ends, as text.
+            names: how source and sink are called in errors; None: by these addresses.
+            replaces: whether `send_eof` puts /dev/null in the place of a sink that is not owned, nor a terminal.
+            until: a descriptor whose news wakes a receiver too: that of a process, readable when it has ended.
 
         Raises:
             OSError: one of them is not open.
@@ -70,14 +86,21 @@ class PipeStream(Stream):
         self.engine = engine
         self.local = local
         self.peer = peer
-        os.fstat(sink)  # both are open: else the first that we open would get the number of the other
-        self._source = _Source(engine, source)
+        self._names = names or (local, peer)
+        for descriptor in (source, sink):  # both are open: else the first that we open would get the other's number
+            if descriptor is not None:
+                os.fstat(descriptor)
+        self._source = Source(engine, source, until) if source is not None else None
         try:
-            self._sink = _Sink(engine, sink)
+            self._sink = Sink(engine, sink) if sink is not None else None
         except BaseException:
-            self._source.close()
+            if self._source is not None:
+                self._source.close()
             raise
-        self._owned = list(dict.fromkeys((source, sink))) if owned else []  # the sink is last
+        self._owned = [number for number in dict.fromkeys((source, sink)) if owned and number is not None]
+        self._owned_sink = sink if owned else None
+        self._is_one = source == sink
+        self._replaced = sink if replaces and sink is not None and not os.isatty(sink) else None
         self._count = 0
         self._closed = False
         self._ended = False
@@ -86,7 +109,7 @@ class PipeStream(Stream):
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         source = self._source
-        while not self._ended:
+        while not self._ended and source is not None:
             self._check_open()
             if source.is_file:
                 self._count += 1
@@ -95,38 +118,40 @@ class PipeStream(Stream):
             elif not self._stopped:
                 await source.wait(deadline)
                 self._check_open()
-            data = self._read()
+            data = self._read(source)
             if data:
                 return data
             self._ended = data is not None or self._stopped
         self._check_open()
-        raise EndOfStream(f"{self.local} has ended the conversation")
+        raise EndOfStream(f"{self._names[0]} has ended the conversation")
 
-    def _read(self) -> bytes | None:
+    def _read(self, source: Source) -> bytes | None:
         """What is there; None: nothing yet; empty: the end."""
         try:
-            return self._source.read()
+            return source.read()
         except BlockingIOError:
             return None
         except OSError as error:
-            if error.errno == errno.EIO and self._source.is_terminal:
+            if error.errno == errno.EIO and source.is_terminal:
                 return b""  # the terminal has hung up, termios(3)
-            raise BrokenError(f"receiving from {self.local}: {reason_of(error)}", errno=error.errno) from None
+            raise BrokenError(f"receiving from {self._names[0]}: {reason_of(error)}", errno=error.errno) from None
 
     def send_now(self, data: bytes | memoryview) -> int:
         self._check_open()
+        if self._sink is None:
+            raise ClosedError(f"sending to {self._names[1]}: it can only be read")
         if self._eof_sent:
-            raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+            raise ClosedError(f"sending to {self._names[1]}: our direction was ended by send_eof")
         try:
             return self._sink.write(data)
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise BrokenError(f"sending to {self.peer}: {reason_of(error)}", errno=error.errno) from None
+            raise BrokenError(f"sending to {self._names[1]}: {reason_of(error)}", errno=error.errno) from None
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
         self._check_open()
-        if self._sink.is_file:
+        if self._sink is None or self._sink.is_file:
             await self.engine.sleep(0)
         elif not self._eof_sent:
             await self._sink.wait(deadline)
@@ -136,59 +161,81 @@ class PipeStream(Stream):
         self._end_sink()
 
     def _end_sink(self) -> None:
-        if not self._eof_sent:
-            self._eof_sent = True
-            self._sink.end()
-            if self._owned:
-                os.close(self._owned.pop())
+        if self._eof_sent or self._sink is None:
+            return
+        self._eof_sent = True
+        self._sink.end()
+        if self._owned_sink in self._owned:
+            self._owned.remove(self._owned_sink)
+            os.close(self._owned_sink)
+        elif self._replaced is not None:
+            _replace_by_nothing(self._replaced, inheritable=True)
 
     def stop_receiving(self) -> None:
-        if not self._closed and not self._stopped:
+        if not self._closed and not self._stopped and self._source is not None:
             self._stopped = True
             self._source.wake()
 
     def close(self) -> None:
         if self._owned and not self._closed:
             self._end_sink()
-            self._source.discard()
-        self.abort()
+            if self._source is not None:
+                self._source.discard()
+        self._let_go()
 
     def abort(self) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._closed:
             return
         self._closed = True
-        if not self._eof_sent:
+        if not self._eof_sent and self._sink is not None:
             self._sink.close()
-        self._source.close()
+        if self._source is not None:
+            self._source.close()
         while self._owned:
             os.close(self._owned.pop())
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError(f"{self.local} was closed at this end")
+            raise ClosedError(f"{self._names[0]} was closed at this end")
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, where both directions are one.
+
+        Raises:
+            AttributeError: they are not.
+        """
+        if self._source is not None and self._source.socket is not None and self._is_one:
+            return self._source.socket
+        raise AttributeError(f"there is no socket under {self.peer}")
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended" if self._ended else "open"
-        return f"<PipeStream {self.local} - {self.peer}, {state}>"
+        return f"<{type(self).__name__} {self.local} - {self.peer}, {state}>"
 
 
 # --- the two ends ----------------------------------------------------------------------------------------------------
 
 
-class _End:
+class End:
     """A descriptor of our own for one direction, and where to wait for it.
 
     Attributes:
         is_file: whether a call never waits, and whatever can be read is there already.
+        socket: ours, where it is one.
     """
 
-    def __init__(self, engine: Engine, descriptor: int, direction: int) -> None:
+    def __init__(self, engine: Engine, descriptor: int, direction: int, until: int | None = None) -> None:
         self._engine = engine
         self._direction = direction
+        self._until = until if hasattr(select, "epoll") else None
         way = _way_of(descriptor)
         self.is_file = way == _FILE
         self._descriptor, self._is_ours = _open_again(descriptor, direction, way)
-        self._socket = socket.socket(fileno=self._descriptor) if way == _SOCKET else None
+        self.socket = socket.socket(fileno=self._descriptor) if way == _SOCKET else None
         self._may_wait = way == _PIPE and not self._is_ours
         self._watch: Any = None
         self._waiting = self._make_place()
@@ -197,16 +244,18 @@ class _End:
         """The descriptor that is waited for."""
         if self.is_file:
             return self._descriptor
-        if self._engine.blocks:
+        if self._engine.blocks and self._until is None:
             # `wake` comes from another thread, perhaps just before this one begins to wait. It then puts something
             # that is always ready in the place of what is waited for: so that is another descriptor than the real one.
             return os.dup(self._descriptor)
-        if self._is_ours or not hasattr(select, "epoll"):
+        if self._until is None and (self._is_ours or not hasattr(select, "epoll")):
             return self._descriptor
         # libuv makes non-blocking whatever it watches. A poller of our own may be made so, and is readable when the
         # shared descriptor is ready.
         self._watch = select.epoll()
         self._watch.register(self._descriptor, select.EPOLLIN if self._direction == READ else select.EPOLLOUT)
+        if self._until is not None:
+            self._watch.register(self._until, select.EPOLLIN)
         self._direction = READ
         place: int = self._watch.fileno()
         return place
@@ -218,9 +267,7 @@ class _End:
     def wake(self) -> None:
         """Wake up whoever waits, or is about to."""
         if self._engine.blocks and not self.is_file:
-            nothing = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nothing, self._waiting, inheritable=False)
-            os.close(nothing)
+            _replace_by_nothing(self._waiting, inheritable=False)
         self._engine.forget(self._waiting)
 
     def close(self) -> None:
@@ -230,14 +277,14 @@ class _End:
             self._watch.close()
         elif self._waiting != self._descriptor:
             os.close(self._waiting)
-        self._socket.close() if self._socket is not None else os.close(self._descriptor)
+        self.socket.close() if self.socket is not None else os.close(self._descriptor)
 
 
-class _Source(_End):
+class Source(End):
     """Is read."""
 
-    def __init__(self, engine: Engine, descriptor: int) -> None:
-        super().__init__(engine, descriptor, READ)
+    def __init__(self, engine: Engine, descriptor: int, until: int | None) -> None:
+        super().__init__(engine, descriptor, READ, until)
         self.is_terminal = os.isatty(descriptor)
 
     def read(self) -> bytes:
@@ -247,8 +294,8 @@ class _Source(_End):
             BlockingIOError: there is nothing.
             OSError: it cannot be read.
         """
-        if self._socket is not None:
-            return self._socket.recv(READ_SIZE, _NO_WAIT)
+        if self.socket is not None:
+            return self.socket.recv(READ_SIZE, _NO_WAIT)
         if self._may_wait and not _is_ready(self._descriptor, select.POLLIN):
             raise BlockingIOError
         return os.read(self._descriptor, READ_SIZE)
@@ -256,7 +303,7 @@ class _Source(_End):
     def discard(self) -> None:
         """Throw away what a socket still holds, within bounds: closing it with unread bytes is a reset, which takes
         back what was said last (RFC 1122, 4.2.2.13)."""
-        left = DISCARD_SIZE if self._socket is not None else 0
+        left = DISCARD_SIZE if self.socket is not None else 0
         try:
             while left > 0:
                 left -= len(self.read()) or left
@@ -264,7 +311,7 @@ class _Source(_End):
             pass  # nothing there, or lost already
 
 
-class _Sink(_End):
+class Sink(End):
     """Is written."""
 
     def __init__(self, engine: Engine, descriptor: int) -> None:
@@ -277,8 +324,8 @@ class _Sink(_End):
             BlockingIOError: nothing can.
             OSError: it cannot be written.
         """
-        if self._socket is not None:
-            return self._socket.send(data, _NO_WAIT)
+        if self.socket is not None:
+            return self.socket.send(data, _NO_WAIT)
         if self._may_wait:
             if not _is_ready(self._descriptor, select.POLLOUT):
                 raise BlockingIOError
@@ -287,9 +334,9 @@ class _Sink(_End):
 
     def end(self) -> None:
         """Say the last word, of a socket also for those who share it, and close."""
-        if self._socket is not None:
+        if self.socket is not None:
             try:
-                self._socket.shutdown(socket.SHUT_WR)
+                self.socket.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # lost already, which a receiver finds out by itself
         self.close()
@@ -299,6 +346,8 @@ class _Sink(_End):
 
 _FILE, _SOCKET, _PIPE = "file", "socket", "pipe"
 _LINKS = "/proc/self/fd"
+_MASTER: Final = os.makedev(5, 2) if sys.platform == "linux" else None
+"""The device of a pseudo-terminal's master side, pty(7): opening it anew would make another terminal."""
 
 
 def _way_of(descriptor: int) -> str:
@@ -310,7 +359,7 @@ def _way_of(descriptor: int) -> str:
 
 def _open_again(descriptor: int, direction: int, way: str) -> tuple[int, bool]:
     """A descriptor of our own, and whether its description is ours too, so that no call on it waits."""
-    if way == _PIPE and sys.platform == "linux":
+    if way == _PIPE and sys.platform == "linux" and os.fstat(descriptor).st_rdev != _MASTER:
         access = os.O_RDONLY if direction == READ else os.O_WRONLY
         try:
             # proc(5): opening this link makes a new open file description, so that the flag is ours alone.
@@ -318,6 +367,13 @@ def _open_again(descriptor: int, direction: int, way: str) -> tuple[int, bool]:
         except OSError:
             pass  # no /proc; another user's (EACCES); a pipe that nobody reads (ENXIO), as its write will say
     return os.dup(descriptor), False
+
+
+def _replace_by_nothing(descriptor: int, *, inheritable: bool) -> None:
+    """Let go of what the descriptor stands for; the number stays open, for what is always ready and at its end."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, descriptor, inheritable)
+    os.close(nothing)
 
 
 def _is_ready(descriptor: int, news: int) -> bool:

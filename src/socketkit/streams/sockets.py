@@ -24,6 +24,8 @@ __all__ = [
     "SocketStream",
     "accept_now",
     "address_of",
+    "adopt",
+    "backlog_of",
     "begin_connect",
     "connect_socket",
     "finish_connect",
@@ -61,13 +63,27 @@ def new_socket(family: int, kind: int, protocol: int, *, observer: Observer | No
     return made
 
 
+def adopt(descriptor: int, *, observer: Observer | None = None) -> socket.socket:
+    """A socket of this descriptor, whose family and type the system is asked for; it owns the descriptor now. Whether
+    it waits is left as it is.
+
+    Raises:
+        OSError: it is no socket; the descriptor is still the caller's then.
+    """
+    if not wants_calls(observer):
+        return socket.socket(fileno=descriptor)
+    from socketkit.streams.traced import TracedSocket
+
+    return TracedSocket.adopt(descriptor, observer)
+
+
 def reason_of(error: BaseException) -> str:
     """What went wrong, in the system's words, with the name of the number: `Connection refused (ECONNREFUSED)`."""
     number = getattr(error, "errno", None)
     if not isinstance(error, OSError) or number is None:
         return str(error) or type(error).__name__
     name = errno.errorcode.get(number)
-    return f"{os.strerror(number)} ({name})" if name else str(error)
+    return f"{error.strerror or os.strerror(number)} ({name})" if name else str(error)
 
 
 def address_of(sock: socket.socket, name: Any) -> str:
@@ -218,6 +234,19 @@ def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     sock.bind(name)
     sock.listen(_NO_LIMIT_BACKLOG if options.backlog is None else options.backlog)
+
+
+def backlog_of(sock: socket.socket, asked: int | None = None) -> int:
+    """How many callers the system really lets wait at a listening socket; 0 where it does not tell.
+
+    Linux cuts what was asked for to net.core.somaxconn (listen(2)). Of a socket that others have opened it tells the
+    number over TCP only: in a listener's TCP_INFO tcpi_sacked holds the bound of the accept queue.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_INFO") and sys.platform == "linux":
+        # Not told to an observer of calls: it is asked for the telling, and is no part of the story.
+        info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        return int.from_bytes(info[28:32], sys.byteorder)
+    return 0 if asked is None else asked
 
 
 def accept_now(listener: socket.socket) -> tuple[socket.socket, Any]:

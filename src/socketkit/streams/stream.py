@@ -97,6 +97,14 @@ class Stream(ABC):
         """Let go, at once, in both directions; what was handed over is still delivered where the system can do so.
         A waiting call raises `ClosedError`. Harmless twice; never raises."""
 
+    async def finish(self, *, deadline: float | None = None) -> None:
+        """Let go in good order: as `close`, after the goodbye that only this kind of stream has to say and to wait for
+        (a child's end, say). Returns when it is closed, at the deadline or soon after, whatever the other end does.
+
+        Cancellation: it is aborted.
+        """
+        self.close()
+
     @abstractmethod
     def abort(self) -> None:
         """Let go without a goodbye (a reset, where there is one): what was handed over may be lost. Never raises."""

@@ -35,6 +35,13 @@ class TracedSocket(socket.socket):
         made._told("socket", arguments, str(made.fileno()), descriptor=-1)
         return made
 
+    @classmethod
+    def adopt(cls, descriptor: int, observer: Observer | None) -> TracedSocket:
+        """A socket that somebody else has opened; its calls are told from now on."""
+        made = cls(fileno=descriptor)
+        made._observer = observer
+        return made
+
     # --- the calls ---
 
     def bind(self, address: Any, /) -> None:
