@@ -43,6 +43,21 @@ def test_a_server_that_comes_later_is_found(verb: list[str]) -> None:
     assert program.wait() == 0
 
 
+def test_a_caller_of_a_relay_is_put_through_to_a_target_that_comes_later() -> None:
+    port = refusing_port()
+    arguments = ("tcp://127.0.0.1:0", f"tcp://127.0.0.1:{port}", "-v", "--retry", "forever", "--backoff", "10ms..20ms")
+    with socketkit("relay", *arguments) as relay:
+        place = relay.address()
+        with socket.create_connection((place.host, place.port), 20) as client:
+            relay.wait_told("trying again")
+            with socket.create_server(("127.0.0.1", port)) as target:
+                caller, _ = target.accept()
+                with caller:
+                    caller.sendall(b"at last")
+                assert client.recv(7, socket.MSG_WAITALL) == b"at last"
+        assert relay.stop() == 0
+
+
 def test_the_deadline_of_an_address_ends_the_tries() -> None:
     address = f"tcp://127.0.0.1:{refusing_port()}?retry=forever,first=10ms,deadline=100ms"
     with socketkit("connect", address) as program:

@@ -58,6 +58,7 @@ _RATE = arguments.Read("rate", _rate)
 )
 @click.option("--access-log", metavar="FILE", type=click.Path(), help="Add a line of JSON for each conversation.")
 @arguments.connect_timeout
+@arguments.retry
 @arguments.engine
 @arguments.backlog
 @arguments.ready_fd
@@ -78,6 +79,8 @@ def relay(
     deny: tuple[Network, ...],
     access_log: str | None,
     connect_timeout: str | None,
+    retry: str | None,
+    backoff: str | None,
     engine: str | None,
     ready_fd: int | None,
     verbose: int,
@@ -108,7 +111,7 @@ def relay(
         plan,
         once=once,
         listening=lambda real: say_listening(real, ready_fd),
-        target_options=arguments.given(connect_timeout=connect_timeout),
+        target_options=arguments.given(connect_timeout=connect_timeout, retry=retry, backoff=backoff),
         observer=arguments.observer_for(verbose, explain, shows_data=verbose > 1),
         **arguments.given(**options),
     )
