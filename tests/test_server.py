@@ -13,6 +13,7 @@ import pytest
 from socketkit import Address, connect, serve
 from socketkit.errors import (
     BrokenError,
+    BusyError,
     ClosedError,
     DeadlineError,
     EndOfStream,
@@ -451,6 +452,23 @@ def test_after_the_end_its_verbs_say_that_it_is_over(engine_name):
     server.close()
     assert server.statistics().active_count == 0
     assert "closed" in repr(server)
+
+
+def test_a_handler_that_would_wait_for_its_own_thread_is_told_so(engine_name):
+    if engine_name == "blocking":
+        pytest.skip("each handler has a thread of its own")
+    servers = []
+
+    async def handler(connection):
+        for verb in (servers[0].close, servers[0].suspend, servers[0].wait_idle):
+            with pytest.raises(BusyError, match="ask it from another one"):
+                verb()
+        await connection.send("told")
+
+    with serve(handler, ANY, framing="lines", engine=engine_name) as server:
+        servers.append(server)
+        with call(server.addresses[0]) as client:
+            assert read_all(client) == b"told\n"
 
 
 # --- inside a running engine ---

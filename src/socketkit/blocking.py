@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from socketkit.address import Address
 from socketkit.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
-from socketkit.errors import DeadlineError, EndOfStream
+from socketkit.errors import BusyError, DeadlineError, EndOfStream
 from socketkit.listener import Listener
 from socketkit.server import STUCK, Handler, Server, ServerStatistics
 from socketkit.streams.credentials import Credentials
@@ -219,6 +219,8 @@ class BlockingServer:
     Args:
         make: makes the server on an engine, in the new thread.
         engine: makes the engine, in the new thread.
+
+    Concurrency: every verb from any thread but the server's own, which would wait for itself (`BusyError`).
     """
 
     def __init__(self, make: Callable[[Engine], Server], engine: Callable[[], Engine]) -> None:
@@ -295,6 +297,7 @@ class BlockingServer:
 
         Raises:
             OSError: the server had failed before.
+            BusyError: one of its own handlers asks for it, in the thread that would do it.
         """
         server = self._running()
         if not server.is_closed:
@@ -307,6 +310,9 @@ class BlockingServer:
         here, and finds nothing to wait for."""
         engine = self._engine
         assert engine is not None
+        if not engine.blocks and threading.current_thread() is self._thread:
+            coroutine.close()
+            raise BusyError("the server's own thread would wait for itself: ask it from another one")
         done = threading.Event()
         outcome: list[BaseException | None] = []
 
