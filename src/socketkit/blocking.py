@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from socket import socket
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from socketkit.address import Address
 from socketkit.connection import Connection, ConnectionStatistics
@@ -19,6 +19,9 @@ from socketkit.errors import BusyError, DeadlineError, EndOfStream
 from socketkit.listener import Listener
 from socketkit.server import STUCK, Handler, Server, ServerStatistics
 from socketkit.streams.credentials import Credentials
+
+if TYPE_CHECKING:
+    from socketkit.proxy_header import ProxyHeader
 
 __all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "in_threads"]
 
@@ -125,6 +128,16 @@ class BlockingConnection:
     def peer(self) -> Address:
         """The other end's address."""
         return self._connection.peer
+
+    @property
+    def proxy(self) -> Address | None:
+        """The address of the proxy that has passed this connection on to us (`accept_proxy`), else None."""
+        return self._connection.proxy
+
+    @property
+    def proxy_header(self) -> ProxyHeader | None:
+        """All that the proxy said, else None."""
+        return self._connection.proxy_header
 
     @property
     def socket(self) -> socket:

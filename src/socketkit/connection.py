@@ -12,21 +12,25 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from socketkit.address import Address
 from socketkit.close import closed_here, say_goodbye
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Observer, Received
+from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Observer, Proxied, Received
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
 from socketkit.outgoing import Outgoing
 from socketkit.session import Session
+from socketkit.silence import Silence
 from socketkit.streams.credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
+
+if TYPE_CHECKING:
+    from socketkit.proxy_header import ProxyHeader
 
 __all__ = ["Connection", "ConnectionStatistics"]
 
@@ -86,6 +90,8 @@ class Connection:
         engine: the way of waiting, for handlers that wait for something else too (`connection.engine.sleep(1)`).
         number: unique in this process; events carry it.
         server_closing: True when the server has been told to stop: finish what you are at, and return.
+        proxy: the address of the proxy that has passed this connection on to us (`accept_proxy`), else None.
+        proxy_header: all that it said, else None.
 
     Concurrency: many tasks may send, one at a time receives.
     """
@@ -97,12 +103,24 @@ class Connection:
         self.engine: Engine = stream.engine
         self.number = next(_numbers)
         self.server_closing = False
+        self.proxy: Address | None = None
+        self.proxy_header: ProxyHeader | None = None
         self._stream = stream
         self._options = options
         self._observer = observer
         self._session = Session(framing.codec())
         self._outgoing = Outgoing(
-            self._session, stream, high_water=options.high_water, number=self.number, observer=observer
+            self._session,
+            stream,
+            high_water=options.high_water,
+            number=self.number,
+            observer=observer,
+            idle_timeout=options.idle_timeout,
+        )
+        self._silence = (
+            None
+            if options.idle_timeout is None
+            else Silence(stream, options.idle_timeout, lambda: self._outgoing.drained_size)
         )
         self._incoming = self._session.incoming
         self._unsent = self._session.outgoing
@@ -193,7 +211,7 @@ class Connection:
             BrokenError: the conversation was lost; every message that had come whole was received before.
             ClosedError: this end was closed.
             BusyError: another task receives here.
-            DeadlineError: after `timeout` seconds.
+            DeadlineError: after `timeout` seconds; or, and then always, the peer was silent for `idle_timeout`.
 
         Cancellation: nothing is lost; the next call gets it.
         """
@@ -260,7 +278,7 @@ class Connection:
         if self._receiving:
             raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
         deadline = None if timeout is None else self.engine.deadline(timeout)
-        session, stream, observer = self._session, self._stream, self._observer
+        session, stream, observer, silence = self._session, self._stream, self._observer, self._silence
         self._receiving = True
         try:
             while True:
@@ -272,7 +290,7 @@ class Connection:
                 if self._unsent and not self._blocks:
                     self._flush()  # before we wait: the peer may be waiting for it
                 try:
-                    data = await stream.receive(deadline=deadline)
+                    data = await (stream.receive(deadline=deadline) if silence is None else silence.receive(deadline))
                 except EndOfStream as eof:
                     session.feed_eof(eof)
                     if observer is not None:
@@ -288,8 +306,12 @@ class Connection:
                             observer(FrameSkipped(self.number, fault))
                 if self._incoming:
                     return
-        except DeadlineError:
-            raise DeadlineError(f"receiving from {stream.peer}: no message within {timeout:g} s") from None
+        except DeadlineError as error:
+            if silence is None or not silence.is_over:
+                raise DeadlineError(f"receiving from {stream.peer}: no message within {timeout:g} s") from None
+            self.note(error)
+            session.fail(error)
+            raise
         finally:
             self._receiving = False
 
@@ -381,6 +403,20 @@ class Connection:
             self.abort() if not self._outgoing.is_empty else await self.engine.undisturbed(self.close())
 
     # --- facts ---
+
+    @property
+    def stream(self) -> Stream:
+        """The bytes below the messages, for what comes before the first message (a proxy's header)."""
+        return self._stream
+
+    def introduce(self, header: ProxyHeader) -> None:
+        """A proxy has said for whom it speaks: that one is our peer from now on. One that speaks for itself (a health
+        check), or does not know, stays the peer."""
+        self.proxy, self.proxy_header = self.peer, header
+        if header.source is not None:
+            self._stream.peer = str(header.source)  # type: ignore[misc]  # each kind has a slot for it
+            if self._observer is not None:
+                self._observer(Proxied(self.number, self._stream.peer, str(self.proxy)))
 
     @property
     def local(self) -> Address:

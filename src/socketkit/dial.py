@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from socketkit.address import Address
 from socketkit.engines.engine import Engine
-from socketkit.errors import Attempt, ConnectError, DeadlineError
+from socketkit.errors import Attempt, ConnectError, DeadlineError, StreamError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.eyeballs import Race
 from socketkit.given import GIVEN, open_given
@@ -71,7 +71,7 @@ async def open_stream(
         stream = await sockets.connect(candidates[0], deadline)
         if stream is None:
             raise sockets.late() if sockets.is_late else sockets.refused()
-        return stream
+        return await _announced(stream, options, deadline)
     race = Race(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
     try:
         stream = await race.run()
@@ -79,6 +79,23 @@ async def open_stream(
         raise sockets.refused(error) from None
     if stream is None:
         raise sockets.late(race.untried) if race.is_late else sockets.refused()
+    return await _announced(stream, options, deadline)
+
+
+async def _announced(stream: SocketStream, options: Options, deadline: float | None) -> SocketStream:
+    """The stream, on which we have said who we are, where that was asked for (`send_proxy`)."""
+    if options.send_proxy is None:
+        return stream
+    from socketkit.proxy_header import encode, for_version
+
+    header = for_version(int(options.send_proxy[1:]), Address.parse(stream.local), Address.parse(stream.peer))
+    try:
+        await stream.send(encode(header), deadline=deadline)
+    except BaseException as error:
+        stream.abort()
+        if isinstance(error, StreamError):
+            raise ConnectError(f"cannot connect to {stream.peer}: {error}", address=stream.peer) from None
+        raise
     return stream
 
 

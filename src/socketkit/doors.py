@@ -287,7 +287,6 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
             [(place.address, place.options, place.framing) for place in self._places],
             engine=engine,
             grace=options.grace,
-            max_connections=options.max_connections,
             observer=self._observer,
         )
 

@@ -30,7 +30,9 @@ __all__ = [
     "HandlerFailed",
     "Listening",
     "Observer",
+    "Proxied",
     "Received",
+    "Refused",
     "Resolved",
     "Retrying",
     "Sent",
@@ -116,6 +118,23 @@ class Accepted(Event):
     connection: int
     local: str
     peer: str
+
+
+class Refused(Event):
+    """A caller was reset at the door, before a conversation began: neither a start nor an end. `reason` is a limit, a
+    list, or what failed when the conversation was to begin."""
+
+    local: str
+    peer: str
+    reason: str
+
+
+class Proxied(Event):
+    """The peer of an accepted connection turned out to be a proxy, which speaks for this one (PROXY protocol)."""
+
+    connection: int
+    peer: str
+    proxy: str
 
 
 class AcceptPaused(Event):

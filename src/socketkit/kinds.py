@@ -16,9 +16,11 @@ from socketkit.values import Value, replace
 
 __all__ = [
     "MODE",
+    "NETWORKS",
     "SWITCH",
     "TEXT",
     "Kind",
+    "choice_kind",
     "count_kind",
     "duration_kind",
     "format_duration",
@@ -29,6 +31,7 @@ __all__ = [
     "parse_count",
     "parse_duration",
     "parse_mode",
+    "parse_networks",
     "parse_size",
     "parse_switch",
     "parse_text",
@@ -276,6 +279,51 @@ def parse_text(value: object, *, name: str = "") -> str:
     return value
 
 
+_NETWORKS = "networks as 10.0.0.0/8, fd00::/8, single addresses, and the word unix for UNIX sockets, joined by commas"
+
+
+def parse_networks(value: object, *, name: str = "") -> tuple[str, ...]:
+    """Reads networks: a text with commas, or texts and values of `ipaddress` in any collection but a mapping.
+
+    Returns:
+        Each as canonical text, sorted, once: `10.0.0.0/8`, `::1/128`, `unix`.
+
+    Raises:
+        OptionError: one of them is none, or has bits beside its mask.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple, set, frozenset)):
+        parts = (parts,)
+    if not parts:
+        _refuse(value, name, "names no network", _NETWORKS)
+    return tuple(sorted({_network(part, name) for part in parts}))
+
+
+def _network(part: object, name: str) -> str:
+    from ipaddress import ip_network  # only who has such a list pays for it
+
+    text = str(part).strip()
+    if text == "unix":
+        return text
+    try:
+        if "%" in text or (isinstance(part, int) and not isinstance(part, str)):
+            raise ValueError("a zone, or a number")
+        return str(ip_network(text))
+    except ValueError as error:
+        problem = "has bits beside its mask" if "host bits" in str(error) else "is no network"
+        _refuse(part, name, problem, _NETWORKS)
+
+
+def _format_networks(networks: tuple[str, ...]) -> str:
+    return ",".join(networks)
+
+
+def _parse_choice(value: object, *, name: str = "", allowed: tuple[str, ...] = ()) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        _refuse(value, name, "is none of them", " or ".join(allowed))
+    return value
+
+
 # --- kinds -----------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +377,11 @@ def count_kind(minimum: int = 0, maximum: int = _MOST) -> Kind:
     return Kind("count", partial(parse_count, minimum=minimum, maximum=maximum), str)
 
 
+def choice_kind(*allowed: str) -> Kind:
+    """One of a few words."""
+    return Kind("/".join(allowed), partial(_parse_choice, allowed=allowed), str)
+
+
 def or_none(kind: Kind) -> Kind:
     """The same kind with None as one more value."""
     return replace(kind, optional=True)
@@ -337,3 +390,4 @@ def or_none(kind: Kind) -> Kind:
 SWITCH = Kind("yes/no", parse_switch, format_switch)
 MODE = Kind("file mode", parse_mode, format_mode)
 TEXT = Kind("name", parse_text, str)
+NETWORKS = Kind("networks", parse_networks, _format_networks)

@@ -10,7 +10,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from socketkit.errors import OptionError
-from socketkit.kinds import MODE, SWITCH, TEXT, Kind, count_kind, duration_kind, or_none, quote, size_kind, suggest
+from socketkit.kinds import (
+    MODE,
+    NETWORKS,
+    SWITCH,
+    TEXT,
+    Kind,
+    choice_kind,
+    count_kind,
+    duration_kind,
+    or_none,
+    quote,
+    size_kind,
+    suggest,
+)
 from socketkit.retry import RETRY, Retry
 from socketkit.values import Value, field
 
@@ -76,6 +89,11 @@ class Options(Value):
         size_kind(minimum=1, maximum=2**30),
         "Bytes that one `recv` may bring; 256KiB: more gains no speed, less costs system calls.",
     )
+    send_proxy: str | None = _option(
+        None,
+        or_none(choice_kind("v1", "v2")),
+        "Begin with a PROXY header of this version, for a server that accepts it; none: the first byte is our own.",
+    )
     nodelay: bool = _option(
         True,
         SWITCH,
@@ -122,7 +140,52 @@ class Options(Value):
     max_connections: int = _option(
         10_000,
         count_kind(minimum=1),
-        "Conversations of a server at a time; 10000: the rest waits in the backlog, not in memory.",
+        "Conversations of a server at a time; 10000: what comes beyond is treated as `overload` says.",
+    )
+    overload: str = _option(
+        "wait",
+        choice_kind("wait", "reject"),
+        "What becomes of callers beyond `max_connections` and `accept_rate`; wait: they stay in the backlog, not in "
+        "memory; reject: they are let in and reset at once, so that they may go elsewhere.",
+    )
+    max_per_peer: int | None = _option(
+        None,
+        or_none(count_kind(minimum=1)),
+        "Conversations of one peer's address at a time (IPv6: of its /64, which one machine has), the next is reset; "
+        "none: behind a NAT or a proxy all of them have one address.",
+    )
+    accept_rate: int | None = _option(
+        None,
+        or_none(count_kind(minimum=1)),
+        "Callers a second that a server lets in, after one second's worth at once; none: as many as come.",
+    )
+    allow: tuple[str, ...] | None = _option(
+        None,
+        or_none(NETWORKS),
+        "Networks whose callers are let in, others are reset before a byte is read; none: everybody.",
+    )
+    deny: tuple[str, ...] | None = _option(
+        None,
+        or_none(NETWORKS),
+        "Networks whose callers are reset, whatever `allow` says; none: nobody.",
+    )
+    accept_proxy: tuple[str, ...] | None = _option(
+        None,
+        or_none(NETWORKS),
+        "Networks of the proxies that may call, each of which has to begin with a PROXY header; all others are reset; "
+        "none: no header is looked for, as it must not be guessed (proxy-protocol.txt, 2).",
+    )
+    handshake_timeout: float | None = _option(
+        10.0,
+        or_none(duration_kind()),
+        "How long a caller may take, in all, for what comes before the first message (a PROXY header, TLS); 10s: three "
+        "lost packets; none: as long as he likes.",
+    )
+    idle_timeout: float | None = _option(
+        None,
+        or_none(duration_kind(minimum=0.001)),
+        "How long we wait for a peer that neither sends a byte nor takes one of those that wait for him; none: a "
+        "connection may be silent, and keepalive tells a lost one.",
     )
     framing: str | None = _option(
         None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the caller says, else chunks."

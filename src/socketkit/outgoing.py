@@ -11,7 +11,7 @@ from typing import Final
 
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
-from socketkit.errors import BrokenError, StreamError
+from socketkit.errors import BrokenError, DeadlineError, StreamError
 from socketkit.events import Observer, Sent
 from socketkit.session import Session
 from socketkit.streams.stream import Stream
@@ -27,6 +27,7 @@ class Outgoing:
 
     Attributes:
         error: why not everything could be sent; None while nothing was lost.
+        drained_size: bytes that the peer took after they had to wait for him.
     """
 
     __slots__ = (
@@ -34,28 +35,39 @@ class Outgoing:
         "_draining",
         "_engine",
         "_high",
+        "_idle_timeout",
         "_low",
         "_number",
         "_observer",
         "_session",
         "_stream",
         "_turns",
+        "drained_size",
         "error",
     )
 
     def __init__(
-        self, session: Session, stream: Stream, *, high_water: int, number: int, observer: Observer | None
+        self,
+        session: Session,
+        stream: Stream,
+        *,
+        high_water: int,
+        number: int,
+        observer: Observer | None,
+        idle_timeout: float | None = None,
     ) -> None:
         self._session = session
         self._stream = stream
         self._engine: Engine = stream.engine
         self._high = high_water
+        self._idle_timeout = idle_timeout
         self._low = high_water // 4  # as asyncio: far enough below to be worth a wake-up
         self._number = number
         self._observer = observer
         self._draining = False
         self._changed = Condition(stream.engine)
         self._turns = 0
+        self.drained_size = 0
         self.error: StreamError | None = None
 
     @property
@@ -125,10 +137,14 @@ class Outgoing:
     async def _drain(self, rest: memoryview) -> None:
         session, stream = self._session, self._stream
         try:
+            deadline = self._engine.deadline(self._idle_timeout)
             while True:
-                await stream.wait_writable()
+                await stream.wait_writable(deadline=deadline)
                 count = stream.send_now(rest)
                 session.sent(count)
+                self.drained_size += count
+                if deadline is not None and count:
+                    deadline = self._engine.deadline(self._idle_timeout)
                 if self._observer is not None and count:
                     self._observer(Sent(self._number, bytes(rest[:count])))
                 rest = rest[count:]
@@ -140,12 +156,20 @@ class Outgoing:
                     rest = memoryview(session.take())
         except StreamError as error:
             self._fail(error)
+        except DeadlineError:
+            self._fail(self._stalled())
         except BaseException:
             self._fail(BrokenError(f"sending to {stream.peer}: the engine ended, and a message was cut"))
             raise
         finally:
             self._draining = False
             self._changed.notify()
+
+    def _stalled(self) -> BrokenError:
+        return BrokenError(
+            f"sending to {self._stream.peer}: it took nothing for {self._idle_timeout:g} s (idle_timeout), and "
+            f"{self._session.outgoing_size} bytes are unsent"
+        )
 
     def _fail(self, error: StreamError) -> None:
         self.cut(error.with_traceback(None))

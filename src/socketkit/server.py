@@ -6,32 +6,34 @@ then the guests are told, then waited for, and at the deadline they are shown ou
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from socketkit.accept import Door, is_callers_misfortune, is_shortage, pauses
+from socketkit.accept import Door
 from socketkit.address import Address
 from socketkit.connection import Connection
-from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
+from socketkit.entrance import Entrance
 from socketkit.errors import (
     BrokenError,
     ClosedError,
     DeadlineError,
     EndOfStream,
     FramingError,
+    HandshakeError,
     SocketkitError,
+    StreamError,
 )
-from socketkit.events import Accepted, AcceptPaused, AcceptResumed, HandlerFailed, Observer
+from socketkit.events import Accepted, HandlerFailed, Observer
 from socketkit.framing.codec import Framing
 from socketkit.listen import listen_at
 from socketkit.options import Options
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
+from socketkit.welcome import welcome
 
 __all__ = ["Handler", "Server", "ServerStatistics"]
 
@@ -53,15 +55,21 @@ class ServerStatistics(Value):
     Attributes:
         active_count: conversations now.
         accepted_count: conversations so far.
+        refused_count: callers that were reset at the door, by a limit or a list.
+        unwelcome_count: callers who were let in, and failed before the first message (a PROXY header, TLS).
         failed_count: handlers that raised what was neither the peer's nor the network's doing.
-        received_size, sent_size: bytes of the conversations that have ended.
+        received_size, sent_size: bytes of all conversations so far.
+        is_paused: whether a shortage of the machine keeps callers out now.
     """
 
     active_count: int
     accepted_count: int
+    refused_count: int
+    unwelcome_count: int
     failed_count: int
     received_size: int
     sent_size: int
+    is_paused: bool
 
 
 class Server:
@@ -77,26 +85,24 @@ class Server:
         *,
         engine: Engine,
         grace: float,
-        max_connections: int,
         observer: Observer | None = None,
     ) -> None:
         self.engine = engine
         self._handler = handler
         self._places = list(addresses)
         self._grace = grace
-        self._max_connections = max_connections
         self._observer = observer
         self._doors: list[tuple[Door, Options, Framing]] = []
         self._addresses: tuple[Address, ...] = ()
         self._group = Group(engine)
         self._connections: set[Connection] = set()
-        self._entrance = threading.Lock()  # where the engine blocks each door has a thread: one lets in at a time
         self._spent_count = 0  # of the doors through which nobody more will come
-        self._changed = Condition(engine)
+        self._entrance = Entrance(engine, addresses[0][1], self._begin, observer=observer)
+        self._changed = self._entrance.changed
         self._failure: BaseException | None = None
         self._deadline: float | None = None  # of the stop that is under way
         self._is_closed = False
-        self._accepted_count = self._failed_count = self._received_size = self._sent_size = 0
+        self._accepted_count = self._unwelcome_count = self._failed_count = self._received_size = self._sent_size = 0
 
     # --- the doors ---
 
@@ -120,7 +126,7 @@ class Server:
             raise
         self._addresses = tuple(door.address for door, _, _ in self._doors)
         for door, options, framing in self._doors:
-            self._group.start(self._let_in(door, options, framing))
+            self._group.start(self._watch(door, options, framing))
 
     def suspend(self) -> None:
         """Close the doors: new callers are refused, the guests stay. Harmless twice."""
@@ -147,84 +153,53 @@ class Server:
 
     # --- letting in ---
 
-    async def _let_in(self, door: Door, options: Options, framing: Framing) -> None:
-        """Accept one caller after the other, until the door is closed."""
-        shortage: _Shortage | None = None
+    async def _watch(self, door: Door, options: Options, framing: Framing) -> None:
         try:
-            while not door.is_closed:
-                await self._wait_place(door)
-                if not door.is_closed:
-                    await door.wait_caller()
-                if door.is_closed:
-                    return  # that is what woke us
-                try:
-                    with self._entrance:
-                        if self._is_full():
-                            continue  # by another door
-                        self._admit(door.accept_now(), options, framing)
-                except BlockingIOError:
-                    continue  # another process was faster
-                except OSError as error:
-                    if door.is_closed or is_callers_misfortune(error):
-                        continue
-                    if not is_shortage(error):
-                        raise
-                    shortage = shortage or self._begin_shortage(door, error)
-                    await self._pause(door, next(shortage.pauses))
-                    continue
-                if shortage is not None:
-                    self._end_shortage(door, shortage)
-                    shortage = None
-                if door.is_spent:
-                    self._spent_count += 1
-                    self._changed.notify()
-                    return
-        except Exception as error:
-            if not door.is_closed:  # else it is only the door that was closed under our hands
-                self._failure = error
+            await self._entrance.watch(door, options, framing)
+            if door.is_spent and not door.is_closed:
+                self._spent_count += 1
                 self._changed.notify()
+        except Exception as error:
+            self._failure = error
+            self._changed.notify()
 
-    async def _wait_place(self, door: Door) -> None:
-        """Callers beyond the limit wait in the backlog, not in memory."""
-        if self._is_full():
-            await self._changed.wait_until(lambda: not self._is_full() or door.is_closed)
-
-    def _is_full(self) -> bool:
-        return len(self._connections) >= self._max_connections
-
-    async def _pause(self, door: Door, seconds: float) -> None:
-        with suppress(DeadlineError):
-            await self._changed.wait_until(lambda: door.is_closed, deadline=self.engine.now() + seconds)
-
-    def _begin_shortage(self, door: Door, error: OSError) -> _Shortage:
-        if self._observer is not None:
-            self._observer(AcceptPaused(str(door.address), error))
-        return _Shortage(pauses(), self.engine.now())
-
-    def _end_shortage(self, door: Door, shortage: _Shortage) -> None:
-        if self._observer is not None:
-            self._observer(AcceptResumed(str(door.address), self.engine.now() - shortage.began))
-
-    def _admit(self, stream: Stream, options: Options, framing: Framing) -> None:
+    def _begin(self, stream: Stream, options: Options, framing: Framing, key: str) -> bool:
+        """Begin the conversation of one who was let in."""
         connection = Connection(stream, framing, options=options, observer=self._observer)
         self._accepted_count += 1
         self._connections.add(connection)
         is_in = False
         try:
-            is_in = self._group.start(self._converse(connection))
+            is_in = self._group.start(self._live(connection, options, key))
         finally:
             if not is_in:
+                self._accepted_count -= 1
                 self._connections.discard(connection)
-                stream.close()
+        return is_in
 
     # --- one conversation ---
 
-    async def _converse(self, connection: Connection) -> None:
-        if self._observer is not None:
-            self._observer(Accepted(connection.number, str(connection.local), str(connection.peer)))
+    async def _live(self, connection: Connection, options: Options, key: str) -> None:
+        """From one end to the other. Whatever happens inside, the others do not feel it."""
+        places = [key]
         try:
+            await self._converse(connection, options, places)
+        except Exception as error:  # of an observer
+            self._report(connection, error)
+        finally:
+            statistics = connection.statistics()
+            self._received_size += statistics.received_size
+            self._sent_size += statistics.sent_size
+            self._connections.discard(connection)
+            self._entrance.leave(places[-1])
+
+    async def _converse(self, connection: Connection, options: Options, places: list[str]) -> None:
+        try:
+            if self._observer is not None:
+                self._observer(Accepted(connection.number, str(connection.local), str(connection.peer)))
             try:
-                await self._handler(connection)
+                if await self._is_welcome(connection, options, places):
+                    await self._handler(connection)
             except _CONVERSATION as error:
                 connection.note(error)
             except BaseException as error:
@@ -235,13 +210,11 @@ class Server:
             await connection.close()
         except SocketkitError:
             pass  # what was lost in closing is in the end event
+        except BaseException as error:
+            connection.note(error)
+            raise
         finally:
             connection.abort()  # closed already, unless we were cancelled
-            statistics = connection.statistics()
-            self._received_size += statistics.received_size
-            self._sent_size += statistics.sent_size
-            self._connections.discard(connection)
-            self._changed.notify()
 
     def _ends_more(self, error: BaseException) -> bool:
         """Whether more than one conversation is to end by it: our cancelling, the engine's end, the program's (which a
@@ -249,6 +222,22 @@ class Server:
         like any other."""
         ends = (self.engine.cancelled, GeneratorExit, *(() if self.engine.blocks else (KeyboardInterrupt, SystemExit)))
         return isinstance(error, ends) or (isinstance(error, BaseExceptionGroup) and error.subgroup(ends) is not None)
+
+    async def _is_welcome(self, connection: Connection, options: Options, places: list[str]) -> bool:
+        """What comes before the first message; a caller who fails in it is reset, and no handler hears of him."""
+        try:
+            await welcome(connection, options)
+            if connection.proxy is not None:  # judge once more, by the address for which the proxy speaks
+                key, reason = self._entrance.take_place(connection.stream.peer, options)
+                if reason is not None:
+                    raise HandshakeError(f"{connection.peer} may not come in: {reason}", address=str(connection.peer))
+                places.append(key)
+        except (HandshakeError, StreamError) as error:
+            self._unwelcome_count += 1
+            connection.note(error)
+            connection.abort()
+            return False
+        return True
 
     def _report(self, connection: Connection, error: BaseException) -> None:
         """A bug in a handler is never silent: without an observer it goes to the log."""
@@ -312,6 +301,7 @@ class Server:
             await self._see_out(min(QUIET, grace / 4))
         finally:
             for connection in list(self._connections):
+                connection.note(ClosedError(f"{connection.stream.peer} was cut off: the server stops (grace)"))
                 connection.abort()
             self._group.cancel()
             try:
@@ -360,12 +350,16 @@ class Server:
 
     def statistics(self) -> ServerStatistics:
         """How it stands now."""
+        running = [connection.statistics() for connection in list(self._connections)]
         return ServerStatistics(
-            active_count=len(self._connections),
+            active_count=len(running),
             accepted_count=self._accepted_count,
+            refused_count=self._entrance.refused_count,
+            unwelcome_count=self._unwelcome_count,
             failed_count=self._failed_count,
-            received_size=self._received_size,
-            sent_size=self._sent_size,
+            received_size=self._received_size + sum(one.received_size for one in running),
+            sent_size=self._sent_size + sum(one.sent_size for one in running),
+            is_paused=self._entrance.is_paused,
         )
 
     def __repr__(self) -> str:
@@ -379,10 +373,3 @@ class Server:
             else "suspended"
         )
         return f"<Server {' '.join(map(str, self._addresses))}, {state}, {len(self._connections)} conversations>"
-
-
-class _Shortage(Value):
-    """An episode in which the machine is out of something: when it began, and how long to wait each time."""
-
-    pauses: Iterator[float]
-    began: float

@@ -13,6 +13,7 @@ from typing import Any
 from socketkit.errors import (
     BrokenError,
     ClosedError,
+    DeadlineError,
     EndOfStream,
     FrameTooLongError,
     FramingError,
@@ -125,7 +126,7 @@ class Session:
         if isinstance(end, EndOfStream) and isinstance(self._end, EndOfStream):
             self.feed_eof(end)
 
-    def fail(self, error: BrokenError | ClosedError) -> None:
+    def fail(self, error: BrokenError | ClosedError | DeadlineError) -> None:
         """No more bytes will come, for this reason; the first reason stays."""
         if self._end is None or isinstance(error, ClosedError):
             self._end = error

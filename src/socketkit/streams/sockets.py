@@ -338,6 +338,14 @@ class SocketStream(Stream):
             raise self._end()
         return data
 
+    async def receive_up_to(self, size: int, *, deadline: float | None = None) -> bytes:
+        """As `receive`, but at most so many bytes: what comes behind them stays in the system."""
+        self._size = size
+        try:
+            return await self.receive(deadline=deadline)
+        finally:
+            self._size = min(USUAL_SIZE, self._largest)
+
     def send_now(self, data: bytes | memoryview) -> int:
         try:
             return self._send(data)
