@@ -56,7 +56,7 @@ def serve_at(engine: Engine, *addresses: str, talk: Callable[[Server], Coroutine
 
     async def main() -> None:
         places = [(Address.parse(address), Options(), parse("lines")) for address in addresses]
-        server = Server(echo, places, engine=engine, grace=1.0, max_connections=100)
+        server = Server(echo, places, engine=engine, grace=1.0)
         async with server:
             await talk(server)
 
