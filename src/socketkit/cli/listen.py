@@ -7,21 +7,46 @@ from typing import Any
 import click
 
 from socketkit.address import Address
+from socketkit.apps.attend import serve_children
 from socketkit.apps.conversation import Manner, until_told
 from socketkit.apps.listen import answer
 from socketkit.cli import arguments
+from socketkit.cli.arguments import Read
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
 from socketkit.cli.manners import talking
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
+from socketkit.scheme import split_command
 
 __all__ = ["listen"]
+
+_OF_A_PERSON = ("linger", "send_only", "receive_only", "crlf", "written", "shown", "telnet", "framing")
+
+
+def _command(text: str) -> str:
+    split_command(text)
+    return text
+
+
+def _refuse_person(context: click.Context) -> None:
+    """Where a program is the other end, what is said of a person would go unheard: so it is refused."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _OF_A_PERSON and source == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} is for whoever sits here; with --exec a program does")
 
 
 @click.command()
 @arguments.one_address()
-@click.option("--keep", is_flag=True, help="Go on with the next caller, one after another.")
+@click.option("--keep", is_flag=True, help="Go on with the next caller, one after another; with --exec, many at once.")
+@click.option(
+    "--exec",
+    "command",
+    metavar="COMMAND",
+    type=Read("command", _command),
+    help="Run a program for the caller: what it says is the program's input. No shell; the status is the program's.",
+)
 @talking
 @arguments.framing
 @arguments.engine
@@ -33,17 +58,34 @@ __all__ = ["listen"]
 def listen(
     address: Address,
     keep: bool,
+    command: str | None,
     manner: Manner,
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
     **options: Any,
-) -> Status:
+) -> int:
     """Wait for a caller, and be its other end: standard input to it, and what it says to standard output.
 
-    When the first caller is there others are refused; with --keep they wait for their turn.
+    When the first caller is there others are refused; with --keep they wait for their turn. With --exec a program is
+    the other end: its environment tells it of the caller (SOCKETKIT_PEER, SOCKETKIT_LOCAL; see docs/addresses.md).
     """
     arguments.refuse_stdio(address)
+    if command is not None:
+        _refuse_person(click.get_current_context())
+        way = arguments.engine_for(engine, address)
+        del options["framing"]
+        return way.run(
+            serve_children(
+                way,
+                address,
+                command,
+                once=not keep,
+                listening=lambda real: say_listening(real, ready_fd),
+                observer=observer,
+                **arguments.given(**options),
+            )
+        )
     with sitting(engine, address) as (way, person):
 
         async def work() -> None:

@@ -129,7 +129,8 @@ class ChildStream(PipeStream):
         self._let_go()
         if not self._is_seen_out:
             self._is_seen_out = True
-            self.engine.background(self._see_out(self.engine.now()))
+            self._signal(signal.SIGTERM)
+            self.engine.background(self._see_out(self.engine.now() + LAST_WORDS, (signal.SIGKILL,)))
 
     def _let_go(self) -> None:
         super()._let_go()
@@ -145,16 +146,23 @@ class ChildStream(PipeStream):
         except (StreamError, DeadlineError):
             pass  # the end, mostly; or somebody else hears it
 
-    async def _see_out(self, deadline: float | None) -> None:
-        """Wait for the child's end; make it end where the moment comes first."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if await self._has_ended_by(deadline):
-                break
-            self._signal(number)
-            deadline = self.engine.now() + LAST_WORDS
-        else:
+    async def _see_out(
+        self, deadline: float | None, signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGKILL)
+    ) -> None:
+        """Wait for the child's end; make it end where the moment comes first, or where the engine ends."""
+        try:
+            for number in signals:
+                if await self._has_ended_by(deadline):
+                    return
+                self._signal(number)
+                deadline = self.engine.now() + LAST_WORDS
             await self._has_ended_by(deadline)  # only one that the system itself holds up would be left
-        self._is_seen_out = True
+        except self.engine.cancelled:
+            self._signal(signal.SIGKILL)
+            await self._has_ended_by(self.engine.now() + LAST_WORDS)
+            raise
+        finally:
+            self._is_seen_out = True
 
     async def _has_ended_by(self, deadline: float | None) -> bool:
         process = self._process

@@ -1,0 +1,156 @@
+"""A child a caller: heard to its end, told of the caller, ended with the conversation."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from socketkit import Address
+from support.programs import PATIENCE, Program, needs, socketkit
+from support.streams import reset
+
+
+def dial(address: Address) -> socket.socket:
+    """A client of the standard library."""
+    if address.path:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(PATIENCE)
+        client.connect(address.path)
+        return client
+    return socket.create_connection((address.host, address.port or 0), timeout=PATIENCE)
+
+
+def ask(address: Address, data: bytes) -> bytes:
+    """Say it all, end, and hear it all."""
+    with dial(address) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return client.makefile("rb").read()
+
+
+def listen(command: str, *arguments: str) -> Program:
+    return socketkit("listen", "tcp://127.0.0.1:0", "--exec", command, *arguments)
+
+
+def test_eight_callers_at_once_get_eight_answers(engine_name: str) -> None:
+    with listen("sh -c 'cat; sleep 0.05; echo end'", "--keep", "--engine", engine_name) as server:
+        address = server.address()
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda number: ask(address, b"%d\n" % number), range(8)))
+        assert answers == [b"%d\nend\n" % number for number in range(8)]
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "heard", "status"),
+    [
+        ("sort", b"b\na\n", b"a\nb\n", 0),  # which says nothing before the end of its input
+        ("sh -c 'cat >/dev/null; sleep 0.7; echo late'", b"x", b"late\n", 0),
+        ("sh -c 'echo early; exit 7'", b"", b"early\n", 7),
+        ("sh -c 'kill -9 $$'", b"", b"", 137),
+    ],
+)
+def test_the_first_caller_is_heard_out_and_the_status_is_the_childs(
+    command: str, said: bytes, heard: bytes, status: int
+) -> None:
+    with listen(command) as server:
+        assert ask(server.address(), said) == heard
+        assert server.wait() == status
+        assert len(server.told) == 1
+
+
+def test_a_program_that_does_not_read_its_input_has_not_failed() -> None:
+    with listen("echo done") as server, dial(server.address()) as client:
+        client.sendall(b"x" * 1_000)
+        assert client.makefile("rb").read() == b"done\n"  # though we have not ended
+        assert server.wait() == 0
+
+
+def test_what_cannot_be_run_is_said_before_anybody_calls() -> None:
+    for command, status in (("/nowhere/x", 127), ("/etc/passwd", 126), ("sh -c 'x", 2)):
+        with listen(command) as server:
+            assert server.wait() == status
+            assert "listening" not in " ".join(server.told)
+
+
+def test_what_is_said_of_a_person_is_refused_beside_a_program() -> None:
+    with listen("cat", "--crlf") as server:
+        assert server.wait() == 2
+        assert "--crlf is for whoever sits here; with --exec a program does" in server.told[0]
+
+
+def test_a_child_learns_who_calls() -> None:
+    with listen("env") as server, dial(server.address()) as client:
+        host, port = client.getsockname()
+        local = client.getpeername()[1]
+        told = dict(line.split("=", 1) for line in client.makefile("r").read().splitlines() if "=" in line)
+    assert told["SOCKETKIT_PEER"] == f"tcp://{host}:{port}"
+    assert told["SOCKETKIT_LOCAL"] == f"tcp://{host}:{local}"
+    assert told["PROTO"] == "TCP"
+    for name in ("TCPREMOTEPORT", "REMOTE_PORT", "NCAT_REMOTE_PORT", "SOCAT_PEERPORT"):
+        assert told[name] == str(port)
+    for name in ("TCPREMOTEIP", "REMOTE_ADDR", "NCAT_REMOTE_ADDR", "SOCAT_PEERADDR", "TCPLOCALIP"):
+        assert told[name] == host
+    for name in ("TCPLOCALPORT", "NCAT_LOCAL_PORT", "SOCAT_SOCKPORT"):
+        assert told[name] == str(local)
+
+
+def test_a_child_learns_who_calls_over_a_socket_file(tmp_path: Path) -> None:
+    with socketkit("listen", str(tmp_path / "s"), "--exec", "env") as server, dial(server.address()) as client:
+        told = dict(line.split("=", 1) for line in client.makefile("r").read().splitlines() if "=" in line)
+    assert (told["PROTO"], told["IPCLOCALPATH"]) == ("IPC", str(tmp_path / "s"))
+    assert (told["SOCKETKIT_PEER_PID"], told["IPCREMOTEEUID"]) == (str(os.getpid()), str(os.getuid()))
+
+
+def test_the_child_of_a_caller_who_is_lost_is_ended() -> None:
+    with listen("sh -c 'echo $$; exec sleep 60'", "--keep") as server:
+        client = dial(server.address())
+        pid = int(client.recv(100))
+        handle = os.pidfd_open(pid)
+        reset(client)
+        assert select.select([handle], [], [], PATIENCE)[0]
+        os.close(handle)
+        assert server.stop() == 0
+
+
+def test_a_stop_ends_the_children_that_are_left() -> None:
+    with listen("sh -c 'echo $$; trap \"\" HUP; sleep 60'", "--keep") as server:
+        client = dial(server.address())
+        pid = int(client.recv(100))
+        server.process.terminate()
+        server.process.terminate()
+        assert server.wait() in (0, 143)
+        client.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_socat_calls_a_program() -> None:
+    socat = needs("socat")
+    with listen("sort -r", "--keep") as server:
+        address = server.address()
+        with Program(socat, "-t10", "-", f"TCP:{address.host}:{address.port}") as caller:
+            assert caller.communicate(b"a\nb\n") == b"b\na\n"
+
+
+def test_we_call_a_program_that_socat_runs() -> None:
+    socat = needs("socat")
+    with Program(socat, "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1", "EXEC:sort -r,pipes") as server:
+        port = server.wait_told("listening on").rpartition(":")[2]
+        with socketkit("connect", f"tcp://127.0.0.1:{port}") as caller:
+            assert caller.communicate(b"a\nb\n") == b"b\na\n"
+            assert caller.wait() == 0
+
+
+def test_abstract_names_are_those_of_socat() -> None:
+    socat = needs("socat")
+    name = f"socketkit-test-{os.getpid()}"
+    with socketkit("echo", f"@{name}") as server:
+        server.wait_told("listening")
+        with Program(socat, "-t10", "-", f"ABSTRACT-CONNECT:{name}") as caller:
+            assert caller.communicate(b"hello") == b"hello"
