@@ -27,6 +27,7 @@ from socketkit.streams.sockets import (
     wrap,
 )
 from socketkit.streams.stream import Stream
+from socketkit.streams.tuning import bind_source, prepare
 
 __all__ = ["open_stream"]
 
@@ -158,7 +159,14 @@ class Sockets:
         self._tried[candidate] = Attempt(str(candidate), "no answer in time")
         if self._observer is not None:
             self._observer(Connecting(str(self._address), str(candidate)))
-        return new_socket(candidate.family, candidate.kind, candidate.protocol, observer=self._observer)
+        sock = new_socket(candidate.family, candidate.kind, candidate.protocol, observer=self._observer)
+        try:
+            prepare(sock, self._options)
+            bind_source(sock, self._options)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def _wrap(self, candidate: Candidate, sock: socket.socket) -> SocketStream:
         _refuse_self(sock)

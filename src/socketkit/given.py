@@ -25,6 +25,7 @@ from socketkit.streams.child import start_child
 from socketkit.streams.pipes import PipeStream, stdio
 from socketkit.streams.sockets import address_of, adopt, backlog_of, reason_of
 from socketkit.streams.stream import Stream
+from socketkit.streams.tuning import prepare
 
 __all__ = ["GIVEN", "doors_at_given", "open_given"]
 
@@ -139,6 +140,7 @@ def _door_at(engine: Engine, address: Address, descriptor: int, options: Options
         _check_kind(sock)
         # Our siblings and the manager see this too; none of them can mind who does not wait in accept(2).
         sock.setblocking(False)
+        prepare(sock, options)
         os.set_inheritable(descriptor, False)
         place = Address("fd", path=str(descriptor), options=address.options)
         door = ListeningSocket(engine, sock, options, observer=observer, borrowed_from=place)

@@ -20,7 +20,7 @@ from socketkit.given import GIVEN, doors_at_given
 from socketkit.listening import ListeningSocket
 from socketkit.options import Options
 from socketkit.resolve import Candidate, resolve
-from socketkit.streams.sockets import backlog_of, bind_and_listen, new_socket, reason_of
+from socketkit.streams.sockets import backlog_asked, backlog_of, bind_and_listen, new_socket, reason_of
 
 __all__ = ["listen_at"]
 
@@ -44,6 +44,8 @@ async def listen_at(
     candidates = await resolve(engine, address, passive=True, deadline=deadline, observer=observer)
     if address.path:
         return [await _listen_at_path(engine, address, candidates[0], options, observer)]
+    if not options.v6only and not address.host:  # the socket of IPv6 takes both then, and the other would be in its way
+        candidates = [one for one in candidates if one.family == socket.AF_INET6] or candidates
     tries = PORT_TRIES if address.port == 0 and len(candidates) > 1 else 1
     while True:
         tries -= 1
@@ -106,7 +108,7 @@ def _listen_on(
         raise _listen_error(address, candidate, error) from None
     if observer is not None:
         observer(Bound(str(listening.address)))
-        observer(Listening(str(listening.address), backlog_of(listening.socket, options.backlog)))
+        observer(Listening(str(listening.address), backlog_of(listening.socket, backlog_asked(options))))
     return listening
 
 

@@ -25,6 +25,7 @@ from socketkit.kinds import (
     suggest,
 )
 from socketkit.retry import RETRY, Retry
+from socketkit.source import SOURCE
 from socketkit.values import Value, field
 
 __all__ = ["Description", "Options", "format_option", "parse_option"]
@@ -136,6 +137,55 @@ class Options(Value):
         None,
         or_none(MODE),
         "File mode of a UNIX socket, octal, from its first instant; none: as the umask says.",
+    )
+    v6only: bool = _option(
+        True,
+        SWITCH,
+        "Whether an IPv6 socket takes IPv6 callers alone (IPV6_V6ONLY); yes: tcp:// has a socket for each family; no: "
+        "one socket of IPv6 for both, where every interface is meant.",
+    )
+    bind: str | None = _option(
+        None,
+        or_none(SOURCE),
+        "Address to call from, a number with a port or without (10.0.0.1, [::1]:5000, :5000); none: as the routes say.",
+    )
+    device: str | None = _option(
+        None,
+        or_none(TEXT),
+        "Interface that packets go by, as eth0 (SO_BINDTODEVICE, Linux); none: as the routes say.",
+    )
+    mark: int | None = _option(
+        None,
+        or_none(count_kind(maximum=2**32 - 1)),
+        "Mark on each packet for firewall and routes (SO_MARK, Linux; needs CAP_NET_ADMIN); none: no mark.",
+    )
+    ttl: int | None = _option(
+        None,
+        or_none(count_kind(minimum=1, maximum=255)),
+        "Routers that a packet may pass (IP_TTL, IPV6_UNICAST_HOPS); none: as the system has it, mostly 64.",
+    )
+    tos: int | None = _option(
+        None,
+        or_none(count_kind(maximum=255)),
+        "Traffic class of each packet, DSCP and ECN (IP_TOS, IPV6_TCLASS); none: 0, like everybody.",
+    )
+    user_timeout: float | None = _option(
+        None,
+        or_none(duration_kind(minimum=0.001, maximum=2_147_483)),
+        "How long what was sent may stay unacknowledged before the peer counts as lost (TCP_USER_TIMEOUT); none: as "
+        "the system retries, a quarter of an hour.",
+    )
+    send_buffer: int | None = _option(
+        None,
+        or_none(size_kind(minimum=1, maximum=2**30)),
+        "Bytes that the system keeps for the peer (SO_SNDBUF; Linux doubles it, and cuts it at wmem_max); none: it "
+        "grows as needed.",
+    )
+    receive_buffer: int | None = _option(
+        None,
+        or_none(size_kind(minimum=1, maximum=2**30)),
+        "Bytes that the system keeps for us (SO_RCVBUF; Linux doubles it, and cuts it at rmem_max); none: it grows as "
+        "needed.",
     )
     max_connections: int = _option(
         10_000,

@@ -19,12 +19,14 @@ from socketkit.errors import BrokenError, ClosedError, EndOfStream
 from socketkit.events import Observer, wants_calls
 from socketkit.options import Options
 from socketkit.streams.stream import Stream
+from socketkit.streams.tuning import prepare, tune
 
 __all__ = [
     "SocketStream",
     "accept_now",
     "address_of",
     "adopt",
+    "backlog_asked",
     "backlog_of",
     "begin_connect",
     "connect_socket",
@@ -177,28 +179,11 @@ def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | N
         OSError: the peer is gone already; the socket is still the caller's then.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6):
-        _set_tcp_options(sock, options)
+        tune(sock, options)
     local = address_of(sock, sock.getsockname())
     if peer is None:
         peer = address_of(sock, sock.getpeername())
     return SocketStream(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
-
-
-def _set_tcp_options(sock: socket.socket, options: Options) -> None:
-    if options.nodelay:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if options.keepalive:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (
-            ("TCP_KEEPIDLE", options.keepalive_idle),
-            ("TCP_KEEPINTVL", options.keepalive_interval),
-            ("TCP_KEEPCNT", options.keepalive_count),
-        ):
-            number = getattr(socket, name, None)  # macOS has its own word for the first (TCP_KEEPALIVE)
-            if number is None and name == "TCP_KEEPIDLE":
-                number = getattr(socket, "TCP_KEEPALIVE", None)
-            if number is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, number, int(value))
 
 
 def untaken_size(stream: Stream) -> int:
@@ -223,6 +208,7 @@ def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
     Raises:
         OSError: the system's own error; the caller knows the address and says more.
     """
+    prepare(sock, options)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         reuse = os.name == "posix" if options.reuse_address is None else options.reuse_address
         if reuse:
@@ -230,23 +216,34 @@ def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
         if options.reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if sock.family == socket.AF_INET6:
-        # Always: the IPv4 half has a socket of its own, so that both are told apart and one port serves both.
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Mostly yes: the IPv4 half has a socket of its own, so that both are told apart and one port serves both.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(options.v6only))
     sock.bind(name)
-    sock.listen(_NO_LIMIT_BACKLOG if options.backlog is None else options.backlog)
+    sock.listen(backlog_asked(options))
+
+
+def backlog_asked(options: Options) -> int:
+    """What listen(2) is asked for."""
+    return _NO_LIMIT_BACKLOG if options.backlog is None else options.backlog
 
 
 def backlog_of(sock: socket.socket, asked: int | None = None) -> int:
     """How many callers the system really lets wait at a listening socket; 0 where it does not tell.
 
-    Linux cuts what was asked for to net.core.somaxconn (listen(2)). Of a socket that others have opened it tells the
-    number over TCP only: in a listener's TCP_INFO tcpi_sacked holds the bound of the accept queue.
+    Linux cuts what was asked for to net.core.somaxconn (listen(2)). Of a socket that others have opened (None was
+    asked) it tells the number over TCP only: in a listener's TCP_INFO tcpi_sacked holds the bound of the accept queue.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_INFO") and sys.platform == "linux":
         # Not told to an observer of calls: it is asked for the telling, and is no part of the story.
         info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 32)
         return int.from_bytes(info[28:32], sys.byteorder)
-    return 0 if asked is None else asked
+    if asked is None:
+        return 0
+    try:
+        with open("/proc/sys/net/core/somaxconn") as limit:
+            return min(asked, int(limit.read()))
+    except OSError:
+        return asked
 
 
 def accept_now(listener: socket.socket) -> tuple[socket.socket, Any]:
