@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import socketserver
 import subprocess
 import threading
 
 from socketkit import Address
-from support.programs import PATIENCE, Program, needs, socketkit
+from support.programs import PATIENCE, Program, free_port, needs, socketkit
 
 LINES = b"".join(b"line %d of a talk\n" % number for number in range(2000))
 
@@ -66,13 +65,6 @@ def test_asyncio_streams_that_answer_only_after_our_end():
             return await asyncio.to_thread(ask, f"tcp://127.0.0.1:{port}", b"b\nc\na\n")
 
     assert asyncio.run(serve()) == b"a\nb\nc\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_program_behind_socat_that_answers_after_our_end():

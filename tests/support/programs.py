@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -123,3 +124,11 @@ def echo_server(*arguments: str) -> Iterator[tuple[Program, Address]]:
     """`socketkit echo` at a free port of the loopback, listening."""
     with socketkit("echo", "tcp://127.0.0.1:0", *arguments) as server:
         yield server, server.address()
+
+
+def free_port() -> int:
+    """A port of the loopback where nobody listened a moment ago, for programs that cannot choose one themselves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

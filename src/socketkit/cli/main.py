@@ -24,6 +24,7 @@ VERBS: Final = {
     "listen": ("socketkit.cli.listen:listen", "The same for the first caller, or for one after another."),
     "relay": ("socketkit.cli.relay:relay", "Put callers through to a target, whatever either side is."),
     "wait": ("socketkit.cli.wait:wait", "Until somebody accepts at addresses, or nobody does; then a command."),
+    "nc": ("socketkit.cli.nc:nc", "Netcat, by the flags that people paste."),
     "chat": ("socketkit.cli.chat:chat", "A room for talk: host it, or join it."),
     "tour": ("socketkit.cli.tour:tour", "The story of a socket, live on this machine."),
 }

@@ -14,7 +14,7 @@ from socketkit.apps.conversation import Manner
 from socketkit.apps.notation import INCOMING, OUTGOING, CrLf, Filter, Visible
 from socketkit.cli.arguments import Read, time_or_forever
 
-__all__ = ["talking"]
+__all__ = ["screen_for", "talking"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ def talking(function: F) -> F:
             raise click.UsageError("--telnet is for bytes as they come; it takes no --framing")
         only = "send" if send_only else "receive" if receive_only else None
         typed = CrLf if crlf else OUTGOING[written]
-        manner = Manner(linger=linger, screen=_screen(shown), typed=typed, only=only, telnet=telnet)
+        manner = Manner(linger=linger, screen=screen_for(shown), typed=typed, only=only, telnet=telnet)
         return function(*args, manner=manner, **options)
 
     for option in reversed(_OPTIONS):
@@ -77,7 +77,7 @@ def talking(function: F) -> F:
     return with_manner  # type: ignore[return-value]
 
 
-def _screen(shown: str | None) -> Callable[[], Filter] | None:
+def screen_for(shown: str | None) -> Callable[[], Filter] | None:
     """What was asked for; a terminal, which would obey what comes, is never given it raw."""
     if shown not in (None, "text"):
         return INCOMING[shown]
