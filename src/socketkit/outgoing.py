@@ -79,7 +79,7 @@ class Outgoing:
         """Hand the batch to the system, as far as it takes it now; the rest follows in the background. Never raises:
         an error is kept in `error` and met by the next sender."""
         session = self._session
-        if self._draining or not session.outgoing:
+        if not session.outgoing or self._draining:
             return
         data = session.take()
         try:

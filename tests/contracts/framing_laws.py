@@ -281,4 +281,4 @@ class FramingLaws:
 
 
 def codec_is_faulty(codec: Any) -> bool:
-    return getattr(codec, "_fault", None) is not None
+    return getattr(codec, "fault", None) is not None

@@ -7,7 +7,7 @@ A codec is between messages, inside a frame (its bytes are gathered), passing ov
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from socketkit.errors import FrameTooLongError, FramingError, TruncatedFrameError
@@ -25,11 +25,11 @@ class Buffer:
 
     Attributes:
         offset: bytes of the stream before the first one in `_tail`.
+        fault: what every later feed will raise; None while all is well.
     """
 
     __slots__ = (
         "_at_eof",
-        "_fault",
         "_faults",
         "_given",
         "_given_size",
@@ -39,6 +39,7 @@ class Buffer:
         "_tail",
         "_text",
         "_unusual",
+        "fault",
         "offset",
     )
 
@@ -55,7 +56,7 @@ class Buffer:
         self._given_size = 0
         self._at_eof = False  # the last call was `feed_eof`, and its message ends only because the stream does
         self._unusual = False  # one of the three below is to be looked at: so the usual feed asks one question only
-        self._fault: FramingError | None = None
+        self.fault: FramingError | None = None
         self._faults: list[FrameTooLongError] = []
         self._passing = 0  # bytes of an over-long frame that are still to be passed over
 
@@ -64,6 +65,9 @@ class Buffer:
     @property
     def buffered(self) -> int:
         return len(self._tail) or min(self._passing, 1)
+
+    def encode_one(self, message: Any, /) -> bytes:
+        return self.encode((message,))
 
     def take_faults(self) -> list[FrameTooLongError]:
         faults, self._faults = self._faults, []
@@ -83,7 +87,7 @@ class Buffer:
         self.offset += position - len(given)
         self._tail = self._given = b""
         self._given_size = 0
-        self._fault = None
+        self.fault = None
         return rest
 
     def _find_unread(self, given: bytes, unread: int) -> int:
@@ -111,11 +115,15 @@ class Buffer:
 
     # --- for the rooms above ---
 
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        """The room's own."""
+        raise NotImplementedError
+
     def _resume(self, data: bytes) -> bytes:
         """First thing in a feed when something is unusual: what of the data is to be read."""
         self._given, self._given_size, self._at_eof = b"", 0, False
-        if self._fault is not None:
-            raise self._fault.with_traceback(None)
+        if self.fault is not None:
+            raise self.fault.with_traceback(None)
         self._faults = []
         if self._passing:
             data = self._pass_over(data)
@@ -164,7 +172,7 @@ class Buffer:
 
     def _set_fault(self, fault: FramingError) -> None:
         """Be faulty from here on; the next call tells."""
-        self._fault = fault
+        self.fault = fault
         self._unusual = True
 
     def _tell(self, fault: FrameTooLongError) -> None:

@@ -32,6 +32,7 @@ class _ChunksCodec:
     __slots__ = ("_last", "offset")
 
     buffered = 0
+    fault = None
 
     def __init__(self) -> None:
         self.offset = 0
@@ -42,6 +43,9 @@ class _ChunksCodec:
             return b"".join(messages)
         except TypeError as error:
             raise wrong_type("chunks", error) from None
+
+    def encode_one(self, message: bytes | bytearray | memoryview, /) -> bytes:
+        return message if type(message) is bytes else self.encode((message,))
 
     def feed(self, data: bytes, /) -> list[bytes]:
         if type(data) is not bytes:

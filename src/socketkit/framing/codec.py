@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
-from socketkit.errors import FrameTooLongError
+from socketkit.errors import FrameTooLongError, FramingError
 
 __all__ = ["Codec", "Framing", "FullCodec"]
 
@@ -64,9 +64,16 @@ class FullCodec(Codec, Protocol):
     Attributes:
         offset: bytes of the stream before those that are held (`buffered`), or before the next one to be fed. Errors
             tell it. A codec that takes over in mid-stream may be told where it begins: set it before the first `feed`.
+        fault: the error that the next `feed` will raise; None while all is well. A connection that can look here does
+            not ask by a feed of nothing after each batch.
     """
 
     offset: int
+    fault: FramingError | None
+
+    def encode_one(self, message: Any, /) -> bytes:
+        """The same as `encode((message,))`, without the price of a batch."""
+        ...
 
     @property
     def buffered(self) -> int:

@@ -60,8 +60,8 @@ class CountedCodec(Buffer):
         self._given_size = end
         self._tail = data[end:]
         self.offset += end
-        if self._fault is not None and not messages:
-            raise self._fault
+        if self.fault is not None and not messages:
+            raise self.fault
         return messages
 
     def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:

@@ -160,10 +160,10 @@ class DelimiterCodec(Buffer):
 
     def _checked(self, messages: list[Any]) -> list[Any]:
         """Look at the tail: it may be too long already. Then hand out the messages, or tell the fault."""
-        if self._fault is None and len(self._tail) > self._max_size and self._is_too_long(self._tail):
+        if self.fault is None and len(self._tail) > self._max_size and self._is_too_long(self._tail):
             self._pass_tail(messages)
-        if self._fault is not None and not messages:
-            raise self._fault
+        if self.fault is not None and not messages:
+            raise self.fault
         return messages
 
     def _pass_tail(self, messages: list[Any]) -> None:

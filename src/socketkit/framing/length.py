@@ -222,6 +222,12 @@ class _StructCodec(_LengthCodec):
             start = end
         return super()._cut(data, messages, start)
 
+    def encode_one(self, message: Any, /) -> bytes:
+        size = len(message) if type(message) is bytes else self._most + 1
+        if size > self._most or size > self._max_size or self._keep_header:
+            return self.encode((message,))
+        return self._pack(size + self._counted) + message  # type: ignore[no-any-return]
+
     def _join(self, payloads: list[bytes]) -> bytes:
         pack, counted = self._pack, self._counted
         return b"".join([pack(len(payload) + counted) + payload for payload in payloads])

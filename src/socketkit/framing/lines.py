@@ -144,6 +144,17 @@ class _LinesCodec(DelimiterCodec):
             check_sizes(self._framing, messages, lambda line: len(line.encode(self._encoding)))
         return data
 
+    def encode_one(self, message: Any, /) -> bytes:
+        # A third of the price of `encode`, for what nearly every line is.
+        if type(message) is str and "\n" not in message and message[-1:] != "\r":
+            try:
+                data = (message + self._end).encode(self._encoding)
+            except UnicodeEncodeError:
+                return self.encode((message,))  # which says where
+            if len(data) <= self._max_size:
+                return data
+        return self.encode((message,))
+
     def _to_bytes(self, text: str) -> bytes:
         """The bytes of lines with their ends."""
         return text.encode(self._encoding)
@@ -177,6 +188,9 @@ class _OneByOneCodec(_LinesCodec):
         del lines[-1]
         return [line.decode(self._encoding) for line in lines]
 
+    def encode_one(self, message: Any, /) -> bytes:
+        return self.encode((message,))
+
     def _to_bytes(self, text: str) -> bytes:
         lines = text.split("\n")
         return b"\n".join([line.encode(self._encoding) for line in lines])
@@ -203,6 +217,11 @@ class _BytesLinesCodec(_LinesCodec):
 
     def _truncated(self, frame: bytes) -> Any:
         return frame[: self._max_size]
+
+    def encode_one(self, message: Any, /) -> bytes:
+        if type(message) is bytes and b"\n" not in message and message[-1:] != b"\r" and len(message) <= self._max_size:
+            return message + self._end_bytes
+        return self.encode((message,))
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
         if type(messages) is not tuple and type(messages) is not list:

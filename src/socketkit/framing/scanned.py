@@ -109,7 +109,7 @@ class ScannedCodec(Buffer):
 
     def _checked(self, messages: list[Any]) -> list[Any]:
         """Look at the value that is not whole: it may be too long already. Then hand out, or tell the fault."""
-        if self._fault is None and not self._passing and self._is_inside() and self._least() > self._max_size:
+        if self.fault is None and not self._passing and self._is_inside() and self._least() > self._max_size:
             error = self._too_long(self.offset, self._least(), at_least=True)
             if self._is_hopeless(error.size):
                 self._set_fault(error)
@@ -117,8 +117,8 @@ class ScannedCodec(Buffer):
                 self._tell(error)
                 self._passing = 1
                 self._drop(min(self._at, len(self._grown)))
-        if self._fault is not None and not messages:
-            raise self._fault
+        if self.fault is not None and not messages:
+            raise self.fault
         return messages
 
     def _drop(self, size: int) -> None:
