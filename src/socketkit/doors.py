@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Callable, Generator, Iterator
+from copy import copy
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -107,6 +108,12 @@ class Place:
         self.options = Options.make(dict(self.address.options), **keywords)
         chosen = framing if framing is not None else self.options.framing
         self.framing: Framing = framings.of("chunks" if chosen is None else chosen)
+
+    def moved(self, address: Address) -> Place:
+        """The same conversation somewhere else."""
+        place = copy(self)
+        place.address = address
+        return place
 
 
 # --- connect ---------------------------------------------------------------------------------------------------------
@@ -242,18 +249,39 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
         if self._is_plain and self._engine not in (None, "blocking") and not _blocks(self._engine):
             raise OptionError(f"engine={self._engine}: a plain function needs threads; make the handler `async def`")
 
-    def run(self) -> None:
+    def run(
+        self, *, workers: int = 1, listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None
+    ) -> None:
         """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal ends it at once.
+
+        Args:
+            workers: so many processes, each with an engine of its own; one that dies is replaced. Limits and statistics
+                are each worker's own. Called in the main thread, before the program has other threads.
+            listening: is told the real addresses, once, when callers can come.
 
         Raises:
             ResolveError, ListenError: an address cannot be listened at.
-            OptionError: the engine cannot be had here.
+            OptionError: the engine, or workers, cannot be had here.
             OSError: accepting failed for good.
         """
-        engine = self._make_engine()
-        engine.run(self._serve_until_told(engine))
+        if workers == 1:
+            engine = self._make_engine()
+            engine.run(self._serve_until_told(engine, listening))
+            return
+        from socketkit.workers import Workers
 
-    async def _serve_until_told(self, engine: Engine) -> None:
+        if isinstance(self._engine, Engine):
+            raise OptionError("workers have an engine each: give its name")
+        places = [(place.address, place.options) for place in self._places]
+        Workers(places, workers, self._work, listening=listening, observer=self._observer).run()
+
+    def _work(self, addresses: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
+        """What each worker does."""
+        self._places = [self._places[number].moved(address) for number, address in addresses]
+        engine = self._make_engine()
+        engine.run(self._serve_until_told(engine, lambda addresses: listens()))
+
+    async def _serve_until_told(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
         server = self._make(engine)
 
         def stop(number: int) -> None:
@@ -262,6 +290,7 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
 
         with caught(engine, stop):
             async with server:
+                listening(server.addresses)
                 await server.wait_closed()
 
     def _open_blocking(self) -> BlockingServer:

@@ -37,6 +37,8 @@ __all__ = [
     "Retrying",
     "Sent",
     "StoppedListening",
+    "WorkerEnded",
+    "WorkerStarted",
     "both",
     "wants_calls",
     "wants_data",
@@ -198,6 +200,21 @@ class Closed(Event):
     received_size: int
     sent_size: int
     error: BaseException | None
+
+
+class WorkerStarted(Event):
+    """A worker process has begun, in the place of this number."""
+
+    worker: int
+    pid: int
+
+
+class WorkerEnded(Event):
+    """A worker process has ended: its status, negative after a signal. Unless all are to stop, another one follows."""
+
+    worker: int
+    pid: int
+    status: int
 
 
 class Called(Event):

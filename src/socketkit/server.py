@@ -296,6 +296,9 @@ class Server:
             await self._changed.wait_until(lambda: self._is_closed)
             return
         self._deadline = deadline
+        if grace > 0:
+            for door, options, framing in self._doors:  # who stands behind it has come in time
+                self._entrance.let_in_pending(door, options, framing)
         self._close_doors()
         try:
             await self._see_out(min(QUIET, grace / 4))

@@ -20,7 +20,7 @@ def caught(engine: Engine, callback: Callable[[int], object]) -> Iterator[None]:
     """While the block runs, SIGINT and SIGTERM call back, with their number, instead of ending the program.
 
     In a thread that is not the main one nothing changes: only the main thread may set handlers (signal(7), Python).
-    What was set before is set again at the end.
+    What was set before is set again at the end. A signal that is ignored stays so, as after nohup(1).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -29,7 +29,8 @@ def caught(engine: Engine, callback: Callable[[int], object]) -> Iterator[None]:
     def handler(number: int, frame: FrameType | None) -> None:
         engine.from_thread(lambda: callback(number))
 
-    before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
     finally:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 
 from socketkit.address import Address
 from socketkit.apps.echo import serve_echo
-from socketkit.cli import arguments
+from socketkit.cli import arguments, limits
+from socketkit.cli.limits import serve_by_workers
 from socketkit.cli.output import Status, say_listening
+from socketkit.errors import OptionError
 from socketkit.events import Observer
 
 __all__ = ["echo"]
@@ -21,12 +24,15 @@ __all__ = ["echo"]
 @arguments.framing
 @arguments.engine
 @arguments.backlog
+@limits.limits
+@limits.workers
 @arguments.ready_fd
 @arguments.watching
 @arguments.debug
 def echo(
     addresses: tuple[Address, ...],
     once: bool,
+    workers: int,
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
@@ -37,14 +43,19 @@ def echo(
     Ends by SIGINT or SIGTERM: callers are let in no more, and conversations may end within ten seconds.
     """
     addresses = addresses or (Address.parse(arguments.DEFAULT_ADDRESS),)
-    way = arguments.engine_for(engine, *addresses)
-    serving = serve_echo(
-        way,
-        *addresses,
-        once=once,
-        listening=lambda real: say_listening(real, ready_fd),
-        observer=observer,
-        **arguments.given(**options),
-    )
-    way.run(serving)
+    how = arguments.given(**options)
+
+    def serve(places: Iterable[Address], listening: Callable[[tuple[Address, ...]], object]) -> None:
+        way = arguments.engine_for(engine, *places)
+        way.run(serve_echo(way, *places, once=once, listening=listening, observer=observer, **how))
+
+    def say(real: tuple[Address, ...]) -> None:
+        say_listening(real, ready_fd)
+
+    if workers == 1:
+        serve(addresses, say)
+    elif once:
+        raise OptionError("--once is for one process: leave --workers out")
+    else:
+        serve_by_workers(addresses, workers, serve, listening=say, observer=observer, **how)
     return Status.DONE

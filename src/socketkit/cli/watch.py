@@ -35,6 +35,10 @@ def _retrying(event: events.Retrying) -> str:
     return f"{why}; trying again in {format_duration(round(event.seconds, 3))}"
 
 
+def _ended(status: int) -> str:
+    return f"status {status}" if status >= 0 else f"signal {-status}"
+
+
 def _closed(event: events.Closed) -> str:
     why = "" if event.error is None else f": {event.error}"
     counts = f"{_size(event.received_size)} received, {_size(event.sent_size)} sent"
@@ -52,6 +56,9 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.EndSent: lambda event: f"[{event.connection}] we have ended",
     events.HandlerFailed: lambda event: f"[{event.connection}] its handler failed: {event.error!r}",
     events.Closed: _closed,
+    events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
+    events.Proxied: lambda event: f"[{event.connection}] {event.proxy} speaks for {event.peer}",
+    events.WorkerEnded: lambda event: f"worker {event.worker} (process {event.pid}) has ended: {_ended(event.status)}",
     events.AcceptPaused: lambda event: f"{event.local}: callers have to wait: {event.error}",
     events.AcceptResumed: lambda event: f"{event.local}: callers are let in again, after {event.seconds:.1f} s",
 }
@@ -61,5 +68,6 @@ _MORE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.Connecting: lambda event: f"trying {event.candidate}",
     events.Failed: lambda event: f"{event.candidate}: {event.error}",
     events.Bound: lambda event: f"bound to {event.local}",
+    events.WorkerStarted: lambda event: f"worker {event.worker} is process {event.pid}",
     events.StoppedListening: lambda event: f"no longer listening {event.local}",
 }

@@ -1,0 +1,76 @@
+"""The limits of a server and its workers, by the command."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from support.connections import ask, call
+from support.programs import echo_server, socketkit
+
+
+def test_too_many_are_reset_and_told():
+    with echo_server("--max-connections", "1", "--overload", "reject", "-v") as (server, address):
+        with call(address) as first:
+            assert ask(first, b"hello") == b"hello"
+            try:
+                with call(address) as second:
+                    assert second.recv(1) == b"and never this"
+            except ConnectionResetError:
+                pass
+            server.wait_told("was reset: 1 conversations, and max_connections is 1")
+            assert ask(first, b"still") == b"still"
+        assert server.stop() == 0
+
+
+def test_lists_may_be_given_together_or_one_by_one():
+    with echo_server("--allow", "10.0.0.0/8,::1", "--allow", "unix", "-v") as (server, address):
+        with pytest.raises(ConnectionResetError), call(address) as caller:
+            caller.recv(1)
+        server.wait_told("its network is not allowed (allow)")
+
+
+def test_who_is_silent_is_shown_out():
+    with echo_server("--idle-timeout", "50ms", "-v") as (server, address), call(address) as caller:
+        assert caller.recv(1) == b""
+        server.wait_told("it was silent for 0.05 s (idle_timeout)")
+
+
+def test_a_proxy_speaks_for_others():
+    with echo_server("--accept-proxy", "127.0.0.1", "-v") as (server, address), call(address) as proxy:
+        proxy.sendall(b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\nhello\n")
+        assert proxy.recv(100) == b"hello\n"
+        server.wait_told("speaks for tcp://192.0.2.7:40000")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--allow", "10.0.0.1/8"], "has bits beside its mask"),
+        (["--deny", "everybody"], "is no network"),
+        (["--overload", "queue"], "allowed is wait or reject"),
+        (["--max-per-peer", "0"], "from 1 to"),
+        (["--workers", "0"], "--workers"),
+        (["--workers", "2", "--once"], "leave --workers out"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_opened(arguments, said):
+    with socketkit("echo", "tcp://127.0.0.1:0", *arguments) as server:
+        assert server.wait() == 2
+        assert said in server.told[-1]
+        assert not any("listening" in line for line in server.told)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_workers_share_one_line_and_end_together(number):
+    with echo_server("--workers", "2", "-vv") as (server, address):
+        server.wait_told("worker 1 is process")
+        for _ in range(10):
+            with call(address) as caller:
+                assert ask(caller, b"hello") == b"hello"
+        assert sum("listening tcp" in line for line in server.told if not line.startswith("no")) == 1
+        assert server.stop(number) == 0
+        server.wait_told("has ended: status 0", 2)
