@@ -325,10 +325,10 @@ class Connection:
 
     # --- carrying bytes past the framing ---
 
-    def carry(self) -> Stream:
-        """Hand the stream below to one who carries bytes past the framing (a relay does). Messages are received no
-        more (BusyError), and none should be sent. What came already is in `incoming`. Closing, aborting and the end
-        event stay here; whoever carries bytes says how many by `count`.
+    def carry(self) -> tuple[Stream, Session]:
+        """Hand the stream below to one who carries bytes past the framing (a relay does), and the session, where he
+        counts them: `received_size`, `sent_size`. Messages are received no more (BusyError), and none should be sent.
+        What came already is in `incoming`. Closing, aborting and the end event stay here.
 
         Raises:
             BusyError: a task receives messages, or somebody carries bytes already.
@@ -336,12 +336,7 @@ class Connection:
         if self._receiving:
             raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
         self._receiving = True
-        return self._stream
-
-    def count(self, *, received_size: int = 0, sent_size: int = 0) -> None:
-        """So many more bytes came, and went, past the framing."""
-        self._session.received_size += received_size
-        self._session.sent_size += sent_size
+        return self._stream, self._session
 
     # --- the end ---
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from socketkit import Address, Connection, connect, serve
-from socketkit.apps.callers import Callers, parse_network
 from socketkit.apps.journal import Journal
 from socketkit.apps.passage import Limits
 from socketkit.apps.relay import Plan, Relay
@@ -299,16 +298,17 @@ def test_a_target_that_refuses_is_left_out(engine: Engine) -> None:
 
 def test_a_silent_conversation_is_ended_cleanly(engine: Engine) -> None:
     async def main() -> None:
-        limits = Limits(idle_timeout=0.15)
+        limits = Limits(idle_timeout=0.4)
         async with relaying(engine, echo, limits=limits) as (address, seen), connect(address, engine=engine) as client:
-            for _ in range(4):
-                await engine.sleep(0.08)
+            began = engine.now()
+            while engine.now() < began + 0.6:  # talk keeps it open
                 await client.send(b"x")
                 assert await client.receive(timeout=PATIENCE) == b"x"
+                await engine.sleep(0.02)
             with pytest.raises(EndOfStream):
                 await client.receive(timeout=PATIENCE)
             await until(engine, lambda: seen.of(Closed))
-            assert str(seen.of(Closed)[0].error) == "nothing passed for 150ms (--idle-timeout)"
+            assert str(seen.of(Closed)[0].error) == "nothing passed for 400ms (--idle-timeout)"
 
     engine.run(main())
 
@@ -360,23 +360,6 @@ def test_a_rate_holds(engine: Engine, plan: dict[str, int]) -> None:
             assert engine.now() - began >= 0.25, "160 kB at 400 kB/s, less what may pass at once"
 
     engine.run(main())
-
-
-def test_who_is_not_allowed_in_never_reaches_the_target(engine: Engine) -> None:
-    reached: list[Connection] = []
-
-    async def note(connection: Connection) -> None:
-        reached.append(connection)
-
-    async def main() -> None:
-        callers = Callers(allow=[parse_network("127.0.0.0/8")], deny=[parse_network("127.0.0.1")])
-        async with relaying(engine, note, callers=callers) as (address, seen):
-            await be_thrown_out(address, engine)
-            await until(engine, lambda: seen.of(Closed))
-            assert "is not allowed in" in str(seen.of(Closed)[0].error)
-
-    engine.run(main())
-    assert reached == []
 
 
 # --- what is told ---

@@ -1,4 +1,4 @@
-"""Which target is tried first, how much may pass, and who may come in: decided without a socket and without a clock."""
+"""Which target is tried first, and how much may pass: decided without a socket and without a clock."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import pytest
 
 from socketkit import Address
 from socketkit.apps.bucket import BURST, Bucket, portion_of
-from socketkit.apps.callers import Callers, parse_network
 from socketkit.apps.targets import FIRST_REST, LAST_REST, Balance, Targets
-from socketkit.errors import OptionError
 
 A, B, C = [Address.parse(f"tcp://h:{port}") for port in (1, 2, 3)]
 
@@ -75,31 +73,3 @@ def test_silence_earns_no_more_than_a_burst() -> None:
 
 def test_portions_fit_the_rate() -> None:
     assert (portion_of(1_000_000), portion_of(1)) == (100_000, 1)
-
-
-def welcome(callers: Callers, host: str) -> bool:
-    return callers.is_welcome(Address.parse(f"tcp://{host}:1"))
-
-
-def test_what_is_denied_is_denied_whatever_is_allowed() -> None:
-    callers = Callers([parse_network("10.0.0.0/8"), parse_network("fd00::/8")], [parse_network("10.1.0.0/16")])
-    assert welcome(callers, "10.2.0.1") and welcome(callers, "[fd00::1%eth0]")
-    assert not any(welcome(callers, host) for host in ("10.1.0.1", "192.0.2.1", "[::1]"))
-
-
-def test_a_denial_alone_lets_the_others_in() -> None:
-    callers = Callers(deny=[parse_network("192.0.2.1")])
-    assert welcome(callers, "192.0.2.2") and not welcome(callers, "192.0.2.1")
-    assert callers.is_welcome(Address.parse("unix:///x")), "who is in no network is denied by none"
-    assert not Callers([parse_network("::/0")]).is_welcome(Address.parse("unix:///x")), "and allowed by none"
-
-
-def test_no_list_lets_everybody_in() -> None:
-    assert not Callers() and welcome(Callers(), "192.0.2.1")
-
-
-@pytest.mark.parametrize("text", ["", "x", "10.0.0.0/33", "10.0.0.1/8", "::1/129", "\x1b[2J"])
-def test_what_is_no_network_is_quoted(text: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        parse_network(text)
-    assert repr(text) in str(caught.value) and "allowed is" in str(caught.value)

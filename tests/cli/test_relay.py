@@ -117,11 +117,92 @@ def test_lists_and_the_access_log(tmp_path: Path) -> None:
             with pytest.raises(ConnectionResetError):
                 denied.connect(("127.0.0.1", relay.address().port))
                 denied.recv(1)
-        relay.wait_told("is not allowed in")
+        relay.wait_told("was reset: its network is denied (deny)")
         relay.wait_told("closed, 5 bytes received, 5 bytes sent", 2)
         assert relay.stop() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(line["end"], line["received"]) for line in lines] == [("done", 5), ("refused", 0)]
+
+
+def test_standard_input_and_output_are_a_caller_too() -> None:
+    """As `connect`, without its care for terminals."""
+    with echo_server() as (_, target), socketkit("relay", "-", str(target)) as relay:
+        assert relay.communicate(b"hello\n" * 50_000) == b"hello\n" * 50_000
+        assert (relay.wait(), relay.told) == (0, [])
+
+
+def test_a_caller_who_has_read_enough_ends_it_quietly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as target:
+
+        def pour() -> None:
+            caller, _ = target.accept()
+            with caller, contextlib.suppress(OSError):
+                while True:
+                    caller.sendall(b"x" * 100_000)
+
+        thread = threading.Thread(target=pour, daemon=True)
+        thread.start()
+        with socketkit("relay", "-", f"127.0.0.1:{target.getsockname()[1]}") as relay:
+            assert relay.process.stdout is not None
+            relay.process.stdout.read(10)
+            relay.process.stdout.close()
+            assert (relay.wait(), relay.told) == (0, [])
+        thread.join(PATIENCE)
+
+
+def test_without_a_target_standard_input_ends_with_status_3(closed: str) -> None:
+    with socketkit("relay", "-", closed) as relay:
+        assert relay.communicate(b"x") == b""
+        assert relay.wait() == 3
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_standard_input_s_relay_as_a_client(number: signal.Signals, status: int) -> None:
+    with echo_server() as (_, target), socketkit("relay", "-", str(target), "-v") as relay:
+        relay.wait_told("connected to")
+        assert relay.stop(number) == status
+
+
+def test_a_program_behind_it() -> None:
+    """A child for each caller, who is heard out after the end."""
+    with relaying("exec:sort") as relay:
+        assert ask(relay.address(), b"b\na\n") == b"a\nb\n"
+        assert ask(relay.address(), b"2\n1\n" * 10_000) == b"1\n" * 10_000 + b"2\n" * 10_000
+        assert relay.stop() == 0
+        assert len(relay.told) == 1
+
+
+def test_a_target_learns_who_calls_from_a_header() -> None:
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as target:
+
+        def listen() -> None:
+            caller, _ = target.accept()
+            with caller, caller.makefile("rb") as file:
+                heard.extend([file.readline(), file.read()])
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        with relaying(f"127.0.0.1:{target.getsockname()[1]}", arguments=("--send-proxy", "v1")) as relay:
+            port = relay.address().port
+            with call(relay.address()) as sock:
+                ours = sock.getsockname()[1]
+                sock.sendall(b"hello")
+            thread.join(PATIENCE)
+    assert heard == [b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n" % (ours, port), b"hello"]
+
+
+def test_who_a_proxy_speaks_for_is_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "access"
+    options = ("--accept-proxy", "127.0.0.0/8", "--access-log", str(log), "-v")
+    with echo_server() as (_, target), relaying(target, arguments=options) as relay:
+        with call(relay.address()) as sock:
+            sock.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 1000 2000\r\nhello")
+            assert sock.recv(5) == b"hello"
+        relay.wait_told("closed, 5 bytes received, 5 bytes sent", 2)
+        assert relay.stop() == 0
+    [line] = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (line["client"], line["received"], line["end"]) == ("tcp://192.0.2.7:1000", 5, "done")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +215,8 @@ def test_lists_and_the_access_log(tmp_path: Path) -> None:
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--rate", "fast"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--idle-timeout", "0"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--max-connections", "0"),
-        ("unix:///tmp/never", "tcp://127.0.0.1:1", "--deny", "10.0.0.0/8"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--send-proxy", "v3"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--bind", "localhost"),
     ],
 )
 def test_what_cannot_be_is_status_2_before_anything_is_opened(arguments: tuple[str, ...]) -> None:

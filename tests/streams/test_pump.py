@@ -11,8 +11,8 @@ from socketkit import Options
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, EndOfStream
 from socketkit.streams import pump as pump_room
-from socketkit.streams.pump import PORTION, Pipes, UntakenError, pump, wait_taken
-from socketkit.streams.sockets import untaken_size, wrap
+from socketkit.streams.pump import PORTION, Pipes, UntakenError, pump, untaken_size, wait_taken
+from socketkit.streams.sockets import wrap
 from socketkit.streams.stream import Stream
 from support.running import Running, until
 from support.streams import SOCKETS, descriptor_count, kind, stream_pair

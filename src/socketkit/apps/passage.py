@@ -15,8 +15,8 @@ from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError
 from socketkit.events import EndReceived, EndSent, Observer, Received, Sent, wants_data
 from socketkit.kinds import format_duration
-from socketkit.streams.pump import Passed, Pipes, UntakenError, pump, send_whole, wait_taken
-from socketkit.streams.sockets import untaken_size
+from socketkit.session import Session
+from socketkit.streams.pump import Passed, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
 
@@ -85,18 +85,24 @@ class _Direction:
     """One way through a passage.
 
     Attributes:
-        source, sink: the connections that count what came and what went.
+        source, sink: the connections.
         source_stream, sink_stream: what moves the bytes.
+        received, sent: where what came and what went is counted.
         first: is sent before anything else.
         buckets: what the bytes are taken from.
     """
 
     def __init__(
-        self, source: Connection, sink: Connection, streams: tuple[Stream, Stream], first: bytes, buckets: list[Bucket]
+        self,
+        source: Connection,
+        sink: Connection,
+        carried: tuple[tuple[Stream, Session], tuple[Stream, Session]],
+        first: bytes,
+        buckets: list[Bucket],
     ) -> None:
         self.source = source
         self.sink = sink
-        self.source_stream, self.sink_stream = streams
+        (self.source_stream, self.received), (self.sink_stream, self.sent) = carried
         self.first = first
         self.buckets = buckets
 
@@ -136,7 +142,8 @@ class _Passage:
                 group.start(self._run(back))
                 try:
                     await self._wait_end()
-                    is_whole = self._failure is None or (self._is_idle and not untaken_size(near) + untaken_size(far))
+                    untaken = untaken_size(near[0]) + untaken_size(far[0])
+                    is_whole = self._failure is None or (self._is_idle and not untaken)
                 finally:
                     self._note(client, target)
                     if not is_whole:
@@ -193,12 +200,12 @@ class _Passage:
             self._end_deadline, self._why_late = self._engine.now() + seconds, why
 
     def _passed(self, direction: _Direction) -> Passed:
-        received, sent, shown = direction.source.count, direction.sink.count, self._shown
+        received, sent, shown = direction.received, direction.sent, self._shown
         buckets, now, is_timed = direction.buckets, self._engine.now, self._limits.idle_timeout is not None
 
         def passed(size: int, data: bytes | None) -> float:
-            received(received_size=size)
-            sent(sent_size=size)
+            received.received_size += size
+            sent.sent_size += size
             if is_timed:
                 self._last = now()
             if shown is not None and data is not None:

@@ -6,12 +6,13 @@ wrong ends its own conversation and nothing else. Prints nothing.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from socketkit.address import Address
 from socketkit.apps.bucket import Bucket, portion_of
-from socketkit.apps.callers import Callers
 from socketkit.apps.journal import Journal
 from socketkit.apps.once import Once
 from socketkit.apps.passage import Limits, Pace, hold
@@ -21,18 +22,19 @@ from socketkit.connection import Connection
 from socketkit.doors import serve
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
-from socketkit.events import Observer
+from socketkit.events import Event, Observer, Refused, both
 from socketkit.framing import of as framing_of
 from socketkit.kinds import format_duration
 from socketkit.options import Options
 from socketkit.signals import caught
-from socketkit.streams.pump import Pipes
+from socketkit.streams.pipes import PipeStream
+from socketkit.streams.pump import Pipes, UntakenError
+from socketkit.values import replace
 
-__all__ = ["Plan", "RefusedError", "Relay", "serve_relay"]
+__all__ = ["Plan", "Relay", "serve_relay"]
 
-
-class RefusedError(SocketkitError):
-    """The lists do not let this caller in."""
+_ONE = ("stdio", "exec")
+"""Schemes whose only caller is there already."""
 
 
 class Plan:
@@ -42,7 +44,6 @@ class Plan:
         balance: which target is tried first.
         limits: how long a conversation may take.
         rate, total_rate: bytes a second, in each direction, of one conversation and of all; None: as fast as it goes.
-        callers: who may come in.
         journal: where each conversation is written down; None: nowhere.
         tell: is told, in a line, when a target does not answer, and when it does again.
     """
@@ -54,7 +55,6 @@ class Plan:
         limits: Limits | None = None,
         rate: int | None = None,
         total_rate: int | None = None,
-        callers: Callers | None = None,
         journal: Journal | None = None,
         tell: Callable[[str], object] = lambda line: None,
     ) -> None:
@@ -62,7 +62,6 @@ class Plan:
         self.limits = Limits() if limits is None else limits
         self.rate = rate
         self.total_rate = total_rate
-        self.callers = Callers() if callers is None else callers
         self.journal = journal
         self.tell = tell
 
@@ -100,7 +99,9 @@ class Relay:
         self._engine = engine
         self._plan = plan = Plan() if plan is None else plan
         self._observer = observer
-        self._how = {address: Options.make(plan.portion, dict(address.options), options) for address in targets}
+        how = {address: Options.make(plan.portion, dict(address.options), options) for address in targets}
+        self._headers = {address: option.send_proxy for address, option in how.items()}
+        self._how = {address: replace(option, send_proxy=None) for address, option in how.items()}
         self._targets = Targets(targets, plan.balance)
         shared = (Bucket(plan.total_rate), Bucket(plan.total_rate)) if plan.total_rate else ()
         self._pace = Pace(Pipes(), plan.rate, shared)
@@ -110,7 +111,6 @@ class Relay:
         """Put one caller through to a target, to the end.
 
         Raises:
-            RefusedError: the caller is not allowed in; it was reset.
             ConnectError, DeadlineError: no target answered; the caller was reset.
             SocketkitError: as `passage.hold`.
         """
@@ -120,11 +120,13 @@ class Relay:
         failure: SocketkitError | None = None
         try:
             try:
-                self._check_welcome(client)
                 place, target = await self._open_target()
                 await self._hold(client, place, target)
                 end = "done"
             except SocketkitError as error:
+                if _is_closed_output(error, client):
+                    end = "done"
+                    return
                 failure = error
                 end = _word_for(error, target is not None)
                 client.note(error)
@@ -142,16 +144,28 @@ class Relay:
         except SocketkitError:
             pass
 
-    def _check_welcome(self, client: Connection) -> None:
-        if self._plan.callers and not self._plan.callers.is_welcome(client.peer):
-            raise RefusedError(f"{client.peer} is not allowed in (--allow, --deny)")
-
     async def _hold(self, client: Connection, place: Target, target: Connection) -> None:
         place.active_count += 1
         try:
-            await hold(client, target, limits=self._plan.limits, pace=self._pace, observer=self._observer)
+            await hold(
+                client,
+                target,
+                limits=self._plan.limits,
+                pace=self._pace,
+                prologue=self._header_for(client, place.address),
+                observer=self._observer,
+            )
         finally:
             place.active_count -= 1
+
+    def _header_for(self, client: Connection, address: Address) -> bytes:
+        """Who calls, for a target that wants to know it (`send_proxy`): the client, and not we."""
+        version = self._headers.get(address)
+        if version is None:
+            return b""
+        from socketkit.proxy_header import encode, for_version
+
+        return encode(for_version(int(version[1:]), client.peer, client.local))
 
     # --- the targets ---
 
@@ -218,11 +232,34 @@ class Relay:
 
 def _word_for(error: SocketkitError, has_target: bool) -> str:
     """How a conversation ended, in a word for whoever counts."""
-    if isinstance(error, RefusedError):
-        return "refused"
     if not has_target:
         return "unreachable"
     return "limit" if isinstance(error, DeadlineError) else "broken"
+
+
+def _is_closed_output(error: SocketkitError, client: Connection) -> bool:
+    """Whether standard output was closed by its reader, who has had enough: no failure."""
+    return (
+        isinstance(error, UntakenError)
+        and error.errno == errno.EPIPE
+        and error.sink is client.stream
+        and isinstance(client.stream, PipeStream)
+    )
+
+
+class _Refusals:
+    """Writes down who was not even let in."""
+
+    wants_data = False
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Refused):
+            facts = {"received": 0, "sent": 0, "seconds": 0.0, "end": "refused", "error": event.reason}
+            with suppress(OSError):  # the next conversation tells of it
+                self._journal.write(client=event.peer, local=event.local, target=None, **facts)
 
 
 async def serve_relay(
@@ -236,8 +273,9 @@ async def serve_relay(
     target_options: dict[str, object] | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> None:
-    """Relay until SIGINT or SIGTERM, then drain; a second signal ends it at once.
+) -> int | None:
+    """Relay until SIGINT or SIGTERM, then drain; a second signal ends it at once. Where the only caller is there
+    already (standard input and output, a child), until that one has ended.
 
     Args:
         engine: runs already.
@@ -250,6 +288,9 @@ async def serve_relay(
         observer: as for `Relay`.
         options: likewise, for the callers.
 
+    Returns:
+        The number of the signal that ended it; None where there was none.
+
     Raises:
         AddressError, OptionError: at once, before anything is opened.
         ResolveError, ListenError: nobody can listen at the address.
@@ -257,20 +298,27 @@ async def serve_relay(
         OSError: callers could not be let in any more.
     """
     plan = Plan() if plan is None else plan
+    address = Address.parse(address)
     relay = Relay(engine, targets, plan, observer=observer, **(target_options or {}))
     only = Once(engine, relay.talk)
+    if address.scheme in _ONE:
+        once, options["grace"] = True, 0
     if once:
         options["max_connections"] = 1
     handler = only.talk if once else relay.talk_quietly
+    watcher = both(observer, _Refusals(plan.journal) if plan.journal is not None else None)
+    told: list[int] = []
     how = {**plan.portion, **options}
-    async with serve(handler, address, framing="chunks", engine=engine, observer=observer, **how) as server:
+    async with serve(handler, address, framing="chunks", engine=engine, observer=watcher, **how) as server:
 
         def stop(number: int) -> None:
+            told.append(number)
             engine.start(server.close(grace=0 if server.is_closing else None))
 
         with caught(engine, stop):
-            listening(server.addresses)
+            listening(tuple(place for place in server.addresses if place.scheme not in _ONE))
             only.open(server)
             await server.wait_closed()
-    if only.failure is not None:
+    if only.failure is not None and not told:
         raise only.failure.with_traceback(None)
+    return told[0] if told else None

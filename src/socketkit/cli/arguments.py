@@ -39,6 +39,7 @@ __all__ = [
     "time_or_forever",
     "verbose",
     "watching",
+    "watching_passages",
 ]
 
 DEFAULT_ADDRESS: Final = "tcp://localhost:50000"
@@ -218,7 +219,15 @@ debug: Decorator[Any] = click.option(
 
 def watching(function: F) -> F:
     """All ways to watch a conversation; the function gets the `observer` that they make, or None."""
+    return _watching(function, data_level=1)
 
+
+def watching_passages(function: F) -> F:
+    """The same where the conversation is of others: `-v` leaves out what they say, and -vv tells it."""
+    return _watching(function, data_level=2)
+
+
+def _watching(function: F, *, data_level: int) -> F:
     @functools.wraps(function)
     def with_observer(
         *args: Any,
@@ -229,8 +238,8 @@ def watching(function: F) -> F:
         pcap: str | None,
         **options: Any,
     ) -> Any:
-        watchers = (observer_for(verbose, explain), _dump(dump, dump_file), _capture(pcap))
-        return function(*args, observer=both(*watchers), **options)
+        watch = observer_for(verbose, explain, shows_data=verbose >= data_level)
+        return function(*args, observer=both(watch, _dump(dump, dump_file), _capture(pcap)), **options)
 
     for option in (_pcap_option, _dump_file_option, _dump_option, explain, verbose):
         with_observer = option(with_observer)

@@ -8,21 +8,19 @@ from typing import Any
 import click
 
 from socketkit.address import Address
-from socketkit.apps.callers import Callers, Network, parse_network
 from socketkit.apps.journal import Journal
 from socketkit.apps.passage import Limits
 from socketkit.apps.relay import Plan, serve_relay
 from socketkit.apps.targets import Balance
 from socketkit.cli import arguments
 from socketkit.cli.output import Status, say_failure, say_listening
-from socketkit.errors import OptionError
+from socketkit.events import Observer
 from socketkit.kinds import parse_duration, parse_size
-from socketkit.options import format_option
+from socketkit.options import format_option, parse_option
 
 __all__ = ["relay"]
 
 _TIME = arguments.Read("time", partial(parse_duration, minimum=0.001))
-_NETWORK = arguments.Read("network", parse_network)
 
 
 def _rate(text: str) -> int:
@@ -30,6 +28,16 @@ def _rate(text: str) -> int:
 
 
 _RATE = arguments.Read("rate", _rate)
+
+
+def _option(name: str) -> dict[str, Any]:
+    """What an option of the library takes."""
+    return {"metavar": "VALUE", "type": arguments.Read("value", partial(format_option, name))}
+
+
+def _list_of(name: str) -> dict[str, Any]:
+    """What one of its lists takes, each entry by itself or several with commas."""
+    return {"metavar": "NETWORK", "type": arguments.Read("network", partial(format_option, name)), "multiple": True}
 
 
 @click.command()
@@ -48,22 +56,24 @@ _RATE = arguments.Read("rate", _rate)
 @arguments.linger
 @click.option("--rate", metavar="SIZE", type=_RATE, help="Bytes a second, each conversation and direction: 1MB.")
 @click.option("--total-rate", metavar="SIZE", type=_RATE, help="The same for all conversations together.")
-@click.option("--allow", metavar="NETWORK", type=_NETWORK, multiple=True, help="Let only these callers in; repeatable.")
-@click.option("--deny", metavar="NETWORK", type=_NETWORK, multiple=True, help="Keep these out, whatever is allowed.")
+@click.option("--allow", **_list_of("allow"), help="Let only these callers in: 10.0.0.0/8, fd00::1, unix; repeatable.")
+@click.option("--deny", **_list_of("deny"), help="Keep these out, whatever is allowed; repeatable.")
+@click.option("--max-connections", **_option("max_connections"), help="Conversations at a time (default 10000).")
+@click.option("--max-per-peer", **_option("max_per_peer"), help="Conversations of one address at a time.")
+@click.option("--accept-rate", **_option("accept_rate"), help="Callers a second.")
+@click.option("--overload", **_option("overload"), help="What becomes of more callers: they wait (default), or reject.")
 @click.option(
-    "--max-connections",
-    metavar="COUNT",
-    type=arguments.Read("count", partial(format_option, "max_connections")),
-    help="Conversations at a time; others wait at the door (default 10000).",
+    "--accept-proxy", **_list_of("accept_proxy"), help="Proxies that say by a PROXY header for whom they speak."
 )
+@click.option("--send-proxy", **_option("send_proxy"), help="Tell targets by a PROXY header who calls: v1 or v2.")
 @click.option("--access-log", metavar="FILE", type=click.Path(), help="Add a line of JSON for each conversation.")
+@click.option("--bind", **_option("bind"), help="Where connections to targets come from: 192.0.2.1, [::1]:5000, :5000.")
 @arguments.connect_timeout
 @arguments.retry
 @arguments.engine
 @arguments.backlog
 @arguments.ready_fd
-@arguments.verbose
-@arguments.explain
+@arguments.watching_passages
 @arguments.debug
 def relay(
     address: Address,
@@ -75,32 +85,36 @@ def relay(
     linger: float | None,
     rate: int | None,
     total_rate: int | None,
-    allow: tuple[Network, ...],
-    deny: tuple[Network, ...],
+    allow: tuple[str, ...],
+    deny: tuple[str, ...],
+    accept_proxy: tuple[str, ...],
+    send_proxy: str | None,
     access_log: str | None,
+    bind: str | None,
     connect_timeout: str | None,
     retry: str | None,
     backoff: str | None,
     engine: str | None,
     ready_fd: int | None,
-    verbose: int,
-    explain: bool,
+    observer: Observer | None,
     **options: Any,
-) -> Status:
+) -> int:
     """Put whoever calls at LISTEN through to a TARGET; the ends of both directions, and losses, are passed on.
 
     Of several targets one that does not answer is left alone for a while. Ends by SIGINT or SIGTERM: callers are let in
     no more, and conversations may end within ten seconds.
     """
-    if (allow or deny) and address.path:
-        raise OptionError("--allow and --deny name networks, and callers of a UNIX socket are in none; take its mode")
     way = arguments.engine_for(engine, address)
+    lists = {
+        name: ",".join(given) or None
+        for name, given in (("allow", allow), ("deny", deny), ("accept_proxy", accept_proxy))
+    }
+    own = dict(address.options).get("idle_timeout", "none")
     plan = Plan(
         balance=Balance(balance),
-        limits=Limits(idle_timeout, max_duration, linger),
+        limits=Limits(idle_timeout or parse_option("idle_timeout", own), max_duration, linger),
         rate=rate,
         total_rate=total_rate,
-        callers=Callers(allow, deny),
         journal=None if access_log is None else Journal(access_log),
         tell=say_failure,
     )
@@ -111,9 +125,11 @@ def relay(
         plan,
         once=once,
         listening=lambda real: say_listening(real, ready_fd),
-        target_options=arguments.given(connect_timeout=connect_timeout, retry=retry, backoff=backoff),
-        observer=arguments.observer_for(verbose, explain, shows_data=verbose > 1),
-        **arguments.given(**options),
+        target_options=arguments.given(
+            bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff
+        ),
+        observer=observer,
+        **arguments.given(**options, **lists),
     )
-    way.run(serving)
-    return Status.DONE
+    number = way.run(serving)
+    return Status.DONE if number is None or address.scheme != "stdio" else 128 + number  # a client's end

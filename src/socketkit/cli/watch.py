@@ -18,7 +18,9 @@ class Watch:
 
     def __init__(self, level: int, *, shows_data: bool = True) -> None:
         self.wants_data = shows_data
-        self._tellers = _ALWAYS | _MORE if level > 1 else _ALWAYS
+        tellers = _ALWAYS | _MORE if level > 1 else _ALWAYS
+        hidden = () if shows_data else (events.Received, events.Sent)
+        self._tellers = {kind: teller for kind, teller in tellers.items() if kind not in hidden}
 
     def __call__(self, event: Event) -> None:
         teller = self._tellers.get(type(event))

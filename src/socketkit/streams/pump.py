@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.streams.sockets import SocketStream, untaken_size
+from socketkit.streams.sockets import SocketStream
 from socketkit.streams.stream import Stream
 
-__all__ = ["Passed", "Pipes", "UntakenError", "pump", "send_whole", "wait_taken"]
+__all__ = ["Passed", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]
 
 Passed = Callable[[int, "bytes | None"], float]
 """Is told each portion that went over: its size, and the bytes, or None where they were not seen. Gives the seconds
@@ -38,7 +39,11 @@ TURN_PORTIONS: Final = 16
 
 
 class UntakenError(BrokenError):
-    """The one who should have taken the bytes was lost; the one they came from was not."""
+    """The one who should have taken the bytes, `sink`, was lost; the one they came from was not."""
+
+    def __init__(self, message: str = "", *, errno: int | None = None, sink: Stream | None = None) -> None:
+        super().__init__(message, errno=errno)
+        self.sink = sink
 
 
 class Pipes:
@@ -105,14 +110,20 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
     """
     if not (_is_plain(source) and _is_plain(sink)):
         pipes = None
+    receive, send_now = source.receive, sink.send_now
     bulk = 0
     while True:
         try:
-            data = await source.receive()
+            data = await receive()
         except EndOfStream:
             break
         size = len(data)
-        await send_whole(sink, data)
+        try:
+            sent = send_now(data)
+            if sent < size:
+                await sink.send(memoryview(data)[sent:])
+        except BrokenError as error:
+            raise _untaken(error, sink) from None
         pause = passed(size, data)
         if pause:
             await source.engine.sleep(pause)
@@ -129,7 +140,7 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
     try:
         await sink.send_eof()
     except BrokenError as error:
-        raise _untaken(error) from None
+        raise _untaken(error, sink) from None
 
 
 async def send_whole(sink: Stream, data: bytes) -> None:
@@ -140,11 +151,9 @@ async def send_whole(sink: Stream, data: bytes) -> None:
         ClosedError: it was closed here.
     """
     try:
-        sent = sink.send_now(data)
-        if sent < len(data):
-            await sink.send(memoryview(data)[sent:])
+        await sink.send(data)
     except BrokenError as error:
-        raise _untaken(error) from None
+        raise _untaken(error, sink) from None
 
 
 async def wait_taken(stream: Stream, *, deadline: float) -> None:
@@ -156,8 +165,21 @@ async def wait_taken(stream: Stream, *, deadline: float) -> None:
         pause = min(2 * pause, 0.05)
 
 
-def _untaken(error: BrokenError) -> UntakenError:
-    return UntakenError(error.message, errno=error.errno)
+def untaken_size(stream: Stream) -> int:
+    """Bytes that were handed over and that the peer's system has not acknowledged, as far as ours tells (SIOCOUTQ,
+    tcp(7), unix(7)); 0 where it does not."""
+    sock: Any = getattr(stream, "socket", None)
+    try:
+        import fcntl
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (ImportError, AttributeError, OSError, ValueError):
+        return 0
+
+
+def _untaken(error: BrokenError, sink: Stream) -> UntakenError:
+    return UntakenError(error.message, errno=error.errno, sink=sink)
 
 
 def _is_plain(stream: Stream) -> bool:
@@ -199,7 +221,7 @@ async def _splice(source: SocketStream, sink: SocketStream, passed: Passed, pipe
                 if not sent:
                     await sink.wait_writable()
         except BrokenError as error:
-            raise _untaken(error) from None
+            raise _untaken(error, sink) from None
         pause = passed(size, None)
         count += 1
         if pause or count % TURN_PORTIONS == 0:

@@ -33,7 +33,6 @@ __all__ = [
     "finish_connect",
     "new_socket",
     "reason_of",
-    "untaken_size",
     "wrap",
 ]
 
@@ -184,19 +183,6 @@ def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | N
     if peer is None:
         peer = address_of(sock, sock.getpeername())
     return SocketStream(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
-
-
-def untaken_size(stream: Stream) -> int:
-    """Bytes that were handed over and that the peer's system has not acknowledged, as far as ours tells (SIOCOUTQ,
-    tcp(7), unix(7)); 0 where it does not."""
-    sock: Any = getattr(stream, "socket", None)
-    try:
-        import fcntl
-        import termios
-
-        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (ImportError, AttributeError, OSError, ValueError):
-        return 0
 
 
 # --- listening -------------------------------------------------------------------------------------------------------
