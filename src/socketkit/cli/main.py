@@ -14,6 +14,7 @@ except ImportError:  # the library stands alone; the command does not
     sys.exit("socketkit: the command needs click, which is not installed: pip install 'socketkit[cli]'")
 
 from socketkit import __version__
+from socketkit.cli.examples import epilog
 from socketkit.cli.output import Status, say_failure, status_of
 
 __all__ = ["main", "socketkit"]
@@ -44,6 +45,7 @@ class Verbs(click.Group):
             return None
         module, _, attribute = VERBS[name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        command.epilog = command.epilog or epilog(name)
         return command
 
     def resolve_command(
@@ -86,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: Sequence[str] | None) -> int:
     state: dict[str, Any] = {}
     try:
-        if not (sys.argv[1:] if arguments is None else arguments):
+        is_completing = "_SOCKETKIT_COMPLETE" in os.environ  # a shell asks, as click has it
+        if not (is_completing or (sys.argv[1:] if arguments is None else arguments)):
             click.echo(socketkit.make_context("socketkit", []).get_help(), err=True)
             return Status.USAGE
         ended = socketkit.main(args=arguments, prog_name="socketkit", standalone_mode=False, obj=state)

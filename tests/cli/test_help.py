@@ -1,0 +1,69 @@
+"""`--help` says what there is, and its examples are what the verbs understand."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+
+from socketkit.cli.examples import EXAMPLES
+from socketkit.cli.main import VERBS, Verbs, socketkit
+from socketkit.cli.output import Status
+
+CONTEXT = click.Context(socketkit)
+LINES = [(verb, typed) for verb, lines in EXAMPLES.items() for typed, _ in lines]
+
+
+def verb_of(name) -> click.Command:
+    command = Verbs.get_command(socketkit, CONTEXT, name)
+    assert command is not None
+    return command
+
+
+@pytest.mark.parametrize(("verb", "typed"), LINES, ids=[typed for _, typed in LINES])
+def test_an_example_is_understood(verb, typed):
+    command_line = typed.rpartition("| ")[2].partition(" > ")[0]
+    program, name, *words = shlex.split(command_line)
+    assert (program, name) == ("socketkit", verb)
+    command = verb_of(verb)
+    while isinstance(command, click.Group):
+        inner = command.get_command(CONTEXT, words.pop(0))
+        assert inner is not None
+        command = inner
+    command.make_context(verb, words, parent=CONTEXT)  # raises where a word means nothing
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_help_of_a_verb_is_told_on_standard_output(name):
+    done = subprocess.run(
+        [sys.executable, "-m", "socketkit", name, "--help"], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: socketkit {name}")
+    assert ("Examples:" in done.stdout) == (name in EXAMPLES)
+
+
+def test_the_help_lists_every_verb_and_every_status():
+    done = subprocess.run(
+        [sys.executable, "-m", "socketkit", "--help"], capture_output=True, text=True, timeout=50, check=False
+    )
+    words = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    assert set(VERBS) <= words
+    assert {str(int(status)) for status in Status} <= words
+
+
+def test_shells_can_complete_verbs():
+    environment = {
+        **os.environ,
+        "_SOCKETKIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "socketkit re",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "socketkit"], capture_output=True, text=True, timeout=50, check=False, env=environment
+    )
+    assert done.stdout.split() == ["plain,relay"]
