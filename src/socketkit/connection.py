@@ -325,10 +325,10 @@ class Connection:
 
     # --- carrying bytes past the framing ---
 
-    def carry(self) -> tuple[Stream, Session]:
-        """Hand the stream below to one who carries bytes past the framing (a relay does), and the session, where he
-        counts them: `received_size`, `sent_size`. Messages are received no more (BusyError), and none should be sent.
-        What came already is in `incoming`. Closing, aborting and the end event stay here.
+    def carry(self) -> Stream:
+        """Hand the stream below to one who carries bytes past the framing (a relay does) and counts them in `counts`.
+        Messages are received no more (BusyError), and none should be sent. What came already is in `incoming`. Closing,
+        aborting and the end event stay here.
 
         Raises:
             BusyError: a task receives messages, or somebody carries bytes already.
@@ -336,7 +336,12 @@ class Connection:
         if self._receiving:
             raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
         self._receiving = True
-        return self._stream, self._session
+        return self._stream
+
+    @property
+    def counts(self) -> Session:
+        """Where `received_size` and `sent_size` are counted, for one who carries bytes past the framing."""
+        return self._session
 
     # --- the end ---
 

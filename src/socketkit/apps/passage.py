@@ -15,7 +15,6 @@ from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError
 from socketkit.events import EndReceived, EndSent, Observer, Received, Sent, wants_data
 from socketkit.kinds import format_duration
-from socketkit.session import Session
 from socketkit.streams.pump import Passed, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
@@ -96,13 +95,14 @@ class _Direction:
         self,
         source: Connection,
         sink: Connection,
-        carried: tuple[tuple[Stream, Session], tuple[Stream, Session]],
+        streams: tuple[Stream, Stream],
         first: bytes,
         buckets: list[Bucket],
     ) -> None:
         self.source = source
         self.sink = sink
-        (self.source_stream, self.received), (self.sink_stream, self.sent) = carried
+        self.source_stream, self.sink_stream = streams
+        self.received, self.sent = source.counts, sink.counts
         self.first = first
         self.buckets = buckets
 
@@ -142,7 +142,7 @@ class _Passage:
                 group.start(self._run(back))
                 try:
                     await self._wait_end()
-                    untaken = untaken_size(near[0]) + untaken_size(far[0])
+                    untaken = untaken_size(near) + untaken_size(far)
                     is_whole = self._failure is None or (self._is_idle and not untaken)
                 finally:
                     self._note(client, target)
