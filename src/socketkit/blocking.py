@@ -7,7 +7,7 @@ each verb here is that step. A server for plain code runs in a thread of its own
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,6 +96,15 @@ class BlockingConnection:
     def flush(self, *, timeout: float | None = None) -> None:
         """Nothing to do: `send` returns when the system has it. Here so that code can be moved."""
         _step(self._connection.flush(timeout=timeout))
+
+    def send_descriptors(self, descriptors: Sequence[int], message: Any) -> None:
+        """Send a message, and open descriptors with it, over a UNIX socket; the peer gets copies, yours stay yours."""
+        with self._lock:
+            _step(self._connection.send_descriptors(descriptors, message))
+
+    def receive_descriptors(self, *, timeout: float | None = None) -> tuple[Any, tuple[int, ...]]:
+        """The next message, and the descriptors that came with it: yours to close."""
+        return _step(self._connection.receive_descriptors(timeout=timeout))
 
     def send_eof(self) -> None:
         """End our direction: the peer sees the end, and may go on talking to us."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Sequence
 from types import TracebackType
 from types import coroutine as generator_coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,36 +24,18 @@ from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
 from socketkit.outgoing import Outgoing
-from socketkit.session import Session
+from socketkit.session import ConnectionStatistics, Session
 from socketkit.silence import Silence
 from socketkit.streams.credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream
-from socketkit.values import Value
 
 if TYPE_CHECKING:
+    from socketkit.passing import Passing
     from socketkit.proxy_header import ProxyHeader
 
 __all__ = ["Connection", "ConnectionStatistics"]
 
 _numbers = itertools.count(1)
-
-
-class ConnectionStatistics(Value):
-    """How a connection stands: bytes and messages so far, and what waits on either side.
-
-    Attributes:
-        received_size, sent_size: bytes that came, and that the system has taken.
-        received_count, sent_count: messages that came whole, and that were sent.
-        waiting_count: messages that came and were not received yet.
-        unsent_size: bytes that were sent and that the system has not taken yet.
-    """
-
-    received_size: int
-    sent_size: int
-    received_count: int
-    sent_count: int
-    waiting_count: int
-    unsent_size: int
 
 
 @generator_coroutine
@@ -134,6 +116,7 @@ class Connection:
         self._receiving = False
         self._closed = False
         self._end_told = False  # that our direction has ended
+        self._passing: Passing | None = None
         self._loss: BaseException | None = None  # what the end event will say
 
     # --- sending ---
@@ -323,6 +306,33 @@ class Connection:
         finally:
             self._receiving = False
 
+    # --- descriptors ---
+
+    async def send_descriptors(self, descriptors: Sequence[int], message: Any) -> None:
+        """Send a message, and open descriptors with it, over a UNIX socket; the peer gets copies, yours stay yours.
+
+        Raises:
+            OptionError: none, too many (253) or closed ones; or the message has no byte to travel with.
+            StreamError: this is no UNIX socket. Else, and in what it waits for, as `send`.
+        """
+        await self._pass().send(descriptors, lambda: self._queue((message,), 1))
+
+    async def receive_descriptors(self, *, timeout: float | None = None) -> tuple[Any, tuple[int, ...]]:
+        """The next message, and the descriptors that came with it: yours to close. Call it before any can have come:
+        to receive otherwise is to refuse them, until the first call; later they are held (253) for this call alone.
+
+        Raises and cancels as `receive`; and StreamError where this is no UNIX socket.
+        """
+        return await self._pass().receive(lambda: self.receive(timeout=timeout))
+
+    def _pass(self) -> Passing:
+        self._check_open()
+        if self._passing is None:
+            from socketkit.passing import Passing  # only who passes any pays for it
+
+            self._passing = Passing(self._session, self._outgoing, self._stream)
+        return self._passing
+
     # --- carrying bytes past the framing ---
 
     def carry(self) -> Stream:
@@ -385,6 +395,8 @@ class Connection:
     def _end(self) -> None:
         self._session.fail(closed_here(self._stream))
         self._incoming.clear()
+        if self._passing is not None:
+            self._passing.close()
         if self._observer is not None:
             session = self._session
             self._observer(Closed(self.number, session.received_size, session.sent_size, self._loss))

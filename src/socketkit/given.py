@@ -23,9 +23,9 @@ from socketkit.options import Options
 from socketkit.scheme import split_command
 from socketkit.streams.child import start_child
 from socketkit.streams.pipes import PipeStream, stdio
-from socketkit.streams.sockets import address_of, adopt, backlog_of, reason_of
+from socketkit.streams.sockets import address_of, adopt, reason_of
 from socketkit.streams.stream import Stream
-from socketkit.streams.tuning import prepare
+from socketkit.streams.tuning import backlog_of, prepare
 
 __all__ = ["GIVEN", "doors_at_given", "open_given"]
 

@@ -20,7 +20,8 @@ from socketkit.given import GIVEN, doors_at_given
 from socketkit.listening import ListeningSocket
 from socketkit.options import Options
 from socketkit.resolve import Candidate, resolve
-from socketkit.streams.sockets import backlog_asked, backlog_of, bind_and_listen, new_socket, reason_of
+from socketkit.streams.sockets import bind_and_listen, new_socket, reason_of
+from socketkit.streams.tuning import backlog_asked, backlog_of
 
 __all__ = ["listen_at"]
 

@@ -21,8 +21,27 @@ from socketkit.errors import (
     StreamError,
 )
 from socketkit.framing.codec import Codec
+from socketkit.values import Value
 
-__all__ = ["Session"]
+__all__ = ["ConnectionStatistics", "Session"]
+
+
+class ConnectionStatistics(Value):
+    """How a connection stands: bytes and messages so far, and what waits on either side.
+
+    Attributes:
+        received_size, sent_size: bytes that came, and that the system has taken.
+        received_count, sent_count: messages that came whole, and that were sent.
+        waiting_count: messages that came and were not received yet.
+        unsent_size: bytes that were sent and that the system has not taken yet.
+    """
+
+    received_size: int
+    sent_size: int
+    received_count: int
+    sent_count: int
+    waiting_count: int
+    unsent_size: int
 
 
 class Session:
@@ -161,7 +180,12 @@ class Session:
     @property
     def is_between_messages(self) -> bool:
         """Whether no message has come in part. A codec that does not tell counts as being between."""
-        return not self.incoming and not getattr(self._codec, "buffered", 0)
+        return not self.incoming and not self.has_part
+
+    @property
+    def has_part(self) -> bool:
+        """Whether a message has come in part, after those that came whole."""
+        return bool(getattr(self._codec, "buffered", 0))
 
     # --- outgoing ---
 

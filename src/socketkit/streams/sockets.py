@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from socketkit.address import Address
@@ -19,15 +19,13 @@ from socketkit.errors import BrokenError, ClosedError, EndOfStream
 from socketkit.events import Observer, wants_calls
 from socketkit.options import Options
 from socketkit.streams.stream import Stream
-from socketkit.streams.tuning import prepare, tune
+from socketkit.streams.tuning import backlog_asked, prepare, tune
 
 __all__ = [
     "SocketStream",
     "accept_now",
     "address_of",
     "adopt",
-    "backlog_asked",
-    "backlog_of",
     "begin_connect",
     "connect_socket",
     "finish_connect",
@@ -48,8 +46,6 @@ DISCARD_SIZE = 1024 * 1024
 
 _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 _LINGER_RESET = struct.pack("ii", 1, 0)
-_NO_LIMIT_BACKLOG = 65_535
-"""As large as the system allows: the kernel cuts it to its own limit (listen(2)); more overflows 16 bits on some."""
 
 
 def new_socket(family: int, kind: int, protocol: int, *, observer: Observer | None = None) -> socket.socket:
@@ -208,30 +204,6 @@ def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
     sock.listen(backlog_asked(options))
 
 
-def backlog_asked(options: Options) -> int:
-    """What listen(2) is asked for."""
-    return _NO_LIMIT_BACKLOG if options.backlog is None else options.backlog
-
-
-def backlog_of(sock: socket.socket, asked: int | None = None) -> int:
-    """How many callers the system really lets wait at a listening socket; 0 where it does not tell.
-
-    Linux cuts what was asked for to net.core.somaxconn (listen(2)). Of a socket that others have opened (None was
-    asked) it tells the number over TCP only: in a listener's TCP_INFO tcpi_sacked holds the bound of the accept queue.
-    """
-    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_INFO") and sys.platform == "linux":
-        # Not told to an observer of calls: it is asked for the telling, and is no part of the story.
-        info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 32)
-        return int.from_bytes(info[28:32], sys.byteorder)
-    if asked is None:
-        return 0
-    try:
-        with open("/proc/sys/net/core/somaxconn") as limit:
-            return min(asked, int(limit.read()))
-    except OSError:
-        return asked
-
-
 def accept_now(listener: socket.socket) -> tuple[socket.socket, Any]:
     """accept(2): the next caller, non-blocking, and its socket name.
 
@@ -278,8 +250,8 @@ class SocketStream(Stream):
         self.peer = peer
         self._descriptor = sock.fileno()
         self._wait = engine.wait
-        self._recv = sock.recv
-        self._send = sock.send
+        self._recv: Callable[..., bytes] = sock.recv
+        self._send: Callable[..., int] = sock.send
         self._largest = receive_size
         self._size = min(USUAL_SIZE, receive_size)
         self._more = False  # the last call brought all that it asked for: there may be more right now
@@ -288,6 +260,10 @@ class SocketStream(Stream):
         self._stopped = False
         self._eof_sent = False
         self._loss: BrokenError | None = None
+
+    def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
+        """Make other calls than send(2) and recv(2), which keep their promises (sendmsg and recvmsg, say)."""
+        self._send, self._recv = send, recv
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         if self._ended:

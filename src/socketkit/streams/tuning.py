@@ -16,13 +16,16 @@ from typing import Final
 from socketkit.options import Options
 from socketkit.source import split_source
 
-__all__ = ["bind_source", "prepare", "tune"]
+__all__ = ["backlog_asked", "backlog_of", "bind_source", "prepare", "tune"]
 
 _RIGHTS: Final = {"mark": "CAP_NET_ADMIN", "device": "CAP_NET_RAW"}
 """What the system wants to see for it: socket(7), capabilities(7)."""
 
 _BIND_ADDRESS_NO_PORT: Final = 24
 """IP_BIND_ADDRESS_NO_PORT, ip(7): the port is chosen by connect(2), so that one source may call many more places."""
+
+_NO_LIMIT_BACKLOG: Final = 65_535
+"""As large as the system allows: the kernel cuts it to its own limit (listen(2)); more overflows 16 bits on some."""
 
 
 def prepare(sock: socket.socket, options: Options) -> None:
@@ -93,6 +96,30 @@ def tune(sock: socket.socket, options: Options) -> None:
     if options.user_timeout is not None:
         milliseconds = max(1, round(options.user_timeout * 1000))  # 0 would mean the system's own
         _set(sock, "user_timeout", milliseconds, "IPPROTO_TCP", "TCP_USER_TIMEOUT")
+
+
+def backlog_asked(options: Options) -> int:
+    """What listen(2) is asked for."""
+    return _NO_LIMIT_BACKLOG if options.backlog is None else options.backlog
+
+
+def backlog_of(sock: socket.socket, asked: int | None = None) -> int:
+    """How many callers the system really lets wait at a listening socket; 0 where it does not tell.
+
+    Linux cuts what was asked for to net.core.somaxconn (listen(2)). Of a socket that others have opened (None was
+    asked) it tells the number over TCP only: in a listener's TCP_INFO tcpi_sacked holds the bound of the accept queue.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_INFO") and sys.platform == "linux":
+        # Not told to an observer of calls: it is asked for the telling, and is no part of the story.
+        info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        return int.from_bytes(info[28:32], sys.byteorder)
+    if asked is None:
+        return 0
+    try:
+        with open("/proc/sys/net/core/somaxconn") as limit:
+            return min(asked, int(limit.read()))
+    except OSError:
+        return asked
 
 
 def _set(
