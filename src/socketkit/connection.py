@@ -315,7 +315,7 @@ class Connection:
             OptionError: none, too many (253) or closed ones; or the message has no byte to travel with.
             StreamError: this is no UNIX socket. Else, and in what it waits for, as `send`.
         """
-        await self._pass().send(descriptors, lambda: self._queue((message,), 1))
+        await self._pass().send(descriptors, lambda: self.send(message))
 
     async def receive_descriptors(self, *, timeout: float | None = None) -> tuple[Any, tuple[int, ...]]:
         """The next message, and the descriptors that came with it: yours to close. Call it before any can have come:
