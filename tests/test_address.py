@@ -409,8 +409,8 @@ def test_a_path_of_107_bytes_is_the_longest_that_the_system_takes(tmp_path: Path
 
 
 def test_a_socket_that_no_scheme_names_is_said_so() -> None:
-    with pytest.raises(AddressError, match="no scheme is for a socket of AF_INET and SOCK_RAW; there are tcp"):
-        Address.from_socket_name(socket.AF_INET, socket.SOCK_RAW, ("127.0.0.1", 0))
+    with pytest.raises(AddressError, match="no scheme is for a socket of AF_INET and SOCK_RDM; there are tcp"):
+        Address.from_socket_name(socket.AF_INET, socket.SOCK_RDM, ("127.0.0.1", 0))
 
 
 # --- hosts and schemes -----------------------------------------------------------------------------------------------
@@ -612,7 +612,7 @@ def test_what_is_no_text_is_no_address(value: object) -> None:
 
 def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(
-        AddressError, match=r"unknown option 'nodely' \(did you mean nodelay\?\); allowed are backlog, "
+        AddressError, match=r"unknown option 'nodely' \(did you mean nodelay\?\); allowed are .*backlog, "
     ) as caught:
         Address.parse("tcp://h:1?nodely=yes")
     assert isinstance(caught.value.__cause__, OptionError)

@@ -27,7 +27,7 @@ from socketkit.outgoing import Outgoing
 from socketkit.session import ConnectionStatistics, Session
 from socketkit.silence import Silence
 from socketkit.streams.credentials import Credentials, credentials_of
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import DatagramStream, Stream
 
 if TYPE_CHECKING:
     from socketkit.passing import Passing
@@ -68,6 +68,24 @@ class _Room:
 _DONE: Final = _done()
 
 
+def _sides(
+    stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
+) -> tuple[Session, Outgoing]:
+    """The incoming and the outgoing side, by the kind of stream: decided once, not at each message."""
+    high_water, idle_timeout = options.high_water, options.idle_timeout
+    if isinstance(stream, DatagramStream):
+        from socketkit.boundaries import DatagramOutgoing, DatagramSession
+
+        datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
+        return datagrams, DatagramOutgoing(
+            datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+        )
+    session = Session(framing.codec())
+    return session, Outgoing(
+        session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+    )
+
+
 class Connection:
     """A conversation with a peer, in messages. Made by `connect`, `serve`, `listen` and `pair`.
 
@@ -93,18 +111,10 @@ class Connection:
         self._stream = stream
         self._options = options
         self._observer = observer
-        self._session = Session(framing.codec())
-        self._outgoing = Outgoing(
-            self._session,
-            stream,
-            high_water=options.high_water,
-            number=self.number,
-            observer=observer,
-            idle_timeout=options.idle_timeout,
-        )
+        self._session, self._outgoing = _sides(stream, framing, options, self.number, observer)
         self._silence = (
             None
-            if options.idle_timeout is None
+            if options.idle_timeout is None or getattr(stream, "ends_when_silent", False)
             else Silence(stream, options.idle_timeout, lambda: self._outgoing.drained_size)
         )
         self._incoming = self._session.incoming
@@ -198,8 +208,10 @@ class Connection:
 
         Raises:
             EndOfStream: the peer has ended its direction, and every message was received. Sending is still possible.
-            FramingError: the bytes after the last whole message follow no framing. Sending is still possible.
-            BrokenError: the conversation was lost; every message that had come whole was received before.
+            FramingError: the bytes after the last whole message follow no framing. Sending is still possible. Of a
+                datagram: that one alone; the next call goes on with the next.
+            BrokenError: the conversation was lost; every message that had come whole was received before. Over a
+                socket without a connection (udp, unixgram, ip): an earlier datagram was refused; one may go on.
             ClosedError: this end was closed.
             BusyError: another task receives here.
             DeadlineError: after `timeout` seconds; or, and then always, the peer was silent for `idle_timeout`.
@@ -252,7 +264,8 @@ class Connection:
 
     def reframe(self, framing: object) -> None:
         """Go on in another framing, in both directions, from here: after the last message that was received, and after
-        the last that was sent. Bytes that came already are read anew. Works inside an iteration too.
+        the last that was sent. Bytes that came already are read anew (but for datagrams, which are framed one by one).
+        Works inside an iteration too.
 
         Args:
             framing: as for `connect`.
@@ -262,7 +275,7 @@ class Connection:
             TypeError: the codec in use is of your own making and has no `take_rest`.
             FramingError: the bytes are not there any more: an over-long frame was being skipped.
         """
-        self._session.reframe(framing_of(framing).codec())
+        self._session.adopt(framing_of(framing))
 
     async def _fill(self, timeout: float | None) -> None:
         """Receive until at least one message is whole, or say why there will be none."""
@@ -287,8 +300,8 @@ class Connection:
                     if observer is not None:
                         observer(EndReceived(self.number))
                 except (BrokenError, ClosedError) as error:
-                    self.note(error)
-                    session.fail(error)
+                    if session.fail(error):
+                        self.note(error)
                 else:
                     session.feed(data)
                     if observer is not None:

@@ -18,7 +18,6 @@ from socketkit.given import GIVEN, open_given
 from socketkit.options import Options
 from socketkit.resolve import Candidate, Lookup, resolve
 from socketkit.streams.sockets import (
-    SocketStream,
     begin_connect,
     connect_socket,
     finish_connect,
@@ -68,6 +67,8 @@ async def open_stream(
     deadline = engine.deadline(options.connect_timeout)
     candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
     sockets = Sockets(engine, address, options, observer)
+    if candidates[0].kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        return sockets.open_datagrams(candidates)
     if len(candidates) == 1:
         stream = await sockets.connect(candidates[0], deadline)
         if stream is None:
@@ -83,7 +84,7 @@ async def open_stream(
     return await _announced(stream, options, deadline)
 
 
-async def _announced(stream: SocketStream, options: Options, deadline: float | None) -> SocketStream:
+async def _announced(stream: Stream, options: Options, deadline: float | None) -> Stream:
     """The stream, on which we have said who we are, where that was asked for (`send_proxy`)."""
     if options.send_proxy is None:
         return stream
@@ -127,7 +128,7 @@ class Sockets:
             raise
         return sock
 
-    def finish(self, candidate: Candidate, sock: socket.socket) -> SocketStream:
+    def finish(self, candidate: Candidate, sock: socket.socket) -> Stream:
         """See `Network`."""
         finish_connect(sock)
         return self._wrap(candidate, sock)
@@ -138,7 +139,7 @@ class Sockets:
         if self._observer is not None:
             self._observer(Failed(str(self._address), str(candidate), error))
 
-    async def connect(self, candidate: Candidate, deadline: float | None) -> SocketStream | None:
+    async def connect(self, candidate: Candidate, deadline: float | None) -> Stream | None:
         """Try the only candidate there is; None where nobody answers there."""
         sock = None
         try:
@@ -155,10 +156,25 @@ class Sockets:
             self.failed(candidate, error.with_traceback(None))
             return None
 
-    def _open(self, candidate: Candidate) -> socket.socket:
+    def open_datagrams(self, candidates: list[Candidate]) -> Stream:
+        """The first candidate to which there is a way: nobody is asked, so there is nothing to wait for."""
+        from socketkit.streams.datagram_sockets import dial_datagrams
+
+        for candidate in candidates:
+            self._begin(candidate)
+            try:
+                return dial_datagrams(self._engine, candidate, self._options, observer=self._observer)
+            except OSError as error:
+                self.failed(candidate, error.with_traceback(None))
+        raise self.refused()
+
+    def _begin(self, candidate: Candidate) -> None:
         self._tried[candidate] = Attempt(str(candidate), "no answer in time")
         if self._observer is not None:
             self._observer(Connecting(str(self._address), str(candidate)))
+
+    def _open(self, candidate: Candidate) -> socket.socket:
+        self._begin(candidate)
         sock = new_socket(candidate.family, candidate.kind, candidate.protocol, observer=self._observer)
         try:
             prepare(sock, self._options)
@@ -168,7 +184,7 @@ class Sockets:
             raise
         return sock
 
-    def _wrap(self, candidate: Candidate, sock: socket.socket) -> SocketStream:
+    def _wrap(self, candidate: Candidate, sock: socket.socket) -> Stream:
         _refuse_self(sock)
         peer = str(candidate) if candidate.family == getattr(socket, "AF_UNIX", None) else None
         return wrap(self._engine, sock, self._options, peer=peer)
@@ -215,7 +231,7 @@ def _telling(attempts: tuple[Attempt, ...]) -> int | None:
 def _attempt(candidate: Candidate, error: OSError) -> Attempt:
     if isinstance(error, DeadlineError):
         return Attempt(str(candidate), "no answer in time")
-    hint = _HINTS.get(error.errno or 0)
+    hint = None if isinstance(error, ConnectError) else _HINTS.get(error.errno or 0)
     reason = reason_of(error)
     return Attempt(str(candidate), f"{reason}: {hint}" if hint else reason, error.errno)
 

@@ -22,6 +22,7 @@ __all__ = [
     "Closed",
     "Connected",
     "Connecting",
+    "DatagramDropped",
     "EndReceived",
     "EndSent",
     "Event",
@@ -172,6 +173,16 @@ class FrameSkipped(Event):
 
     connection: int
     error: FrameTooLongError
+
+
+class DatagramDropped(Event):
+    """A datagram came, and was dropped. `count` is how many that are at this address so far."""
+
+    local: str
+    peer: str
+    size: int
+    reason: str
+    count: int
 
 
 class EndReceived(Event):

@@ -59,15 +59,15 @@ async def listen_at(
 
 def _listen_at_all(
     engine: Engine, address: Address, candidates: list[Candidate], options: Options, observer: Observer | None
-) -> list[ListeningSocket]:
+) -> list[Door]:
     """Bind the first, and the others to the same port. A family that this machine has not is left out, unless none
     is left."""
-    listening: list[ListeningSocket] = []
+    listening: list[Door] = []
     port = address.port
     absent: ListenError | None = None
     try:
         for candidate in candidates:
-            name = (candidate.name[0], port, *candidate.name[2:])
+            name = candidate.name if port is None else (candidate.name[0], port, *candidate.name[2:])
             try:
                 listening.append(_listen_on(engine, address, candidate, name, options, observer))
             except ListenError as error:
@@ -92,25 +92,56 @@ def _listen_on(
     name: Any,
     options: Options,
     observer: Observer | None,
-) -> ListeningSocket:
+) -> Door:
+    is_datagrams = candidate.kind in (socket.SOCK_DGRAM, socket.SOCK_RAW)
     path = name if address.is_local_path else None
     sock: socket.socket | None = None
     try:
-        sock = new_socket(candidate.family, candidate.kind, candidate.protocol, observer=observer)
+        sock = _make_socket(candidate, options, observer)
         if path is not None and options.mode is not None:
             set_mode(sock, options.mode)
-        bind_and_listen(sock, name, options)
-        listening = ListeningSocket(engine, sock, options, observer=observer, path=path)
+        if is_datagrams:
+            door = _bind_datagrams(engine, sock, candidate, name, options, observer, path)
+        else:
+            bind_and_listen(sock, name, options)
+            door = ListeningSocket(engine, sock, options, observer=observer, path=path)
         if path is not None and options.mode is not None:
             widen_mode(path, options.mode)
-    except (OSError, OverflowError) as error:
+    except BaseException as error:
         if sock is not None:
             sock.close()
+        if not isinstance(error, (OSError, OverflowError)):
+            raise
         raise _listen_error(address, candidate, error) from None
     if observer is not None:
-        observer(Bound(str(listening.address)))
-        observer(Listening(str(listening.address), backlog_of(listening.socket, backlog_asked(options))))
-    return listening
+        observer(Bound(str(door.address)))
+        observer(Listening(str(door.address), 0 if is_datagrams else backlog_of(sock, backlog_asked(options))))
+    return door
+
+
+def _make_socket(candidate: Candidate, options: Options, observer: Observer | None) -> socket.socket:
+    if candidate.kind != socket.SOCK_RAW:
+        return new_socket(candidate.family, candidate.kind, candidate.protocol, observer=observer)
+    from socketkit.streams.datagram_sockets import make_socket
+
+    return make_socket(candidate, options, observer)
+
+
+def _bind_datagrams(
+    engine: Engine,
+    sock: socket.socket,
+    candidate: Candidate,
+    name: Any,
+    options: Options,
+    observer: Observer | None,
+    path: bytes | None,
+) -> Door:
+    from socketkit.peers import DatagramDoor
+    from socketkit.streams.datagram_sockets import bind_datagrams
+
+    bind_datagrams(sock, name, options)
+    address = Address.from_socket_name(candidate.family, candidate.kind, sock.getsockname())
+    return DatagramDoor(engine, sock, options, address=address, observer=observer, path=path)
 
 
 def _listen_error(address: Address, candidate: Candidate, error: OSError | OverflowError) -> ListenError:
@@ -133,7 +164,7 @@ def _listen_error(address: Address, candidate: Candidate, error: OSError | Overf
 
 async def _listen_at_path(
     engine: Engine, address: Address, candidate: Candidate, options: Options, observer: Observer | None
-) -> ListeningSocket:
+) -> Door:
     path: bytes = candidate.name
     if not address.is_local_path:
         return _listen_on(engine, address, candidate, path, options, observer)

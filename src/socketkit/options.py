@@ -235,7 +235,21 @@ class Options(Value):
         None,
         or_none(duration_kind(minimum=0.001)),
         "How long we wait for a peer that neither sends a byte nor takes one of those that wait for him; none: a "
-        "connection may be silent, and keepalive tells a lost one.",
+        "connection may be silent, and keepalive tells a lost one; a datagram server's session ends after 60s.",
+    )
+    interface: str | None = _option(
+        None,
+        or_none(TEXT),
+        "Where a multicast group is joined or sent to: name, number or address; none: as the routes say.",
+    )
+    multicast_loop: bool = _option(
+        True, SWITCH, "Let members on this machine hear what is sent to a group; yes, as every system has it."
+    )
+    broadcast: bool = _option(
+        False, SWITCH, "Allow sending to a broadcast address (SO_BROADCAST); no: to reach everybody is rarely meant."
+    )
+    protocol: str | None = _option(
+        None, or_none(TEXT), "What a raw socket (ip://) speaks, by name or number, as icmp; it has to be given."
     )
     framing: str | None = _option(
         None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the caller says, else chunks."

@@ -91,9 +91,11 @@ async def _resolve_internet(
     if address.is_numeric_host or not host:
         flags |= socket.AI_NUMERICHOST
 
+    is_raw = kind == socket.SOCK_RAW  # of which getaddrinfo(3) knows no port, not even none
+
     def ask() -> list[Any]:
         name = _ascii(host) if host else None
-        return lookup(name, address.port, family, kind, 0, flags)
+        return lookup(name, address.port or 0, family, socket.SOCK_DGRAM if is_raw else kind, 0, flags)
 
     question = Question()
     if flags & socket.AI_NUMERICHOST:
@@ -107,7 +109,10 @@ async def _resolve_internet(
     if question.error is not None:
         raise _unresolved(address, host, question.error)
     # A hosts file that names a machine twice gives every address twice: each is tried once.
-    unique = dict.fromkeys((family, kind, protocol, name) for family, kind, protocol, _, name in question.answers)
+    unique = dict.fromkeys(
+        (family, socket.SOCK_RAW, 0, name) if is_raw else (family, kind, protocol, name)
+        for family, kind, protocol, _, name in question.answers
+    )
     if not unique:
         raise ResolveError(f"{address}: the name {host!r} has no address", address=str(address))
     return [

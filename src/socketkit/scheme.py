@@ -158,6 +158,38 @@ def _believe_host_port(name: Any) -> Parts:
     return Parts(host, port)
 
 
+# --- a host alone ----------------------------------------------------------------------------------------------------
+
+
+def _read_host(body: str) -> Parts:
+    authority, slash, path = body.removeprefix("//").partition("/")
+    if slash:
+        raise AddressError(f"the path {quote(slash + path)} leads nowhere; allowed is a host alone")
+    if not authority.startswith("["):
+        if ":" in authority and authority.count(":") == 1:
+            raise AddressError(f"{quote(authority)} has a port, and a raw socket has none; allowed is a host alone")
+        return Parts(decode_text(authority))
+    inside, bracket, rest = authority[1:].partition("]")
+    if not bracket or rest:
+        raise AddressError(f"{quote(authority)} is not a host; allowed is a name, an IPv4 address, or [IPv6]")
+    return Parts(_split_bracket(f"[{inside}]:0")[0])
+
+
+def _check_host(scheme: Scheme, parts: Parts) -> Parts:
+    if parts.port is not None or parts.path:
+        wrong = parts.path or parts.port
+        raise AddressError(f"{scheme.name} has a host alone, but here is {quote(wrong)}; allowed is ip://host")
+    return Parts(_check_host_port(scheme, Parts(parts.host, 0)).host)
+
+
+def _write_host(parts: Parts) -> str:
+    return _write_host_port(Parts(parts.host, 0)).removesuffix(":0")
+
+
+def _believe_host(name: Any) -> Parts:
+    return Parts(_believe_host_port(name).host)
+
+
 # --- a path ----------------------------------------------------------------------------------------------------------
 
 _MAX_PATH = 107
@@ -337,6 +369,7 @@ def split_command(text: str) -> list[str]:
 # --- the table -------------------------------------------------------------------------------------------------------
 
 _HOST_PORT = Body(False, _read_host_port, _check_host_port, _write_host_port, _believe_host_port)
+_HOST = Body(False, _read_host, _check_host, _write_host, _believe_host)
 _PATH = Body(True, _read_path, _check_path, _write_path, _believe_path)
 _VSOCK = Body(False, _read_vsock, _check_vsock, _write_vsock, _believe_vsock)
 _FD = _word_body("fd", bare=False, read=lambda body: body.removeprefix("//"), check=_check_descriptor)
@@ -351,7 +384,15 @@ _SCHEMES = {
         Scheme("tcp", ("AF_INET", "AF_INET6"), "SOCK_STREAM", _HOST_PORT),
         Scheme("tcp4", ("AF_INET",), "SOCK_STREAM", _HOST_PORT),
         Scheme("tcp6", ("AF_INET6",), "SOCK_STREAM", _HOST_PORT),
+        Scheme("udp", ("AF_INET", "AF_INET6"), "SOCK_DGRAM", _HOST_PORT),
+        Scheme("udp4", ("AF_INET",), "SOCK_DGRAM", _HOST_PORT),
+        Scheme("udp6", ("AF_INET6",), "SOCK_DGRAM", _HOST_PORT),
         Scheme("unix", ("AF_UNIX",), "SOCK_STREAM", _PATH),
+        Scheme("unixgram", ("AF_UNIX",), "SOCK_DGRAM", _PATH),
+        Scheme("unixpacket", ("AF_UNIX",), "SOCK_SEQPACKET", _PATH),
+        Scheme("ip", ("AF_INET", "AF_INET6"), "SOCK_RAW", _HOST),
+        Scheme("ip4", ("AF_INET",), "SOCK_RAW", _HOST),
+        Scheme("ip6", ("AF_INET6",), "SOCK_RAW", _HOST),
         Scheme("vsock", ("AF_VSOCK",), "SOCK_STREAM", _VSOCK),
         Scheme("fd", (), "", _FD),
         Scheme("systemd", (), "", _SYSTEMD),
@@ -362,8 +403,8 @@ _SCHEMES = {
 
 # Schemes that are promised and that this version does not speak: the name, and whether it is `bare`.
 _LATER = {
-    **dict.fromkeys(("udp", "udp4", "udp6", "ip", "ip4", "ip6", "tls", "ws", "wss"), False),
-    **dict.fromkeys(("unixgram", "unixpacket", "tls+unix"), True),
+    **dict.fromkeys(("tls", "ws", "wss"), False),
+    **dict.fromkeys(("tls+unix",), True),
 }
 
 

@@ -7,7 +7,7 @@ then errors. Knows no socket, no engine and no clock; whoever moves the bytes as
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableSequence
 from typing import Any
 
 from socketkit.errors import (
@@ -20,7 +20,7 @@ from socketkit.errors import (
     SocketkitError,
     StreamError,
 )
-from socketkit.framing.codec import Codec
+from socketkit.framing.codec import Codec, Framing
 from socketkit.values import Value
 
 __all__ = ["ConnectionStatistics", "Session"]
@@ -76,7 +76,7 @@ class Session:
     def __init__(self, codec: Codec) -> None:
         self._use(codec)
         self.incoming: deque[Any] = deque()
-        self.outgoing: list[bytes] = []
+        self.outgoing: MutableSequence[bytes] = []
         self.outgoing_size = 0
         self.received_size = 0
         self.sent_size = 0
@@ -129,6 +129,10 @@ class Session:
         """The over-long frames that the last bytes made us skip or cut, as the framing was told to; to be told."""
         return self._take_faults() if self._take_faults is not None else []
 
+    def adopt(self, framing: Framing) -> None:
+        """Go on in another framing; see `reframe`."""
+        self.reframe(framing.codec())
+
     def reframe(self, codec: Codec) -> None:
         """Read on with another codec from the first byte that belongs to no message received so far: what came and was
         not received yet becomes bytes again. What is in the outgoing batch stays as it was encoded.
@@ -154,10 +158,11 @@ class Session:
         if isinstance(end, EndOfStream) and isinstance(self._end, EndOfStream):
             self.feed_eof(end)
 
-    def fail(self, error: BrokenError | ClosedError | DeadlineError) -> None:
-        """No more bytes will come, for this reason; the first reason stays."""
+    def fail(self, error: BrokenError | ClosedError | DeadlineError) -> bool:
+        """No more bytes will come, for this reason; the first reason stays. True: so it is."""
         if self._end is None or isinstance(error, ClosedError):
             self._end = error
+        return True
 
     def end(self) -> SocketkitError | None:
         """What a receiver meets now that `incoming` is empty; None when it has to wait for bytes.

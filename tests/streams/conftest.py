@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.datagrams import place
 from support.streams import kind
 
-__all__ = ["kind"]
+__all__ = ["kind", "place"]

@@ -1,7 +1,7 @@
 """`chunks`: bytes as they come.
 
 A chunk is whatever one system call brought; its borders mean nothing, and the peer's sends are cut and joined freely.
-Nothing is held, so nothing can be too long: there is no `max_size`.
+Nothing is held, so nothing can be too long: there is no `max_size`. Of a datagram socket: the datagram as it is.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ class _ChunksCodec:
         self._last = data
         self.offset += len(data)
         return [data] if data else []
+
+    def feed_whole(self, data: bytes, /) -> list[bytes]:
+        return [data]
 
     def feed_eof(self) -> list[bytes]:
         self._last = b""

@@ -90,6 +90,9 @@ class FullCodec(Codec, Protocol):
         """
         ...
 
+    # A codec may also have `feed_whole(data) -> list`: the messages of a datagram, where that is more than `feed` and
+    # `feed_eof` of a fresh codec say. Only `chunks` needs it: an empty datagram is a message to it.
+
     def take_rest(self, unread: int = 0, /) -> bytes:
         """Give up: hand over all bytes of the stream that were not made messages, for another codec to read.
 

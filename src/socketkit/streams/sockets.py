@@ -15,7 +15,7 @@ from typing import Any
 
 from socketkit.address import Address
 from socketkit.engines.engine import READ, WRITE, Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.errors import BrokenError, ClosedError, EndOfStream, SocketkitError
 from socketkit.events import Observer, wants_calls
 from socketkit.options import Options
 from socketkit.streams.stream import Stream
@@ -77,7 +77,7 @@ def adopt(descriptor: int, *, observer: Observer | None = None) -> socket.socket
 def reason_of(error: BaseException) -> str:
     """What went wrong, in the system's words, with the name of the number: `Connection refused (ECONNREFUSED)`."""
     number = getattr(error, "errno", None)
-    if not isinstance(error, OSError) or number is None:
+    if not isinstance(error, OSError) or number is None or isinstance(error, SocketkitError):
         return str(error) or type(error).__name__
     name = errno.errorcode.get(number)
     return f"{error.strerror or os.strerror(number)} ({name})" if name else str(error)
@@ -161,7 +161,7 @@ async def _pause(engine: Engine, seconds: float, deadline: float | None) -> None
     await engine.sleep(seconds)
 
 
-def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> SocketStream:
+def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
     """A stream over a connected, non-blocking socket, with the options set that such a socket takes.
 
     Args:
@@ -178,6 +178,10 @@ def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | N
     local = address_of(sock, sock.getsockname())
     if peer is None:
         peer = address_of(sock, sock.getpeername())
+    if sock.type == getattr(socket, "SOCK_SEQPACKET", None):
+        from socketkit.streams.datagrams import DatagramSocket
+
+        return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
     return SocketStream(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
 
 

@@ -1,7 +1,7 @@
 """The promise of every stream: bytes that move, in order, in two directions that end one by one.
 
 A stream knows no message. Whatever moves bytes (a socket, a pair in memory, TLS over another stream) keeps this
-promise, and one suite of tests holds it to it.
+promise, and one suite of tests holds it to it. A stream that keeps boundaries (datagrams, packets) promises more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 
 from socketkit.engines.engine import Engine
 
-__all__ = ["Stream"]
+__all__ = ["DatagramStream", "Stream"]
 
 
 class Stream(ABC):
@@ -108,3 +108,39 @@ class Stream(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Let go without a goodbye (a reset, where there is one): what was handed over may be lost. Never raises."""
+
+
+class DatagramStream(Stream):
+    """A stream that keeps boundaries: what was sent by one call is received by one call, whole.
+
+    `receive` gives one datagram, perhaps an empty one, which is not the end. Without a connection (UDP) a `BrokenError`
+    tells of an earlier datagram that was refused, once, and the stream goes on; so does a `FrameTooLongError`, of a
+    datagram larger than the receive buffer. There is no goodbye on the wire: `send_eof` ends our direction here alone.
+
+    Attributes:
+        max_size: bytes of the largest datagram that can be sent, as far as it is known before.
+        is_connectionless: whether the stream outlives a `BrokenError`.
+        dropped_count: datagrams that came and were dropped, because nobody received them in time.
+    """
+
+    __slots__ = ()
+
+    max_size: int
+    is_connectionless: bool
+    dropped_count: int
+
+    @abstractmethod
+    def send_datagram(self, data: bytes | memoryview) -> bool:
+        """Hand over one datagram, whole; False: there is no room for it now, and `wait_writable` waits for some.
+
+        Raises:
+            BrokenError, ClosedError: as for `send_now`.
+            FrameTooLongError: the system does not take so large a datagram; tells both sizes.
+        """
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        return len(data) if self.send_datagram(data) else 0
+
+    async def send(self, data: bytes | memoryview, *, deadline: float | None = None) -> None:
+        while not self.send_datagram(data):
+            await self.wait_writable(deadline=deadline)
