@@ -23,11 +23,11 @@ from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Observe
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
-from socketkit.outgoing import Outgoing
-from socketkit.session import ConnectionStatistics, Session
+from socketkit.outgoing import both_sides
+from socketkit.session import ConnectionStatistics
 from socketkit.silence import Silence
 from socketkit.streams.credentials import Credentials, credentials_of
-from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.streams.stream import Stream
 
 if TYPE_CHECKING:
     from socketkit.passing import Passing
@@ -68,24 +68,6 @@ class _Room:
 _DONE: Final = _done()
 
 
-def _sides(
-    stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
-) -> tuple[Session, Outgoing]:
-    """The incoming and the outgoing side, by the kind of stream: decided once, not at each message."""
-    high_water, idle_timeout = options.high_water, options.idle_timeout
-    if isinstance(stream, DatagramStream):
-        from socketkit.boundaries import DatagramOutgoing, DatagramSession
-
-        datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
-        return datagrams, DatagramOutgoing(
-            datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
-        )
-    session = Session(framing.codec())
-    return session, Outgoing(
-        session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
-    )
-
-
 class Connection:
     """A conversation with a peer, in messages. Made by `connect`, `serve`, `listen` and `pair`.
 
@@ -111,7 +93,7 @@ class Connection:
         self._stream = stream
         self._options = options
         self._observer = observer
-        self._session, self._outgoing = _sides(stream, framing, options, self.number, observer)
+        self._session, self._outgoing = both_sides(stream, framing, options, self.number, observer)
         self._silence = (
             None
             if options.idle_timeout is None or getattr(stream, "ends_when_silent", False)

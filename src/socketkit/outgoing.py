@@ -13,10 +13,12 @@ from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, DeadlineError, StreamError
 from socketkit.events import Observer, Sent
+from socketkit.framing.codec import Framing
+from socketkit.options import Options
 from socketkit.session import Session
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import DatagramStream, Stream
 
-__all__ = ["Outgoing"]
+__all__ = ["Outgoing", "both_sides"]
 
 TURN_BATCHES: Final = 16
 """Large batches that a sender may write without a wait before it lets the others have their turn."""
@@ -173,3 +175,21 @@ class Outgoing:
 
     def _fail(self, error: StreamError) -> None:
         self.cut(error.with_traceback(None))
+
+
+def both_sides(
+    stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
+) -> tuple[Session, Outgoing]:
+    """The incoming and the outgoing side of a connection, by the kind of its stream: decided once, not at each message."""
+    high_water, idle_timeout = options.high_water, options.idle_timeout
+    if isinstance(stream, DatagramStream):
+        from socketkit.boundaries import DatagramOutgoing, DatagramSession
+
+        datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
+        return datagrams, DatagramOutgoing(
+            datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+        )
+    session = Session(framing.codec())
+    return session, Outgoing(
+        session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+    )
