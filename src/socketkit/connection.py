@@ -24,7 +24,7 @@ from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
 from socketkit.outgoing import both_sides
-from socketkit.session import ConnectionStatistics
+from socketkit.session import ConnectionStatistics, Session
 from socketkit.silence import Silence
 from socketkit.streams.credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream

@@ -180,7 +180,7 @@ class Outgoing:
 def both_sides(
     stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
 ) -> tuple[Session, Outgoing]:
-    """The incoming and the outgoing side of a connection, by the kind of its stream: decided once, not at each message."""
+    """The incoming and the outgoing side of a connection, by the kind of stream: decided once, not at each message."""
     high_water, idle_timeout = options.high_water, options.idle_timeout
     if isinstance(stream, DatagramStream):
         from socketkit.boundaries import DatagramOutgoing, DatagramSession
