@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from socketkit import events
-from socketkit.events import Accepted, Called, Closed, Event, Received, both, wants_calls
+from socketkit.events import Accepted, Called, Closed, Event, Received, combine, wants_calls
 from support.recorder import Recorder
 
 EVENTS = [getattr(events, name) for name in events.__all__]
@@ -40,14 +40,14 @@ def test_every_event_says_what_it_means() -> None:
 
 def test_one_observer_needs_no_wrapper_and_none_is_none() -> None:
     recorder = Recorder()
-    assert both(None, recorder) is recorder
-    assert both(None, None) is None
-    assert both() is None
+    assert combine(None, recorder) is recorder
+    assert combine(None, None) is None
+    assert combine() is None
 
 
 def test_several_are_told_in_order() -> None:
     told: list[tuple[str, Event]] = []
-    observer = both(lambda event: told.append(("a", event)), None, lambda event: told.append(("b", event)))
+    observer = combine(lambda event: told.append(("a", event)), None, lambda event: told.append(("b", event)))
     assert observer is not None
     observer(Received(1, b"x"))
     assert told == [("a", Received(1, b"x")), ("b", Received(1, b"x"))]
@@ -55,9 +55,9 @@ def test_several_are_told_in_order() -> None:
 
 def test_calls_are_told_to_those_alone_who_want_them() -> None:
     plain, curious = Recorder(), CallRecorder()
-    observer = both(plain, curious)
+    observer = combine(plain, curious)
     assert observer is not None and wants_calls(observer)
-    assert not wants_calls(both(plain, Recorder()))
+    assert not wants_calls(combine(plain, Recorder()))
     assert not wants_calls(None)
     call = Called(3, "recv", ("65536",), "1", b"x")
     for event in (Accepted(1, "a", "b"), call, Closed(1, 0, 0, None)):

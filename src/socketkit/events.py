@@ -40,7 +40,7 @@ __all__ = [
     "StoppedListening",
     "WorkerEnded",
     "WorkerStarted",
-    "both",
+    "combine",
     "wants_calls",
     "wants_data",
 ]
@@ -260,7 +260,7 @@ def wants_data(observer: Observer | None) -> bool:
     return observer is not None and bool(getattr(observer, "wants_data", True))
 
 
-def both(*observers: Observer | None) -> Observer | None:
+def combine(*observers: Observer | None) -> Observer | None:
     """One observer that tells each of these, in order; None when there is none."""
     present = [observer for observer in observers if observer is not None]
     if len(present) <= 1:

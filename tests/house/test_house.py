@@ -16,7 +16,18 @@ SOURCE = ROOT / "src" / "socketkit"
 ROOMS = sorted(SOURCE.rglob("*.py"))
 IDS = [str(room.relative_to(SOURCE)) for room in ROOMS]
 
-HEAVY = ("asyncio", "ssl", "click", "rich", "prompt_toolkit", "uvloop", "trio", "msgspec")
+HEAVY = (
+    "asyncio",
+    "ssl",
+    "click",
+    "rich",
+    "prompt_toolkit",
+    "uvloop",
+    "trio",
+    "msgspec",
+    "logging",
+    "prometheus_client",
+)
 
 
 def test_import_socketkit_loads_nothing_heavy():

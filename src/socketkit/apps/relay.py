@@ -22,7 +22,7 @@ from socketkit.connection import Connection
 from socketkit.doors import serve
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
-from socketkit.events import Event, Observer, Refused, both
+from socketkit.events import Event, Observer, Refused, combine
 from socketkit.framing import of as framing_of
 from socketkit.kinds import format_duration
 from socketkit.options import Options
@@ -306,7 +306,7 @@ async def serve_relay(
     if once:
         options["max_connections"] = 1
     handler = only.talk if once else relay.talk_quietly
-    watcher = both(observer, _Refusals(plan.journal) if plan.journal is not None else None)
+    watcher = combine(observer, _Refusals(plan.journal) if plan.journal is not None else None)
     told: list[int] = []
     how = {**plan.portion, **options}
     async with serve(handler, address, framing="chunks", engine=engine, observer=watcher, **how) as server:

@@ -14,7 +14,7 @@ from socketkit import framing as framings
 from socketkit.address import Address
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
-from socketkit.events import Observer, both
+from socketkit.events import Observer, combine
 from socketkit.kinds import format_duration, parse_duration, quote
 from socketkit.options import format_option
 
@@ -239,7 +239,7 @@ def _watching(function: F, *, data_level: int) -> F:
         **options: Any,
     ) -> Any:
         watch = observer_for(verbose, explain, shows_data=verbose >= data_level)
-        return function(*args, observer=both(watch, _dump(dump, dump_file), _capture(pcap)), **options)
+        return function(*args, observer=combine(watch, _dump(dump, dump_file), _capture(pcap)), **options)
 
     for option in (_pcap_option, _dump_file_option, _dump_option, explain, verbose):
         with_observer = option(with_observer)
@@ -314,7 +314,7 @@ def observer_for(verbose: int, explain: bool, *, shows_data: bool = True) -> Obs
         from socketkit.cli.explain import Explain
 
         call = Explain()
-    return both(call, watch)
+    return combine(call, watch)
 
 
 def _dump(form: str | None, file: str | None) -> Observer | None:

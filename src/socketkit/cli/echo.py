@@ -28,6 +28,7 @@ __all__ = ["echo"]
 @limits.workers
 @arguments.ready_fd
 @arguments.watching
+@limits.metrics
 @arguments.debug
 def echo(
     addresses: tuple[Address, ...],

@@ -14,7 +14,7 @@ import click
 
 from socketkit.apps.tally import Figures, Tally
 from socketkit.cli.output import ERRORS, tell
-from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, both
+from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
 
 __all__ = ["counting"]
 
@@ -37,7 +37,7 @@ def counting(function: F) -> F:
     def with_figures(*args: Any, observer: Observer | None, summary: str | None, progress: bool, **options: Any) -> Any:
         tally = Tally(_teller(summary))
         with _told_on_demand(tally), _progress(progress and os.isatty(ERRORS)) as bar:
-            return function(*args, observer=both(tally, bar, observer), **options)
+            return function(*args, observer=combine(tally, bar, observer), **options)
 
     return _summary_option(_progress_option(with_figures))  # type: ignore[return-value]
 

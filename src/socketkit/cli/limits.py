@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -9,10 +10,12 @@ import click
 
 from socketkit.address import Address
 from socketkit.cli.arguments import Read
-from socketkit.events import Observer
+from socketkit.cli.output import tell
+from socketkit.errors import OptionError
+from socketkit.events import Observer, combine
 from socketkit.options import format_option
 
-__all__ = ["limits", "serve_by_workers", "workers"]
+__all__ = ["limits", "metrics", "serve_by_workers", "workers"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,3 +98,31 @@ def serve_by_workers(
         serve([address for _, address in given], lambda _: listens())
 
     Workers(places, count, work, listening=listening, observer=observer).run()
+
+
+def metrics(function: F) -> F:
+    """`--metrics ADDRESS`: counts what the observer of the command is told, and answers whoever scrapes."""
+
+    @click.option(
+        "--metrics",
+        metavar="ADDRESS",
+        type=Read("address", Address.parse),
+        help="Answer GET /metrics for Prometheus at this address: tcp://localhost:9100.",
+    )
+    @functools.wraps(function)
+    def wrapped(*args: Any, metrics: Address | None, observer: Observer | None = None, **options: Any) -> Any:
+        if metrics is None:
+            return function(*args, observer=observer, **options)
+        if options.get("workers", 1) != 1:
+            raise OptionError("--metrics counts what one process does: leave --workers out")
+        from socketkit.apps.scrape import HEAD, scraper
+        from socketkit.doors import serve
+        from socketkit.metrics import REGISTRY, PrometheusObserver
+
+        counting = PrometheusObserver()
+        with serve(scraper(REGISTRY), metrics, framing=HEAD, engine="poll", max_connections=64) as scraped:
+            for address in scraped.addresses:
+                tell(f"metrics at {str(address).replace('tcp:', 'http:')}/metrics")
+            return function(*args, observer=combine(counting, observer), **options)
+
+    return wrapped  # type: ignore[return-value]  # click's options change what it takes

@@ -1,0 +1,133 @@
+"""Metrics for Prometheus: an observer that counts, by the ecosystem's names and units.
+
+Labels are words of a few that we know (a side, a limit, a kind of error), never an address: however many peers come,
+the number of time series stays the same. Needs `prometheus_client` (the extra `metrics`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+import socketkit.events as events
+from socketkit.errors import SocketkitError
+from socketkit.events import Event
+
+__all__ = ["REGISTRY", "PrometheusObserver"]
+
+LIMITS: Final = ("max_connections", "accept_rate", "max_per_peer", "deny", "allow", "accept_proxy")
+DURATIONS: Final = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
+"""Buckets of a conversation's length, in seconds: from a health check to a working day's session."""
+
+
+class PrometheusObserver:
+    """Counts connections, bytes, refusals, failures and pauses.
+
+    Args:
+        registry: of prometheus_client; None: its own global one.
+        namespace: begins the name of each metric.
+    """
+
+    wants_data = False
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, namespace: str = "socketkit") -> None:
+        self._place: dict[str, Any] = {"registry": REGISTRY if registry is None else registry, "namespace": namespace}
+        count, side = self._count, ["side"]
+        self._active = Gauge("connections_active", "Connections that are open now.", side, **self._place)
+        self._durations = Histogram(
+            "connection_duration_seconds",
+            "How long connections were open.",
+            side,
+            buckets=DURATIONS,
+            **self._place,
+        )
+        self._opened = count("connections_total", "Connections opened so far.", *side)
+        self._received = count("received_bytes_total", "Bytes received.")
+        self._sent = count("sent_bytes_total", "Bytes sent.")
+        self._errors = count("connection_errors_total", "Connections that ended by an error.", "error")
+        self._refused = count("refused_total", "Callers that were reset at the door.", "limit")
+        self._pauses = count("accept_pauses_total", "Episodes in which the machine was out of something.")
+        self._paused = Gauge("accept_paused", "Doors at which a shortage keeps callers out now.", **self._place)
+        self._failures = count("handler_failures_total", "Handlers that raised what was no peer's doing.")
+        self._attempts = count("connect_failures_total", "Addresses that were dialled in vain.", "error")
+        self._skipped = count("frames_skipped_total", "Frames that were too long, and skipped or cut.")
+        self._workers = count("workers_ended_total", "Worker processes that ended.")
+        self._open: dict[int, _Open] = {}
+        self._tellers: dict[type[Event], Any] = {
+            events.Accepted: lambda event: self._begin(event, "accepted"),
+            events.Connected: lambda event: self._begin(event, "connected"),
+            events.Received: self._receive,
+            events.Sent: self._send,
+            events.Closed: self._end,
+            events.Refused: lambda event: self._refused.labels(_limit_of(event.reason)).inc(),
+            events.AcceptPaused: self._pause,
+            events.AcceptResumed: lambda event: self._paused.dec(),
+            events.HandlerFailed: lambda event: self._failures.inc(),
+            events.Failed: lambda event: self._attempts.labels(_kind_of(event.error)).inc(),
+            events.FrameSkipped: lambda event: self._skipped.inc(),
+            events.WorkerEnded: lambda event: self._workers.inc(),
+        }
+
+    def _count(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, **self._place)
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        teller = self._tellers.get(type(event))
+        if teller is not None:
+            teller(event)
+
+    def _begin(self, event: Any, side: str) -> None:
+        self._open[event.connection] = _Open(side)
+        self._active.labels(side).inc()
+        self._opened.labels(side).inc()
+
+    def _receive(self, event: events.Received) -> None:
+        self._received.inc(len(event.data))
+        entry = self._open.get(event.connection)
+        if entry is not None:
+            entry.received_size += len(event.data)
+
+    def _send(self, event: events.Sent) -> None:
+        self._sent.inc(len(event.data))
+        entry = self._open.get(event.connection)
+        if entry is not None:
+            entry.sent_size += len(event.data)
+
+    def _end(self, event: events.Closed) -> None:
+        if event.error is not None:
+            self._errors.labels(_kind_of(event.error)).inc()
+        entry = self._open.pop(event.connection, None)
+        if entry is None:
+            return
+        # What went past us (a relay shows its bytes to those only who want them) is told at the end, as a sum.
+        self._received.inc(max(0, event.received_size - entry.received_size))
+        self._sent.inc(max(0, event.sent_size - entry.sent_size))
+        self._active.labels(entry.side).dec()
+        self._durations.labels(entry.side).observe(time.monotonic() - entry.began)
+
+    def _pause(self, event: events.AcceptPaused) -> None:
+        self._pauses.inc()
+        self._paused.inc()
+
+
+class _Open:
+    """A connection that is open: since when, and what of it was counted."""
+
+    __slots__ = ("began", "received_size", "sent_size", "side")
+
+    def __init__(self, side: str) -> None:
+        self.side = side
+        self.began = time.monotonic()
+        self.received_size = self.sent_size = 0
+
+
+def _limit_of(reason: str) -> str:
+    return next((limit for limit in LIMITS if limit in reason), "other")
+
+
+def _kind_of(error: BaseException) -> str:
+    """The class of an error of ours or of the system's; whatever else a handler may invent is one kind."""
+    return type(error).__name__ if isinstance(error, (SocketkitError, OSError)) else "other"

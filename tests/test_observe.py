@@ -1,0 +1,176 @@
+"""Logs and metrics are made of events alone: complete, bounded, and without what peers say."""
+
+from __future__ import annotations
+
+import logging
+import urllib.request
+
+import pytest
+
+from socketkit import serve
+from socketkit.errors import BrokenError
+from socketkit.events import Accepted, AcceptPaused, AcceptResumed, Closed, HandlerFailed, Received, Refused, Sent
+from socketkit.observe import LoggingObserver, combine
+from support.connections import PATIENCE, ask, call
+from support.programs import echo_server
+
+prometheus_client = pytest.importorskip("prometheus_client")
+
+from socketkit.apps.scrape import HEAD, scraper  # noqa: E402
+from socketkit.metrics import PrometheusObserver  # noqa: E402
+
+
+async def echo(connection):
+    async for message in connection:
+        if message == "fail":
+            raise ZeroDivisionError
+        await connection.send(message)
+
+
+def test_a_conversation_in_a_log(caplog):
+    caplog.set_level(logging.DEBUG, "my.server")
+    with serve(
+        echo, "tcp://127.0.0.1:0", framing="lines", engine="poll", observer=LoggingObserver("my.server")
+    ) as server:
+        with call(server.addresses[0]) as client:
+            assert ask(client, b"the secret") == b"the secret"
+            client.sendall(b"fail\n")
+            client.recv(1)
+        server.wait_idle(timeout=PATIENCE)
+    levels = {record.getMessage().split()[0]: record.levelname for record in caplog.records}
+    assert levels["Accepted"] == "INFO"
+    assert levels["Received"] == levels["Sent"] == "DEBUG"
+    assert levels["HandlerFailed"] == "ERROR"
+    assert levels["Closed"] == "WARNING"
+    assert "secret" not in caplog.text
+    accepted = next(record for record in caplog.records if isinstance(record.event, Accepted))
+    assert f"local={server.addresses[0]} peer=tcp://127.0.0.1:" in accepted.getMessage()
+    failed = next(record for record in caplog.records if isinstance(record.event, HandlerFailed))
+    assert failed.exc_info[0] is ZeroDivisionError
+
+
+def test_no_control_character_reaches_a_log(caplog):
+    caplog.set_level(logging.DEBUG)
+    LoggingObserver()(Closed(1, 0, 0, BrokenError("a\x1b[31m\nred")))
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+
+
+def test_levels_may_be_chosen(caplog):
+    observer = LoggingObserver(levels={Closed: logging.CRITICAL})
+    observer(Closed(1, 0, 0, BrokenError("lost")))
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+
+
+def test_several_observers_are_one():
+    told = []
+    observer = combine(told.append, None, told.append)
+    observer(Closed(1, 0, 0, None))
+    assert told == [Closed(1, 0, 0, None)] * 2
+
+
+# --- metrics ---
+
+
+@pytest.fixture
+def counted():
+    registry = prometheus_client.CollectorRegistry()
+    observer = PrometheusObserver(registry)
+
+    def value(name, **labels):
+        return registry.get_sample_value(f"socketkit_{name}", labels)
+
+    return observer, value
+
+
+def test_counters_add_up(counted):
+    observer, value = counted
+    with serve(echo, "tcp://127.0.0.1:0", framing="lines", engine="poll", observer=observer) as server:
+        with call(server.addresses[0]) as client:
+            assert ask(client, b"hello") == b"hello"
+            assert value("connections_active", side="accepted") == 1
+            assert value("received_bytes_total") == 6
+            client.sendall(b"fail\n")
+            client.recv(1)
+        server.wait_idle(timeout=PATIENCE)
+    assert value("connections_active", side="accepted") == 0
+    assert value("connections_total", side="accepted") == 1
+    assert value("connection_duration_seconds_count", side="accepted") == 1
+    assert (value("received_bytes_total"), value("sent_bytes_total")) == (11, 6)
+    assert value("handler_failures_total") == 1
+    assert value("connection_errors_total", error="other") == 1
+
+
+def test_labels_are_words_that_we_know(counted):
+    observer, value = counted
+    observer(Refused("tcp://a:1", "tcp://b:2", "3 conversations, and max_connections is 3"))
+    observer(Refused("tcp://a:1", "tcp://b:2", "its network is denied (deny)"))
+    observer(Refused("tcp://a:1", "tcp://b:2", "something new"))
+    for limit in ("max_connections", "deny", "other"):
+        assert value("refused_total", limit=limit) == 1
+
+
+def test_bytes_that_were_not_shown_are_counted_at_the_end(counted):
+    observer, value = counted
+    observer(Accepted(7, "tcp://a:1", "tcp://b:2"))
+    observer(Received(7, b"12"))
+    observer(Sent(7, b"1"))
+    observer(Closed(7, 100, 50, None))
+    assert (value("received_bytes_total"), value("sent_bytes_total")) == (100, 50)
+
+
+def test_a_shortage_is_seen_while_it_lasts(counted):
+    observer, value = counted
+    observer(AcceptPaused("tcp://a:1", OSError(24, "")))
+    assert value("accept_paused") == 1
+    observer(AcceptResumed("tcp://a:1", 1.0))
+    assert (value("accept_paused"), value("accept_pauses_total")) == (0, 1)
+
+
+# --- the scrape ---
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"200 OK"),
+        (b"HEAD /metrics HTTP/1.0\r\n\r\n", b"200 OK"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"404 Not Found"),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", b"405 Method Not Allowed"),
+        (b"\0\0\0\r\n\r\n", b"400 Bad Request"),
+    ],
+)
+def test_whoever_scrapes_is_answered(counted, request_, status):
+    registry = prometheus_client.CollectorRegistry()
+    PrometheusObserver(registry)
+    with serve(scraper(registry), "tcp://127.0.0.1:0", framing=HEAD, engine="poll") as server:
+        with call(server.addresses[0]) as client:
+            client.sendall(request_)
+            answer = b""
+            while data := client.recv(65536):
+                answer += data
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 " + status)
+    if request_.startswith(b"GET /metrics"):
+        assert f"Content-Length: {len(body)}".encode() in head
+        assert b"socketkit_connections_active" in body
+
+
+def test_who_sends_a_head_without_end_is_not_listened_to():
+    registry = prometheus_client.CollectorRegistry()
+    with serve(scraper(registry), "tcp://127.0.0.1:0", framing=HEAD, engine="poll") as server:
+        with pytest.raises((ConnectionResetError, BrokenPipeError)), call(server.addresses[0]) as client:
+            while True:
+                client.sendall(b"x" * 1000)
+
+
+def test_the_command_answers_a_real_client():
+    with echo_server("--metrics", "tcp://127.0.0.1:0") as (server, address):
+        with call(address) as client:
+            assert ask(client, b"hello") == b"hello"
+            url = server.wait_told("metrics at ").removeprefix("metrics at ")
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                text = answer.read().decode()
+        assert 'socketkit_connections_active{side="accepted"} 1.0' in text
+        assert "socketkit_received_bytes_total 6.0" in text
+        assert server.stop() == 0
