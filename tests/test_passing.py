@@ -17,7 +17,7 @@ from socketkit.framing import parse
 from socketkit.options import Options
 from socketkit.streams.sockets import wrap
 from support.programs import PATIENCE
-from support.running import Running, turns
+from support.running import Running, turns, until
 from support.streams import open_descriptors
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "SCM_RIGHTS"), reason="this system passes no descriptors")
@@ -42,7 +42,7 @@ def run(engine: Engine, talk: Ends, *, framing: str = "lines", buffer: int | Non
         finally:
             left.abort()
             right.abort()
-        assert open_descriptors() <= before
+        await until(engine, lambda: open_descriptors() <= before)  # a thread that has ended may not have tidied up yet
 
     engine.run(main())
 

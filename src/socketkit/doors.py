@@ -24,6 +24,7 @@ from socketkit.errors import AddressError, BusyError, OptionError
 from socketkit.events import Connected, Observer
 from socketkit.framing.codec import Framing
 from socketkit.listener import Listener
+from socketkit.notify import notify
 from socketkit.options import Options
 from socketkit.redial import Redial
 from socketkit.server import Handler, Server
@@ -252,7 +253,8 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
     def run(
         self, *, workers: int = 1, listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None
     ) -> None:
-        """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal ends it at once.
+        """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal ends it at once. A service
+        manager that wants to know (NOTIFY_SOCKET) is told when callers can come, and when it stops.
 
         Args:
             workers: so many processes, each with an engine of its own; one that dies is replaced. Limits and statistics
@@ -264,16 +266,21 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
             OptionError: the engine, or workers, cannot be had here.
             OSError: accepting failed for good.
         """
+
+        def ready(addresses: tuple[Address, ...]) -> None:
+            listening(addresses)
+            notify("READY=1")
+
         if workers == 1:
             engine = self._make_engine()
-            engine.run(self._serve_until_told(engine, listening))
+            engine.run(self._serve_until_told(engine, ready))
             return
         from socketkit.workers import Workers
 
         if isinstance(self._engine, Engine):
             raise OptionError("workers have an engine each: give its name")
         places = [(place.address, place.options) for place in self._places]
-        Workers(places, workers, self._work, listening=listening, observer=self._observer).run()
+        Workers(places, workers, self._work, listening=ready, observer=self._observer).run()
 
     def _work(self, addresses: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
         """What each worker does."""

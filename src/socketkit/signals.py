@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from socketkit.engines.engine import Engine
+from socketkit.notify import notify
 
 __all__ = ["STOP_SIGNALS", "caught"]
 
@@ -20,14 +21,19 @@ def caught(engine: Engine, callback: Callable[[int], object]) -> Iterator[None]:
     """While the block runs, SIGINT and SIGTERM call back, with their number, instead of ending the program.
 
     In a thread that is not the main one nothing changes: only the main thread may set handlers (signal(7), Python).
-    What was set before is set again at the end. A signal that is ignored stays so, as after nohup(1).
+    A service manager that wants to know is told first. What was set before is set again at the end. A signal that is
+    ignored stays so, as after nohup(1).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handler(number: int, frame: FrameType | None) -> None:
-        engine.from_thread(lambda: callback(number))
+        engine.from_thread(lambda: told(number))
+
+    def told(number: int) -> None:
+        notify("STOPPING=1")
+        callback(number)
 
     heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in heard}

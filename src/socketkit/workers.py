@@ -25,6 +25,7 @@ from socketkit.errors import OptionError
 from socketkit.events import Observer, WorkerEnded, WorkerStarted
 from socketkit.listen import listen_at
 from socketkit.listening import ListeningSocket
+from socketkit.notify import notify
 from socketkit.options import Options
 from socketkit.values import replace
 
@@ -166,6 +167,7 @@ class Workers:
 
     def _heed(self, number: int) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
+            notify("STOPPING=1")
             self._stops += 1
             self._deadline = time.monotonic() + (self._grace if self._stops == 1 else 0.0) + PATIENCE
             self._close_doors()  # theirs are open until they have let in who waited there

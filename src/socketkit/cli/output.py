@@ -23,6 +23,7 @@ from socketkit.errors import (
     OptionError,
     StreamError,
 )
+from socketkit.notify import notify
 
 __all__ = [
     "Status",
@@ -145,7 +146,7 @@ _HERE: Final = ("stdio", "exec", "fd", "systemd")
 
 def say_listening(addresses: Iterable[Address], ready_fd: int | None = None) -> None:
     """The line of each address at which callers can come now; also for the descriptor of one who waits for it. Where
-    the only caller is here already (standard input and output, say) nobody is to be told."""
+    the only caller is here already (standard input and output, say) nobody is to be told. The service manager is."""
     addresses = [address for address in addresses if address.scheme not in _HERE]
     for address in addresses:
         tell(f"listening {address}")
@@ -157,6 +158,7 @@ def say_listening(addresses: Iterable[Address], ready_fd: int | None = None) -> 
             pass  # nobody waits any more
         if ready_fd > ERRORS:
             os.close(ready_fd)
+    notify("READY=1")
 
 
 # --- what may be shown -----------------------------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""A service manager that wants to know is told when callers can come, and when it stops; nobody else pays for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from socketkit.notify import notify
+from support.programs import PATIENCE, Program, socketkit
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
+    """NOTIFY_SOCKET, and the manager's end of it."""
+    name = f"@socketkit-test-{os.getpid()}-notify" if request.param == "abstract" else str(tmp_path / "notify")
+    if request.param == "abstract" and sys.platform != "linux":
+        pytest.skip("abstract names are Linux's")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE)
+        sock.bind(name.replace("@", "\0", 1))
+        yield name, sock
+
+
+def test_a_state_is_one_datagram(manager: tuple[str, socket.socket]) -> None:
+    name, sock = manager
+    assert notify("READY=1\nSTATUS=да", environment={"NOTIFY_SOCKET": name})
+    assert sock.recv(1000).decode() == "READY=1\nSTATUS=да"
+
+
+@pytest.mark.parametrize("place", [None, "", "relative", "vsock:2:1", "/nowhere/at/all", "@nobody-listens-here"])
+def test_where_nobody_can_be_told_nothing_happens(place: str | None) -> None:
+    assert not notify("READY=1", environment={} if place is None else {"NOTIFY_SOCKET": place})
+
+
+def test_a_manager_that_does_not_listen_holds_nobody_up(manager: tuple[str, socket.socket]) -> None:
+    name, _ = manager
+    took = [notify("X=1", environment={"NOTIFY_SOCKET": name}) for _ in range(1_000)]
+    assert took[0] and not took[-1]
+
+
+def test_the_command_is_ready_when_it_listens_and_stops_when_told(manager: tuple[str, socket.socket]) -> None:
+    name, sock = manager
+    with socketkit("echo", "tcp://127.0.0.1:0", env={"NOTIFY_SOCKET": name}) as server:
+        assert sock.recv(100) == b"READY=1"
+        address = server.address()
+        socket.create_connection((address.host, address.port or 0)).close()
+        server.process.terminate()
+        assert sock.recv(100) == b"STOPPING=1"
+        assert server.wait() == 0
+
+
+def test_a_program_of_ones_own_is_too(manager: tuple[str, socket.socket]) -> None:
+    name, sock = manager
+    code = "from socketkit import serve\nserve(lambda connection: None, 'tcp://127.0.0.1:0').run()"
+    with Program(sys.executable, "-c", code, env={"NOTIFY_SOCKET": name}) as server:
+        assert sock.recv(100) == b"READY=1"
+        server.process.terminate()
+        assert sock.recv(100) == b"STOPPING=1"
+        assert server.wait() == 0
