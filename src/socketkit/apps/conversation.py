@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from socketkit.apps.notation import Filter
@@ -30,6 +31,9 @@ PAUSE: Final = 0.5
 """Seconds of silence after which nothing more is expected of an input whose peer has ended: a program in a pipe pauses
 shorter while it works, and a person is not to wait."""
 
+MAX_DATAGRAM: Final = 65_507
+"""Bytes of the largest datagram over UDP and IPv4: what is read here at once is one datagram, or several such."""
+
 _GONE: Final = (errno.EPIPE, errno.ECONNRESET)
 """The person's output is read by nobody any more: a pipe's end, or a socket's."""
 
@@ -48,6 +52,8 @@ class Manner(Value):
         only: "send": what comes is thrown away, and our end is the end; "receive": nothing is read here, and nothing
             sent. None: both ways.
         telnet: whether telnet's commands are answered, and kept from being shown.
+        reply_wait: seconds without an answer, after our end, after which a peer that cannot say goodbye (over UDP, say)
+            counts as having ended; None: it never does.
     """
 
     linger: float | None = None
@@ -55,6 +61,7 @@ class Manner(Value):
     typed: Callable[[], Filter] | None = None
     only: str | None = None
     telnet: bool = False
+    reply_wait: float | None = 1.0
 
 
 async def converse(
@@ -104,6 +111,9 @@ class _Conversation:
         self._telnet = Telnet() if manner.telnet else None
         self._screen = None if manner.screen is None else manner.screen()
         self._typed = None if manner.typed is None else manner.typed()
+        self._reply_wait = None if manner.only == "receive" else manner.reply_wait
+        self._has_goodbye = connection.peer.transport.kind not in ("SOCK_DGRAM", "SOCK_RAW")
+        self._heard_at = connection.engine.now()
         self._changed = Condition(connection.engine)
         self._reading_since: float | None = None  # the moment from which on the person could have said something
         self._has_read = False  # the person's input has ended
@@ -118,6 +128,8 @@ class _Conversation:
         async with Group(self._connection.engine) as group:
             group.start(self._run(self._listen_only if self._only == "receive" else self._say))
             group.start(self._run(self._throw_away if self._only == "send" else self._hear))
+            if self._reply_wait is not None and not self._has_goodbye:
+                group.start(self._run(partial(self._wait_replies, self._reply_wait)))
             try:
                 await self._wait_end()
             finally:
@@ -140,6 +152,19 @@ class _Conversation:
             await changed.wait_until(self._is_done, deadline=deadline)
         except DeadlineError:
             raise AbandonedError(self._why_late()) from None
+
+    async def _wait_replies(self, seconds: float) -> None:
+        """Who cannot say goodbye has ended when nothing has come for a while after our own end."""
+        await self._changed.wait_until(lambda: self._has_said or self._is_over())
+        now = self._connection.engine.now
+        self._heard_at = now()
+        while not (self._has_heard or self._is_over()):
+            deadline = self._heard_at + seconds
+            if now() >= deadline:
+                self._connection.stop_receiving()
+                return
+            with suppress(DeadlineError):
+                await self._changed.wait_until(lambda: self._has_heard or self._is_over(), deadline=deadline)
 
     async def _wait_silence(self, linger_deadline: float | None) -> None:
         """Wait until the person has said nothing for a while, and not because the peer was slow to take it."""
@@ -191,6 +216,8 @@ class _Conversation:
         try:
             while data := await self._read():
                 messages = words.to_messages(self._as_sent(data))
+                if not self._has_goodbye:
+                    messages = _fitting(messages)
                 if messages:
                     await connection.send_many(messages)
             rest = self._typed.end() if self._typed is not None else b""
@@ -245,6 +272,7 @@ class _Conversation:
                 messages = await connection.receive_many()
             except EndOfStream:
                 break
+            self._heard_at = connection.engine.now()
             data = words.to_bytes(messages)
             if self._telnet is not None:
                 data = self._telnet.feed(data)
@@ -263,6 +291,15 @@ class _Conversation:
             if error.errno not in _GONE:
                 raise OSError(str(error)) from None
             self._is_deaf = True
+
+
+def _fitting(messages: list[Any]) -> list[Any]:
+    """Bytes in pieces that each go into one datagram; other messages as they are."""
+    if not any(isinstance(message, bytes) and len(message) > MAX_DATAGRAM for message in messages):
+        return messages
+    return [
+        message[begin : begin + MAX_DATAGRAM] for message in messages for begin in range(0, len(message), MAX_DATAGRAM)
+    ]
 
 
 async def until_told(engine: Engine, work: Callable[[], Coroutine[Any, Any, None]]) -> int | None:

@@ -31,8 +31,9 @@ __all__ = ["connect"]
 def connect(address: Address, manner: Manner, engine: str | None, observer: Observer | None, **options: Any) -> int:
     """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
 
-    At the end of the input the peer sees the end, and is heard out until it ends too. With exec:COMMAND the peer is a
-    child, whose exit status is passed on.
+    At the end of the input the peer sees the end, and is heard out until it ends too. Over udp, unixgram and ip, which
+    have no end, what is read at once is a datagram, and --reply-wait says how long answers are waited for. With
+    exec:COMMAND the peer is a child, whose exit status is passed on.
     """
     arguments.refuse_stdio(address)
     statuses: list[int] = []

@@ -14,14 +14,14 @@ from socketkit.cli import arguments
 from socketkit.cli.arguments import Read
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
-from socketkit.cli.manners import talking
+from socketkit.cli.manners import answering
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
 from socketkit.scheme import split_command
 
 __all__ = ["listen"]
 
-_OF_A_PERSON = ("linger", "send_only", "receive_only", "crlf", "written", "shown", "telnet", "framing")
+_OF_A_PERSON = ("linger", "reply_wait", "send_only", "receive_only", "crlf", "written", "shown", "telnet", "framing")
 
 
 def _command(text: str) -> str:
@@ -47,7 +47,7 @@ def _refuse_person(context: click.Context) -> None:
     type=Read("command", _command),
     help="Run a program for the caller: what it says is the program's input. No shell; the status is the program's.",
 )
-@talking
+@answering
 @arguments.framing
 @arguments.engine
 @arguments.backlog

@@ -14,7 +14,7 @@ from socketkit.apps.conversation import Manner
 from socketkit.apps.notation import INCOMING, OUTGOING, CrLf, Filter, Visible
 from socketkit.cli.arguments import Read, time_or_forever
 
-__all__ = ["screen_for", "talking"]
+__all__ = ["answering", "screen_for", "talking"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,12 +47,29 @@ _OPTIONS = (
 
 
 def talking(function: F) -> F:
-    """All of it; the function gets a `manner`."""
+    """All of it, for who calls; the function gets a `manner`."""
+    return _with_manner(function, reply_wait="1s")
+
+
+def answering(function: F) -> F:
+    """The same for who is called: a peer without a goodbye may take its time."""
+    return _with_manner(function, reply_wait="forever")
+
+
+def _with_manner(function: F, *, reply_wait: str) -> F:
+    waiting = click.option(
+        "--reply-wait",
+        metavar="TIME",
+        type=Read("time", time_or_forever),
+        default=reply_wait,
+        help=f"How long to wait for the next answer after our end, over udp, unixgram, ip ({reply_wait}).",
+    )
 
     @functools.wraps(function)
     def with_manner(
         *args: Any,
         linger: float | None,
+        reply_wait: float | None,
         send_only: bool,
         receive_only: bool,
         crlf: bool,
@@ -69,10 +86,10 @@ def talking(function: F) -> F:
             raise click.UsageError("--telnet is for bytes as they come; it takes no --framing")
         only = "send" if send_only else "receive" if receive_only else None
         typed = CrLf if crlf else OUTGOING[written]
-        manner = Manner(linger=linger, screen=screen_for(shown), typed=typed, only=only, telnet=telnet)
+        manner = Manner(linger, screen_for(shown), typed, only=only, telnet=telnet, reply_wait=reply_wait)
         return function(*args, manner=manner, **options)
 
-    for option in reversed(_OPTIONS):
+    for option in (*reversed(_OPTIONS), waiting):
         with_manner = option(with_manner)
     return with_manner  # type: ignore[return-value]
 

@@ -56,6 +56,7 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.FrameSkipped: lambda event: f"[{event.connection}] {event.error}",
     events.EndReceived: lambda event: f"[{event.connection}] the peer has ended",
     events.EndSent: lambda event: f"[{event.connection}] we have ended",
+    events.DatagramDropped: lambda event: f"dropped {_size(event.size)} from {event.peer}: {event.reason}",
     events.HandlerFailed: lambda event: f"[{event.connection}] its handler failed: {event.error!r}",
     events.Closed: _closed,
     events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
