@@ -67,7 +67,7 @@ def _listen_at_all(
     absent: ListenError | None = None
     try:
         for candidate in candidates:
-            name = candidate.name if port is None else (candidate.name[0], port, *candidate.name[2:])
+            name = candidate.name if not port else (candidate.name[0], port, *candidate.name[2:])
             try:
                 listening.append(_listen_on(engine, address, candidate, name, options, observer))
             except ListenError as error:
