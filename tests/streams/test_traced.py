@@ -99,3 +99,30 @@ def test_what_failed_is_told_by_the_name_of_its_error(calls: Calls) -> None:
         "send(1 byte) = -1 EPIPE (Broken pipe)",
         "accept() = -1 EINVAL (Invalid argument)",
     ]
+
+
+def test_datagrams_are_told_with_whom_they_came_from_and_went_to(calls: Calls) -> None:
+    with TracedSocket.open(socket.AF_INET, socket.SOCK_DGRAM, 0, calls) as server:
+        server.bind(("127.0.0.1", 0))
+        with TracedSocket.open(socket.AF_INET, socket.SOCK_DGRAM, 0, calls) as client:
+            client.connect(server.getsockname())
+            client.send(b"")
+            client.send(b"question")
+            for size in (16, 4):
+                _, _, _, name = server.recvmsg_into([memoryview(bytearray(size))])
+            server.sendto(b"one", name)
+            server.sendmsg([memoryview(b"an"), b"swer"], [], 0, name)
+            port, there = name[1], server.getsockname()[1]
+            server.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                server.recvmsg_into([memoryview(bytearray(4))])
+    assert calls.texts()[3:-2] == [
+        f"connect(udp://127.0.0.1:{there}) = 0",
+        "send(0 bytes) = 0 bytes",
+        "send(8 bytes) = 8 bytes",
+        f"recvmsg(16 bytes) = 0 bytes, from udp://127.0.0.1:{port}",
+        f"recvmsg(4 bytes) = 4 bytes, from udp://127.0.0.1:{port}, MSG_TRUNC",
+        f"sendto(3 bytes, udp://127.0.0.1:{port}) = 3 bytes",
+        f"sendmsg(6 bytes, udp://127.0.0.1:{port}) = 6 bytes",
+        "recvmsg(4 bytes) = -1 EAGAIN (Resource temporarily unavailable)",
+    ]

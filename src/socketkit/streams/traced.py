@@ -84,6 +84,42 @@ class TracedSocket(socket.socket):
         self._told("recv", (_size(size),), _size(len(data)) if data else "0 (the peer has ended)", data=data)
         return data
 
+    def sendto(self, data: Any, name: Any, /) -> int:  # type: ignore[override]  # as this house calls it
+        arguments = (_size(len(memoryview(data))), self._name(name))
+        try:
+            count = super().sendto(data, name)
+        except OSError as error:
+            self._told("sendto", arguments, _failure(error))
+            raise
+        self._told("sendto", arguments, _size(count), data=bytes(data))
+        return count
+
+    def sendmsg(self, buffers: Any, ancillary: Any = (), flags: int = 0, name: Any = None, /) -> int:
+        data = b"".join(buffers)
+        arguments = (_size(len(data)), self._name(name), *_ancillary(ancillary))
+        try:
+            count = super().sendmsg([data], ancillary, flags, name)
+        except OSError as error:
+            self._told("sendmsg", arguments, _failure(error))
+            raise
+        self._told("sendmsg", arguments, _size(count), data=data)
+        return count
+
+    def recvmsg_into(self, buffers: Any, space: int = 0, flags: int = 0, /) -> Any:
+        [buffer] = buffers
+        arguments = (_size(len(buffer)),)
+        try:
+            size, ancillary, told, name = super().recvmsg_into(buffers, space, flags)
+        except OSError as error:
+            self._told("recvmsg", arguments, _failure(error))
+            raise
+        came = min(size, len(buffer))
+        cut = ("MSG_TRUNC",) if told & socket.MSG_TRUNC else ()
+        source = (f"from {self._name(name)}",) if name else ()
+        result = ", ".join([_size(size), *source, *_ancillary(ancillary), *cut])
+        self._told("recvmsg", arguments, result, data=bytes(buffer[:came]))
+        return size, ancillary, told, name
+
     def shutdown(self, how: int, /) -> None:
         self._call("shutdown", (_constant("SHUT_", how),), lambda: super(TracedSocket, self).shutdown(how))
 
@@ -158,9 +194,23 @@ def _option_name(level: int, option: int) -> tuple[str, str]:
     if level in _LEVELS:
         name, prefix = _LEVELS[level]
         return name, _constant(prefix, option)
+    if level == socket.IPPROTO_IP:
+        return "IPPROTO_IP", {8: "IP_PKTINFO", 49: "IP_MULTICAST_ALL"}.get(option) or _constant("IP_", option)
     if level == getattr(socket, "IPPROTO_IPV6", None):
         return "IPPROTO_IPV6", _constant("IPV6_", option)
     return str(level), str(option)
+
+
+def _ancillary(messages: Any) -> list[str]:
+    """Which of our addresses (IP_PKTINFO) or whose process (SCM_CREDENTIALS) a message tells, by name."""
+    return [_MESSAGES[level, kind] for level, kind, _ in messages if (level, kind) in _MESSAGES]
+
+
+_MESSAGES = {
+    (socket.IPPROTO_IP, 8): "IP_PKTINFO",  # Linux's numbers: the names are not in every Python's `socket`
+    (41, 50): "IPV6_PKTINFO",
+    (socket.SOL_SOCKET, 2): "SCM_CREDENTIALS",
+}
 
 
 def _failure(error: OSError) -> str:
