@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 HAPROXY = """
 global
@@ -88,9 +87,9 @@ def relay_of(name: str, target: int, folder: Path) -> tuple[list[str], int]:
 # --- what is measured ------------------------------------------------------------------------------------------------
 
 
-def throughput(port: int, size: int) -> float:
-    """Gbit/s of one connection, as iperf3's receiver counts; by size, so that the work compares too."""
-    command = ["iperf3", "-c", "127.0.0.1", "-p", str(port), "-n", f"{size}G", "-J"]
+def throughput(port: int, seconds: float) -> float:
+    """Gbit/s of one connection, as iperf3's receiver counts."""
+    command = ["iperf3", "-c", "127.0.0.1", "-p", str(port), "-t", str(seconds), "-J"]
     for _ in range(5):  # its server serves one at a time, and may still be busy with the last
         done = subprocess.run(command, capture_output=True, timeout=60)
         told = json.loads(done.stdout)
@@ -100,13 +99,13 @@ def throughput(port: int, size: int) -> float:
     raise SystemExit(told["error"])
 
 
-def latency(port: int, count: int = 20_000) -> float:
+def latency(port: int, seconds: float) -> float:
     """Microseconds of a round trip of 64 bytes, the median of one connection's."""
     data, times = bytes(64), []
     with socket.create_connection(("127.0.0.1", port)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for _ in range(count):
-            began = time.perf_counter()
+        end = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < end:
             sock.sendall(data)
             left = 64
             while left:
@@ -207,43 +206,24 @@ def _end_with(parent: int) -> None:
 # --- the tables ------------------------------------------------------------------------------------------------------
 
 
-class Way(NamedTuple):
-    """A port to go through, and the process behind it; None where there is no relay."""
-
-    port: int
-    pid: int | None
-
-
-def compare(title: str, ways: dict[str, Way], measure: Callable[[int], float], rounds: int, unit: str) -> None:
+def compare(title: str, ports: dict[str, int], measure: Callable[[int], float], rounds: int, unit: str) -> None:
     """Print a row for each, by the medians of interleaved rounds."""
-    results: dict[str, list[float]] = {name: [] for name in ways}
-    work: dict[str, list[float]] = {name: [] for name in ways}
+    results: dict[str, list[float]] = {name: [] for name in ports}
     for _ in range(rounds):
-        for name, way in ways.items():
-            before = cpu_seconds(way.pid)
-            results[name].append(measure(way.port))
-            work[name].append(cpu_seconds(way.pid) - before)
-    print(f"\n{title}\n\n| | {unit} | ours / theirs | CPU s a round | each round |\n|---|---|---|---|---|")
-    for name, values in results.items():
-        ratio = statistics.median(a / b for a, b in zip(results["socketkit"], values, strict=True))
-        cpu = "" if ways[name].pid is None else f"{statistics.median(work[name]):.2f}"
-        each = " ".join(f"{one:.4g}" for one in values)
-        print(f"| {name} | {statistics.median(values):.4g} | {ratio:.2f} | {cpu} | {each} |", flush=True)
-
-
-def cpu_seconds(pid: int | None) -> float:
-    """What a process has used so far, with its children that have ended (socat's)."""
-    if pid is None:
-        return 0.0
-    time.sleep(0.1)  # until the last child is counted
-    facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, facts[11:15])) / os.sysconf("SC_CLK_TCK")
+        for name, port in ports.items():
+            results[name].append(measure(port))
+    middle = {name: statistics.median(values) for name, values in results.items()}
+    print(f"\n{title}\n\n| | {unit} | ours / theirs | of each round |\n|---|---|---|---|")
+    for name, value in middle.items():
+        ratio = statistics.median(a / b for a, b in zip(results["socketkit"], results[name], strict=True))
+        each = " ".join(f"{one:.4g}" for one in results[name])
+        print(f"| {name} | {value:.4g} | {ratio:.2f} | {each} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--size", type=int, default=2, help="GiB of each round of iperf3")
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--big", type=int, default=10, help="GiB of the long transfer; 0: none")
     arguments = parser.parse_args()
     names = ["socketkit", *(name for name in ("socat", "haproxy") if shutil.which(name))]
@@ -252,29 +232,31 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
 
-        def ways_to(target: int) -> dict[str, Way]:
-            ways = {}
+        def ports_to(target: int) -> dict[str, int]:
+            ports = {}
             for name in names:
                 command, port = relay_of(name, target, Path(folder))
-                ways[name] = Way(port, stack.enter_context(running(*command, port=port)).pid)
-            return ways
+                stack.enter_context(running(*command, port=port))
+                ports[name] = port
+            return ports
 
         echo = echo_server()
-        ways = ways_to(echo)
+        ways = ports_to(echo)
         if shutil.which("iperf3"):
             target = free_port()
             stack.enter_context(running("iperf3", "-s", "-B", "127.0.0.1", "-p", str(target)))
             time.sleep(0.5)
-            fast = {**ways_to(target), "direct": Way(target, None)}
+            fast = {**ports_to(target), "direct": target}
             compare(
-                f"Throughput of one connection (iperf3, {arguments.size} GiB)",
+                "Throughput of one connection (iperf3)",
                 fast,
-                lambda port: throughput(port, arguments.size),
+                lambda port: throughput(port, arguments.seconds),
                 arguments.rounds,
                 "Gbit/s",
             )
-        both = {**ways, "direct": Way(echo, None)}
-        compare("Round trip of 64 bytes, 20 000 times", both, latency, arguments.rounds, "µs")
+        compare(
+            "Round trip of 64 bytes", {**ways, "direct": echo}, lambda port: latency(port, 1.5), arguments.rounds, "µs"
+        )
         compare("500 connections at once, 4 times 16 KiB echoed on each", ways, crowd, 3, "s")
         if arguments.big:
             command, port = relay_of("socketkit", counting_server(), Path(folder))

@@ -79,19 +79,15 @@ def clear_the_way(address: Address, path: bytes) -> None:
 
 
 def _is_alive(path: bytes) -> bool:
-    """Whether a socket of anybody's is bound to this file: only a refusal says no.
-
-    Asked by a datagram socket, whose connect says nothing to the other end: a live stream socket answers that it is of
-    another kind (EPROTOTYPE), and gets no caller who is gone at once. Connecting to a UNIX socket never waits.
-    """
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    """Whether somebody listens at this socket file: only a refusal says no. Connecting to a UNIX socket never waits."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.setblocking(False)
         probe.connect(path)
     except (ConnectionRefusedError, FileNotFoundError):
         return False
     except OSError:
-        return True  # of another kind, or we have no right to ask: somebody's
+        return True  # a full queue, another kind of socket, no right to ask: somebody's
     finally:
         probe.close()
     return True

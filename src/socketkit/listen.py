@@ -7,6 +7,7 @@ in `files`.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import Any
 
@@ -20,10 +21,10 @@ from socketkit.given import GIVEN, doors_at_given
 from socketkit.listening import ListeningSocket
 from socketkit.options import Options
 from socketkit.resolve import Candidate, resolve
-from socketkit.streams.sockets import bind_and_listen, new_socket, reason_of
+from socketkit.streams.sockets import adopt, bind_and_listen, new_socket, reason_of
 from socketkit.streams.tuning import backlog_asked, backlog_of
 
-__all__ = ["listen_at"]
+__all__ = ["listen_at", "listen_over"]
 
 PORT_TRIES = 16
 """How often a free port is asked for anew when another family's half of it turns out to be taken."""
@@ -57,6 +58,31 @@ async def listen_at(
                 raise
 
 
+def listen_over(
+    engine: Engine, descriptors: list[int], address: Address, options: Options, *, observer: Observer | None = None
+) -> list[Door]:
+    """Doors over sockets that listen already, and are ours from now on, with their files.
+
+    Raises:
+        ListenError: one of them is no socket that listens; all are closed then.
+    """
+    path = address.socket_path if address.is_local_path else None
+    doors: list[Door] = []
+    left = list(descriptors)
+    try:
+        while left:
+            sock = adopt(left.pop(0), observer=observer)
+            sock.setblocking(False)
+            doors.append(ListeningSocket(engine, sock, options, observer=observer, path=path))
+    except OSError as error:
+        for door in doors:
+            door.close()
+        for descriptor in left:
+            os.close(descriptor)
+        raise ListenError(f"cannot take over {address}: {reason_of(error)}", address=str(address)) from None
+    return doors
+
+
 def _listen_at_all(
     engine: Engine, address: Address, candidates: list[Candidate], options: Options, observer: Observer | None
 ) -> list[Door]:
@@ -67,7 +93,7 @@ def _listen_at_all(
     absent: ListenError | None = None
     try:
         for candidate in candidates:
-            name = candidate.name if not port else (candidate.name[0], port, *candidate.name[2:])
+            name = candidate.name if port is None else (candidate.name[0], port, *candidate.name[2:])
             try:
                 listening.append(_listen_on(engine, address, candidate, name, options, observer))
             except ListenError as error:

@@ -88,6 +88,11 @@ class ListeningSocket(Door):
         if self._observer is not None:
             self._observer(StoppedListening(str(self.address)))
 
+    def give_away(self) -> None:
+        """From now on the socket and its file are also another process's: closing leaves them to it."""
+        self._path = None
+        self._borrowed_from = self.address
+
     @property
     def is_closed(self) -> bool:
         return self._closed

@@ -123,6 +123,12 @@ class Options(Value):
         or_none(count_kind()),
         "Callers that may wait to be accepted; none: as many as the system allows (somaxconn).",
     )
+    takeover: str | None = _option(
+        None,
+        or_none(TEXT),
+        "A UNIX socket at which a new process of the same program takes the listening sockets over, and the old one "
+        "drains; none: a restart refuses callers for a moment.",
+    )
     reuse_address: bool | None = _option(
         None,
         or_none(SWITCH),

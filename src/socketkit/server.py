@@ -6,6 +6,7 @@ then the guests are told, then waited for, and at the deadline they are shown ou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -29,7 +30,8 @@ from socketkit.errors import (
 )
 from socketkit.events import Accepted, HandlerFailed, Observer
 from socketkit.framing.codec import Framing
-from socketkit.listen import listen_at
+from socketkit.listen import listen_at, listen_over
+from socketkit.listening import ListeningSocket
 from socketkit.options import Options
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
@@ -93,6 +95,7 @@ class Server:
         self._grace = grace
         self._observer = observer
         self._doors: list[tuple[Door, Options, Framing]] = []
+        self._names: dict[Door, str] = {}  # what each door was opened for
         self._addresses: tuple[Address, ...] = ()
         self._group = Group(engine)
         self._connections: set[Connection] = set()
@@ -111,19 +114,33 @@ class Server:
         """The real addresses, with the ports that the system has chosen; they stay while the server is suspended."""
         return self._addresses
 
-    async def open(self) -> None:
+    async def open(self, given: dict[str, list[int]] | None = None) -> None:
         """Listen at every address, and let callers in.
+
+        Args:
+            given: descriptors of listening sockets, by the address (as text, without options) that they were opened
+                for; those that no address of ours wants are closed.
 
         Raises:
             ResolveError, ListenError: an address cannot be listened at; none is then.
         """
+        given = dict(given or {})
         try:
             for address, options, framing in self._places:
-                for door in await listen_at(self.engine, address, options, observer=self._observer):
+                name = str(address.without_options())
+                if name in given:
+                    doors = listen_over(self.engine, given.pop(name), address, options, observer=self._observer)
+                else:
+                    doors = await listen_at(self.engine, address, options, observer=self._observer)
+                for door in doors:
                     self._doors.append((door, options, framing))
+                    self._names[door] = name
         except BaseException:
             self._close_doors()
             raise
+        finally:
+            for descriptor in (one for several in given.values() for one in several):
+                os.close(descriptor)
         self._addresses = tuple(door.address for door, _, _ in self._doors)
         for door, options, framing in self._doors:
             self._group.start(self._watch(door, options, framing))
@@ -145,8 +162,21 @@ class Server:
         if not self._doors:
             await self.open()
 
+    def listening_sockets(self) -> tuple[list[str], list[int]]:
+        """The descriptors of all listening sockets, each with the name that `open` takes it by."""
+        doors = [door for door, _, _ in self._doors if isinstance(door, ListeningSocket)]
+        return [self._names[door] for door in doors], [door.socket.fileno() for door in doors]
+
+    def give_away(self) -> None:
+        """Close the doors, but not for others who have their sockets too: callers go to them from now on."""
+        for door, _, _ in self._doors:
+            if isinstance(door, ListeningSocket):
+                door.give_away()
+        self._close_doors()
+
     def _close_doors(self) -> None:
         doors, self._doors, self._spent_count = self._doors, [], 0
+        self._names.clear()
         for door, _, _ in doors:
             door.close()
         self._changed.notify()

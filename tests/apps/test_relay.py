@@ -67,7 +67,7 @@ async def read_all(connection: Connection) -> bytes:
 
 async def be_thrown_out(address: Address, engine: Engine) -> None:
     """Call, and be reset: so fast, perhaps, that the call itself fails."""
-    with pytest.raises((BrokenError, ConnectError), match=r"reset|not connected"):
+    with pytest.raises((BrokenError, ConnectError), match="reset"):
         async with connect(address, engine=engine) as client:
             await client.receive(timeout=PATIENCE)
 
@@ -233,86 +233,6 @@ def test_a_slow_reader_holds_up_the_sender_and_not_our_memory(engine: Engine) ->
                 await engine.sleep(0.1)
             assert sent < 60_000_000, "what sockets and a pipe hold, and not all of it"
             client.abort()
-
-    engine.run(main())
-
-
-# --- datagrams ---
-
-
-def test_datagrams_go_over_whole_and_each_peer_has_its_own(engine: Engine) -> None:
-    async def main() -> None:
-        async with relaying(engine, echo, at="udp://127.0.0.1:0", target_at="udp://127.0.0.1:0") as (address, _):
-            async with connect(address, engine=engine) as one, connect(address, engine=engine) as other:
-                for data in (b"a", b"", b"x" * 9000, b"z" * 60_000):
-                    await one.send(data)
-                    await other.send(data + b"!")
-                    assert await one.receive(timeout=PATIENCE) == data
-                    assert await other.receive(timeout=PATIENCE) == data + b"!"
-
-    engine.run(main())
-
-
-def test_a_stream_s_bytes_go_out_in_datagrams_and_answers_come_back_in_one_stream(engine: Engine) -> None:
-    sizes: list[int] = []
-
-    async def listen(connection: Connection) -> None:
-        async for data in connection:
-            sizes.append(len(data))
-            await connection.send(data)
-
-    async def main() -> None:
-        limits = Limits(linger=0.3)  # a UDP target cannot end: silence does
-        async with relaying(engine, listen, target_at="udp://127.0.0.1:0", limits=limits) as (address, seen):
-            async with connect(address, engine=engine) as client:
-                await client.send(b"y" * 5000)
-                await client.send_eof()
-                assert await read_all(client) == b"y" * 5000
-            await until(engine, lambda: seen.of(Closed))
-            assert seen.of(Closed)[0].error is None
-
-    engine.run(main())
-    assert sum(sizes) == 5000 and max(sizes) == 1400
-
-
-def test_datagrams_become_a_stream_for_a_target_that_has_one(engine: Engine) -> None:
-    async def main() -> None:
-        async with relaying(engine, echo, at="udp://127.0.0.1:0") as (address, _):
-            async with connect(address, engine=engine) as client:
-                await client.send(b"hello")
-                assert await client.receive(timeout=PATIENCE) == b"hello"
-                await client.send(b"")
-                await client.send(b"again")
-                assert await client.receive(timeout=PATIENCE) == b"again"
-
-    engine.run(main())
-
-
-def test_packets_have_an_end(engine: Engine, tmp_path: Path) -> None:
-    async def main() -> None:
-        places = {"at": f"unixpacket://{tmp_path}/in", "target_at": f"unixpacket://{tmp_path}/out"}
-        async with relaying(engine, echo, **places) as (address, _):
-            async with connect(address, engine=engine) as client:
-                await client.send(b"one")
-                await client.send(b"two")
-                await client.send_eof()
-                assert [data async for data in client] == [b"one", b"two"]
-
-    engine.run(main())
-
-
-def test_a_udp_target_that_is_not_there_ends_its_own_session_alone(engine: Engine) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        nobody = Address.parse(f"udp://127.0.0.1:{sock.getsockname()[1]}")
-
-    async def main() -> None:
-        async with relaying(engine, nobody, at="udp://127.0.0.1:0") as (address, seen):
-            async with connect(address, engine=engine) as client:
-                for number in range(2):
-                    await client.send(b"x")
-                    await until(engine, lambda: len(seen.of(Closed)) > number)  # noqa: B023
-            assert all("refused" in str(closed.error) for closed in seen.of(Closed))
 
     engine.run(main())
 

@@ -15,7 +15,7 @@ import pytest
 from socketkit import Address
 from socketkit.apps.wait import wait_for
 from socketkit.engines.engine import Engine
-from socketkit.errors import AddressError, DeadlineError
+from socketkit.errors import DeadlineError
 from support.programs import PATIENCE
 from support.recorder import Recorder
 from support.streams import open_descriptors
@@ -197,29 +197,3 @@ def test_the_pauses_between_looks_grow(engine: Engine) -> None:
         wait(engine, closed, timeout=0.5, observer=seen)
     count = seen.names().count("Connecting")
     assert 3 <= count <= 20, "20 ms, doubling, cut by at most a half, for half a second"
-
-
-def test_a_datagram_is_refused_where_nobody_receives(engine: Engine) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        there = Address.parse(f"udp://127.0.0.1:{sock.getsockname()[1]}")
-        assert wait(engine, there) == [there], "silence is how UDP says yes"
-
-
-def test_a_udp_port_is_free_or_not_there_by_its_refusal(engine: Engine) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        gone = Address.parse(f"udp://127.0.0.1:{sock.getsockname()[1]}")
-    if engine.name in ("epoll", "asyncio"):  # an engine runs once
-        assert wait(engine, gone, free=True) == [gone]
-    else:
-        with pytest.raises(DeadlineError, match="ECONNREFUSED"):
-            wait(engine, gone, timeout=0.1)
-
-
-@pytest.mark.parametrize("text", ["stdio:", "exec:cat", "ip://127.0.0.1?protocol=icmp", "fd://0"])
-def test_what_nobody_else_listens_at_cannot_be_waited_for(text: str) -> None:
-    from socketkit import engines
-
-    with pytest.raises(AddressError, match="cannot be waited for"):
-        wait(engines.make("blocking"), Address.parse(text))

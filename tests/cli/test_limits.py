@@ -63,6 +63,19 @@ def test_what_is_wrong_is_said_before_anything_is_opened(arguments, said):
         assert not any("listening" in line for line in server.told)
 
 
+def test_a_new_process_takes_over(tmp_path):
+    place = f"unix://{tmp_path}/takeover"
+    with (
+        echo_server("--takeover", place) as (old, address),
+        socketkit("echo", "tcp://127.0.0.1:0", "--takeover", place) as new,
+    ):
+        assert new.address() == address
+        assert old.wait() == 0
+        with call(address) as caller:
+            assert ask(caller, b"hello") == b"hello"
+        assert new.stop() == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_workers_share_one_line_and_end_together(number):

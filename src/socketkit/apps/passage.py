@@ -16,17 +16,13 @@ from socketkit.errors import DeadlineError
 from socketkit.events import EndReceived, EndSent, Observer, Received, Sent, wants_data
 from socketkit.kinds import format_duration
 from socketkit.streams.pump import Passed, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
-from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.streams.stream import Stream
 from socketkit.values import Value
 
 __all__ = ["Limits", "Pace", "hold"]
 
 LAST_WORDS: Final = 5.0
 """Seconds that what came before a loss may take to reach the other side; as `close_timeout`."""
-
-ANSWER: Final = 2.0
-"""Seconds of silence after which a peer that cannot end by itself (UDP) has nothing more to say, when the other side
-has ended; the linger, where one is given."""
 
 
 class Limits(Value):
@@ -132,13 +128,11 @@ class _Passage:
         self._began = self._last = self._engine.now()
         self._end_deadline: float | None = None  # by when the other direction has to end
         self._why_late = ""
-        self._answer_time: float | None = None  # how long a silence is the end, where there is no other
 
     async def hold(self, prologue: bytes) -> None:
         """All of it; see `hold`."""
         client, target = self._client, self._target
         near, far = client.carry(), target.carry()
-        self._is_timed = self._limits.idle_timeout is not None or _has_no_end(near) or _has_no_end(far)
         there = _Direction(client, target, (near, far), prologue + b"".join(client.incoming), self._pace.buckets(0))
         back = _Direction(target, client, (far, near), b"".join(target.incoming), self._pace.buckets(1))
         is_whole = False
@@ -180,8 +174,6 @@ class _Passage:
             if self._observer is not None:
                 self._observer(EndReceived(direction.source.number))
                 self._observer(EndSent(direction.sink.number))
-            if _has_no_end(direction.sink_stream):
-                self._answer_time = ANSWER if self._limits.linger is None else self._limits.linger
         except UntakenError as error:
             # Who is lost may have said something before: the other direction brings it over, and meets the loss then.
             self._fail(error)
@@ -193,7 +185,7 @@ class _Passage:
         finally:
             self._going -= 1
             self._last = self._engine.now()
-            if self._limits.linger is not None and self._answer_time is None:
+            if self._limits.linger is not None:
                 linger = format_duration(self._limits.linger)
                 self._end_within(
                     self._limits.linger, f"gave up after {linger} (--linger): one direction had ended, the other not"
@@ -209,7 +201,7 @@ class _Passage:
 
     def _passed(self, direction: _Direction) -> Passed:
         received, sent, shown = direction.received, direction.sent, self._shown
-        buckets, now, is_timed = direction.buckets, self._engine.now, self._is_timed
+        buckets, now, is_timed = direction.buckets, self._engine.now, self._limits.idle_timeout is not None
 
         def passed(size: int, data: bytes | None) -> float:
             received.received_size += size
@@ -232,17 +224,17 @@ class _Passage:
             try:
                 await self._changed.wait_until(lambda: self._has_news(limit), deadline=limit[0])  # noqa: B023
             except DeadlineError:
-                moment, why, self._is_idle = self._limit()
-                if moment is not None and moment <= self._engine.now():
-                    if why:
-                        self._fail(DeadlineError(why))
+                limit = self._limit()
+                if limit[0] is not None and limit[0] <= self._engine.now():
+                    self._fail(DeadlineError(limit[1]))
+                    self._is_idle = limit[2]
                     return
 
     def _has_news(self, limit: tuple[float | None, str, bool]) -> bool:
         return not self._going or self._is_cut or self._limit() != limit
 
     def _limit(self) -> tuple[float | None, str, bool]:
-        """The next moment at which it is over, why (nothing: as it should be), and whether it is for silence."""
+        """The next moment at which it is over, why, and whether it is for silence."""
         idle, longest = self._limits.idle_timeout, self._limits.max_duration
         limits: list[tuple[float, str, bool]] = []
         if idle is not None:
@@ -251,13 +243,6 @@ class _Passage:
             limits.append(
                 (self._began + longest, f"it was open for {format_duration(longest)} (--max-duration)", False)
             )
-        if self._answer_time is not None:
-            limits.append((self._last + self._answer_time, "", True))
         if self._end_deadline is not None:
             limits.append((self._end_deadline, self._why_late, False))
         return min(limits) if limits else (None, "", False)
-
-
-def _has_no_end(stream: Stream) -> bool:
-    """Whether its peer cannot say that it has ended."""
-    return isinstance(stream, DatagramStream) and stream.is_connectionless

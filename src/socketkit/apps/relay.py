@@ -65,10 +65,11 @@ class Plan:
         self.journal = journal
         self.tell = tell
 
-    def portions(self, address: Address) -> dict[str, object]:
-        """The option that makes portions at an address small enough for the rates. A datagram is always whole."""
+    @property
+    def portion(self) -> dict[str, object]:
+        """The option that makes portions small enough for the rates."""
         rates = [rate for rate in (self.rate, self.total_rate) if rate]
-        if not rates or address.transport.kind not in ("SOCK_STREAM", ""):
+        if not rates:
             return {}
         return {"receive_size": min(portion_of(min(rates)), Options.fields["receive_size"].default)}
 
@@ -98,7 +99,7 @@ class Relay:
         self._engine = engine
         self._plan = plan = Plan() if plan is None else plan
         self._observer = observer
-        how = {address: Options.make(plan.portions(address), dict(address.options), options) for address in targets}
+        how = {address: Options.make(plan.portion, dict(address.options), options) for address in targets}
         self._headers = {address: option.send_proxy for address, option in how.items()}
         self._how = {address: replace(option, send_proxy=None) for address, option in how.items()}
         self._targets = Targets(targets, plan.balance)
@@ -307,7 +308,7 @@ async def serve_relay(
     handler = only.talk if once else relay.talk_quietly
     watcher = combine(observer, _Refusals(plan.journal) if plan.journal is not None else None)
     told: list[int] = []
-    how = {**plan.portions(address), **options}
+    how = {**plan.portion, **options}
     async with serve(handler, address, framing="chunks", engine=engine, observer=watcher, **how) as server:
 
         def stop(number: int) -> None:

@@ -16,19 +16,11 @@ from socketkit.dial import open_stream
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import (
-    AddressError,
-    Attempt,
-    BrokenError,
-    DeadlineError,
-    OpenError,
-    SocketkitError,
-    StreamError,
-)
+from socketkit.errors import Attempt, DeadlineError, OpenError, StreamError
 from socketkit.events import Observer
 from socketkit.kinds import format_duration
 from socketkit.options import Options
-from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.streams.stream import Stream
 from socketkit.values import replace
 
 __all__ = ["LOOK_TIMEOUT", "TIMEOUT", "wait_for"]
@@ -47,17 +39,12 @@ LAST_PAUSE: Final = 0.5
 GOODBYE: Final = 0.1
 """Seconds that one who was found has to take our goodbye: closing on what he still says would be a reset."""
 
-ANSWER: Final = 0.3
-"""Seconds in which a refusal of a datagram has come, if one comes: longer than a round trip to the other side of the
-Earth."""
-
 _NOBODY: Final = (errno.ECONNREFUSED, errno.ENOENT)
 """Says for certain that nobody accepts at a place. A silent, an unreachable or an unknown one says nothing."""
 
 _NO_SUCH_PLACE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
 """Of a name with several places, one that this machine cannot even ask at: the others decide."""
 
-_KINDS: Final = ("SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET")
 _NOT_YET: Final = "nobody has looked"
 
 
@@ -75,8 +62,7 @@ async def wait_for(
     """Wait until somebody accepts at every address.
 
     Whatever stands in the way is waited out: a refusal, a missing socket file, a name that nobody knows yet, a peer
-    that fails the handshake. To accept means that the system takes the connection; no byte is sent or asked for. A
-    UDP target is sent an empty datagram, and counts as there unless it is refused.
+    that fails the handshake. To accept means that the system takes the connection; no byte is sent or asked for.
 
     Args:
         engine: runs already.
@@ -92,9 +78,6 @@ async def wait_for(
         AddressError, OptionError: before anything is opened.
         DeadlineError: the time was over; says which targets are missing, and what the last look met at each.
     """
-    for address in addresses:
-        if address.transport.kind not in _KINDS:
-            raise AddressError(f"{address} cannot be waited for; allowed is where somebody else may listen")
     deadline, began = engine.deadline(timeout), engine.now()
     looks: list[_Looks] = []
     async with Group(engine) as goodbyes:
@@ -183,30 +166,9 @@ class _Looks:
                 self.reason = _reason(self.address, error)  # a last look that was cut short says less
             self.found = self._free and _is_nobody(error)
             return
-        refusal = await _refusal(stream) if isinstance(stream, DatagramStream) else None
-        if refusal is None:
-            self.found = not self._free
-            self.reason = "somebody accepts there"
-            self._goodbyes.start(_part(stream))
-        else:
-            self.found = self._free
-            self.reason = refusal
-            stream.close()
-
-
-async def _refusal(stream: DatagramStream) -> str | None:
-    """Ask, with an empty datagram, where nobody is connected to anybody; why nobody is there, None where somebody may
-    be: a refusal is certain (ICMP, port unreachable), silence is how UDP says yes."""
-    if not stream.is_connectionless:
-        return None
-    try:
-        await stream.send(b"")
-        await stream.receive(deadline=stream.engine.now() + ANSWER)
-    except BrokenError as error:
-        return str(error)
-    except SocketkitError:
-        pass
-    return None
+        self._goodbyes.start(_part(stream))
+        self.found = not self._free
+        self.reason = "somebody accepts there"
 
 
 async def _part(stream: Stream) -> None:

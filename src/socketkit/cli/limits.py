@@ -28,6 +28,7 @@ _HELP: Final = {
     "handshake_timeout": ("TIME", "How long a caller may take before the first message (default 10s)."),
     "allow": ("NETWORKS", "Let in only callers from here: 10.0.0.0/8,::1, unix; repeatable."),
     "deny": ("NETWORKS", "Reset callers from here, whatever is allowed; repeatable."),
+    "takeover": ("ADDRESS", "Take the doors over, at this UNIX socket, from the process that runs; and wait there."),
     "accept_proxy": ("NETWORKS", "Proxies that may call, each with a PROXY header; repeatable."),
 }
 _LISTS: Final = ("allow", "deny", "accept_proxy")

@@ -12,7 +12,7 @@ from socketkit.apps.journal import Journal
 from socketkit.apps.passage import Limits
 from socketkit.apps.relay import Plan, serve_relay
 from socketkit.apps.targets import Balance
-from socketkit.cli import arguments, limits
+from socketkit.cli import arguments
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
 from socketkit.kinds import parse_duration, parse_size
@@ -35,6 +35,11 @@ def _option(name: str) -> dict[str, Any]:
     return {"metavar": "VALUE", "type": arguments.Read("value", partial(format_option, name))}
 
 
+def _list_of(name: str) -> dict[str, Any]:
+    """What one of its lists takes, each entry by itself or several with commas."""
+    return {"metavar": "NETWORK", "type": arguments.Read("network", partial(format_option, name)), "multiple": True}
+
+
 @click.command()
 @click.argument("address", metavar="LISTEN", type=arguments.Read("address", Address.parse))
 @click.argument("targets", metavar="TARGET...", type=arguments.Read("address", Address.parse), nargs=-1, required=True)
@@ -46,10 +51,20 @@ def _option(name: str) -> dict[str, Any]:
     help="Which target is tried first: first (the others are spares; default), round-robin, or least (conversations).",
 )
 @click.option("--once", is_flag=True, help="Put the first caller through, then end.")
+@click.option("--idle-timeout", metavar="TIME", type=_TIME, help="End a conversation after so long a silence.")
 @click.option("--max-duration", metavar="TIME", type=_TIME, help="End a conversation after so long.")
 @arguments.linger
 @click.option("--rate", metavar="SIZE", type=_RATE, help="Bytes a second, each conversation and direction: 1MB.")
 @click.option("--total-rate", metavar="SIZE", type=_RATE, help="The same for all conversations together.")
+@click.option("--allow", **_list_of("allow"), help="Let only these callers in: 10.0.0.0/8, fd00::1, unix; repeatable.")
+@click.option("--deny", **_list_of("deny"), help="Keep these out, whatever is allowed; repeatable.")
+@click.option("--max-connections", **_option("max_connections"), help="Conversations at a time (default 10000).")
+@click.option("--max-per-peer", **_option("max_per_peer"), help="Conversations of one address at a time.")
+@click.option("--accept-rate", **_option("accept_rate"), help="Callers a second.")
+@click.option("--overload", **_option("overload"), help="What becomes of more callers: they wait (default), or reject.")
+@click.option(
+    "--accept-proxy", **_list_of("accept_proxy"), help="Proxies that say by a PROXY header for whom they speak."
+)
 @click.option("--send-proxy", **_option("send_proxy"), help="Tell targets by a PROXY header who calls: v1 or v2.")
 @click.option("--access-log", metavar="FILE", type=click.Path(), help="Add a line of JSON for each conversation.")
 @click.option("--bind", **_option("bind"), help="Where connections to targets come from: 192.0.2.1, [::1]:5000, :5000.")
@@ -57,7 +72,6 @@ def _option(name: str) -> dict[str, Any]:
 @arguments.retry
 @arguments.engine
 @arguments.backlog
-@limits.limits
 @arguments.ready_fd
 @arguments.watching_passages
 @arguments.debug
@@ -66,10 +80,14 @@ def relay(
     targets: tuple[Address, ...],
     balance: str,
     once: bool,
+    idle_timeout: float | None,
     max_duration: float | None,
     linger: float | None,
     rate: int | None,
     total_rate: int | None,
+    allow: tuple[str, ...],
+    deny: tuple[str, ...],
+    accept_proxy: tuple[str, ...],
     send_proxy: str | None,
     access_log: str | None,
     bind: str | None,
@@ -87,11 +105,14 @@ def relay(
     no more, and conversations may end within ten seconds.
     """
     way = arguments.engine_for(engine, address)
-    how = arguments.given(**options)
-    idle = how.get("idle_timeout", dict(address.options).get("idle_timeout", "none"))
+    lists = {
+        name: ",".join(given) or None
+        for name, given in (("allow", allow), ("deny", deny), ("accept_proxy", accept_proxy))
+    }
+    own = dict(address.options).get("idle_timeout", "none")
     plan = Plan(
         balance=Balance(balance),
-        limits=Limits(parse_option("idle_timeout", idle), max_duration, linger),
+        limits=Limits(idle_timeout or parse_option("idle_timeout", own), max_duration, linger),
         rate=rate,
         total_rate=total_rate,
         journal=None if access_log is None else Journal(access_log),
@@ -108,7 +129,7 @@ def relay(
             bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff
         ),
         observer=observer,
-        **how,
+        **arguments.given(**options, **lists),
     )
     number = way.run(serving)
     return Status.DONE if number is None or address.scheme != "stdio" else 128 + number  # a client's end

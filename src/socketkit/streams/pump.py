@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.streams.sockets import SocketStream
-from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.streams.stream import Stream
 
 __all__ = ["Passed", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]
 
@@ -30,9 +30,6 @@ talk any more but a transfer, and worth a pipe; at nothing it is talk again."""
 
 PORTION: Final = 1024 * 1024
 """Bytes that a pipe is asked to hold: what any user may have (pipe(7), pipe-max-size)."""
-
-PIECE: Final = 1400
-"""Bytes of a stream that go into one datagram: an Ethernet frame's 1500, less headers and a tunnel's."""
 
 PATIENCE: Final = 1.0
 """Seconds of silence after which a transfer is taken to be over, and its pipe given back."""
@@ -111,9 +108,6 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
 
     Cancellation: what was under way is lost: both streams are of no further use in this direction.
     """
-    if isinstance(source, DatagramStream) or isinstance(sink, DatagramStream):
-        await _pump_datagrams(source, sink, passed)
-        return
     if not (_is_plain(source) and _is_plain(sink)):
         pipes = None
     receive, send_now = source.receive, sink.send_now
@@ -147,24 +141,6 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
         await sink.send_eof()
     except BrokenError as error:
         raise _untaken(error, sink) from None
-
-
-async def _pump_datagrams(source: Stream, sink: Stream, passed: Passed) -> None:
-    """The same where one of them keeps boundaries, or both: then each datagram goes over as it is, the empty ones too.
-    The bytes of a stream go out in datagrams that no common network has to cut."""
-    are_cut = not isinstance(source, DatagramStream)
-    keeps_empty = isinstance(sink, DatagramStream)
-    while True:
-        try:
-            data = await source.receive()
-        except EndOfStream:
-            break
-        for start in range(0, len(data) or keeps_empty, PIECE if are_cut else len(data) or 1):
-            await send_whole(sink, data[start : start + PIECE] if are_cut else data)
-        pause = passed(len(data), data)
-        if pause:
-            await source.engine.sleep(pause)
-    await sink.send_eof()
 
 
 async def send_whole(sink: Stream, data: bytes) -> None:

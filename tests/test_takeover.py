@@ -1,0 +1,121 @@
+"""A new process takes the doors over from the old one, under load, and no caller is refused."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+
+from socketkit import Address, connect, serve
+from socketkit.errors import BrokenError, ConnectError, EndOfStream, OptionError
+from support.connections import PATIENCE
+from support.programs import Program
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="UNIX sockets")
+
+SERVICE = """
+import os, sys
+from socketkit import serve
+
+async def who(connection):
+    async for message in connection:
+        await connection.send(str(os.getpid()))
+
+def told(addresses):
+    for address in addresses:
+        print("listening", address, file=sys.stderr, flush=True)
+
+if __name__ == "__main__":
+    takeover, engine, *addresses = sys.argv[1:]
+    serve(who, *addresses, framing="lines", engine=engine, grace="5s", takeover=takeover).run(
+        listening=told
+    )
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    script = tmp_path / "service.py"
+    script.write_text(SERVICE)
+    programs = []
+
+    def start(*arguments):
+        program = Program(sys.executable, str(script), f"unix://{tmp_path}/takeover", *arguments)
+        programs.append(program)
+        return program
+
+    yield start
+    for program in programs:
+        program.__exit__()
+
+
+def ask(address):
+    with connect(address, framing="lines") as connection:
+        connection.send("?")
+        return connection.receive(timeout=PATIENCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["epoll", "asyncio", "blocking"])
+def test_under_load_nobody_is_refused_and_nobody_goes_unanswered(start, engine, tmp_path):
+    from socketkit import engines
+
+    if reason := engines.missing(engine):
+        pytest.skip(reason)
+    path = f"unix://{tmp_path}/s"
+    program = start(engine, "tcp://127.0.0.1:0", path)
+    addresses = [program.address(), Address.parse(path)]
+    failures, answers = [], []
+    over = threading.Event()
+
+    def load(address):
+        while not over.is_set():
+            try:
+                answers.append(ask(address))
+            except (ConnectError, BrokenError, EndOfStream) as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=load, args=(address,)) for address in addresses * 2]
+    for thread in threads:
+        thread.start()
+    pids = [str(program.process.pid)]
+    try:
+        for _ in range(2):
+            successor = start(engine, "tcp://127.0.0.1:0", path)
+            assert successor.address() == addresses[0], "the very same port, though any was asked for"
+            assert program.wait() == 0, "it has drained, and ended by itself"
+            program = successor
+            pids.append(str(program.process.pid))
+            so_far = len(answers)
+            while len(answers) < so_far + 50:
+                threading.Event().wait(0.001)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert set(answers) == set(pids)
+    assert program.stop() == 0
+    assert not (tmp_path / "s").exists()
+    assert not (tmp_path / "takeover").exists()
+
+
+def test_a_successor_that_fails_changes_nothing(start):
+    program = start("poll", "tcp://127.0.0.1:0")
+    address = program.address()
+    failing = start("poll", "tcp://127.0.0.1:0", "tcp://192.0.2.1:1")  # not an address of this machine
+    assert failing.wait() != 0
+    assert ask(address) == str(program.process.pid)
+    assert start("poll", "tcp://127.0.0.1:0").address() == address
+    assert program.wait() == 0
+
+
+def test_they_meet_at_a_unix_socket_only():
+    async def handler(connection):
+        pass
+
+    with pytest.raises(OptionError, match="two processes meet at a UNIX socket"):
+        serve(handler, "tcp://127.0.0.1:0", engine="poll", takeover="tcp://127.0.0.1:1").run()
+    with pytest.raises(OptionError, match="leave `workers` out"):
+        serve(handler, "tcp://127.0.0.1:0", takeover="unix:///x").run(workers=2)
