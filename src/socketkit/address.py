@@ -146,6 +146,11 @@ class Address(Value):
         return self.host == PLACEHOLDER
 
     @property
+    def is_given(self) -> bool:
+        """Whether the other end is here already, or is made here: a descriptor, standard input and output, a child."""
+        return not self.transport.families
+
+    @property
     def is_local_path(self) -> bool:
         """Whether the address is a file: something to be made, given a mode, and removed."""
         return self.path != "" and self._is_unix and not self.is_abstract

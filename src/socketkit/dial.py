@@ -14,7 +14,6 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, StreamError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.eyeballs import Race
-from socketkit.given import GIVEN, open_given
 from socketkit.options import Options
 from socketkit.resolve import Candidate, Lookup, resolve
 from socketkit.streams.sockets import (
@@ -62,7 +61,9 @@ async def open_stream(
 
     Cancellation: every descriptor that was opened is closed.
     """
-    if address.scheme in GIVEN:
+    if address.is_given:
+        from socketkit.given import open_given  # only who is given something pays for it
+
         return open_given(engine, address, observer=observer)
     deadline = engine.deadline(options.connect_timeout)
     candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)

@@ -27,10 +27,7 @@ from socketkit.streams.sockets import address_of, adopt, reason_of
 from socketkit.streams.stream import Stream
 from socketkit.streams.tuning import backlog_of, prepare
 
-__all__ = ["GIVEN", "doors_at_given", "open_given"]
-
-GIVEN = frozenset({"fd", "systemd", "stdio", "exec"})
-"""The schemes of this room."""
+__all__ = ["doors_at_given", "open_given"]
 
 
 def open_given(engine: Engine, address: Address, *, observer: Observer | None = None) -> Stream:

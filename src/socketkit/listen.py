@@ -17,7 +17,6 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import ListenError
 from socketkit.events import Bound, Listening, Observer
 from socketkit.files import clear_the_way, locked_folder, set_mode, widen_mode
-from socketkit.given import GIVEN, doors_at_given
 from socketkit.listening import ListeningSocket
 from socketkit.options import Options
 from socketkit.resolve import Candidate, resolve
@@ -40,7 +39,9 @@ async def listen_at(
         ListenError: an address is in use, not ours, or not allowed; nothing is left open then.
         DeadlineError: the name was not resolved within `connect_timeout`.
     """
-    if address.scheme in GIVEN:
+    if address.is_given:
+        from socketkit.given import doors_at_given  # only who is given something pays for it
+
         return doors_at_given(engine, address, options, observer=observer)
     deadline = engine.deadline(options.connect_timeout)
     candidates = await resolve(engine, address, passive=True, deadline=deadline, observer=observer)
