@@ -1,0 +1,226 @@
+"""Whatever peers do, the conversation beside them loses no message and no time, and the account is right at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import sys
+import threading
+
+import pytest
+
+from faults.liars import (
+    PIECE,
+    dial,
+    endless,
+    flood,
+    half_close,
+    read_lines,
+    read_repeated,
+    reset,
+    silent,
+    trickle,
+    wait_end,
+)
+from faults.ward import MIB, ward
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, FrameTooLongError, FramingError
+from socketkit.events import HandlerFailed
+from support.engines import parameters
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the account is read from Linux's /proc")
+
+every = pytest.mark.parametrize("engine", parameters("epoll", "asyncio", "uvloop", "trio", "blocking"))
+several = pytest.mark.parametrize("engine", parameters("epoll", "uvloop", "blocking"))
+
+
+# --- those who say too little ---
+
+
+@pytest.mark.slow
+@every
+def test_the_silent_are_cut_off_when_asked_to_and_nobody_else(engine):
+    with ward(engine, idle_timeout="1s") as here:
+        with silent(here.name, 3), silent(here.name, 2, b"half a li"):
+            here.wait_came(5)
+            here.wait_left()
+        assert [type(error) for error in here.ends()] == [DeadlineError] * 5
+
+
+@several
+def test_many_silent_callers_cost_little_and_slow_nobody_down(engine):
+    count = 200
+    with ward(engine, growth=count * 100_000) as here:
+        with silent(here.name, count):
+            here.wait_came(count)
+            here.companion.wait_rounds(20)
+        here.wait_left()
+
+
+@every
+def test_who_writes_byte_by_byte_is_understood(engine):
+    line = b"a message in small pieces " * 8
+    with ward(engine) as here:
+        assert trickle(here.name, line + b"\n") == line
+
+
+@every
+def test_who_has_said_his_last_word_still_gets_every_answer(engine):
+    lines = [b"%d" % number * (number % 200) for number in range(3000)]
+    with ward(engine) as here:
+        assert half_close(here.name, lines) == lines
+        here.wait_left()
+        assert here.ends() == [None]
+
+
+# --- those who take too little ---
+
+
+@pytest.mark.slow
+@every
+def test_who_reads_nothing_meets_back_pressure_and_loses_nothing_when_he_reads_at_last(engine):
+    line = b"z" * 999 + b"\n"
+    with ward(engine) as here:
+        with dial(here.name, buffer=65536) as sock:
+            sent = flood(sock, line, 64 * MIB)
+            assert sent < 32 * MIB, "there was no back pressure"
+            here.companion.wait_rounds(20)
+            missing = line[sent % len(line) :]
+            finisher = threading.Thread(target=sock.sendall, args=(missing,))
+            finisher.start()  # the answers make room for it
+            read_repeated(sock, line, (sent + len(missing)) // len(line))
+            finisher.join()
+        here.wait_left()
+        assert here.ends() == [None]
+
+
+@pytest.mark.slow
+@several
+def test_who_reads_nothing_is_cut_off_when_asked_to(engine):
+    with ward(engine, idle_timeout="1s") as here:
+        with dial(here.name, buffer=65536) as sock:
+            flood(sock, b"z" * 999 + b"\n", 64 * MIB)
+            here.wait_left()
+            assert wait_end(sock) == "reset"
+        (error,) = here.ends()
+        assert isinstance(error, (DeadlineError, BrokenError)) and "idle_timeout" in str(error)
+
+
+# --- those who go too early ---
+
+
+@every
+def test_what_came_whole_before_a_reset_is_delivered_before_the_loss(engine):
+    """The handler looks only when the reset has come: what had arrived is still there."""
+    gone, heard, ends = threading.Event(), [], []
+
+    async def listens(connection):
+        if (first := await connection.receive()) == "listen":
+            await connection.engine.aside(lambda: gone.wait(20))
+            try:
+                async for message in connection:
+                    heard.append(message)
+            except (BrokenError, EndOfStream) as error:
+                ends.append(error)
+                raise
+        await connection.send(first)
+        async for message in connection:
+            await connection.send(message)
+
+    lines = [f"line {number}" for number in range(50)]
+    with ward(engine, listens) as here:
+        sock = dial(here.name)
+        sock.sendall("\n".join(["listen", *lines, "half of the la"]).encode())
+        here.wait_came(1)
+        reset(sock)
+        gone.set()
+        here.wait_left()
+    assert heard == lines
+    assert [type(error) for error in ends] == [BrokenError]
+
+
+@every
+def test_callers_that_are_gone_at_once_leave_nothing_behind(engine):
+    with ward(engine) as here:
+        for number in range(30):
+            sock = dial(here.name)
+            sock.sendall(b"hello\n" * (number % 3))
+            reset(sock) if number % 2 else sock.close()
+        here.companion.wait_rounds(5)
+
+
+@every
+def test_a_reset_under_a_full_pipe_ends_only_its_own(engine):
+    with ward(engine) as here:
+        sock = dial(here.name, buffer=65536)
+        flood(sock, b"z" * 999 + b"\n", 2 * MIB, quiet=0.05)
+        reset(sock)
+        here.wait_left()
+        assert [type(error) for error in here.ends()] == [BrokenError]
+
+
+# --- those who say too much, or nonsense ---
+
+
+@several
+def test_bytes_without_an_end_are_refused_at_the_limit_and_never_kept(engine):
+    with ward(engine, framing="lines:max_size=64KiB", growth=8 * MIB) as here:
+        sent, end = endless(here.name, 64 * MIB)
+        here.wait_left()
+        assert end in ("reset", "end") and sent < 32 * MIB
+        (error,) = here.ends()
+        assert isinstance(error, FrameTooLongError) and "65536" in str(error)
+
+
+@several
+def test_bytes_without_an_end_can_be_skipped_in_a_bounded_memory(engine):
+    with ward(engine, framing="lines:max_size=64KiB,oversize=skip", growth=8 * MIB) as here:
+        with dial(here.name) as sock:
+            for _ in range(24 * MIB // len(PIECE)):
+                sock.sendall(PIECE)
+            sock.sendall(b"\nand now a short one\n")
+            assert read_lines(sock, 1) == [b"and now a short one"]
+        here.wait_left()
+        assert here.ends() == [None]
+
+
+@pytest.mark.parametrize("engine", parameters("epoll", "uvloop"))
+@pytest.mark.parametrize("framing", ["length:4", "json", "netstring", "msgpack", "varint", "content-length", "cobs"])
+def test_garbage_ends_its_own_conversation_by_a_documented_error(engine, framing):
+    """The same server speaks lines with the companion: `reframe` at the first word."""
+    dice = random.Random(framing)
+
+    async def answers(connection):
+        first = await connection.receive()
+        if first == "garbage":
+            connection.reframe(framing)
+        else:
+            await connection.send(first)
+        async for message in connection:
+            await connection.send(message)
+
+    with ward(engine, answers) as here:
+        for size in (1, 10, 100, 1000, 10000):
+            with dial(here.name) as sock:
+                sock.sendall(b"garbage\n" + dice.randbytes(size))
+                with contextlib.suppress(ConnectionError):
+                    sock.shutdown(socket.SHUT_WR)
+                wait_end(sock)
+        here.wait_left()
+        assert all(error is None or isinstance(error, FramingError) for error in here.ends())
+        assert any(here.ends())
+
+
+# --- handlers ---
+
+
+@every
+def test_handlers_that_raise_end_their_own_conversations(engine):
+    with ward(engine) as here:
+        for _ in range(20):
+            with dial(here.name) as sock:
+                sock.sendall(b"fail\n")
+                assert wait_end(sock) in ("end", "reset")
+        here.wait_left()
+        assert [type(error) for error in here.ends()] == [ZeroDivisionError] * 20
+        assert len(here.account.of(HandlerFailed)) == here.server.statistics().failed_count == 20
