@@ -15,6 +15,7 @@ from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError
 from socketkit.events import EndReceived, EndSent, Observer, Received, Sent, wants_data
 from socketkit.kinds import format_duration
+from socketkit.streams.pipes import PipeStream
 from socketkit.streams.pump import Passed, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
@@ -178,6 +179,9 @@ class _Passage:
             # Who is lost may have said something before: the other direction brings it over, and meets the loss then.
             self._fail(error)
             self._end_within(LAST_WORDS, "")
+            self._is_cut = (
+                type(direction.sink_stream) is PipeStream
+            )  # an output that is closed says nothing of the input
         except Exception as error:
             self._fail(error)
             await wait_taken(direction.sink_stream, deadline=self._engine.now() + LAST_WORDS)

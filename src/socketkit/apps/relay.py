@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from socketkit.accept import is_shortage
 from socketkit.address import Address
 from socketkit.apps.bucket import Bucket, portion_of
 from socketkit.apps.journal import Journal
@@ -83,6 +84,7 @@ class Relay:
         targets: Sequence[Address],
         plan: Plan | None = None,
         *,
+        is_single: bool = False,
         observer: Observer | None = None,
         **options: object,
     ) -> None:
@@ -90,6 +92,7 @@ class Relay:
             engine: runs already, or is about to.
             targets: at least one.
             plan: how to work.
+            is_single: there will be one conversation, whose own failure says what the plan would be told of targets.
             observer: is told what happens, as events. One that wants data is shown every byte, which costs a copy.
             options: by the names of `Options`, for the way to the targets.
 
@@ -106,6 +109,7 @@ class Relay:
         shared = (Bucket(plan.total_rate), Bucket(plan.total_rate)) if plan.total_rate else ()
         self._pace = Pace(Pipes(), plan.rate, shared)
         self._journal_is_broken = False
+        self._tell = (lambda line: None) if is_single else plan.tell
 
     async def talk(self, client: Connection) -> None:
         """Put one caller through to a target, to the end.
@@ -183,13 +187,14 @@ class Relay:
                     self._engine, address, framing_of("chunks"), self._how[address], observer=self._observer
                 )
             except (OpenError, DeadlineError) as error:
-                self._note_failure(place, error)
+                if not is_shortage(error):  # else it is ours
+                    self._note_failure(place, error)
                 if len(self._targets) == 1:
                     raise
                 attempts.append(Attempt(str(address), str(error), getattr(error, "errno", None)))
             else:
                 if place.has_answered():
-                    self._plan.tell(f"{address} answers again")
+                    self._tell(f"{address} answers again")
                 return place, connection
         raise ConnectError(
             f"no target answers: {'; '.join(attempt.reason for attempt in attempts)}",
@@ -201,7 +206,7 @@ class Relay:
         rest = place.has_failed(self._engine.now())
         if place.failed_count == 1:  # once an episode
             left_alone = f"; left alone for {format_duration(rest)}" if len(self._targets) > 1 else ""
-            self._plan.tell(f"{error}{left_alone}")
+            self._tell(f"{error}{left_alone}")
 
     # --- the journal ---
 
@@ -227,7 +232,7 @@ class Relay:
         except OSError as error:
             if not self._journal_is_broken:  # once an episode
                 self._journal_is_broken = True
-                self._plan.tell(f"the access log cannot be written, and misses lines: {error}")
+                self._tell(f"the access log cannot be written, and misses lines: {error}")
 
 
 def _word_for(error: SocketkitError, has_target: bool) -> str:
@@ -299,10 +304,10 @@ async def serve_relay(
     """
     plan = Plan() if plan is None else plan
     address = Address.parse(address)
-    relay = Relay(engine, targets, plan, observer=observer, **(target_options or {}))
-    only = Once(engine, relay.talk)
     if address.scheme in _ONE:
         once, options["grace"] = True, 0
+    relay = Relay(engine, targets, plan, is_single=once, observer=observer, **(target_options or {}))
+    only = Once(engine, relay.talk)
     if once:
         options["max_connections"] = 1
     handler = only.talk if once else relay.talk_quietly
