@@ -27,6 +27,10 @@ __all__ = ["Entrance", "Guest"]
 TURN_CALLERS: Final = 16
 """Callers that a door lets in before those who are inside have their turn."""
 
+CROWD: Final = 0.001
+"""Seconds between two callers that make a crowd: only then is a second one looked for without a wait. Else that would
+be a call that can only fail."""
+
 Guest = Callable[[Stream, Options, Framing, str], bool]
 """Begins a conversation over a stream, under a key to leave with; False where there will be none."""
 
@@ -69,6 +73,7 @@ class Entrance:
             OSError: the door cannot be used any more, though nobody has closed it.
         """
         shortage = _Shortage(self, door)
+        limit, before = 1, -CROWD
         try:
             while not door.is_closed:
                 if not self._rejects:
@@ -77,10 +82,11 @@ class Entrance:
                     await door.wait_caller()
                 if door.is_closed:
                     return  # that is what woke us
+                limit = min(2 * limit, TURN_CALLERS) if self._engine.now() - before < CROWD else 1
                 try:
-                    self._let_in_several(door, options, framing)
+                    self._let_in_several(door, options, framing, limit)
                 except BlockingIOError:
-                    pass  # no more, or another process was faster
+                    limit = 1  # no more, or another process was faster
                 except OSError as error:
                     if door.is_closed or is_callers_misfortune(error):
                         continue
@@ -88,6 +94,7 @@ class Entrance:
                         raise
                     await self._pause(door, shortage.next_pause(error))
                     continue
+                before = self._engine.now()
                 shortage.end()
                 if door.is_spent:
                     return
@@ -103,8 +110,8 @@ class Entrance:
             for _ in range(door.pending()):
                 self._let_in(door, options, framing)
 
-    def _let_in_several(self, door: Door, options: Options, framing: Framing) -> None:
-        for _ in range(TURN_CALLERS):
+    def _let_in_several(self, door: Door, options: Options, framing: Framing, limit: int) -> None:
+        for _ in range(limit):
             if not self._let_in(door, options, framing):
                 return
 

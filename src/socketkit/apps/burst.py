@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,7 +13,7 @@ from socketkit.connection import Connection
 from socketkit.doors import connect, pair, serve
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import OpenError
+from socketkit.errors import DeadlineError, OpenError
 from socketkit.values import Value
 
 __all__ = ["ENGINES", "FAMILIES", "MESSAGE_SIZE", "Burst", "echo", "measure"]
@@ -20,8 +21,14 @@ __all__ = ["ENGINES", "FAMILIES", "MESSAGE_SIZE", "Burst", "echo", "measure"]
 ENGINES: Final = ("epoll", "kqueue", "poll", "select", "blocking", "asyncio", "uvloop", "trio")
 """Every engine: what the systems offer first, then the loops."""
 
-FAMILIES: Final = ("tcp4", "tcp6", "unix", "unix @", "pair")
-"""TCP over either IP, a UNIX socket with a file, one with a name only (abstract), and a socketpair."""
+FAMILIES: Final = (
+    "tcp4", "tcp6", "udp4", "udp6", "unix", "unix @", "seqpkt", "unixgram", "pair", "exec"
+)  # fmt: skip
+"""TCP and UDP over either IP; UNIX sockets with a file, with a name only (abstract), of packets and of datagrams; a
+socketpair; and a child process behind pipes. seqpkt: unixpacket."""
+
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds after which an answer is lost: a datagram may be."""
 
 MESSAGE_SIZE: Final = 64
 """Bytes of a message that goes there and back: a small one, where the calls cost more than the bytes."""
@@ -45,6 +52,13 @@ async def echo(connection: Connection) -> None:
         await connection.send(message)
 
 
+GRACE: Final = 0.1
+"""Seconds that a server's end may take: a peer of datagrams never says goodbye."""
+
+BUDGET: Final = 7.0
+"""Seconds for all bursts together: on a busy machine the last ones are shorter."""
+
+
 def measure(seconds: float) -> Iterator[Burst]:
     """Serve the echo on every engine at every family, and count round trips for so many seconds each.
 
@@ -52,9 +66,12 @@ def measure(seconds: float) -> Iterator[Burst]:
     and say nothing of what a server can do.
     """
     with tempfile.TemporaryDirectory(prefix="socketkit-") as folder:
+        end = time.monotonic() + BUDGET
         for name in ENGINES:
             reason = engines.missing(name)
             for family in FAMILIES:
+                if time.monotonic() > end:
+                    seconds = 0.0
                 yield Burst(name, family, None, reason) if reason else _burst(name, family, folder, seconds)
 
 
@@ -63,22 +80,28 @@ def _burst(name: str, family: str, folder: str, seconds: float) -> Burst:
     addresses = {
         "tcp4": "tcp4://127.0.0.1:0",
         "tcp6": "tcp6://[::1]:0",
+        "udp4": "udp4://127.0.0.1:0",
+        "udp6": "udp6://[::1]:0",
         "unix": f"unix://{folder}/{name}",
+        "seqpkt": f"unixpacket://{folder}/{name}-packet",
+        "unixgram": f"unixgram://{folder}/{name}-gram",
         "unix @": f"unix://@{os.path.basename(folder)}-{name}",
     }
     try:
         if family == "pair":
             rate = engine.run(_rate_of_pair(engine, seconds))
+        elif family == "exec":
+            rate = engine.run(_rate_of_child(engine, seconds))
         else:
             rate = engine.run(_rate_of_server(engine, addresses[family], seconds))
-    except (OpenError, ValueError) as error:  # the family, not the engine, is missing here
+    except (OpenError, ValueError, DeadlineError) as error:  # the family, not the engine, is missing here
         return Burst(name, family, None, str(error))
     return Burst(name, family, rate)
 
 
 async def _rate_of_server(engine: Engine, address: str, seconds: float) -> float:
     async with (
-        serve(echo, address, engine=engine) as server,
+        serve(echo, address, engine=engine, grace=GRACE) as server,
         connect(server.addresses[0], engine=engine) as connection,
     ):
         return await _rate(connection, seconds)
@@ -91,6 +114,11 @@ async def _rate_of_pair(engine: Engine, seconds: float) -> float:
         await left.close()
         await group.join()
     return rate
+
+
+async def _rate_of_child(engine: Engine, seconds: float) -> float:
+    async with connect("exec:cat", engine=engine) as connection:
+        return await _rate(connection, seconds)
 
 
 async def _rate(connection: Connection, seconds: float) -> float:
@@ -108,4 +136,4 @@ async def _go_round(connection: Connection) -> None:
     message = bytes(MESSAGE_SIZE)
     for _ in range(PORTION):
         await connection.send(message)
-        await connection.receive()
+        await connection.receive(timeout=ANSWER_TIMEOUT)

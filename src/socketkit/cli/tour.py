@@ -25,7 +25,7 @@ from socketkit.values import replace
 
 __all__ = ["tour"]
 
-BURST: Final = 0.08
+BURST: Final = 0.06
 """Seconds of each burst: 35 of them are three seconds, and the engines differ by more than their noise."""
 
 PAUSE: Final = 0.15
@@ -193,17 +193,15 @@ def _show_bursts(console: Console) -> None:
 
 
 def _table(bursts: list[Burst]) -> Padding:
-    table = Table(padding=(0, 1))
-    table.add_column("engine")
-    for family in FAMILIES:
-        table.add_column(family, justify="right", min_width=7)
-    cells = {(burst.engine, burst.family): burst for burst in bursts}
-    best = {
-        family: max((burst.rate or 0 for burst in bursts if burst.family == family), default=0) for family in FAMILIES
-    }
+    table = Table(padding=(0, 0, 0, 1))
+    table.add_column("family")
     for name in ENGINES:
-        row = (_cell(cells.get((name, family)), best[family]) for family in FAMILIES)
-        table.add_row(Text(name, "bold"), *row)
+        table.add_column(name, justify="right", min_width=6)
+    cells = {(burst.engine, burst.family): burst for burst in bursts}
+    for family in FAMILIES:
+        best = max((burst.rate or 0 for burst in bursts if burst.family == family), default=0)
+        row = (_cell(cells.get((name, family)), best) for name in ENGINES)
+        table.add_row(Text(family, "bold"), *row)
     return Padding(table, (0, 1))
 
 
