@@ -178,7 +178,7 @@ def _show_bursts(console: Console) -> None:
         console,
         "One handler, every engine",
         "An engine is a way of waiting, and nothing else. Here the echo from above is served on each engine and over "
-        f"each family of sockets: round trips a second, of {MESSAGE_SIZE} bytes, in bursts of {BURST * 1000:.0f} ms.",
+        f"each family of sockets: thousands of round trips a second, of {MESSAGE_SIZE} bytes, for {BURST * 1000:.0f} ms.",
     )
     bursts: list[Burst] = []
     if console.is_terminal:
@@ -194,7 +194,7 @@ def _show_bursts(console: Console) -> None:
 
 def _table(bursts: list[Burst]) -> Padding:
     table = Table(padding=(0, 0, 0, 1))
-    table.add_column("family")
+    table.add_column("family", no_wrap=True, min_width=8)
     for name in ENGINES:
         table.add_column(name, justify="right", min_width=6)
     cells = {(burst.engine, burst.family): burst for burst in bursts}
@@ -210,7 +210,7 @@ def _cell(burst: Burst | None, best: float) -> Text:
         return Text("")
     if burst.rate is None:
         return Text("-", "dim")
-    return Text(_grouped(round(burst.rate)), "bold green" if burst.rate == best else "")
+    return Text(f"{burst.rate / 1000:.1f}k", "bold green" if burst.rate == best else "")
 
 
 def _notes(bursts: list[Burst]) -> Group:
