@@ -178,7 +178,7 @@ def _show_bursts(console: Console) -> None:
         console,
         "One handler, every engine",
         "An engine is a way of waiting, and nothing else. Here the echo from above is served on each engine and over "
-        f"each family of sockets: thousands of round trips a second, of {MESSAGE_SIZE} bytes, for {BURST * 1000:.0f} ms.",
+        f"each family of sockets: 1000 round trips a second of {MESSAGE_SIZE} bytes, {BURST * 1000:.0f} ms each.",
     )
     bursts: list[Burst] = []
     if console.is_terminal:
