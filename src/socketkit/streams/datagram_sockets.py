@@ -20,7 +20,7 @@ from socketkit.kinds import quote
 from socketkit.options import Options
 from socketkit.resolve import Candidate
 from socketkit.streams.datagrams import DatagramSocket
-from socketkit.streams.groups import is_for_many, is_group, join, set_datagram_options
+from socketkit.streams.groups import is_for_many, is_group, join, scoped, set_datagram_options
 from socketkit.streams.sockets import new_socket
 from socketkit.streams.tuning import bind_source, prepare
 
@@ -114,7 +114,7 @@ def dial_datagrams(
             set_datagram_options(sock, name, options)
             bind_source(sock, options)
         if sock.family != _IS_UNIX and is_for_many(sock, name, options):
-            target = name
+            target = scoped(sock, name, options)
             if not sock.getsockname()[1]:
                 sock.bind(("", 0) if sock.family == socket.AF_INET else ("::", 0))
         else:
@@ -210,7 +210,7 @@ def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    sock.bind(name)
+    sock.bind(scoped(sock, name, options))
     if has_group:
         join(sock, name, options)
     elif _is_any(sock):

@@ -15,7 +15,7 @@ from socketkit.errors import OptionError
 from socketkit.kinds import quote
 from socketkit.options import Options
 
-__all__ = ["is_for_many", "is_group", "join", "set_datagram_options"]
+__all__ = ["is_for_many", "is_group", "join", "scoped", "set_datagram_options"]
 
 _IP_MULTICAST_ALL = 49  # ip(7); the name is not in Python's `socket`
 
@@ -84,6 +84,17 @@ def join(sock: socket.socket, name: Any, options: Options) -> None:
         return
     request = socket.inet_pton(socket.AF_INET6, name[0].partition("%")[0]) + struct.pack("@I", _index_6(name, options))
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+
+
+def scoped(sock: socket.socket, name: Any, options: Options) -> Any:
+    """The name to bind to or send to: an IPv6 group of a link is one on each interface (RFC 4007), so it says which.
+
+    Raises:
+        OptionError: no such interface.
+    """
+    if sock.family != socket.AF_INET6 or not is_group(sock, name):
+        return name
+    return (*name[:3], _index_6(name, options))
 
 
 def _request_4(group: str, address: str, index: int) -> bytes:
