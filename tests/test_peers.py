@@ -503,5 +503,9 @@ def test_a_group_of_ipv6() -> None:
     except OSError as error:
         pytest.skip(f"this machine has no IPv6 multicast: {error}")
     with contextlib.closing(server), connect(f"udp6://[ff11::77]:{server.addresses[0].port}?interface=lo") as client:
-        client.send(b"hello")
+        assert server.addresses[0].host.startswith("ff11::77%")  # a group of a link is one on each interface
+        try:
+            client.send(b"hello")
+        except BrokenError as error:
+            pytest.skip(f"the loopback of this machine carries no IPv6 multicast: {error}")
         assert client.receive(timeout=FAR) == b"hello"
