@@ -127,12 +127,12 @@ class Connection:
             ClosedError: this end, or its sending direction, was closed.
             BrokenError: the conversation was lost; what was sent before may be lost too.
         """
-        unsent = self._unsent
-        if unsent:
-            size = self._session.queue_one(message)
-        else:
-            size = self._session.queue_one(message)
-            self._begin_batch()
+        is_first = not self._unsent
+        size = self._session.queue_one(message)
+        if is_first:
+            self._soon(self._flush)  # which runs at once where the engine blocks
+            if self._blocks:
+                self._outgoing.check()
         return _DONE if size < self._high_water else _Room(self._outgoing.wait_room)
 
     def send_many(self, messages: Collection[Any]) -> Awaitable[None]:
@@ -144,14 +144,10 @@ class Connection:
         session = self._session
         session.queue(messages, len(messages))
         if is_first:
-            self._begin_batch()
+            self._soon(self._flush)
+            if self._blocks:
+                self._outgoing.check()
         return _DONE if session.outgoing_size < self._high_water else _Room(self._outgoing.wait_room)
-
-    def _begin_batch(self) -> None:
-        """The batch has got its first message: see to it that it leaves."""
-        self._soon(self._flush)  # which runs at once where the engine blocks
-        if self._blocks:
-            self._outgoing.check()
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Wait until the system has taken everything that was sent. (Whether the peer has read it, only the peer can

@@ -81,15 +81,19 @@ class Outgoing:
         """Hand the batch to the system, as far as it takes it now; the rest follows in the background. Never raises:
         an error is kept in `error` and met by the next sender."""
         session = self._session
-        if not session.outgoing or self._draining:
+        unsent = session.outgoing
+        if not unsent or self._draining:
             return
-        data = session.take()
+        # As `take` and `sent`, without the calls: this is done for every batch.
+        data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
+        unsent.clear()
         try:
             count = self._stream.send_now(data)
         except StreamError as error:
             self._fail(error)
             return
-        session.sent(count)
+        session.sent_size += count
+        session.outgoing_size -= count
         if self._observer is not None and count:
             self._observer(Sent(self._number, data[:count]))
         if count < len(data):

@@ -98,9 +98,6 @@ class Session:
     def feed(self, data: bytes) -> None:
         """Take bytes that came; the messages that they make whole go to `incoming`."""
         self.received_size += len(data)
-        self._feed(data)
-
-    def _feed(self, data: bytes) -> None:
         try:
             messages = self._feed_codec(data)
         except FramingError as error:
@@ -154,7 +151,8 @@ class Session:
         if isinstance(end, FramingError):  # the other codec has its own opinion of these bytes
             end = self._end = None
         if rest:
-            self._feed(rest)
+            self.received_size -= len(rest)  # which have been counted
+            self.feed(rest)
         if isinstance(end, EndOfStream) and isinstance(self._end, EndOfStream):
             self.feed_eof(end)
 
@@ -172,7 +170,7 @@ class Session:
         """
         if self._is_unsure and self._end is None:
             self._is_unsure = False
-            self._feed(b"")
+            self.feed(b"")
             if self.incoming:
                 return None
         return self._end

@@ -122,8 +122,12 @@ class Side:
         elif self._error is None:
             engine = self._engine
             engine._inside = True
+            callback, self._callback = self._callback, None
             try:
-                self.finish()
+                if self._context is None:
+                    callback(self)
+                else:
+                    self._context.run(callback, self)
             finally:
                 engine._inside = False
                 if engine._soon:

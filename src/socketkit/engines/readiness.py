@@ -160,7 +160,8 @@ class ReadinessEngine(Engine):
         self._timers: list[tuple[float, int, KernelTask]] = []
         self._timer_count = 0
         self._stale_count = 0  # entries of the heap that nothing will come of
-        self._soon: list[Callable[[], object]] = []
+        self._soon: deque[Callable[[], object]] = deque()
+        self.soon = self._soon.append  # type: ignore[method-assign,assignment]  # one call less a message
         self._tasks: set[KernelTask] = set()
         self._current: KernelTask | None = None
         self._main: KernelTask | None = None
@@ -292,8 +293,8 @@ class ReadinessEngine(Engine):
     def event(self) -> KernelEvent:
         return KernelEvent(self)
 
-    def soon(self, callback: Callable[[], object]) -> None:
-        self._soon.append(callback)
+    def soon(self, callback: Callable[[], object]) -> None:  # replaced by the queue's own verb
+        raise NotImplementedError
 
     def from_thread(self, callback: Callable[[], object]) -> None:
         if self._ended:
@@ -418,9 +419,9 @@ class ReadinessEngine(Engine):
             self._calls.popleft()()
 
     def _run_soon(self) -> None:
-        callbacks, self._soon = self._soon, []
-        for callback in callbacks:
-            callback()
+        soon = self._soon
+        for _ in range(len(soon)):
+            soon.popleft()()
 
     def _step(self, task: KernelTask) -> None:
         """Run one task up to its next wait."""
