@@ -130,9 +130,11 @@ class Connection:
         is_first = not self._unsent
         size = self._session.queue_one(message)
         if is_first:
-            self._soon(self._flush)  # which runs at once where the engine blocks
             if self._blocks:
+                self._flush()
                 self._outgoing.check()
+            else:
+                self._soon(self._flush)
         return _DONE if size < self._high_water else _Room(self._outgoing.wait_room)
 
     def send_many(self, messages: Collection[Any]) -> Awaitable[None]:
@@ -144,9 +146,11 @@ class Connection:
         session = self._session
         session.queue(messages, len(messages))
         if is_first:
-            self._soon(self._flush)
             if self._blocks:
+                self._flush()
                 self._outgoing.check()
+            else:
+                self._soon(self._flush)
         return _DONE if session.outgoing_size < self._high_water else _Room(self._outgoing.wait_room)
 
     async def flush(self, *, timeout: float | None = None) -> None:

@@ -147,6 +147,21 @@ class FramingLaws:
         heard = hear(codec, [b"".join(encoded[index] for index in order)])
         assert self.same(heard.messages, [messages[index] for index in order])
 
+    def check_one(self, subject: Subject, data: Any) -> None:
+        """What is framed alone is framed, or refused, as in a batch of one; what is no message too."""
+        limit = {} if subject.payload is None else {"max_size": data.draw(st.integers(1, 300))}
+        codec = subject.framing(**limit).codec()
+        strange = st.sampled_from(["a\nb", "a\r", "", "\udc80", b"a\nb", b"a\r", b"", bytearray(b"a"), 7, None])
+        message = data.draw(subject.message | strange)
+
+        def said(encode: Callable[[], bytes]) -> Any:
+            try:
+                return encode()
+            except (FramingError, TypeError) as error:
+                return type(error), str(error)
+
+        assert said(lambda: codec.encode_one(message)) == said(lambda: codec.encode((message,)))
+
     # --- any bytes ---
 
     def check_garbage(self, subject: Subject, data: Any) -> None:

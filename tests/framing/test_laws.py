@@ -35,6 +35,13 @@ def test_frames_stand_alone(subject, data):
 @every_framing
 @LAW
 @given(data=st.data())
+def test_one_message_is_framed_as_a_batch_of_one_is(subject, data):
+    laws_of(subject).check_one(subject, data)
+
+
+@every_framing
+@LAW
+@given(data=st.data())
 def test_any_bytes_are_messages_or_a_documented_error(subject, data):
     laws_of(subject).check_garbage(subject, data)
 

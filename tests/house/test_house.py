@@ -36,6 +36,41 @@ def test_import_socketkit_loads_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
+def _loaded(code):
+    """The rooms of the house that a program has loaded at its end."""
+    code = f"{code}\nimport sys; print(*sorted(name for name in sys.modules if name.startswith('socketkit')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.split()
+
+
+def test_import_socketkit_loads_no_room_at_all():
+    assert _loaded("import socketkit") == ["socketkit"]
+
+
+def test_a_program_loads_the_framing_that_it_uses_and_no_other():
+    rooms = {path.stem for path in (SOURCE / "framing").glob("*.py")}
+    loaded = {name.rpartition(".")[2] for name in _loaded("import socketkit; socketkit.framing.parse('netstring')")}
+    assert "netstring" in loaded
+    assert not loaded & (
+        rooms - {"buffer", "codec", "counted", "decimal", "description", "parse", "payload", "netstring"}
+    )
+
+
+def test_a_door_is_found_whichever_room_of_its_name_was_loaded_first():
+    code = "import socketkit.connect, socketkit.listen, socketkit; print(socketkit.connect, socketkit.listen)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.count("<function ") == 2
+    assert socketkit.connect is sys.modules["socketkit.doors"].connect
+
+
+def test_the_front_door_has_no_other_names():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = socketkit.nonsense
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = socketkit.framing.nonsense
+    assert set(socketkit.__all__) <= set(dir(socketkit))
+
+
 def test_all_names_exist_and_are_sorted():
     assert list(socketkit.__all__) == sorted(socketkit.__all__)
     assert all(hasattr(socketkit, name) for name in socketkit.__all__)

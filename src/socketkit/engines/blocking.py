@@ -159,6 +159,10 @@ class BlockingEngine(Engine):
         seen[descriptor] = count
         return True
 
+    def is_alone(self) -> bool:
+        """Whether nobody can cancel what the calling thread waits for: a call that blocks is as good as a wait then."""
+        return self._here.task is None
+
     def _waker(self) -> Waker:
         here = self._here
         if here.waker is None:

@@ -9,22 +9,26 @@ connection too: `encode(messages)` gives bytes, `feed(data)` gives messages, `fe
 
 from __future__ import annotations
 
-from socketkit.framing.chunks import Chunks
-from socketkit.framing.cobs import Cobs
+from typing import TYPE_CHECKING
+
 from socketkit.framing.codec import Codec, Framing, FullCodec
-from socketkit.framing.content_length import ContentLength
-from socketkit.framing.delimited import Delimited
-from socketkit.framing.fixed import Fixed
-from socketkit.framing.json_lines import Json
-from socketkit.framing.json_stream import JsonStream
-from socketkit.framing.length import Length
-from socketkit.framing.lines import Lines
-from socketkit.framing.msgpack import Msgpack
-from socketkit.framing.netstring import Netstring
-from socketkit.framing.octets import Octets
 from socketkit.framing.parse import FRAMINGS, of, parse
-from socketkit.framing.slip import Slip
-from socketkit.framing.varint import Varint
+
+if TYPE_CHECKING:
+    from socketkit.framing.chunks import Chunks
+    from socketkit.framing.cobs import Cobs
+    from socketkit.framing.content_length import ContentLength
+    from socketkit.framing.delimited import Delimited
+    from socketkit.framing.fixed import Fixed
+    from socketkit.framing.json_lines import Json
+    from socketkit.framing.json_stream import JsonStream
+    from socketkit.framing.length import Length
+    from socketkit.framing.lines import Lines
+    from socketkit.framing.msgpack import Msgpack
+    from socketkit.framing.netstring import Netstring
+    from socketkit.framing.octets import Octets
+    from socketkit.framing.slip import Slip
+    from socketkit.framing.varint import Varint
 
 __all__ = [
     "FRAMINGS",
@@ -48,3 +52,14 @@ __all__ = [
     "of",
     "parse",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """A framing's class: its room is loaded when somebody asks for it."""
+        if name in __all__:
+            for key in FRAMINGS:
+                if key.replace("-", "").lower() == name.lower():
+                    globals()[name] = FRAMINGS[key]
+                    return FRAMINGS[key]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

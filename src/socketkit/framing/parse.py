@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any, Final, cast
 
 from socketkit.errors import OptionError
-from socketkit.framing.chunks import Chunks
-from socketkit.framing.cobs import Cobs
 from socketkit.framing.codec import Codec, Framing
-from socketkit.framing.content_length import ContentLength
-from socketkit.framing.delimited import Delimited
 from socketkit.framing.description import Described
-from socketkit.framing.fixed import Fixed
-from socketkit.framing.json_lines import Json
-from socketkit.framing.json_stream import JsonStream
-from socketkit.framing.length import Length
-from socketkit.framing.lines import Lines
-from socketkit.framing.msgpack import Msgpack
-from socketkit.framing.netstring import Netstring
-from socketkit.framing.octets import Octets
-from socketkit.framing.slip import Slip
-from socketkit.framing.varint import Varint
 from socketkit.kinds import quote, suggest
 from socketkit.values import Value
 
 __all__ = ["FRAMINGS", "of", "parse"]
 
-FRAMINGS: dict[str, type[Described]] = {
-    room.name: room
-    for room in (
-        Chunks,
-        Lines,
-        Delimited,
-        Fixed,
-        Length,
-        Varint,
-        Netstring,
-        Octets,
-        ContentLength,
-        Cobs,
-        Slip,
-        Json,
-        JsonStream,
-        Msgpack,
-    )
+_ROOMS: Final = {
+    "chunks": ("chunks", "Chunks"),
+    "lines": ("lines", "Lines"),
+    "delimited": ("delimited", "Delimited"),
+    "fixed": ("fixed", "Fixed"),
+    "length": ("length", "Length"),
+    "varint": ("varint", "Varint"),
+    "netstring": ("netstring", "Netstring"),
+    "octets": ("octets", "Octets"),
+    "content-length": ("content_length", "ContentLength"),
+    "cobs": ("cobs", "Cobs"),
+    "slip": ("slip", "Slip"),
+    "json": ("json_lines", "Json"),
+    "json-stream": ("json_stream", "JsonStream"),
+    "msgpack": ("msgpack", "Msgpack"),
 }
+
+
+class _Framings(Mapping[str, type[Described]]):
+    """A room is loaded when its framing is asked for: a program uses one or two of them."""
+
+    def __getitem__(self, name: str) -> type[Described]:
+        room, kind = _ROOMS[name]
+        module = import_module(f"socketkit.framing.{room}")
+        found: type[Described] = getattr(module, kind)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_ROOMS)
+
+    def __len__(self) -> int:
+        return len(_ROOMS)
+
+
+FRAMINGS: Final[Mapping[str, type[Described]]] = _Framings()
 """Every framing by its name, in the order of the docs."""
 
 

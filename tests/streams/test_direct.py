@@ -1,0 +1,83 @@
+"""On the blocking engine a plain thread waits in `recv` itself, and loses nothing by it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from socketkit import ClosedError, DeadlineError, EndOfStream, pair
+from socketkit.blocking import BlockingConnection
+
+
+def ends() -> tuple[BlockingConnection, BlockingConnection]:
+    left, right = pair(framing="lines", engine="blocking").open()
+    return left, right
+
+
+def received(connection: BlockingConnection) -> list[object]:
+    """What a thread gets that receives while others are at the same connection."""
+    got: list[object] = []
+    try:
+        got.append(connection.receive())
+    except Exception as error:
+        got.append(type(error))
+    return got
+
+
+def test_after_a_call_that_blocked_sending_still_takes_only_what_there_is_room_for() -> None:
+    left, right = ends()
+    with left, right:
+        left.send("first")
+        assert right.receive() == "first"  # from here on its descriptor blocks
+        assert right.socket.gettimeout() is None
+        stream = right._connection._stream
+        while stream.send_now(bytes(65536)):
+            pass  # a call that blocked would not come back: nobody reads
+        right.abort()
+
+
+def test_a_deadline_holds_after_a_call_that_blocked() -> None:
+    left, right = ends()
+    with left, right:
+        left.send("first")
+        assert right.receive() == "first"
+        with pytest.raises(DeadlineError):
+            right.receive(timeout=0.01)
+        left.send("second")
+        assert right.receive(timeout=10) == "second"
+
+
+@pytest.mark.parametrize("close", ["close", "abort"])
+def test_closing_wakes_the_thread_that_receives(close: str) -> None:
+    left, right = ends()
+    with left:
+        got: list[object] = []
+        thread = threading.Thread(target=lambda: got.extend(received(right)))
+        thread.start()
+        while not right._connection._receiving:
+            pass  # it is about to wait, or waits
+        getattr(right, close)()
+        thread.join(10)
+        assert got == [ClosedError]
+
+
+def test_closing_does_not_wait_for_a_peer_that_says_nothing() -> None:
+    left, right = ends()
+    with left:
+        left.send("first")
+        assert right.receive() == "first"
+        right.close()
+        with pytest.raises(EndOfStream):
+            left.receive()
+
+
+def test_more_than_one_call_brings_is_received_without_blocking_behind_it() -> None:
+    left, right = ends()
+    with left, right:
+        left.send("x" * 65535)  # with its end exactly what one call asks for: there may be more, or not
+        assert right.receive() == "x" * 65535
+        left.send("y")
+        assert right.receive() == "y"
+        assert right.socket.type == socket.SOCK_STREAM
