@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast format docs matrix bench-framing bench-relay fuzz clean
+.PHONY: run test check fast format docs matrix bench bench-framing bench-relay fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -32,6 +32,9 @@ docs: $(READY)
 
 matrix: $(READY)
 	@$(BIN)/python docs/matrix.py
+
+bench: .venv-bench/.ready
+	@.venv-bench/bin/python -m bench
 
 bench-framing: .venv-bench/.ready
 	@.venv-bench/bin/python bench/framing.py

@@ -1,0 +1,1 @@
+"""The bench: `make bench`. Servers side by side, one file each in `peers/`, under load from C."""
