@@ -55,11 +55,14 @@ class Running:
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: os.sched_setaffinity(0, cores()[0]),
         )
+        self.port = ""
+
+    def wait_ready(self) -> None:
+        """Until it has told its port. (Apart from the start, so that many start at once.)"""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line.strip().isdigit():
-            raise RuntimeError(f"{peer.name} did not tell its port")
-        self.port = line.decode().strip()
+        self.port = self.process.stdout.readline().decode().strip()
+        if not self.port.isdigit():
+            raise RuntimeError(f"{self.peer.name} did not tell its port")
 
     def stop(self) -> None:
         self.process.kill()

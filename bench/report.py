@@ -18,8 +18,8 @@ of {rounds} rounds of {seconds:g} s every server has its turn; each figure is th
 own documentation would (`bench/peers/`, one short file each). **Cost** is the server's processor time, user and system,
 a message: what throughput comes from, and what other programs on the machine disturb least. (They do disturb it: a
 server that is pushed off its core finds cold caches, and interpreted code suffers most.) Messages a second of wall time
-are what a shared machine left over. Latencies are those of the closed loop; in the open one they count from the intended
-moment.
+are what a shared machine left over. Latencies are those of the closed loop; in the open one they count from the
+intended moment.
 
 ![Cost of a message](results.svg)
 

@@ -60,14 +60,16 @@ def run(
     servers: dict[str, Running] = {}
     try:
         for each in figures:
+            servers[each.peer.name] = Running(each.peer, workload.mode, programs)
+        for each in figures:
             try:
-                servers[each.peer.name] = Running(each.peer, workload.mode, programs)
+                servers[each.peer.name].wait_ready()
             except RuntimeError as error:
                 each.error = str(error)
         for number in range(rounds):
             for each in figures if number % 2 == 0 else reversed(figures):
                 progress(each.peer.name)
-                if each.peer.name in servers and not each.error:
+                if not each.error:
                     try:
                         each.samples.append(workload.run(servers[each.peer.name], seconds))
                     except RuntimeError as error:
