@@ -94,7 +94,7 @@ def wait(
             is_one_enough=is_one_enough,
             free=free,
             ready=lambda address, seconds: tell(f"{address} {state}, after {seconds:.1f} s") if verbose else None,
-            observer=arguments.observer_for(verbose - 1, explain),
+            observer=arguments.observer_for(max(0, verbose - 1), explain),
             **arguments.given(**options),
         )
 
