@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast format docs matrix bench bench-framing bench-relay fuzz clean
+.PHONY: run test check fast soak format docs matrix bench bench-framing bench-relay fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -22,6 +22,11 @@ check: $(READY)
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
+
+# A crowd of which half lies, for long: `make soak`, `make soak DURATION=1h`.
+DURATION ?= 10m
+soak: $(READY)
+	@SOAK_DURATION=$(DURATION) $(BIN)/pytest tests/faults -v
 
 format: $(READY)
 	@$(BIN)/ruff format -q .

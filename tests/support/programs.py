@@ -100,6 +100,14 @@ class Program:
         self.process.send_signal(number)
         return self.wait()
 
+    def communicate_at_stop(self) -> bytes:
+        """Send it SIGTERM; all that it wrote to standard output, to the end. It has to end well."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.stdout is not None
+        output: bytes = self.process.stdout.read()
+        assert self.wait() == 0, self.told
+        return output
+
     def __enter__(self) -> Program:
         return self
 
