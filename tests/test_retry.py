@@ -19,6 +19,7 @@ from socketkit.errors import (
     DeadlineError,
     HandshakeError,
     OptionError,
+    RejectedError,
     ResolveError,
 )
 from socketkit.options import Options
@@ -207,6 +208,7 @@ def test_worth_another_try(error: BaseException) -> None:
         ResolveError("x", errno=socket.EAI_NONAME),
         ResolveError("x"),
         HandshakeError("the certificate has expired"),
+        RejectedError("it wants a certificate of ours"),
         AddressError("x"),
         OptionError("x"),
         ClosedError("x"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ListenError,
         OpenError,
         OptionError,
+        RejectedError,
         ResolveError,
         SocketkitError,
         StreamError,
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
     from socketkit.options import Options
     from socketkit.retry import Retry
     from socketkit.server import Server, ServerStatistics
+    from socketkit.tls import TLS, TlsFacts
 
 __version__ = "0.1.0.dev0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "Address",
     "AddressError",
     "Attempt",
@@ -67,12 +69,15 @@ __all__ = [
     "OpenError",
     "OptionError",
     "Options",
+    "RejectedError",
     "ResolveError",
     "Retry",
     "Server",
     "ServerStatistics",
     "SocketkitError",
     "StreamError",
+    "TLS",
+    "TlsFacts",
     "TruncatedFrameError",
     "WouldBlock",
     "connect",
@@ -102,6 +107,7 @@ _ROOMS = {
         "ListenError",
         "OpenError",
         "OptionError",
+        "RejectedError",
         "ResolveError",
         "SocketkitError",
         "StreamError",
@@ -112,6 +118,7 @@ _ROOMS = {
     "options": ("Options",),
     "retry": ("Retry",),
     "server": ("Server", "ServerStatistics"),
+    "tls": ("TLS", "TlsFacts"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -19,6 +19,7 @@ from socketkit.errors import BusyError, DeadlineError, EndOfStream
 from socketkit.listener import Listener
 from socketkit.server import STUCK, Handler, Server, ServerStatistics
 from socketkit.streams.credentials import Credentials
+from socketkit.tls import TLS, TlsFacts
 
 if TYPE_CHECKING:
     from socketkit.proxy_header import ProxyHeader
@@ -93,6 +94,11 @@ class BlockingConnection:
         with self._lock:
             self._connection.reframe(framing)
 
+    def start_tls(self, tls: TLS | bool = True, *, server_side: bool | None = None) -> None:
+        """Go on encrypted from here, as STARTTLS does; see `Connection.start_tls`."""
+        with self._lock:
+            _step(self._connection.start_tls(tls, server_side=server_side))
+
     def flush(self, *, timeout: float | None = None) -> None:
         """Nothing to do: `send` returns when the system has it. Here so that code can be moved."""
         _step(self._connection.flush(timeout=timeout))
@@ -152,6 +158,11 @@ class BlockingConnection:
     def socket(self) -> socket:
         """The real socket, for its options."""
         return self._connection.socket
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """What was agreed on with the peer, and who it says it is; None where plain bytes are spoken."""
+        return self._connection.tls
 
     @property
     def peer_credentials(self) -> Credentials | None:
@@ -303,6 +314,14 @@ class BlockingServer:
             self._running().suspend()
 
         self._ask(suspend())
+
+    def reload_tls(self) -> None:
+        """Read the certificates anew; conversations go on. `OptionError`: a file cannot be used, the old ones stay."""
+
+        async def reload() -> None:
+            self._running().reload_tls()
+
+        self._ask(reload())
 
     def resume(self) -> None:
         """Open the doors again, at the same addresses and ports."""

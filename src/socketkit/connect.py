@@ -6,7 +6,7 @@ from socketkit.address import Address
 from socketkit.connection import Connection
 from socketkit.dial import open_stream
 from socketkit.engines.engine import Engine
-from socketkit.events import Connected, Observer
+from socketkit.events import Connected, Observer, Secured
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
 from socketkit.redial import Redial
@@ -47,7 +47,9 @@ async def _open_once(
     engine: Engine, address: Address, framing: Framing, options: Options, observer: Observer | None
 ) -> Connection:
     stream = await open_stream(engine, address, options, observer=observer)
-    connection = Connection(stream, framing, options=options, observer=observer)
+    connection = Connection(stream, framing, options=options, observer=observer, dialled=address)
     if observer is not None:
         observer(Connected(connection.number, stream.local, stream.peer))
+        if connection.tls is not None:
+            observer(Secured(connection.number, connection.tls))
     return connection

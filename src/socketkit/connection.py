@@ -10,24 +10,26 @@ from __future__ import annotations
 import itertools
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from types import TracebackType
-from types import coroutine as generator_coroutine
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 from socketkit.address import Address
 from socketkit.close import closed_here, say_goodbye
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Observer, Proxied, Received
+from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Observer, Proxied, Received, Secured
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
-from socketkit.outgoing import both_sides
+from socketkit.outgoing import DONE, Room, both_sides
+from socketkit.secure import side_for, upgrade
 from socketkit.session import ConnectionStatistics, Session
-from socketkit.silence import Silence
+from socketkit.silence import silence_of
 from socketkit.streams.credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream
+from socketkit.streams.trust import Side
+from socketkit.tls import TLS, TlsFacts
 
 if TYPE_CHECKING:
     from socketkit.passing import Passing
@@ -36,36 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "ConnectionStatistics"]
 
 _numbers = itertools.count(1)
-
-
-@generator_coroutine
-def _nothing_to_wait_for() -> Generator[object, None, None]:
-    return
-    yield
-
-
-def _done() -> Awaitable[None]:
-    """An awaitable that has nothing to wait for: a generator that has ended stays ended, and all share it. To await it
-    costs a third of what an object with an `__await__` of its own does."""
-    ended = _nothing_to_wait_for()
-    for _ in cast(Generator[object, None, None], ended):
-        pass
-    return ended
-
-
-class _Room:
-    """What `send` returns over the high-water mark. Who does not await it is not held back, and not warned."""
-
-    __slots__ = ("_wait",)
-
-    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
-        self._wait = wait
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._wait().__await__()
-
-
-_DONE: Final = _done()
 
 
 class Connection:
@@ -82,7 +54,13 @@ class Connection:
     """
 
     def __init__(
-        self, stream: Stream, framing: Framing, *, options: Options | None = None, observer: Observer | None = None
+        self,
+        stream: Stream,
+        framing: Framing,
+        *,
+        options: Options | None = None,
+        observer: Observer | None = None,
+        dialled: Address | None = None,
     ) -> None:
         options = Options() if options is None else options
         self.engine: Engine = stream.engine
@@ -91,22 +69,18 @@ class Connection:
         self.proxy: Address | None = None
         self.proxy_header: ProxyHeader | None = None
         self._stream = stream
+        self._framing, self._dialled = framing, dialled
         self._options = options
         self._observer = observer
         self._session, self._outgoing = both_sides(stream, framing, options, self.number, observer)
-        self._silence = (
-            None
-            if options.idle_timeout is None or getattr(stream, "ends_when_silent", False)
-            else Silence(stream, options.idle_timeout, lambda: self._outgoing.drained_size)
-        )
+        self._silence = silence_of(stream, options, self._outgoing)
         self._incoming = self._session.incoming
         self._unsent = self._session.outgoing
         self._high_water = options.high_water
         self._soon = stream.engine.soon
         self._blocks = stream.engine.blocks
         self._flush = self._outgoing.flush
-        self._receiving = False
-        self._closed = False
+        self._receiving = self._closed = False
         self._end_told = False  # that our direction has ended
         self._passing: Passing | None = None
         self._loss: BaseException | None = None  # what the end event will say
@@ -135,7 +109,7 @@ class Connection:
                 self._outgoing.check()
             else:
                 self._soon(self._flush)
-        return _DONE if size < self._high_water else _Room(self._outgoing.wait_room)
+        return DONE if size < self._high_water else Room(self._outgoing.wait_room)
 
     def send_many(self, messages: Collection[Any]) -> Awaitable[None]:
         """Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.
@@ -151,7 +125,7 @@ class Connection:
                 self._outgoing.check()
             else:
                 self._soon(self._flush)
-        return _DONE if session.outgoing_size < self._high_water else _Room(self._outgoing.wait_room)
+        return DONE if session.outgoing_size < self._high_water else Room(self._outgoing.wait_room)
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Wait until the system has taken everything that was sent. (Whether the peer has read it, only the peer can
@@ -257,7 +231,35 @@ class Connection:
             TypeError: the codec in use is of your own making and has no `take_rest`.
             FramingError: the bytes are not there any more: an over-long frame was being skipped.
         """
-        self._session.adopt(framing_of(framing))
+        chosen = framing_of(framing)
+        self._session.adopt(chosen)
+        self._framing = chosen
+
+    async def start_tls(self, tls: TLS | Side | bool = True, *, server_side: bool | None = None) -> None:
+        """Go on encrypted from here (STARTTLS), within `handshake_timeout`; what was sent goes in plain text first.
+        What came and was not received is TLS already for a server; a client refuses it as an injection.
+
+        Args:
+            tls: how; True: as the options say.
+            server_side: None: who was let in is the server, who has dialled the client.
+
+        Raises:
+            OptionError: a file cannot be used, or a client has no name to check. Nothing has happened.
+            HandshakeError, DeadlineError, StreamError: no agreement; unless it is BusyError, it is of no further use.
+        """
+        self._check_open()
+        side, name = side_for(tls, self._options, self._dialled, server_side)
+        stream = self.carry()
+        try:
+            secured = await upgrade(self._session, self._outgoing, stream, self._framing, side, name, self._options)
+        except SocketkitError as error:
+            self.note(error)
+            raise
+        finally:
+            self._receiving = False
+        self._stream, self._silence = secured, silence_of(secured, self._options, self._outgoing)
+        if self._observer is not None:
+            self._observer(Secured(self.number, secured.facts))
 
     async def _fill(self, timeout: float | None) -> None:
         """Receive until at least one message is whole, or say why there will be none."""
@@ -452,6 +454,11 @@ class Connection:
         """
         sock: socket.socket = self._stream.socket  # type: ignore[attr-defined]
         return sock
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """What was agreed on, and who the peer says it is; None where plain bytes are spoken."""
+        return getattr(self._stream, "facts", None)
 
     @property
     def peer_credentials(self) -> Credentials | None:

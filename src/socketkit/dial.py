@@ -16,6 +16,7 @@ from socketkit.events import Connecting, Failed, Observer
 from socketkit.eyeballs import Race
 from socketkit.options import Options
 from socketkit.resolve import Candidate, Lookup, resolve
+from socketkit.secure import call_securely, client_for, tls_for
 from socketkit.streams.sockets import (
     begin_connect,
     connect_socket,
@@ -57,10 +58,23 @@ async def open_stream(
     Raises:
         ResolveError: the name is unknown.
         ConnectError: nobody answered at any candidate; `attempts` says what came of each.
+        HandshakeError: somebody answered, and TLS was not agreed on; another candidate is not tried then.
+        OptionError: TLS is wanted, and a file that it needs cannot be used.
         DeadlineError: the time was over; `attempts` says how each stood.
 
     Cancellation: every descriptor that was opened is closed.
     """
+    tls = tls_for(address, options)
+    if tls is None:
+        return await _open_plain(engine, address, options, observer, lookup)
+    side, name = client_for(tls, address)  # first: it is our own mistake if this fails
+    stream = await _open_plain(engine, address, options, observer, lookup)
+    return await call_securely(stream, side, name, timeout=options.handshake_timeout)
+
+
+async def _open_plain(
+    engine: Engine, address: Address, options: Options, observer: Observer | None, lookup: Lookup
+) -> Stream:
     if address.is_given:
         from socketkit.given import open_given  # only who is given something pays for it
 

@@ -210,13 +210,13 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
         server = self._make(engine)
 
         def stop(number: int) -> None:
-            is_first = not server.is_closing
-            engine.start(server.close(grace=None if is_first else 0))
+            engine.start(server.close(grace=0 if server.is_closing else None))
 
         with caught(engine, stop):
             async with server:
                 listening(server.addresses)
-                await server.wait_closed()
+                with server.reloading():
+                    await server.wait_closed()
 
     def _open_blocking(self) -> BlockingServer:
         server = BlockingServer(self._make, self._make_engine)

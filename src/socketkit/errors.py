@@ -27,6 +27,7 @@ __all__ = [
     "ListenError",
     "OpenError",
     "OptionError",
+    "RejectedError",
     "ResolveError",
     "SocketkitError",
     "StreamError",
@@ -166,6 +167,11 @@ class BrokenError(StreamError, ConnectionError):
     def __init__(self, message: str = "", *, errno: int | None = None) -> None:
         super().__init__(message)
         self.errno = errno
+
+
+class RejectedError(HandshakeError, BrokenError):
+    """The peer has refused us after the conversation had begun for us: in TLS 1.3 a client is done with the handshake
+    before the server has judged its certificate. Nothing of what was sent was heard."""
 
 
 class BusyError(StreamError, RuntimeError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from socketkit.errors import FrameTooLongError
+from socketkit.tls import TlsFacts
 from socketkit.values import Value
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Accepted",
     "Bound",
     "Called",
+    "CertificatesReloaded",
     "Closed",
     "Connected",
     "Connecting",
@@ -36,6 +38,8 @@ __all__ = [
     "Refused",
     "Resolved",
     "Retrying",
+    "Secured",
+    "SelfSigned",
     "Sent",
     "StoppedListening",
     "WorkerEnded",
@@ -94,6 +98,25 @@ class Connected(Event):
     connection: int
     local: str
     peer: str
+
+
+class Secured(Event):
+    """TLS was agreed on, and the peer is who it should be; what follows on this connection is encrypted."""
+
+    connection: int
+    facts: TlsFacts
+
+
+class SelfSigned(Event):
+    """A server has made its own certificate; clients that are given the pin can trust it."""
+
+    pin: str
+
+
+class CertificatesReloaded(Event):
+    """A server has read its certificates anew; `error` says why not, and then the old ones stay."""
+
+    error: BaseException | None
 
 
 class Bound(Event):

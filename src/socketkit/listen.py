@@ -20,8 +20,10 @@ from socketkit.files import clear_the_way, locked_folder, set_mode, widen_mode
 from socketkit.listening import ListeningSocket
 from socketkit.options import Options
 from socketkit.resolve import Candidate, resolve
+from socketkit.secure import is_secure
 from socketkit.streams.sockets import adopt, bind_and_listen, new_socket, reason_of
 from socketkit.streams.tuning import backlog_asked, backlog_of
+from socketkit.values import replace
 
 __all__ = ["listen_at", "listen_over"]
 
@@ -39,6 +41,8 @@ async def listen_at(
         ListenError: an address is in use, not ours, or not allowed; nothing is left open then.
         DeadlineError: the name was not resolved within `connect_timeout`.
     """
+    if is_secure(address, options) and options.tls is False:
+        options = replace(options, tls=True)
     if address.is_given:
         from socketkit.given import doors_at_given  # only who is given something pays for it
 

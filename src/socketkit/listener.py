@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 
 from socketkit.accept import Door, is_callers_misfortune
 from socketkit.address import Address
+from socketkit.certificates import Certificates
 from socketkit.connection import Connection
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import ClosedError, DeadlineError
+from socketkit.errors import ClosedError, DeadlineError, SocketkitError
 from socketkit.events import Accepted, Observer
 from socketkit.framing.codec import Framing
 from socketkit.listen import listen_at
 from socketkit.options import Options
+from socketkit.secure import settled
 
 __all__ = ["Listener"]
 
@@ -31,16 +34,19 @@ class Listener:
         self._engine = engine
         self._address = address
         self._framing = framing
-        self._options = options
+        self._options = settled(address, options)
         self._observer = observer
+        self._certificates = Certificates(observer)
         self._doors: list[Door] = []
 
     async def open(self) -> None:
         """Listen.
 
         Raises:
+            OptionError: a certificate cannot be used.
             ResolveError, ListenError: it cannot be listened at.
         """
+        self._certificates.prepare(self._options)
         self._doors = await listen_at(self._engine, self._address, self._options, observer=self._observer)
 
     @property
@@ -49,7 +55,7 @@ class Listener:
         return tuple(door.address for door in self._doors)
 
     async def accept(self, *, timeout: float | None = None) -> Connection:
-        """The next caller, as a connection.
+        """The next caller, as a connection; with TLS, the next with whom it was agreed on.
 
         Raises:
             DeadlineError: nobody came within `timeout` seconds.
@@ -62,7 +68,7 @@ class Listener:
         try:
             while True:
                 connection = self._accept_from(await self._wait_any(deadline))
-                if connection is not None:
+                if connection is not None and await self._greet(connection):
                     return connection
         except DeadlineError:
             raise DeadlineError(f"accepting at {self._where()}: nobody came within {timeout:g} s") from None
@@ -119,6 +125,22 @@ class Listener:
         if self._observer is not None:
             self._observer(Accepted(connection.number, stream.local, stream.peer))
         return connection
+
+    async def _greet(self, connection: Connection) -> bool:
+        """Agree on TLS, where it is spoken; False: there is nobody to talk with, as the caller's end event says."""
+        side = self._certificates.side(self._options)
+        if side is None:
+            return True
+        try:
+            await connection.start_tls(side, server_side=True)
+        except SocketkitError:
+            with suppress(SocketkitError):
+                await connection.close()
+            return False
+        except BaseException:
+            connection.abort()
+            raise
+        return True
 
     def _where(self) -> str:
         return ", ".join(map(str, self.addresses)) or str(self._address)

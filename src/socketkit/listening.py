@@ -14,6 +14,7 @@ from socketkit.engines.engine import READ, Engine
 from socketkit.events import Observer, StoppedListening
 from socketkit.files import identity_of, remove_file
 from socketkit.options import Options
+from socketkit.secure import secure_address
 from socketkit.streams.sockets import accept_now, reason_of, wrap
 from socketkit.streams.stream import Stream
 
@@ -43,7 +44,8 @@ class ListeningSocket(Door):
         """
         self.engine = engine
         self.socket = sock
-        self.address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
+        address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
+        self.address = address if options.tls is False else secure_address(address)
         self._options = options
         self._observer = observer
         self._path = path

@@ -26,6 +26,7 @@ from socketkit.kinds import (
 )
 from socketkit.retry import RETRY, Retry
 from socketkit.source import SOURCE
+from socketkit.tls import PIN_KIND, TLS, TLS_KIND
 from socketkit.values import Value, field
 
 __all__ = ["Description", "Options", "format_option", "parse_option"]
@@ -256,6 +257,42 @@ class Options(Value):
     )
     protocol: str | None = _option(
         None, or_none(TEXT), "What a raw socket (ip://) speaks, by name or number, as icmp; it has to be given."
+    )
+    tls: bool | TLS = _option(
+        False,
+        TLS_KIND,
+        "Speak TLS over whatever the address names (a program may give a `TLS`); no: unless it is tls://.",
+    )
+    ca: str | None = _option(
+        None,
+        or_none(TEXT),
+        "File or folder of the authorities that are trusted to vouch for the peer; none: those of the system.",
+    )
+    cert: str | None = _option(
+        None, or_none(TEXT), "File of our certificate with its chain (PEM); none: clients need none, servers do."
+    )
+    key: str | None = _option(
+        None, or_none(TEXT), "File of its private key; none: it is in the file of the certificate."
+    )
+    verify: bool | None = _option(
+        None,
+        or_none(SWITCH),
+        "Check the peer's certificate, and a server's name; none: yes, but for a pin without ca, which decides alone.",
+    )
+    server_name: str | None = _option(
+        None, or_none(TEXT), "The name that the server's certificate must have; none: the host that is dialled."
+    )
+    alpn: str | None = _option(
+        None, or_none(TEXT), "Application protocols to agree on, joined by commas, best first; none: none is spoken of."
+    )
+    require_client_cert: bool = _option(
+        False, SWITCH, "Let in only clients whose certificate ca vouches for; no: clients mostly have none."
+    )
+    pin: tuple[str, ...] | None = _option(
+        None, PIN_KIND, "The peer's key must have this SHA-256, as sha256:HEX; none: any key that is vouched for."
+    )
+    self_signed: bool = _option(
+        False, SWITCH, "A server makes its own certificate, for clients that pin it; no: nobody would vouch for it."
     )
     framing: str | None = _option(
         None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the caller says, else chunks."

@@ -7,7 +7,9 @@ Frames never interleave and are never cut: after a cut the connection refuses to
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine as generator_coroutine
+from typing import Any, Final, cast
 
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
@@ -18,10 +20,40 @@ from socketkit.options import Options
 from socketkit.session import Session
 from socketkit.streams.stream import DatagramStream, Stream
 
-__all__ = ["Outgoing", "both_sides"]
+__all__ = ["DONE", "Outgoing", "Room", "both_sides"]
 
 TURN_BATCHES: Final = 16
 """Large batches that a sender may write without a wait before it lets the others have their turn."""
+
+
+@generator_coroutine
+def _nothing_to_wait_for() -> Generator[object, None, None]:
+    return
+    yield
+
+
+def _done() -> Awaitable[None]:
+    """An awaitable that has nothing to wait for: a generator that has ended stays ended, and all share it. To await it
+    costs a third of what an object with an `__await__` of its own does."""
+    ended = _nothing_to_wait_for()
+    for _ in cast(Generator[object, None, None], ended):
+        pass
+    return ended
+
+
+class Room:
+    """What `send` returns over the high-water mark. Who does not await it is not held back, and not warned."""
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._wait().__await__()
+
+
+DONE: Final = _done()
 
 
 class Outgoing:
@@ -96,7 +128,7 @@ class Outgoing:
         session.outgoing_size -= count
         if self._observer is not None and count:
             self._observer(Sent(self._number, data[:count]))
-        if count < len(data):
+        if count < len(data) or self._stream.has_unsent:
             self._draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
         else:
@@ -127,6 +159,16 @@ class Outgoing:
         self.flush()
         await self._changed.wait_until(lambda: self.is_empty or self.error is not None, deadline=deadline)
 
+    def hold(self) -> None:
+        """Hand nothing to the stream until `release`: it is being exchanged. What is sent meanwhile waits."""
+        self._draining = True
+
+    def release(self, stream: Stream) -> None:
+        """Go on, with this stream."""
+        self._stream = stream
+        self._draining = False
+        self.flush()
+
     def check(self) -> None:
         """Raise what went wrong, for the sender to know."""
         if self.error is not None:
@@ -154,6 +196,8 @@ class Outgoing:
                 if self._observer is not None and count:
                     self._observer(Sent(self._number, bytes(rest[:count])))
                 rest = rest[count:]
+                if not rest and stream.has_unsent:
+                    continue
                 if session.outgoing_size <= self._low:
                     self._changed.notify()
                 if not rest:

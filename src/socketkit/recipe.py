@@ -18,6 +18,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import BusyError, OptionError
 from socketkit.framing.codec import Framing
 from socketkit.options import Options
+from socketkit.secure import settled
 
 __all__ = ["Place", "Recipe"]
 
@@ -94,7 +95,7 @@ class Place:
 
     def __init__(self, address: str | Address, framing: object, keywords: dict[str, object]) -> None:
         self.address = Address.parse(address)
-        self.options = Options.make(dict(self.address.options), **keywords)
+        self.options = settled(self.address, Options.make(dict(self.address.options), **keywords))
         chosen = framing if framing is not None else self.options.framing
         self.framing: Framing = framings.of("chunks" if chosen is None else chosen)
 

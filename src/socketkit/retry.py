@@ -9,7 +9,7 @@ import errno
 import os
 from typing import Any, Final
 
-from socketkit.errors import BrokenError, DeadlineError, OpenError, OptionError, ResolveError
+from socketkit.errors import BrokenError, DeadlineError, OpenError, OptionError, RejectedError, ResolveError
 from socketkit.kinds import Kind, format_duration, parse_count, parse_duration, quote, suggest
 from socketkit.values import Value
 
@@ -218,6 +218,8 @@ def is_transient(error: BaseException) -> bool:
     no right, a socket of another kind, a certificate that was not accepted, a peer that speaks something else. Of
     several addresses one that may go well is enough.
     """
+    if isinstance(error, RejectedError):
+        return False
     if isinstance(error, (DeadlineError, BrokenError)):
         return True
     if isinstance(error, ResolveError):

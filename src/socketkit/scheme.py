@@ -25,6 +25,7 @@ __all__ = [
     "is_bare",
     "scheme_names",
     "scheme_of_socket",
+    "secure_name",
     "socket_path",
     "split_command",
 ]
@@ -65,12 +66,14 @@ class Scheme(Value):
             ours, or where only the system can say.
         kind: the same for the socket's type.
         body: how its addresses are written.
+        is_secure: whether TLS is spoken over it.
     """
 
     name: str
     families: tuple[str, ...]
     kind: str
     body: Body
+    is_secure: bool = False
 
 
 # --- host:port -------------------------------------------------------------------------------------------------------
@@ -393,6 +396,8 @@ _SCHEMES = {
         Scheme("ip", ("AF_INET", "AF_INET6"), "SOCK_RAW", _HOST),
         Scheme("ip4", ("AF_INET",), "SOCK_RAW", _HOST),
         Scheme("ip6", ("AF_INET6",), "SOCK_RAW", _HOST),
+        Scheme("tls", ("AF_INET", "AF_INET6"), "SOCK_STREAM", _HOST_PORT, is_secure=True),
+        Scheme("tls+unix", ("AF_UNIX",), "SOCK_STREAM", _PATH, is_secure=True),
         Scheme("vsock", ("AF_VSOCK",), "SOCK_STREAM", _VSOCK),
         Scheme("fd", (), "", _FD),
         Scheme("systemd", (), "", _SYSTEMD),
@@ -403,9 +408,16 @@ _SCHEMES = {
 
 # Schemes that are promised and that this version does not speak: the name, and whether it is `bare`.
 _LATER = {
-    **dict.fromkeys(("tls", "ws", "wss"), False),
-    **dict.fromkeys(("tls+unix",), True),
+    **dict.fromkeys(("ws", "wss"), False),
 }
+
+
+_SECURE = {"tcp": "tls", "tcp4": "tls", "tcp6": "tls", "unix": "tls+unix"}
+
+
+def secure_name(name: str) -> str:
+    """The scheme of what this one becomes when TLS is spoken over it; the same where there is no name for that."""
+    return _SECURE.get(name, name)
 
 
 def scheme_names() -> tuple[str, ...]:

@@ -7,13 +7,15 @@ then the guests are told, then waited for, and at the deadline they are shown ou
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
 from socketkit.accept import Door
 from socketkit.address import Address
+from socketkit.certificates import Certificates
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
@@ -25,6 +27,7 @@ from socketkit.errors import (
     EndOfStream,
     FramingError,
     HandshakeError,
+    OptionError,
     SocketkitError,
     StreamError,
 )
@@ -33,6 +36,8 @@ from socketkit.framing.codec import Framing
 from socketkit.listen import listen_at, listen_over
 from socketkit.listening import ListeningSocket
 from socketkit.options import Options
+from socketkit.secure import settled
+from socketkit.signals import caught
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
 from socketkit.welcome import welcome
@@ -91,7 +96,8 @@ class Server:
     ) -> None:
         self.engine = engine
         self._handler = handler
-        self._places = list(addresses)
+        self._places = [(address, settled(address, options), framing) for address, options, framing in addresses]
+        self._certificates = Certificates(observer)
         self._grace = grace
         self._observer = observer
         self._doors: list[tuple[Door, Options, Framing]] = []
@@ -122,9 +128,12 @@ class Server:
                 for; those that no address of ours wants are closed.
 
         Raises:
+            OptionError: a certificate cannot be used.
             ResolveError, ListenError: an address cannot be listened at; none is then.
         """
         given = dict(given or {})
+        for _, options, _ in self._places:
+            self._certificates.prepare(options)
         try:
             for address, options, framing in self._places:
                 name = str(address.without_options())
@@ -173,6 +182,35 @@ class Server:
             if isinstance(door, ListeningSocket):
                 door.give_away()
         self._close_doors()
+
+    # --- certificates ---
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """What clients pin (`pin=`) to trust our keys without an authority; empty without TLS."""
+        return self._certificates.pins
+
+    def reload_tls(self) -> None:
+        """Read the certificates anew: callers from now on are shown the new ones, the conversations go on.
+
+        Raises:
+            OptionError: a file cannot be used; the old ones stay. An observer is told either way.
+        """
+        self._certificates.reload()
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """While the block runs, SIGHUP does `reload_tls`; a server without TLS leaves that signal as it was."""
+
+        def reload(number: int) -> None:
+            with suppress(OptionError):  # the observer was told
+                self.reload_tls()
+
+        if not self._certificates.is_needed or not hasattr(signal, "SIGHUP"):
+            yield
+            return
+        with caught(self.engine, reload, signals=(signal.SIGHUP,)):
+            yield
 
     def _close_doors(self) -> None:
         doors, self._doors, self._spent_count = self._doors, [], 0
@@ -262,10 +300,14 @@ class Server:
                 if reason is not None:
                     raise HandshakeError(f"{connection.peer} may not come in: {reason}", address=str(connection.peer))
                 places.append(key)
-        except (HandshakeError, StreamError) as error:
+            side = self._certificates.side(options)
+            if side is not None:
+                await connection.start_tls(side, server_side=True)
+        except (HandshakeError, StreamError, DeadlineError) as error:
             self._unwelcome_count += 1
             connection.note(error)
-            connection.abort()
+            if options.tls is False or isinstance(error, DeadlineError):
+                connection.abort()  # else the alert that says why is on its way, and a reset would take it back
             return False
         return True
 

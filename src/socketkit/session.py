@@ -156,6 +156,26 @@ class Session:
         if isinstance(end, EndOfStream) and isinstance(self._end, EndOfStream):
             self.feed_eof(end)
 
+    def take_unread(self, codec: Codec) -> bytes:
+        """Take back every byte that came and was not received yet, whole messages too, and go on with a fresh codec.
+
+        Raises:
+            TypeError, FramingError: as for `reframe`.
+            EndOfStream, BrokenError, ClosedError: no more bytes will come.
+        """
+        if self._end is not None and not isinstance(self._end, FramingError):
+            raise self._end.with_traceback(None)
+        take_rest: Callable[[int], bytes] | None = getattr(self._codec, "take_rest", None)
+        if take_rest is None:
+            raise TypeError(f"{type(self._codec).__name__} has no take_rest: it cannot hand over what it has read")
+        rest = take_rest(len(self.incoming))
+        self.received_count -= len(self.incoming)
+        self.received_size -= len(rest)
+        self.incoming.clear()
+        self._end = None
+        self._use(codec)
+        return rest
+
     def fail(self, error: BrokenError | ClosedError | DeadlineError) -> bool:
         """No more bytes will come, for this reason; the first reason stays. True: so it is."""
         if self._end is None or isinstance(error, ClosedError):

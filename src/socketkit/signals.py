@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,8 +17,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def caught(engine: Engine, callback: Callable[[int], object]) -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM call back, with their number, instead of ending the program.
+def caught(
+    engine: Engine, callback: Callable[[int], object], *, signals: Iterable[int] = STOP_SIGNALS
+) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM (or others) call back, with their number, instead of ending the program.
 
     In a thread that is not the main one nothing changes: only the main thread may set handlers (signal(7), Python).
     A service manager that wants to know is told first. What was set before is set again at the end. A signal that is
@@ -35,7 +37,7 @@ def caught(engine: Engine, callback: Callable[[int], object]) -> Iterator[None]:
         notify("STOPPING=1")
         callback(number)
 
-    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield

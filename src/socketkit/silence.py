@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from socketkit.errors import DeadlineError
+from socketkit.options import Options
+from socketkit.outgoing import Outgoing
 from socketkit.streams.stream import Stream
 
-__all__ = ["Silence"]
+__all__ = ["Silence", "silence_of"]
 
 
 class Silence:
@@ -63,3 +65,11 @@ class Silence:
             else:
                 self._waited = 0.0
                 return data
+
+
+def silence_of(stream: Stream, options: Options, outgoing: Outgoing) -> Silence | None:
+    """How the silence of a stream's peer is counted; None where it is not."""
+    limit = options.idle_timeout
+    if limit is None or getattr(stream, "ends_when_silent", False):
+        return None
+    return Silence(stream, limit, lambda: outgoing.drained_size)

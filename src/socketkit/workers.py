@@ -27,6 +27,7 @@ from socketkit.listen import listen_at
 from socketkit.listening import ListeningSocket
 from socketkit.notify import notify
 from socketkit.options import Options
+from socketkit.tls import TLS
 from socketkit.values import replace
 
 __all__ = ["Work", "Workers"]
@@ -70,6 +71,10 @@ class Workers:
     ) -> None:
         if not hasattr(os, "fork"):
             raise OptionError("workers need fork(2), which this system has not: leave `workers` out")
+        if any(isinstance(options.tls, TLS) and options.tls.self_signed for _, options in places):
+            raise OptionError(
+                "self_signed: each worker would make a key of its own, with a pin of its own; give cert=FILE"
+            )
         self._places = places
         self._count = count
         self._work = work

@@ -48,9 +48,13 @@ class StreamContract:
     def make(self, engine: Engine, *, buffer: int | None = None) -> tuple[Stream, Stream]:
         raise NotImplementedError
 
+    async def meet(self, engine: Engine, *, buffer: int | None = None) -> tuple[Stream, Stream]:
+        """Two connected ends, of a kind that has to agree first."""
+        return self.make(engine, buffer=buffer)
+
     @asynccontextmanager
     async def ends(self, engine: Engine, *, buffer: int | None = None) -> AsyncIterator[tuple[Stream, Stream]]:
-        left, right = self.make(engine, buffer=buffer)
+        left, right = await self.meet(engine, buffer=buffer)
         try:
             yield left, right
         finally:
@@ -470,7 +474,7 @@ class StreamContract:
         async def main() -> None:
             for end in ("close", "abort"):
                 for _ in range(3):
-                    left, right = self.make(engine)
+                    left, right = await self.meet(engine)
                     receiving = Running(engine, right.receive())
                     await turns(engine)
                     getattr(left, end)()
@@ -479,7 +483,7 @@ class StreamContract:
             before = open_descriptors()
             for end in ("close", "abort"):
                 for _ in range(10):
-                    left, right = self.make(engine)
+                    left, right = await self.meet(engine)
                     left.send_now(b"data")
                     await right.receive()
                     getattr(left, end)()

@@ -72,7 +72,7 @@ async def serve_echo(
         def stop(number: int) -> None:
             engine.start(server.close(grace=0 if server.is_closing else None))
 
-        with caught(engine, stop):
+        with caught(engine, stop), server.reloading():
             listening(server.addresses)
             only.open(server)
             await server.wait_closed()

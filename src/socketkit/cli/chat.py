@@ -15,7 +15,7 @@ from socketkit.apps import visit
 from socketkit.apps.conversation import until_told
 from socketkit.apps.person import PERSON_FRAMING, Person, Piped
 from socketkit.apps.room import check_name
-from socketkit.cli import arguments
+from socketkit.cli import arguments, tls
 from socketkit.cli.output import Status, say_listening, told_above
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
@@ -55,6 +55,7 @@ def chat() -> None:
 @arguments.backlog
 @arguments.ready_fd
 @arguments.watching
+@tls.called
 @arguments.debug
 def host(
     address: Address,
@@ -95,6 +96,7 @@ def host(
 @arguments.retry
 @arguments.engine
 @arguments.watching
+@tls.calling
 @arguments.debug
 def join(
     address: Address,

@@ -9,7 +9,7 @@ import click
 from socketkit.address import Address
 from socketkit.apps.connect import call
 from socketkit.apps.conversation import Manner, until_told
-from socketkit.cli import arguments
+from socketkit.cli import arguments, tls
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
 from socketkit.cli.manners import talking
@@ -26,6 +26,7 @@ __all__ = ["connect"]
 @arguments.framing
 @arguments.engine
 @arguments.watching
+@tls.calling
 @counting
 @arguments.debug
 def connect(address: Address, manner: Manner, engine: str | None, observer: Observer | None, **options: Any) -> int:

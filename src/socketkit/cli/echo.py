@@ -9,7 +9,7 @@ import click
 
 from socketkit.address import Address
 from socketkit.apps.echo import serve_echo
-from socketkit.cli import arguments, limits
+from socketkit.cli import arguments, limits, tls
 from socketkit.cli.limits import serve_by_workers
 from socketkit.cli.output import Status, say_listening
 from socketkit.errors import OptionError
@@ -29,6 +29,7 @@ __all__ = ["echo"]
 @arguments.ready_fd
 @arguments.watching
 @limits.metrics
+@tls.called
 @arguments.debug
 def echo(
     addresses: tuple[Address, ...],

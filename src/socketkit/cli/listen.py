@@ -10,7 +10,7 @@ from socketkit.address import Address
 from socketkit.apps.attend import serve_children
 from socketkit.apps.conversation import Manner, until_told
 from socketkit.apps.listen import answer
-from socketkit.cli import arguments
+from socketkit.cli import arguments, tls
 from socketkit.cli.arguments import Read
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
@@ -53,6 +53,7 @@ def _refuse_person(context: click.Context) -> None:
 @arguments.backlog
 @arguments.ready_fd
 @arguments.watching
+@tls.called
 @counting
 @arguments.debug
 def listen(

@@ -9,6 +9,7 @@ import socketkit.events as events
 from socketkit.cli.output import excerpt, tell
 from socketkit.events import Event
 from socketkit.kinds import format_duration
+from socketkit.tls import TlsFacts
 
 __all__ = ["Watch"]
 
@@ -47,10 +48,22 @@ def _closed(event: events.Closed) -> str:
     return f"[{event.connection}] closed, {counts}{why}"
 
 
+def _agreement(facts: TlsFacts) -> str:
+    parts = [facts.version, facts.cipher]
+    if facts.alpn is not None:
+        parts.append(f"ALPN {facts.alpn}")
+    if facts.is_resumed:
+        parts.append("resumed")
+    if facts.peer_pin is not None:
+        parts.append(f"peer {facts.peer_subject or '(no name)'}, until {facts.peer_expiry}, pin {facts.peer_pin}")
+    return ", ".join(parts)
+
+
 _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.Retrying: _retrying,
     events.Connected: lambda event: f"[{event.connection}] connected to {event.peer} from {event.local}",
     events.Accepted: lambda event: f"[{event.connection}] connection from {event.peer} at {event.local}",
+    events.Secured: lambda event: f"[{event.connection}] {_agreement(event.facts)}",
     events.Received: lambda event: f"[{event.connection}] received {_size(len(event.data))} {excerpt(event.data)}",
     events.Sent: lambda event: f"[{event.connection}] sent {_size(len(event.data))} {excerpt(event.data)}",
     events.FrameSkipped: lambda event: f"[{event.connection}] {event.error}",

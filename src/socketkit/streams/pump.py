@@ -120,7 +120,7 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
         size = len(data)
         try:
             sent = send_now(data)
-            if sent < size:
+            if sent < size or sink.has_unsent:
                 await sink.send(memoryview(data)[sent:])
         except BrokenError as error:
             raise _untaken(error, sink) from None

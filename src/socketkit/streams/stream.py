@@ -20,6 +20,8 @@ class Stream(ABC):
         engine: where its verbs wait.
         local: our end's address, as text.
         peer: the other end's address, as text.
+        has_unsent: whether bytes that `send_now` took are still held here, encoded, because the system had no room;
+            `wait_writable` hands them over. Only streams that encode (TLS) hold any, and never without bound.
 
     Concurrency: one task receives while one sends; two in the same direction are the caller's mistake, and the
     connection above sees to it.
@@ -55,9 +57,10 @@ class Stream(ABC):
 
     @abstractmethod
     async def wait_writable(self, *, deadline: float | None = None) -> None:
-        """Wait until `send_now` would take something, or raise.
+        """Wait until nothing is held here and `send_now` would take something, or raise.
 
         Raises:
+            BrokenError, ClosedError: as for `send_now`, where something was held.
             DeadlineError: the moment came first.
         """
 
@@ -76,6 +79,13 @@ class Stream(ABC):
             rest = rest[sent:]
             if rest:
                 await self.wait_writable(deadline=deadline)
+        while self.has_unsent:
+            await self.wait_writable(deadline=deadline)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether bytes that `send_now` took are still held here; see above."""
+        return False
 
     @abstractmethod
     async def send_eof(self, *, deadline: float | None = None) -> None:

@@ -1,0 +1,132 @@
+"""TLS on the command line: curl's words, a pin that is told, one line and status 3 where the peer is not who it
+should be, and no secret anywhere."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from support.programs import socketkit
+from support.tls import papers
+
+
+@pytest.fixture(scope="module")
+def server():
+    with socketkit("echo", "tls://127.0.0.1:0", "--cert", papers().cert) as server:
+        yield server.address()
+
+
+def test_there_and_back(server):
+    with socketkit("connect", str(server), "--cacert", papers().ca, "-v") as client:
+        assert client.communicate(b"hello\n") == b"hello\n"
+        assert client.wait() == 0
+        told = client.wait_told("TLSv1.3, ")
+        assert "peer O=trustme" in told
+        assert "pin sha256:" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "unable to get local issuer certificate: trust its authority (ca=FILE)"),
+        (("--cacert", "CA", "--server-name", "other.example"), "not valid for 'other.example'"),
+        (("--pin", "sha256:" + "0" * 64), "another one than pinned"),
+        (("--cacert", "CA", "--alpn", "h2"), "we offered h2"),
+    ],
+)
+def test_a_peer_who_is_not_who_it_should_be_gets_nothing(server, arguments, told):
+    given = [papers().ca if argument == "CA" else argument for argument in arguments]
+    with socketkit("connect", str(server), *given) as client:
+        assert client.communicate(b"a secret\n") == b""
+        assert client.wait() == 3
+        assert len(client.told) == 1
+        assert told in client.told[0]
+        assert "a secret" not in client.told[0]
+
+
+def test_insecure_asks_for_nothing(server):
+    with socketkit("connect", str(server), "--insecure") as client:
+        assert client.communicate(b"hello\n") == b"hello\n"
+
+
+def test_a_plain_address_with_the_option_is_the_same(server):
+    with socketkit("connect", f"{server.host}:{server.port}", "--tls", "--cacert", papers().ca) as client:
+        assert client.communicate(b"hello\n") == b"hello\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("connect", "tcp://127.0.0.1:9", "--insecure"),
+        ("connect", "tcp://127.0.0.1:9", "--pin", "sha256:" + "0" * 64),
+        ("echo", "tcp://127.0.0.1:0", "--self-signed"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments):
+    """Whoever gives it believes that he is safe."""
+    with socketkit(*arguments) as program:
+        assert program.wait() == 2
+        assert "does nothing without TLS: say tls://… or --tls" in program.told[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("echo", "tls://127.0.0.1:0"),
+        ("echo", "tls://127.0.0.1:0", "--cert", "/no/such/file"),
+        ("echo", "tls://127.0.0.1:0", "--cert", papers().cert, "--require-client-cert"),
+        ("connect", "tls://127.0.0.1:9", "--pin", "sha256:short"),
+        ("connect", "tls://127.0.0.1:9?ca=%2Fno%2Fsuch%2Ffile"),
+    ],
+)
+def test_what_cannot_be_used_is_a_mistake_of_usage(arguments):
+    with socketkit(*arguments) as program:
+        assert program.wait() == 2
+        assert len(program.told) == 1
+
+
+def test_a_certificate_of_our_own_making_is_told_by_its_pin_and_read_anew_at_sighup():
+    with socketkit("echo", "tls://127.0.0.1:0", "--self-signed") as server:
+        address = server.address()
+        pin = server.wait_told("pin ").removeprefix("pin ")
+        assert pin.startswith("sha256:")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_told("certificates read anew")
+        with socketkit("connect", str(address), "--pin", pin) as client:
+            assert client.communicate(b"hello\n") == b"hello\n"
+        assert server.stop() == 0
+        assert sorted(line.partition(" ")[0] for line in server.told) == ["listening", "pin", "socketkit:"]
+
+
+def test_nobody_without_a_certificate_is_let_in():
+    arguments = ("--cert", papers().cert, "--client-ca", papers().ca, "--require-client-cert")
+    with socketkit("echo", "tls://127.0.0.1:0", *arguments) as server:
+        address = str(server.address())
+        with socketkit("connect", address, "--cacert", papers().ca) as client:
+            assert client.communicate(b"hello\n") == b""
+            assert client.wait() == 3
+            assert "it wants a certificate of ours" in client.told[0]
+        with socketkit("connect", address, "--cacert", papers().ca, "--cert", papers().client) as client:
+            assert client.communicate(b"hello\n") == b"hello\n"
+        assert server.stop() == 0
+
+
+def test_listen_answers_the_first_with_whom_it_agrees():
+    with socketkit("listen", "tls://127.0.0.1:0", "--cert", papers().cert) as server:
+        address = str(server.address())
+        with socketkit("connect", address, "--cacert", papers().ca) as client:
+            assert client.process.stdin is not None and client.process.stdout is not None
+            client.process.stdin.write(b"from the caller\n")
+            client.process.stdin.close()
+            assert server.communicate(b"from the listener\n") == b"from the caller\n"
+            assert client.process.stdout.read() == b"from the listener\n"
+            assert client.wait() == 0
+
+
+def test_a_chat_may_be_secret():
+    with socketkit("chat", "host", "tls://127.0.0.1:0", "--self-signed") as host:
+        address = str(host.address())
+        pin = host.wait_told("pin ").removeprefix("pin ")
+        with socketkit("chat", "join", address, "--name", "guest", "--pin", pin) as guest:
+            assert b"welcome, you are guest" in guest.communicate(b"bye\n")
