@@ -132,6 +132,10 @@ class Workers:
     def _open(self, address: Address, options: Options) -> list[ListeningSocket]:
         if address.scheme in ("stdio", "exec"):
             raise _one_caller_only(address)
+        if address.scheme.startswith("tls"):  # a worker sees a descriptor, which does not say so
+            raise OptionError(
+                f"{address}: workers take TLS as an option: {str(address).replace('tls:', 'tcp:')} and tls"
+            )
         engine = engines.make("select")  # one that does not shut a socket down for others when it is closed
         doors = engine.run(listen_at(engine, address, options))
         if not all(isinstance(door, ListeningSocket) for door in doors):
@@ -203,10 +207,10 @@ class Workers:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM, *_FORWARDED):
+            for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             for number in _FORWARDED:
-                signal.signal(number, signal.SIG_IGN)  # unless the work has a use for it
+                signal.signal(number, lambda number, frame: None)  # unless the work has a use for it
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody: we are told by the supervisor
             os.close(self._lifeline[1])
             threading.Thread(target=_watch, args=(self._lifeline[0],), daemon=True).start()
