@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from socketkit.errors import OptionError
 from socketkit.events import CertificatesReloaded, Observer, SelfSigned
 from socketkit.options import Options
-from socketkit.streams.trust import ServerSide
 from socketkit.tls import TLS
+
+if TYPE_CHECKING:
+    from socketkit.streams.trust import ServerSide
 
 __all__ = ["Certificates"]
 
@@ -34,6 +38,8 @@ class Certificates:
         tls = options.tls
         if not isinstance(tls, TLS) or tls in self._sides:
             return
+        from socketkit.streams.trust import ServerSide  # only who speaks TLS pays for it
+
         side = self._sides[tls] = ServerSide(tls)
         if tls.self_signed and self._observer is not None:
             self._observer(SelfSigned(side.pins[0]))

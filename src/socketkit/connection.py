@@ -28,12 +28,12 @@ from socketkit.session import ConnectionStatistics, Session
 from socketkit.silence import silence_of
 from socketkit.streams.credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream
-from socketkit.streams.trust import Side
 from socketkit.tls import TLS, TlsFacts
 
 if TYPE_CHECKING:
     from socketkit.passing import Passing
     from socketkit.proxy_header import ProxyHeader
+    from socketkit.streams.trust import Side
 
 __all__ = ["Connection", "ConnectionStatistics"]
 

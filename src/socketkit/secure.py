@@ -6,7 +6,7 @@ Written once for a dialled `tls://`, for a caller whom a server lets in, and for
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from socketkit.address import Address
 from socketkit.errors import BrokenError, ClosedError, HandshakeError, OptionError, StreamError
@@ -16,10 +16,12 @@ from socketkit.outgoing import Outgoing
 from socketkit.scheme import secure_name
 from socketkit.session import Session
 from socketkit.streams.stream import DatagramStream, Stream
-from socketkit.streams.tls import TlsStream, secure
-from socketkit.streams.trust import ClientSide, Side, client_side, name_to_check, server_side
 from socketkit.tls import TLS
 from socketkit.values import replace
+
+if TYPE_CHECKING:
+    from socketkit.streams.tls import TlsStream
+    from socketkit.streams.trust import ClientSide, Side
 
 __all__ = [
     "call_securely",
@@ -90,6 +92,8 @@ def client_for(tls: TLS, address: Address | None) -> tuple[ClientSide, str | Non
     Raises:
         OptionError: a file cannot be used, or there is no name to check.
     """
+    from socketkit.streams.trust import client_side, name_to_check  # only who speaks TLS pays for it
+
     host = ""
     if address is not None and address.port is not None:  # the others have a path
         host = socket.gethostname() if address.is_placeholder_host else address.host or "localhost"
@@ -104,6 +108,8 @@ async def call_securely(
     Raises:
         HandshakeError, BrokenError, DeadlineError: as for `secure`.
     """
+    from socketkit.streams.tls import secure
+
     try:
         return await secure(stream, side, server_name=server_name, timeout=timeout)
     except StreamError:
@@ -125,7 +131,9 @@ def side_for(
     Raises:
         OptionError: as for `client_for`.
     """
-    if isinstance(tls, Side):
+    from socketkit.streams.trust import server_side
+
+    if not isinstance(tls, (bool, TLS)):
         return tls, None
     settings = chosen(options) if isinstance(tls, bool) else tls
     if is_server is None:
@@ -159,6 +167,8 @@ async def upgrade(
 
     Cancellation: nothing can be sent any more.
     """
+    from socketkit.streams.tls import secure
+
     timeout = options.handshake_timeout
     if isinstance(stream, DatagramStream):
         raise OptionError("tls: it is spoken over streams, and not over datagrams")
