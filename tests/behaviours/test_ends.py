@@ -1,0 +1,256 @@
+"""The ends of conversations: two directions, each with an end of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from behaviours.peers import asked, call, peer, read_all, read_exactly, script, until
+from behaviours.tools import Tool
+from support.programs import Program
+
+PLACES = ["tcp://127.0.0.1:0", "tcp6://[::1]:0", "unix"]
+pause = threading.Event().wait
+
+
+def at(place: str, folder: Path) -> str:
+    return f"unix://{folder}/s" if place == "unix" else place
+
+
+def output(program: Program) -> bytes:
+    """What it has written up to its end, while its standard input stays open."""
+    assert program.process.stdout is not None
+    return program.process.stdout.read()
+
+
+def sorts(caller: socket.socket) -> None:
+    caller.sendall(b"".join(sorted(read_all(caller).splitlines(keepends=True))))
+
+
+def answers_late(caller: socket.socket) -> None:
+    assert read_all(caller) == b"question\n"
+    pause(1.2)
+    caller.sendall(b"answer\n")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_01_the_peer_of_a_client_sees_its_end_and_may_answer_then(tool: Tool, place: str, tmp_path: Path) -> None:
+    """A peer that answers only when it has seen our end (as `sort` does) is heard: client."""
+    with peer(sorts, at(place, tmp_path)) as address, tool.calling(address) as client:
+        assert client.communicate(b"c\na\nb\n") == b"a\nb\nc\n"
+        assert client.wait() == 0
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_01_the_caller_of_a_listener_sees_its_end_and_may_answer_then(tool: Tool, place: str, tmp_path: Path) -> None:
+    """A peer that answers only when it has seen our end is heard: listener."""
+    with tool.serving("listen", at(place, tmp_path)) as server:
+        thread = threading.Thread(target=lambda: with_close(call(server.address), sorts))
+        thread.start()
+        assert server.program.communicate(b"c\na\nb\n") == b"a\nb\nc\n"
+        thread.join()
+        assert server.program.wait() == 0
+
+
+def with_close(sock: socket.socket, part) -> None:
+    with sock:
+        part(sock)
+
+
+@pytest.mark.slow
+def test_02_an_answer_that_comes_late_after_our_end_is_heard(tool: Tool) -> None:
+    """An answer that comes 1.2 s after our end is heard, without any option."""
+    with peer(answers_late) as address, tool.calling(address) as client:
+        assert client.communicate(b"question\n") == b"answer\n"
+        assert client.wait() == 0
+
+
+@pytest.mark.slow
+def test_02_a_wait_that_has_run_out_is_told(tool: Tool) -> None:
+    """Where the wait for it is limited, and runs out, standard error and the status say so."""
+
+    def part(caller: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            answers_late(caller)
+
+    with peer(part) as address, tool.calling(address, linger=0.2) as client:
+        assert client.communicate(b"question\n") == b""
+        assert client.wait() != 0 and client.told != []
+
+
+@pytest.mark.slow
+def test_03_a_relay_brings_a_late_answer(tool: Tool) -> None:
+    """Through a relay, too, an answer that comes 1.2 s after the end of the question is brought."""
+    with peer(answers_late) as target, tool.serving("relay", target=target) as relay:
+        assert asked(relay.address, b"question\n") == b"answer\n"
+
+
+def test_03_a_relay_passes_the_end_on_behind_the_last_byte(tool: Tool) -> None:
+    """A relay passes an end on after the last byte, and not before our end."""
+    open_still = threading.Event()
+
+    def part(caller: socket.socket) -> None:
+        assert read_exactly(caller, 5) == b"hello"
+        caller.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            caller.recv(1)
+        caller.settimeout(20)
+        open_still.set()
+        assert len(read_all(caller)) == 300_000
+
+    with peer(part) as target, tool.serving("relay", target=target) as relay, call(relay.address) as client:
+        client.sendall(b"hello")
+        assert open_still.wait(20)
+        client.sendall(bytes(300_000))
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b""
+
+
+def test_04_a_client_ends_when_both_directions_have(tool: Tool) -> None:
+    """After the end of our input and the peer's end the client exits within a second or two."""
+    ended: list[float] = []
+
+    def part(caller: socket.socket) -> None:
+        caller.sendall(read_all(caller))
+        caller.shutdown(socket.SHUT_WR)
+        ended.append(time.monotonic())
+        caller.recv(1)
+
+    with peer(part) as address, tool.calling(address) as client:
+        assert client.communicate(b"abc\n") == b"abc\n"
+        assert client.wait() == 0
+        assert time.monotonic() - ended[0] < 2
+
+
+def test_05_a_client_ends_with_its_peer_though_its_input_is_open(tool: Tool) -> None:
+    """When the peer has ended, a client whose input is silent but open prints what came, and exits."""
+    with peer(lambda caller: caller.sendall(b"abc\n")) as address, tool.calling(address) as client:
+        assert output(client) == b"abc\n"
+        assert client.wait() == 0
+
+
+def test_06_send_only(tool: Tool) -> None:
+    """Send-only: nothing is printed, and the end of the input is the end."""
+
+    def part(caller: socket.socket) -> None:
+        caller.sendall(b"not wanted")
+        with contextlib.suppress(ConnectionResetError):
+            assert read_exactly(caller, 4) == b"data"
+            assert read_all(caller) == b""
+
+    with peer(part) as address, tool.calling(address, send_only=True) as client:
+        assert client.communicate(b"data") == b""
+        assert client.wait() == 0
+
+
+def test_06_receive_only(tool: Tool) -> None:
+    """Receive-only: no byte is sent, and the peer's end is the end."""
+
+    def part(caller: socket.socket) -> None:
+        caller.sendall(b"data")
+        caller.shutdown(socket.SHUT_WR)
+        assert read_all(caller) == b""
+
+    with peer(part) as address, tool.calling(address, receive_only=True) as client:
+        assert client.process.stdin is not None
+        client.process.stdin.write(b"not to be sent")
+        client.process.stdin.flush()
+        assert output(client) == b"data"
+        assert client.wait() == 0
+
+
+def test_07_the_order_of_a_conversation_backwards(tool: Tool) -> None:
+    """A line, our end, and only then the greeting: it is delivered, and the two ends are in that order."""
+
+    def part(caller: socket.socket) -> None:
+        with caller.makefile("rb") as file:
+            assert file.readline() == b"hello\n"
+            assert file.read() == b""
+        caller.sendall(b"greeting\n")
+        caller.shutdown(socket.SHUT_WR)
+        assert caller.recv(1) == b""
+
+    with peer(part) as address, tool.calling(address) as client:
+        assert client.communicate(b"hello\n") == b"greeting\n"
+        assert client.wait() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("linger", "least", "most"), [(1, 0.8, 3.0), (0, 0.0, 1.5)])
+def test_08_the_wait_after_our_end_is_limited(tool: Tool, linger: int, least: float, most: float) -> None:
+    """A limit for the wait after our end is kept to, also where the peer never ends."""
+    ended = threading.Event()
+    gone = threading.Event()
+    since: list[float] = []
+
+    def part(caller: socket.socket) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            assert read_all(caller) == b"x\n"
+        since.append(time.monotonic())
+        ended.set()
+        assert gone.wait(20)
+
+    with peer(part) as address, tool.calling(address, linger=linger) as client:
+        client.communicate(b"x\n")
+        gone_at = time.monotonic()
+        gone.set()
+        assert ended.wait(20)
+        assert least <= gone_at - since[0] <= most
+
+
+@pytest.mark.slow
+def test_09_the_end_of_one_direction_leaves_the_other_alone(tool: Tool) -> None:
+    """Through a relay one direction ends, and the other goes on for as long as it likes, whichever it is."""
+
+    def part(caller: socket.socket) -> None:
+        caller.shutdown(socket.SHUT_WR)
+        assert read_all(caller) == b"onetwothree"
+
+    with peer(part) as target, tool.serving("relay", target=target) as relay, call(relay.address) as client:
+        assert read_all(client) == b""
+        for piece in (b"one", b"two", b"three"):
+            client.sendall(piece)
+            pause(0.4)
+
+
+def test_10_an_empty_datagram_is_not_the_end(tool: Tool) -> None:
+    """An empty datagram is a datagram: the server goes on."""
+    with tool.serving("echo", "udp://127.0.0.1:0") as server, socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect((server.address.host, server.address.port))
+        sock.send(b"one")
+        assert sock.recv(100) == b"one"
+        sock.send(b"")
+        sock.send(b"two")
+        came = sock.recv(100)
+        assert (came or sock.recv(100)) == b"two"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "after a second"])
+def test_11_eight_clients_of_a_program_at_once(tool: Tool, late: bool, tmp_path: Path) -> None:
+    """A program for each of eight callers at once: all answered, all clients with status 0."""
+    program = script(tmp_path, "sleep 1; exec cat") if late else (shutil.which("cat") or "/bin/cat")
+    with tool.serving("listen", keep=True, exec=program) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(tool.calling(server.address)) for _ in range(8)]
+        for number, client in enumerate(clients):
+            assert client.process.stdin is not None
+            client.process.stdin.write(b"%d\n" % number)
+            client.process.stdin.close()
+        assert [output(client) for client in clients] == [b"%d\n" % number for number in range(8)]
+        assert [client.wait() for client in clients] == [0] * 8
+
+
+@pytest.mark.slow
+def test_12_a_program_may_answer_after_its_input_has_ended(tool: Tool, tmp_path: Path) -> None:
+    """A program that answers a second after its input has ended loses nothing of it."""
+    program = script(tmp_path, "cat >/dev/null; sleep 1; echo done")
+    with tool.serving("listen", exec=program) as server:
+        assert asked(server.address, b"data") == b"done\n"
+    until(lambda: server.program.process.poll() is not None, "it has not ended")
