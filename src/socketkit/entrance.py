@@ -58,6 +58,7 @@ class Entrance:
         self._observer = observer
         self._lock = threading.Lock()  # where the engine blocks each door has a thread: one lets in at a time
         self._paused_count = 0
+        self._kept: dict[Door, Stream] = {}  # accepted, but something lacked for the conversation: begun when it can be
         self.changed = Condition(engine)
         self.refused_count = 0
 
@@ -78,7 +79,7 @@ class Entrance:
             while not door.is_closed:
                 if not self._rejects:
                     await self._wait_place(door)
-                if not door.is_closed:
+                if not door.is_closed and door not in self._kept:
                     await door.wait_caller()
                 if door.is_closed:
                     return  # that is what woke us
@@ -103,6 +104,8 @@ class Entrance:
                 raise
         finally:
             shortage.end()
+            if (kept := self._kept.pop(door, None)) is not None:
+                kept.abort()
 
     def let_in_pending(self, door: Door, options: Options, framing: Framing) -> None:
         """Before a door is closed for good: whoever waits behind it has come in time."""
@@ -126,14 +129,14 @@ class Entrance:
             overload = self._admission.overload(now)
             if overload is not None and not self._rejects:
                 return False
-            stream = door.accept_now()
+            stream = self._kept.pop(door, None) or door.accept_now()
             key, reason = "", overload
             if reason is None:
                 key, reason = self._judge(stream, options)
             if reason is None:
                 self._admission.enter(now)
         if reason is None:
-            reason = self._try_to_begin(stream, options, framing, key)
+            reason = self._try_to_begin(door, stream, options, framing, key)
         if reason is not None:
             self._refuse(door, stream, reason)
         return True
@@ -145,15 +148,18 @@ class Entrance:
         known = is_proxy(stream.peer, options.accept_proxy)
         return "", None if known else "it is none of the proxies that may call (accept_proxy)"
 
-    def _try_to_begin(self, stream: Stream, options: Options, framing: Framing, key: str) -> str | None:
+    def _try_to_begin(self, door: Door, stream: Stream, options: Options, framing: Framing, key: str) -> str | None:
         begun = False
         try:
             begun = self._begin(stream, options, framing, key)
         except RuntimeError as error:  # no thread could be started
-            stream.abort()
+            self._kept[door] = stream
             raise OSError(errno.ENOMEM, str(error)) from None
-        except OSError:
-            stream.abort()
+        except OSError as error:
+            if is_shortage(error):
+                self._kept[door] = stream
+            else:
+                stream.abort()
             raise
         except Exception as error:  # of a codec that one has made oneself, say
             return f"its conversation could not begin: {error!r}"

@@ -20,8 +20,8 @@ PATIENCE = 20.0
 PIECE = b"x" * (1 << 16)
 
 
-def dial(name: Name, *, buffer: int | None = None) -> socket.socket:
-    """A connected socket that sends each piece at once; its buffers as small as asked for."""
+def dial(name: Name, *, buffer: int | None = None, source: str = "") -> socket.socket:
+    """A connected socket that sends each piece at once; its buffers as small as asked for, from a source address."""
     sock = socket.socket()
     sock.settimeout(PATIENCE)
     try:
@@ -29,6 +29,8 @@ def dial(name: Name, *, buffer: int | None = None) -> socket.socket:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 sock.setsockopt(socket.SOL_SOCKET, option, buffer)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            sock.bind((source, 0))
         sock.connect(name)
     except BaseException:
         sock.close()
