@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast soak format docs matrix bench bench-framing bench-relay fuzz clean
+.PHONY: run test check fast soak soak-command reliability format docs matrix bench bench-framing bench-relay fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -26,7 +26,15 @@ check: $(READY)
 # A crowd of which half lies, for long: `make soak`, `make soak DURATION=1h`.
 DURATION ?= 10m
 soak: $(READY)
-	@SOAK_DURATION=$(DURATION) $(BIN)/pytest tests/faults -v
+	@SOAK_DURATION=$(DURATION) $(BIN)/pytest tests/faults/test_crowd.py -v
+
+# The same for the command itself: one process that is robbed of its descriptors, then workers that are killed.
+soak-command: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m faults.soak --duration $(DURATION)
+
+# The faults for servers of other libraries too; writes the table of docs/reliability.md.
+reliability: .venv-reliability/.ready
+	@PYTHONPATH=tests .venv-reliability/bin/python -m faults.reliability
 
 format: $(READY)
 	@$(BIN)/ruff format -q .

@@ -141,7 +141,7 @@ def answers_half_close(echo: Echo) -> str:
 
 
 def bounds_memory(echo: Echo) -> str:
-    """64 MiB of lines by a client that reads nothing; and whether it is cut off, as each is told to do with the idle."""
+    """64 MiB of lines by a client that reads nothing; and whether it is cut off, as the idle are to be."""
     with dial(echo.name) as guest:  # for the first one things are made that are kept
         guest.sendall(b"hello\n")
         read_lines(guest, 1)

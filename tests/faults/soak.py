@@ -1,8 +1,8 @@
 """Leave `socketkit echo` alone for a while with a crowd, half of it liars; then look at the account.
 
-Usage: `make soak`, `make soak DURATION=30s`. The first three quarters go to one process, which is also robbed of its
-descriptors for a while; the last to three workers, of which one is killed now and then. Prints what was measured, and
-ends with status 1 where a promise was broken.
+Usage: `make soak-command`, `make soak-command DURATION=30s`. The first three quarters go to one process, which is also
+robbed of its descriptors for a while; the last to three workers, of which one is killed now and then. Prints what was
+measured, and ends with status 1 where a promise was broken.
 """
 
 from __future__ import annotations
