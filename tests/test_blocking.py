@@ -46,8 +46,8 @@ def in_thread(function):
 )
 def test_the_words_are_the_same(plain, with_await):
     for name, verb in vars(plain).items():
-        if name.startswith("_") or not inspect.isfunction(verb):
-            continue
+        if name.startswith("_") or not inspect.isfunction(verb) or (plain, name) == (BlockingServer, "open"):
+            continue  # a server in a thread is given no descriptors of another process
         theirs = inspect.signature(getattr(with_await, name)).parameters
         assert list(inspect.signature(verb).parameters) == list(theirs), name
 

@@ -54,8 +54,9 @@ class DatagramSession(Session):
 
     # --- incoming ---
 
-    def _feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """One datagram. A codec that can take it as it is says so by `feed_whole`; an empty datagram is data too."""
+        self.received_size += len(data)
         if self._feed_whole is not None:
             messages = self._feed_whole(data)
         else:

@@ -32,6 +32,13 @@ class DirectStream(SocketStream):
         self._is_alone: Callable[[], bool] = getattr(engine, "is_alone", _never)
         self._is_direct = False
 
+    def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
+        super().call_by(send, recv)
+        self._is_alone = _never  # those calls are not ours to block in
+        if self._is_direct:
+            self.socket.setblocking(False)
+            self._is_direct = False
+
     async def receive(self, *, deadline: float | None = None) -> bytes:
         if deadline is not None or self._more or self._ended or not _NO_WAIT or not self._is_alone():
             return await super().receive(deadline=deadline)
