@@ -12,10 +12,10 @@ run: $(READY)
 	@$(BIN)/socketkit tour
 
 test: check
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 4
 
 fast: $(READY)
-	@$(BIN)/pytest -n 2 -m "not slow"
+	@$(BIN)/pytest -n 4 -m "not slow"
 
 check: $(READY)
 	@$(BIN)/ruff format --check -q .

@@ -161,6 +161,16 @@ async def _pause(engine: Engine, seconds: float, deadline: float | None) -> None
     await engine.sleep(seconds)
 
 
+def _name_of_peer(sock: socket.socket) -> Any:
+    try:
+        return sock.getpeername()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+        # It was connected a moment ago: the peer has thrown it away since, which this call has no word for.
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
+
+
 def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
     """A stream over a connected, non-blocking socket, with the options set that such a socket takes.
 
@@ -177,7 +187,7 @@ def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | N
         tune(sock, options)
     local = address_of(sock, sock.getsockname())
     if peer is None:
-        peer = address_of(sock, sock.getpeername())
+        peer = address_of(sock, _name_of_peer(sock))
     if sock.type == getattr(socket, "SOCK_SEQPACKET", None):
         from socketkit.streams.datagrams import DatagramSocket
 
