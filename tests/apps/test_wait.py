@@ -171,12 +171,10 @@ def test_a_silent_target_uses_up_its_own_time_only() -> None:
         engine = engines.make(engines.best_readiness())
         began = time.monotonic()
         found: list[tuple[Address, float]] = []
-        with pytest.raises(
-            DeadlineError, match=f"1 of 2 targets is not there after 400ms: {silent}: no answer in time"
-        ):
-            engine.run(wait_for(engine, [silent, there], timeout=0.4, ready=lambda *what: found.append(what)))
-        assert time.monotonic() - began < 5
-        assert [address for address, _ in found] == [there] and found[0][1] < 0.4
+        with pytest.raises(DeadlineError, match=f"1 of 2 targets is not there after 2s: {silent}: no answer in time"):
+            engine.run(wait_for(engine, [silent, there], timeout=2, ready=lambda *what: found.append(what)))
+        assert time.monotonic() - began < 10
+        assert [address for address, _ in found] == [there] and found[0][1] < 2
         for caller in callers:
             caller.close()
 

@@ -21,7 +21,7 @@ from support.connections import ask, call
 from support.programs import Program
 
 SOAK = os.environ.get("SOAK_DURATION")
-SECONDS = parse_duration(SOAK) if SOAK else 3.0
+SECONDS = parse_duration(SOAK) if SOAK else 2.0
 CALLERS = 200 if SOAK else 120
 SILENT = 5000
 LEAK = 48 * 1024

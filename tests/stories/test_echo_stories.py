@@ -115,7 +115,7 @@ def test_one_who_never_reads_does_not_slow_another_and_stays_within_bounds(name:
                     quiet += 1
                 began = time.monotonic()
                 assert ask(other, b"hello") == b"hello"
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - began < 5
         assert given > 0
         assert status(server, "VmRSS") - before < 30 * 1024
         reset(deaf)
@@ -148,7 +148,7 @@ def test_told_to_stop_it_sees_out_its_idle_guests_and_removes_its_file(name: str
             assert ask(guest, b"hello") == b"hello"
         began = time.monotonic()
         assert server.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9.5, "its grace is 10 s, and idle guests need none of it"
         for guest in guests:
             assert read_all(guest) == b""
             guest.close()
