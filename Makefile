@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast soak soak-command reliability format docs matrix bench bench-framing bench-relay fuzz clean
+.PHONY: run test check fast soak soak-command reliability format docs matrix behaviours bench bench-framing bench-relay fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -48,6 +48,9 @@ matrix: $(READY)
 
 bench: .venv-bench/.ready
 	@.venv-bench/bin/python -m bench
+
+behaviours: $(READY)
+	@TOOL=$(TOOL) $(BIN)/python docs/behaviours.py
 
 bench-framing: .venv-bench/.ready
 	@.venv-bench/bin/python bench/framing.py

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,18 @@ MEANING = {
 }
 
 Words = dict[str, list[str]]
+
+
+class Group(Program):
+    """A program with a process group of its own, which ends with it: some tools have a child for each caller."""
+
+    def __init__(self, *arguments: str, **options: Any) -> None:
+        super().__init__(*arguments, start_new_session=True, **options)
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        super().__exit__(*exception)
 
 
 class Running:
@@ -88,7 +101,7 @@ class Tool:
 
     def calling(self, address: Address, *, options: dict[str, Any] | None = None, **wishes: Any) -> Program:
         """The tool as a client of this address; `options` are for the process."""
-        return Program(*self.command("connect", address, wishes), **(options or {}))
+        return Group(*self.command("connect", address, wishes), **(options or {}))
 
     @contextlib.contextmanager
     def serving(
@@ -102,7 +115,7 @@ class Tool:
     ) -> Iterator[Running]:
         """The tool as a server, from the moment at which it listens."""
         place = settled(at)
-        with Program(*self.command(verb, place, wishes, target), **(options or {})) as program:
+        with Group(*self.command(verb, place, wishes, target), **(options or {})) as program:
             yield Running(program, self.listened(program, place))
 
     def listened(self, program: Program, place: Address) -> Address:
