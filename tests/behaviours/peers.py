@@ -14,7 +14,19 @@ from pathlib import Path
 from socketkit import Address
 from support.connections import PATIENCE, call, read_all, read_exactly
 
-__all__ = ["PATIENCE", "asked", "call", "cpu_seconds", "largest", "peer", "read_all", "read_exactly", "script", "until"]
+__all__ = [
+    "PATIENCE",
+    "asked",
+    "call",
+    "cpu_seconds",
+    "echoed",
+    "largest",
+    "peer",
+    "read_all",
+    "read_exactly",
+    "script",
+    "until",
+]
 
 Part = Callable[[socket.socket], None]
 
@@ -58,6 +70,14 @@ def asked(address: Address, data: bytes) -> bytes:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
         return read_all(sock)
+
+
+def echoed(address: Address) -> bool:
+    """Whether an echo server there answers, to a caller that then goes: no test of ends."""
+    with contextlib.suppress(OSError), call(address) as sock:
+        sock.sendall(b"x")
+        return sock.recv(1) == b"x"
+    return False
 
 
 def script(folder: Path, text: str) -> str:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from behaviours.peers import asked, call, read_exactly
+from behaviours.peers import call, echoed, read_exactly
 from behaviours.tools import Running, Tool
 from socketkit import Address
 from support.holes import refusing_port
@@ -69,7 +69,7 @@ def test_60_a_target_that_is_down(tool: Tool) -> None:
             with contextlib.suppress(ConnectionError), call(relay.address) as client:
                 assert client.recv(1) == b""
         with tool.serving("echo", f"tcp://127.0.0.1:{port}"):
-            assert asked(relay.address, b"x") == b"x"
+            assert echoed(relay.address)
             with call(relay.address) as client:
                 client.sendall(b"y")
                 assert read_exactly(client, 1) == b"y"

@@ -67,12 +67,12 @@ def test_62_many_targets_and_one_time(tool: Tool, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_62_until_a_port_is_free(tool: Tool) -> None:
     """The end of somebody at a port can be waited for, too."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    with waiting(tool, f"127.0.0.1:{listener.getsockname()[1]}", "--free", "--for", "20s") as program:
-        threading.Event().wait(1)
-        assert program.process.poll() is None
-        listener.close()
-        assert program.wait() == 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with waiting(tool, f"127.0.0.1:{listener.getsockname()[1]}", "--free", "--for", "20s") as program:
+            threading.Event().wait(1)
+            assert program.process.poll() is None
+            listener.close()
+            assert program.wait() == 0
 
 
 def test_63_status_of_success(tool: Tool) -> None:

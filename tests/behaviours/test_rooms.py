@@ -85,9 +85,10 @@ def test_48_one_who_does_not_read_holds_nobody_up(tool: Tool) -> None:
     with room(tool) as server, guests(server, 3) as (talker, listener, _sleeper):
 
         def talk() -> None:
-            for _ in range(8000):
-                talker.says(line)
-            talker.says("that was all")
+            with contextlib.suppress(OSError):  # then the listener hears the end too early
+                for _ in range(8000):
+                    talker.says(line)
+                talker.says("that was all")
 
         thread = threading.Thread(target=talk, daemon=True)
         thread.start()
