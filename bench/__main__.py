@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -66,8 +65,8 @@ def _show_bars(found: list[Bar]) -> None:
     console.print(table)
 
 
-def main() -> int:
-    """Measure; 1 where a bar was missed."""
+def main() -> None:
+    """Measure, show, write. A bar that was missed is told, and is no failure of the run."""
     told = _arguments()
     raise_descriptor_limit()
     where = facts()
@@ -116,8 +115,7 @@ def main() -> int:
         (FOLDER / "results.md").write_text(written)
         (FOLDER / "results.svg").write_text(chart(results))
         console.print(f"wrote {FOLDER / 'results.md'} and results.svg")
-    return 1 if any(bar.is_met is False for bar in found) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
