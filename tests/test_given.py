@@ -196,9 +196,8 @@ def test_a_descriptor_that_is_not_there_or_not_to_be_dialled_says_so(listener: s
         connect("fd://9999").open()
     with pytest.raises(ConnectError, match="it is a socket at which callers come: it can be served, not dialled"):
         connect(f"fd://{listener.fileno()}").open()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        datagrams.connect(listener.getsockname())
-        with pytest.raises(ConnectError, match="it is a socket of another kind: SOCK_DGRAM"):
+    with bound_datagrams(socket.AF_INET, ("127.0.0.1", 0)) as datagrams:
+        with pytest.raises(ConnectError, match="it is a socket at which callers come: it can be served, not dialled"):
             connect(f"fd://{datagrams.fileno()}").open()
     with socket.socket() as lonely:
         with pytest.raises(ConnectError, match="ENOTCONN"):
@@ -243,6 +242,60 @@ def test_suspended_and_resumed_it_is_the_same_socket(engine: Engine, listener: s
         assert await engine.aside(lambda: ask(name), deadline=engine.now() + PATIENCE) == b"hello\n"
 
     serve_at(engine, f"fd://{listener.fileno()}", talk=talk)
+
+
+def bound_datagrams(family: int, name: Any) -> socket.socket:
+    """A socket at which datagrams come, opened by somebody else."""
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.bind(name)
+    return sock
+
+
+def ask_by_datagram(name: Any, family: int = socket.AF_INET) -> bytes:
+    """What an echo server of lines answers to one datagram."""
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(PATIENCE)
+        client.bind(("127.0.0.1", 0) if family == socket.AF_INET else "")
+        client.connect(name)
+        client.send(b"hello\n")
+        return client.recv(100)
+
+
+@pytest.mark.parametrize("kind", ["udp", "unixgram"])
+def test_a_bound_datagram_socket_is_served_and_left_to_its_owner(engine: Engine, kind: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    family, name = (socket.AF_INET, ("127.0.0.1", 0)) if kind == "udp" else (socket.AF_UNIX, path)
+    with bound_datagrams(family, name) as inherited:
+        name = inherited.getsockname()
+
+        async def talk(server: Server) -> None:
+            assert server.addresses[0].scheme == kind
+            for _ in range(2):
+                answer = await engine.aside(lambda: ask_by_datagram(name, family), deadline=engine.now() + PATIENCE)
+                assert answer == b"hello\n"
+                server.suspend()
+                await server.resume()
+
+        serve_at(engine, f"fd://{inherited.fileno()}", talk=talk)
+        assert kind == "udp" or os.path.exists(path)
+        with socket.socket(family, socket.SOCK_DGRAM) as late:  # its owner still receives
+            late.sendto(b"late", name)
+        inherited.setblocking(True)
+        inherited.settimeout(PATIENCE)
+        assert inherited.recv(100) == b"late"
+
+
+def test_a_connected_datagram_socket_is_dialled_with_its_boundaries(engine: Engine) -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    async def talk(connection: Connection) -> None:
+        far.send(b"one\ntwo")
+        assert [await connection.receive(), await connection.receive()] == ["one", "two"]
+        await connection.send("answer")
+
+    talk_to(engine, f"fd://{near.detach()}", talk)
+    assert far.recv(100) == b"answer\n"
+    far.close()
 
 
 def test_a_connected_descriptor_is_served_as_the_only_caller(engine: Engine) -> None:

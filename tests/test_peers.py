@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from socketkit.events import Accepted, Closed, DatagramDropped
 from socketkit.listen import listen_at
 from socketkit.options import Options
 from support.clock import virtual_engine
+from support.programs import PATIENCE
 from support.recorder import Recorder
 from support.running import FAR, until
 
@@ -280,6 +282,28 @@ def test_a_closed_door_lets_nobody_in_and_those_inside_stay() -> None:
         one.sendto(b"still", there)
         assert one.recv(100) == b"still"
         assert [drop.reason for drop in recorder.of(DatagramDropped)] == ["nobody is let in any more"]
+
+
+@pytest.mark.parametrize("place", ["udp4://127.0.0.1:0", "unixgram://{}/s"])
+def test_a_door_opened_again_lets_in_anew_and_those_inside_never_noticed(
+    engine_name: str, place: str, tmp_path: Path
+) -> None:
+    recorder = Recorder()
+    with serve(echo, place.format(tmp_path), engine=engine_name, observer=recorder) as server:
+        address = server.addresses[0]
+        with connect(address, framing="chunks") as inside:
+            inside.send(b"1")
+            assert inside.receive(timeout=PATIENCE) == b"1"
+            for _ in range(2):
+                server.suspend()
+                server.resume()
+            assert server.addresses == (address,)
+            with connect(address, framing="chunks") as late:
+                late.send(b"2")
+                assert late.receive(timeout=PATIENCE) == b"2"
+            inside.send(b"3")
+            assert inside.receive(timeout=PATIENCE) == b"3"
+    assert recorder.names().count("Listening") == recorder.names().count("StoppedListening") == 3
 
 
 def test_a_stopped_server_ends_its_sessions_within_the_grace() -> None:

@@ -66,6 +66,10 @@ class Door(ABC):
         """The address at which this very door can be opened again, after it was closed."""
         return self.address
 
+    def reopen(self) -> bool:
+        """Let callers in again, after `close`; False where the door has to be made anew, which is usual."""
+        return False
+
     @property
     def is_spent(self) -> bool:
         """Whether nobody more will ever come, though it is open: the only caller there was has come."""

@@ -78,7 +78,7 @@ async def _open_plain(
     if address.is_given:
         from socketkit.given import open_given  # only who is given something pays for it
 
-        return open_given(engine, address, observer=observer)
+        return open_given(engine, address, options, observer=observer)
     deadline = engine.deadline(options.connect_timeout)
     candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
     sockets = Sockets(engine, address, options, observer)

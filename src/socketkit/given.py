@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from typing import Final
 
 from socketkit.accept import Door
 from socketkit.activation import Passed, passed
@@ -30,7 +31,7 @@ from socketkit.streams.tuning import backlog_of, prepare
 __all__ = ["doors_at_given", "open_given"]
 
 
-def open_given(engine: Engine, address: Address, *, observer: Observer | None = None) -> Stream:
+def open_given(engine: Engine, address: Address, options: Options, *, observer: Observer | None = None) -> Stream:
     """The stream that an address of these schemes stands for.
 
     Raises:
@@ -39,7 +40,7 @@ def open_given(engine: Engine, address: Address, *, observer: Observer | None = 
     if observer is not None:
         observer(Connecting(str(address), str(address.without_options())))
     try:
-        return _open(engine, address)
+        return _open(engine, address, options)
     except OSError as error:
         if observer is not None:
             observer(Failed(str(address), str(address.without_options()), error))
@@ -62,7 +63,7 @@ _HINTS: dict[tuple[str, int | None], str] = {
 }
 
 
-def _open(engine: Engine, address: Address) -> Stream:
+def _open(engine: Engine, address: Address, options: Options) -> Stream:
     if address.scheme == "stdio":
         return stdio(engine, replaces=True)
     if address.scheme == "exec":
@@ -70,7 +71,7 @@ def _open(engine: Engine, address: Address) -> Stream:
     descriptors = _descriptors_of(address)
     if len(descriptors) > 1:
         raise OSError(errno.EINVAL, f"{len(descriptors)} descriptors were passed, and one is wanted")
-    return _stream_over(engine, address, descriptors[0].descriptor)
+    return _stream_over(engine, address, descriptors[0].descriptor, options)
 
 
 def doors_at_given(
@@ -84,7 +85,7 @@ def doors_at_given(
     doors: list[Door] = []
     try:
         if address.scheme in ("stdio", "exec"):
-            return [OneCaller(engine, address, _open(engine, address))]
+            return [OneCaller(engine, address, _open(engine, address, options))]
         for entry in _descriptors_of(address):
             doors.append(_door_at(engine, address, entry.descriptor, options, observer))
     except OSError as error:
@@ -129,35 +130,50 @@ def _socket_at(descriptor: int, observer: Observer | None = None) -> socket.sock
 
 def _door_at(engine: Engine, address: Address, descriptor: int, options: Options, observer: Observer | None) -> Door:
     sock = _socket_at(descriptor, observer)
-    if sock is None or not _is_listening(sock):
+    if sock is None or not (_is_listening(sock) or _is_for_all(sock)):
         if sock is not None:
             sock.close()
-        return OneCaller(engine, address, _stream_over(engine, address, descriptor))
+        return OneCaller(engine, address, _stream_over(engine, address, descriptor, options))
     try:
-        _check_kind(sock)
         # Our siblings and the manager see this too; none of them can mind who does not wait in accept(2).
         sock.setblocking(False)
-        prepare(sock, options)
         os.set_inheritable(descriptor, False)
         place = Address("fd", path=str(descriptor), options=address.options)
-        door = ListeningSocket(engine, sock, options, observer=observer, borrowed_from=place)
+        if _is_listening(sock):
+            prepare(sock, options)
+            door: Door = ListeningSocket(engine, sock, options, observer=observer, borrowed_from=place)
+        else:
+            door = _datagram_door(engine, sock, place, options, observer)
     except BaseException:
         sock.close()
         raise
     if observer is not None:
-        observer(Listening(str(door.address), backlog_of(sock)))
+        observer(Listening(str(door.address), backlog_of(sock) if _is_listening(sock) else 0))
     return door
 
 
-def _stream_over(engine: Engine, address: Address, descriptor: int) -> Stream:
+def _datagram_door(
+    engine: Engine, sock: socket.socket, place: Address, options: Options, observer: Observer | None
+) -> Door:
+    from socketkit.peers import DatagramDoor
+    from socketkit.streams.datagram_sockets import adopt_datagrams
+
+    adopt_datagrams(sock, options)
+    address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
+    return DatagramDoor(engine, sock, options, address=address, observer=observer, borrowed_from=place)
+
+
+def _stream_over(engine: Engine, address: Address, descriptor: int, options: Options) -> Stream:
     """A connected socket, a pipe, a terminal or a file, which belongs to the stream from now on."""
     sock = _socket_at(descriptor)
     if sock is not None:
         with sock:
-            if _is_listening(sock):
+            if _is_listening(sock) or _is_for_all(sock):
                 raise OSError(errno.EINVAL, "it is a socket at which callers come: it can be served, not dialled")
-            _check_kind(sock)
             local, peer = address_of(sock, sock.getsockname()), address_of(sock, sock.getpeername())
+            keeps_boundaries = sock.type in _KEEPING_BOUNDARIES
+        if keeps_boundaries:
+            return _datagrams_over(engine, descriptor, options, local=local, peer=peer)
         source: int | None = descriptor
         sink: int | None = descriptor
     else:
@@ -167,15 +183,32 @@ def _stream_over(engine: Engine, address: Address, descriptor: int) -> Stream:
     return PipeStream(engine, source, sink, local=local, peer=peer)
 
 
+def _datagrams_over(engine: Engine, descriptor: int, options: Options, *, local: str, peer: str) -> Stream:
+    from socketkit.streams.datagrams import DatagramSocket
+
+    sock = adopt(descriptor)
+    os.set_inheritable(descriptor, False)
+    sock.setblocking(False)
+    prepare(sock, options)
+    return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
+
+
+_KEEPING_BOUNDARIES: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW, getattr(socket, "SOCK_SEQPACKET", None))
+
+
 def _is_listening(sock: socket.socket) -> bool:
     return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
-def _check_kind(sock: socket.socket) -> None:
-    if sock.type != socket.SOCK_STREAM:
-        raise OSError(
-            errno.EPROTOTYPE, f"it is a socket of another kind: {sock.type.name}, where SOCK_STREAM is spoken"
-        )
+def _is_for_all(sock: socket.socket) -> bool:
+    """Whether it is a socket without a connection, at which any peer's datagrams come."""
+    if sock.type not in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        return False
+    try:
+        sock.getpeername()
+    except OSError:
+        return True
+    return False
 
 
 def _directions_of(descriptor: int) -> tuple[int | None, int | None]:

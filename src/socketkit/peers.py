@@ -19,7 +19,7 @@ from socketkit.address import Address
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, FrameTooLongError
-from socketkit.events import DatagramDropped, Observer, StoppedListening
+from socketkit.events import DatagramDropped, Listening, Observer, StoppedListening
 from socketkit.files import identity_of, remove_file
 from socketkit.options import Options
 from socketkit.streams.datagram_sockets import IP_PKTINFO
@@ -179,6 +179,7 @@ class DatagramDoor(Door):
         address: the real one.
         observer: is told what is dropped.
         path: the file of a UNIX socket, removed by `close`.
+        borrowed_from: where the socket is, where others have opened it.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class DatagramDoor(Door):
         address: Address,
         observer: Observer | None = None,
         path: bytes | None = None,
+        borrowed_from: Address | None = None,
     ) -> None:
         self.engine = engine
         self.socket = sock
@@ -198,6 +200,7 @@ class DatagramDoor(Door):
         self.failure: BrokenError | None = None
         self.dropped_count = 0
         self._observer = observer
+        self._borrowed_from = borrowed_from
         self._path = path
         self._identity = identity_of(path) if path is not None else None
         self._idle = IDLE if options.idle_timeout is None else options.idle_timeout
@@ -253,9 +256,23 @@ class DatagramDoor(Door):
             self._observer(StoppedListening(str(self.address)))
         self._end_if_empty()
 
+    def reopen(self) -> bool:
+        """Possible while somebody is still in: the socket is open then, and would be in the way of another one."""
+        with self._lock:
+            if self._over or self._path is not None or self.failure is not None:
+                return False
+            self._closed = False
+        if self._observer is not None:
+            self._observer(Listening(str(self.address), 0))
+        return True
+
     @property
     def is_closed(self) -> bool:
         return self._closed
+
+    @property
+    def place(self) -> Address:
+        return self._borrowed_from or self.address
 
     # --- for the streams ---
 
@@ -445,12 +462,14 @@ class DatagramDoor(Door):
     # --- the end ---
 
     def _end_if_empty(self) -> None:
-        if self._closed and not self._open and not self._over:
+        with self._lock:
+            if not self._closed or self._open or self._over:
+                return
             self._over = True
-            self.engine.forget(self.socket.fileno())
-            if self.engine.blocks:
-                self._received_all.wait(STUCK)  # a poll under way holds the socket, and with it the address
-            self.socket.close()
+        self.engine.forget(self.socket.fileno())
+        if self.engine.blocks:
+            self._received_all.wait(STUCK)  # a poll under way holds the socket, and with it the address
+        self.socket.close()
 
     def _fail(self, error: BaseException | None) -> None:
         """Nobody receives any more: say so to all who wait."""

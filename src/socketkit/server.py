@@ -102,6 +102,7 @@ class Server:
         self._observer = observer
         self._doors: list[tuple[Door, Options, Framing]] = []
         self._names: dict[Door, str] = {}  # what each door was opened for
+        self._suspended: dict[Address, Door] = {}
         self._addresses: tuple[Address, ...] = ()
         self._group = Group(engine)
         self._connections: set[Connection] = set()
@@ -137,7 +138,10 @@ class Server:
         try:
             for address, options, framing in self._places:
                 name = str(address.without_options())
-                if name in given:
+                suspended = self._suspended.pop(address, None)
+                if suspended is not None and suspended.reopen():
+                    doors = [suspended]
+                elif name in given:
                     doors = listen_over(self.engine, given.pop(name), address, options, observer=self._observer)
                 else:
                     doors = await listen_at(self.engine, address, options, observer=self._observer)
@@ -157,6 +161,7 @@ class Server:
     def suspend(self) -> None:
         """Close the doors: new callers are refused, the guests stay. Harmless twice."""
         self._places = [(door.place, options, framing) for door, options, framing in self._doors] or self._places
+        self._suspended.update({door.place: door for door, _, _ in self._doors})
         self._close_doors()
 
     async def resume(self) -> None:

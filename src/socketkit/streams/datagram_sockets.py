@@ -24,7 +24,15 @@ from socketkit.streams.groups import is_for_many, is_group, join, scoped, set_da
 from socketkit.streams.sockets import new_socket
 from socketkit.streams.tuning import bind_source, prepare
 
-__all__ = ["DATAGRAM_KINDS", "IP_PKTINFO", "bind_datagrams", "dial_datagrams", "make_socket", "own_name"]
+__all__ = [
+    "DATAGRAM_KINDS",
+    "IP_PKTINFO",
+    "adopt_datagrams",
+    "bind_datagrams",
+    "dial_datagrams",
+    "make_socket",
+    "own_name",
+]
 
 DATAGRAM_KINDS: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW)
 """Sockets without a connection. SOCK_SEQPACKET has one: it is dialled and accepted as streams are."""
@@ -214,6 +222,13 @@ def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
     if has_group:
         join(sock, name, options)
     elif _is_any(sock):
+        _ask_own_address(sock)
+
+
+def adopt_datagrams(sock: socket.socket, options: Options) -> None:
+    """Make a socket that somebody else has bound ready to be served."""
+    prepare(sock, options)
+    if sock.family != _IS_UNIX and _is_any(sock):
         _ask_own_address(sock)
 
 
