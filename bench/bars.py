@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.run import Figures
+from bench.startup import CONNECTED
 
 Table = dict[str, dict[str, Figures]]
 """Figures by workload and server."""
@@ -87,7 +88,7 @@ def bars(table: Table, trips: dict[str, float], iterated: dict[str, float], star
             for name, limit in (
                 ("import socketkit", 30.0),
                 ("socketkit --version", 60.0),
-                ("socketkit connect (refused)", 90.0),
+                (CONNECTED, 90.0),
             )
         ),
     ]

@@ -15,7 +15,7 @@ from socketkit.errors import Attempt, ConnectError, DeadlineError, StreamError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.eyeballs import Race
 from socketkit.options import Options
-from socketkit.resolve import Candidate, Lookup, resolve
+from socketkit.resolve import Candidate, Lookup, ask_system, resolve
 from socketkit.secure import call_securely, client_for, tls_for
 from socketkit.streams.sockets import (
     begin_connect,
@@ -44,7 +44,7 @@ async def open_stream(
     options: Options,
     *,
     observer: Observer | None = None,
-    lookup: Lookup = socket.getaddrinfo,
+    lookup: Lookup = ask_system,
 ) -> Stream:
     """Connect, to whichever candidate answers first (`eyeballs`), within `connect_timeout` over all.
 

@@ -17,16 +17,15 @@ __all__ = ["PLACEHOLDER", "host_family", "normal_host", "unmapped"]
 PLACEHOLDER = "{hostname}"
 """Stands for the machine's own name; whoever resolves the address puts it there."""
 
+# Patterns are compiled where they are first used: a program that opens one socket needs few of them.
 _MAX_NAME = 253  # RFC 1035, 2.3.4: 255 octets on the wire, of which a name's text can use 253
 _MAX_LABEL = 63  # the same
-_BAD_IN_LABEL = re.compile(
-    r"[\x00-,/:-@\[-^`{-\x7f]"
-)  # what is left of ASCII: letters, digits, "-", "_", and "." outside
+_BAD_IN_LABEL = r"[\x00-,/:-@\[-^`{-\x7f]"  # what is left of ASCII: letters, digits, "-", "_", and "." outside
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_NUMBER_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_GROUP = re.compile(r"[0-9A-Fa-f]{1,4}")
-_ZONE = re.compile(r"[0-9A-Za-z._~+-]{1,15}")  # an interface's name has at most 15 characters (IFNAMSIZ), or its index
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+_NUMBER_LABEL = r"[0-9]+|0x[0-9a-f]*"
+_GROUP = r"[0-9A-Fa-f]{1,4}"
+_ZONE = r"[0-9A-Za-z._~+-]{1,15}"  # an interface's name has at most 15 characters (IFNAMSIZ), or its index
 
 
 def normal_host(host: str) -> str:
@@ -49,8 +48,8 @@ def normal_host(host: str) -> str:
     labels = name.removesuffix(".").split(".")
     # "127.1", "0x7f.1" and "2130706433" are IPv4 addresses to inet_aton(3), hence to many a resolver: a trap for
     # whoever filters by name. As in the WHATWG URL standard a host that ends in a number is four plain numbers.
-    if _NUMBER_LABEL.fullmatch(labels[-1]):
-        if not _IPV4.fullmatch(name):
+    if labels[-1][:1].isdigit() and re.fullmatch(_NUMBER_LABEL, labels[-1]):
+        if not re.fullmatch(_IPV4, name):
             raise AddressError(
                 f"{quote(host)} is not an IPv4 address; allowed are four numbers from 0 to 255, as 127.0.0.1"
             )
@@ -79,7 +78,9 @@ def _check_name(host: str, name: str, labels: list[str]) -> None:
             raise AddressError(f"host {quote(host)} has an empty label; allowed is one dot between two labels")
         if len(label) > _MAX_LABEL:
             raise AddressError(f"host label {quote(label)} has {len(label)} characters; allowed are {_MAX_LABEL}")
-        bad = _BAD_IN_LABEL.search(label)
+        if label.replace("-", "").replace("_", "").isalnum():
+            continue
+        bad = re.search(_BAD_IN_LABEL, label)
         if bad or not label.isprintable():
             wrong = bad[0] if bad else next(character for character in label if not character.isprintable())
             raise AddressError(
@@ -96,7 +97,7 @@ def host_family(host: str) -> str:
     """
     if ":" in host:
         return "AF_INET6"
-    return "AF_INET" if _IPV4.fullmatch(host) else ""
+    return "AF_INET" if host[-1:].isdigit() and re.fullmatch(_IPV4, host) else ""
 
 
 def unmapped(host: str) -> str:
@@ -114,7 +115,7 @@ def _ipv6(host: str) -> str:
         raise AddressError(
             f"{quote(host)} is not an IPv6 address; allowed is a number as ::1, fe80::1%eth0 or 2001:db8::7"
         )
-    if percent and not _ZONE.fullmatch(zone):
+    if percent and not re.fullmatch(_ZONE, zone):
         raise AddressError(
             f"{quote(zone)} is not a zone of an IPv6 address; allowed is an interface as eth0, or its number"
         )
@@ -125,7 +126,7 @@ def _groups(number: str) -> list[int] | None:
     """The eight groups of RFC 4291, 2.2, or None."""
     head, colon, tail = number.rpartition(":")
     if "." in tail:  # the last 32 bits may be written as IPv4
-        if not _IPV4.fullmatch(tail):
+        if not re.fullmatch(_IPV4, tail):
             return None
         a, b, c, d = map(int, tail.split("."))
         number = f"{head}{colon}{a * 256 + b:x}:{c * 256 + d:x}"
@@ -135,7 +136,7 @@ def _groups(number: str) -> list[int] | None:
     missing = 8 - len(left) - len(right)
     if missing < 1 if gap else missing != 0:
         return None
-    if not all(_GROUP.fullmatch(group) for group in left + right):
+    if not all(re.fullmatch(_GROUP, group) for group in left + right):
         return None
     return [int(group, 16) for group in left] + [0] * missing + [int(group, 16) for group in right]
 

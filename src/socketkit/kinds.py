@@ -78,7 +78,7 @@ _LONGEST = 876_000.0 * 3600
 """A hundred years: every clock and every system call that we hand a time to can still count it."""
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_NUMBER = re.compile(r"(-?[0-9]*\.?[0-9]+)(.*)", re.DOTALL)
+_NUMBER = r"(?s)(-?[0-9]*\.?[0-9]+)(.*)"
 
 
 def parse_duration(value: object, *, name: str = "", minimum: float = 0.0, maximum: float = _LONGEST) -> float:
@@ -109,7 +109,7 @@ def parse_duration(value: object, *, name: str = "", minimum: float = 0.0, maxim
 
 
 def _seconds(text: str, name: str) -> float:
-    match = _NUMBER.fullmatch(text)
+    match = re.fullmatch(_NUMBER, text)
     if match is None:
         _refuse(text, name, "is not a time", _DURATION)
     number, unit = match.groups()
@@ -152,7 +152,7 @@ _BYTES = {  # the binary units first: where both are exact and equally short, th
     "KB": 10**3,
     "B": 1,
 }
-_WHOLE = re.compile(r"(-?[0-9]+)(.*)", re.DOTALL)
+_WHOLE = r"(?s)(-?[0-9]+)(.*)"
 
 
 def parse_size(value: object, *, name: str = "", minimum: int = 0, maximum: int = _LARGEST) -> int:
@@ -181,7 +181,7 @@ def parse_size(value: object, *, name: str = "", minimum: int = 0, maximum: int 
 
 
 def _size(text: str, name: str) -> int:
-    match = _WHOLE.fullmatch(text)
+    match = re.fullmatch(_WHOLE, text)
     if match is None:
         _refuse(text, name, "is not a size", _SIZE)
     number, unit = match.groups()
@@ -219,7 +219,7 @@ def parse_count(value: object, *, name: str = "", minimum: int = 0, maximum: int
     """
     allowed = f"a whole number from {minimum} to {maximum}"
     count = value
-    if isinstance(value, str) and (match := _WHOLE.fullmatch(value)) and not match[2]:
+    if isinstance(value, str) and (match := re.fullmatch(_WHOLE, value)) and not match[2]:
         count = _whole(match[1])
     if isinstance(count, bool) or not isinstance(count, int):
         _refuse(value, name, "is not a whole number", allowed)

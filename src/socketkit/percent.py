@@ -35,11 +35,11 @@ QUERY_SAFE = frozenset(_UNRESERVED + "/!$'()*,;=:@")
 COMMAND_SAFE = frozenset(map(chr, range(0x20, 0x7F))) - {"%", "?"}
 """What stands for itself in a command, which people type and read: whatever can be printed, but what is read below."""
 
-_COMMAND = re.compile(r"(exec:.*?)(?:\?([a-z_]+=[^&?]*(?:&[a-z_]+=[^&?]*)*))?", re.IGNORECASE)
-_LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-
-_ESCAPE = re.compile(rb"%(.{0,2})", re.DOTALL)
-_HEX_PAIR = re.compile(rb"[0-9A-Fa-f]{2}")
+# Compiled where they are first used: most addresses have nothing of the kind.
+_COMMAND = r"(?i)(exec:.*?)(?:\?([a-z_]+=[^&?]*(?:&[a-z_]+=[^&?]*)*))?"
+_LONE_PERCENT = "%(?![0-9A-Fa-f]{2})"
+_ESCAPE = rb"(?s)%(.{0,2})"
+_HEX_PAIR = rb"[0-9A-Fa-f]{2}"
 
 
 def encode(text: str, safe: frozenset[str]) -> str:
@@ -72,11 +72,11 @@ def decode_bytes(text: str) -> bytes:
         AddressError: a `%` without two hexadecimal digits, or a surrogate that stands for no byte.
     """
     raw = to_bytes(text)
-    return _ESCAPE.sub(_unescape, raw) if b"%" in raw else raw
+    return re.sub(_ESCAPE, _unescape, raw) if b"%" in raw else raw
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
-    if not _HEX_PAIR.fullmatch(match[1]):
+    if not re.fullmatch(_HEX_PAIR, match[1]):
         wrong = quote(match[0].decode("utf-8", "replace"))
         raise AddressError(f"{wrong} is not an escape; allowed is % and two hexadecimal digits, and % itself as %25")
     return bytes.fromhex(match[1].decode("ascii"))
@@ -102,10 +102,12 @@ def split_command_query(text: str) -> tuple[str, str] | None:
     A command is full of `?`, `#` and `%`. So only what looks like options to the end (`?name=value&name=value`) is
     taken for them, and a `#` means nothing.
     """
-    match = _COMMAND.fullmatch(text)
+    if text[:5].lower() != "exec:":
+        return None
+    match = re.fullmatch(_COMMAND, text)
     return None if match is None else (match[1], match[2] or "")
 
 
 def decode_command(text: str) -> str:
     """Reads a command: `%` with two hexadecimal digits is an escape, any other stands for itself, as in `date +%s`."""
-    return decode_bytes(_LONE_PERCENT.sub("%25", text)).decode("utf-8", "surrogateescape")
+    return decode_bytes(re.sub(_LONE_PERCENT, "%25", text)).decode("utf-8", "surrogateescape")

@@ -17,10 +17,15 @@ from socketkit.errors import DeadlineError, ResolveError
 from socketkit.events import Observer, Resolved
 from socketkit.values import Value
 
-__all__ = ["Candidate", "Lookup", "resolve"]
+__all__ = ["Candidate", "Lookup", "ask_system", "resolve"]
 
 Lookup = Callable[..., list[Any]]
 """Like `socket.getaddrinfo`, which tests replace by a table of their own."""
+
+
+def ask_system(host: str | None, *question: Any) -> list[Any]:
+    """The system's resolver. The host is in ASCII: as bytes, Python does not load its IDNA codec for it."""
+    return socket.getaddrinfo(None if host is None else host.encode("ascii"), *question)
 
 
 class Candidate(Value):
@@ -42,7 +47,7 @@ async def resolve(
     passive: bool = False,
     deadline: float | None = None,
     observer: Observer | None = None,
-    lookup: Lookup = socket.getaddrinfo,
+    lookup: Lookup = ask_system,
 ) -> list[Candidate]:
     """Every socket address that this address stands for, in the resolver's order; at least one.
 

@@ -79,7 +79,7 @@ class Scheme(Value):
 # --- host:port -------------------------------------------------------------------------------------------------------
 
 _PORT = re.compile(r"[0-9]{1,5}")
-_PAIR = re.compile(r"(\S*?):?\s+(\S+)")
+_PAIR = r"(\S*?):?\s+(\S+)"
 
 
 def _read_host_port(body: str) -> Parts:
@@ -96,7 +96,7 @@ def _read_host_port(body: str) -> Parts:
 def _split_port(authority: str) -> tuple[str, str]:
     if "[" in authority or "]" in authority:
         raise AddressError(f"unbalanced bracket in {quote(authority)}; allowed is [IPv6]:port")
-    if pair := _PAIR.fullmatch(authority):
+    if any(map(str.isspace, authority)) and (pair := re.fullmatch(_PAIR, authority)):
         raise AddressError(f"{quote(authority)} contains a space; did you mean {quote(f'{pair[1]}:{pair[2]}')}?")
     host, colon, port = authority.rpartition(":")
     if ":" in host:

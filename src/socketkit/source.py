@@ -10,7 +10,7 @@ from socketkit.kinds import Kind, quote
 
 __all__ = ["SOURCE", "parse_source", "split_source"]
 
-_FORM = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
+_FORM = r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?"
 
 
 def parse_source(value: object, *, name: str = "") -> str:
@@ -19,7 +19,7 @@ def parse_source(value: object, *, name: str = "") -> str:
     Raises:
         OptionError: a name, which could stand for several; a port beyond 65535; anything else.
     """
-    match = _FORM.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(_FORM, value) if isinstance(value, str) else None
     problem = f"{name}: {quote(value)} is not an address to call from; allowed is a number, as 10.0.0.1, [::1] or :5000"
     if match is None:
         raise OptionError(problem)
@@ -39,7 +39,7 @@ def parse_source(value: object, *, name: str = "") -> str:
 
 def split_source(text: str) -> tuple[str, str, int]:
     """The family (empty: any), the host (empty: any) and the port (0: a free one) of what `parse_source` gave."""
-    match = _FORM.fullmatch(text)
+    match = re.fullmatch(_FORM, text)
     assert match is not None
     inside, plain, port = match.groups()
     host = inside or plain or ""

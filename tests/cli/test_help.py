@@ -11,8 +11,8 @@ import click
 import pytest
 
 from socketkit.cli.examples import EXAMPLES
-from socketkit.cli.main import VERBS, Verbs, socketkit
 from socketkit.cli.output import Status
+from socketkit.cli.verbs import VERBS, Verbs, socketkit
 
 CONTEXT = click.Context(socketkit)
 LINES = [(verb, typed) for verb, lines in EXAMPLES.items() for typed, _ in lines]

@@ -8,10 +8,11 @@ from contextlib import closing
 from socketkit.address import Address
 from socketkit.apps.conversation import Manner, converse
 from socketkit.apps.words import words_for
-from socketkit.doors import connect
+from socketkit.connect import open_connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import SocketkitError
 from socketkit.events import Observer
+from socketkit.recipe import Place
 from socketkit.streams.stream import Stream
 
 __all__ = ["call"]
@@ -47,8 +48,9 @@ async def call(
         ResolveError, ConnectError, DeadlineError: nobody answers there.
         SocketkitError, OSError: as `converse`.
     """
+    place = Place(address, framing, options)  # not the door `connect`, behind which the servers are loaded too
     words = words_for(framing or dict(address.options).get("framing"))
-    connection = await connect(address, framing=framing, engine=engine, observer=observer, **options)
+    connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     try:
         async with connection:
             with closing(person(engine)) as stream:

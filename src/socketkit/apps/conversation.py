@@ -10,10 +10,9 @@ import errno
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.apps.notation import Filter
-from socketkit.apps.telnet import Telnet
 from socketkit.apps.words import Words
 from socketkit.connection import Connection
 from socketkit.engines.condition import Condition
@@ -24,6 +23,9 @@ from socketkit.kinds import format_duration
 from socketkit.signals import caught
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
+
+if TYPE_CHECKING:
+    from socketkit.apps.telnet import Telnet
 
 __all__ = ["AbandonedError", "Manner", "converse", "until_told"]
 
@@ -99,6 +101,12 @@ async def converse(
         return await _Conversation(connection, person, words, manner).hold()
 
 
+def _telnet() -> Telnet:
+    from socketkit.apps.telnet import Telnet
+
+    return Telnet()
+
+
 class _Conversation:
     """Both directions, and how far they are."""
 
@@ -108,7 +116,7 @@ class _Conversation:
         self._words = words
         self._linger = manner.linger
         self._only = manner.only
-        self._telnet = Telnet() if manner.telnet else None
+        self._telnet = _telnet() if manner.telnet else None
         self._screen = None if manner.screen is None else manner.screen()
         self._typed = None if manner.typed is None else manner.typed()
         self._reply_wait = None if manner.only == "receive" else manner.reply_wait

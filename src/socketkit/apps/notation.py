@@ -56,7 +56,7 @@ class CrLf:
     def feed(self, data: bytes) -> bytes:
         if not data:
             return data
-        text = _BARE_LF.sub(b"\r\n", data)
+        text = re.sub(_BARE_LF, b"\r\n", data)
         if self._after_cr and data.startswith(b"\n"):
             text = text[1:]
         self._after_cr = data.endswith(b"\r")
@@ -66,7 +66,7 @@ class CrLf:
         return b""
 
 
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_BARE_LF: Final = rb"(?<!\r)\n"
 
 
 class Unhexed:
@@ -77,7 +77,7 @@ class Unhexed:
 
     def feed(self, data: bytes) -> bytes:
         digits = self._half + b"".join(data.split())
-        wrong = _NO_HEX.search(digits)
+        wrong = re.search(_NO_HEX, digits)
         if wrong is not None:
             shown = repr(wrong[0].decode(errors="replace"))
             raise FramingError(
@@ -95,7 +95,7 @@ class Unhexed:
         return b""
 
 
-_NO_HEX: Final = re.compile(rb"[^0-9A-Fa-f]")
+_NO_HEX: Final = rb"[^0-9A-Fa-f]"
 
 
 class Escaped:
@@ -107,10 +107,10 @@ class Escaped:
 
     def feed(self, data: bytes) -> bytes:
         data = self._rest + data
-        cut = _HALF.search(data)
+        cut = re.search(_HALF, data)
         self._rest = cut[0] if cut else b""
         whole = data[: len(data) - len(self._rest)]
-        return _ESCAPE.sub(self._meant, whole.replace(b"\r\n", b"").replace(b"\n", b""))
+        return re.sub(_ESCAPE, self._meant, whole.replace(b"\r\n", b"").replace(b"\n", b""))
 
     def end(self) -> bytes:
         if self._rest:
@@ -131,8 +131,8 @@ class Escaped:
         return meant
 
 
-_ESCAPE: Final = re.compile(rb"\\(?:x[0-9A-Fa-f]{2}|.)", re.DOTALL)
-_HALF: Final = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:x[0-9A-Fa-f]?)?)\Z")
+_ESCAPE: Final = rb"(?s)\\(?:x[0-9A-Fa-f]{2}|.)"
+_HALF: Final = rb"(?<!\\)(?:\\\\)*(\\(?:x[0-9A-Fa-f]?)?)\Z"
 _MEANT: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"e": b"\x1b", b"\\": b"\\"}
 
 

@@ -12,6 +12,7 @@ import click
 from socketkit import engines
 from socketkit import framing as framings
 from socketkit.address import Address
+from socketkit.cli.lean import option
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Observer, combine
@@ -136,31 +137,31 @@ def several_addresses(function: F) -> F:
 
 # --- options ---------------------------------------------------------------------------------------------------------
 
-framing: Decorator[Any] = click.option(
+framing: Decorator[Any] = option(
     "--framing",
     metavar="NAME",
     type=Read("framing", _framing),
     help="How messages lie in the bytes: chunks (default), lines, length:4, json, ...",
 )
-engine: Decorator[Any] = click.option(
+engine: Decorator[Any] = option(
     "--engine",
     metavar="NAME",
     type=Read("engine", _engine),
     help=f"The way of waiting: {', '.join(engines.NAMES)}. Default: the best that the system itself has.",
 )
-connect_timeout: Decorator[Any] = click.option(
+connect_timeout: Decorator[Any] = option(
     "--connect-timeout",
     metavar="TIME",
     type=Read("time", _option("connect_timeout")),
     help="How long connecting may take, over all addresses of the name (default 10s).",
 )
-_retry: Decorator[Any] = click.option(
+_retry: Decorator[Any] = option(
     "--retry",
     metavar="COUNT",
     type=Read("count", _option("retry")),
     help="How often to try again where nobody answers: 5, forever (default: not at all).",
 )
-_backoff_option: Decorator[Any] = click.option(
+_backoff_option: Decorator[Any] = option(
     "--backoff",
     metavar="TIME..TIME",
     type=Read("range", _backoff),
@@ -175,29 +176,29 @@ def retry(function: F) -> F:
     return decorated
 
 
-linger: Decorator[Any] = click.option(
+linger: Decorator[Any] = option(
     "--linger",
     metavar="TIME",
     type=Read("time", time_or_forever),
     default="forever",
     help="How long the other direction may go on after the end of the first: 2s, 0, forever (default).",
 )
-backlog: Decorator[Any] = click.option(
+backlog: Decorator[Any] = option(
     "--backlog",
     metavar="COUNT",
     type=Read("count", _option("backlog")),
     help="Callers that may wait to be accepted (default: as many as the system allows).",
 )
-ready_fd: Decorator[Any] = click.option(
+ready_fd: Decorator[Any] = option(
     "--ready-fd",
     metavar="N",
     type=Read("descriptor", _descriptor),
     help="Write the `listening` lines to this descriptor too, and close it.",
 )
-verbose: Decorator[Any] = click.option(
+verbose: Decorator[Any] = option(
     "-v", "--verbose", count=True, help="Tell what happens, on standard error; -vv: also what leads to it."
 )
-explain: Decorator[Any] = click.option(
+explain: Decorator[Any] = option(
     "--explain", is_flag=True, help="Show every socket call with its arguments and result, and say what it means."
 )
 
@@ -207,7 +208,7 @@ def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.find_root().ensure_object(dict)["debug"] = True
 
 
-debug: Decorator[Any] = click.option(
+debug: Decorator[Any] = option(
     "--debug",
     is_flag=True,
     expose_value=False,
@@ -241,24 +242,24 @@ def _watching(function: F, *, data_level: int) -> F:
         watch = observer_for(verbose, explain, shows_data=verbose >= data_level)
         return function(*args, observer=combine(watch, _dump(dump, dump_file), _capture(pcap)), **options)
 
-    for option in (_pcap_option, _dump_file_option, _dump_option, explain, verbose):
-        with_observer = option(with_observer)
+    for each in (_pcap_option, _dump_file_option, _dump_option, explain, verbose):
+        with_observer = each(with_observer)
     return with_observer  # type: ignore[return-value]
 
 
-_dump_option: Decorator[Any] = click.option(
+_dump_option: Decorator[Any] = option(
     "--dump",
     metavar="text|hex|json",
     type=click.Choice(["text", "hex", "json"]),
     help="Write down what is said, both ways, on standard error.",
 )
-_dump_file_option: Decorator[Any] = click.option(
+_dump_file_option: Decorator[Any] = option(
     "--dump-file",
     metavar="FILE",
     type=click.Path(dir_okay=False),
     help="Write the dump there instead (as text, unless --dump says else).",
 )
-_pcap_option: Decorator[Any] = click.option(
+_pcap_option: Decorator[Any] = option(
     "--pcap",
     metavar="FILE",
     type=click.Path(dir_okay=False),

@@ -16,6 +16,7 @@ from socketkit.apps.conversation import until_told
 from socketkit.apps.person import PERSON_FRAMING, Person, Piped
 from socketkit.apps.room import check_name
 from socketkit.cli import arguments, tls
+from socketkit.cli.lean import Group, option
 from socketkit.cli.output import Status, say_listening, told_above
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
@@ -38,7 +39,7 @@ def _name(text: str) -> str:
     return text
 
 
-@click.group()
+@click.group(cls=Group)
 def chat() -> None:
     """A room for talk: host it, or join it; plain nc can join too.
 
@@ -49,8 +50,8 @@ def chat() -> None:
 
 @chat.command()
 @arguments.one_address(default=ADDRESS)
-@click.option("--name", metavar="NAME", type=arguments.Read("name", _name), default="host", help="How you are called.")
-@click.option("--once", is_flag=True, help="For one guest: the chat ends with it.")
+@option("--name", metavar="NAME", type=arguments.Read("name", _name), default="host", help="How you are called.")
+@option("--once", is_flag=True, help="For one guest: the chat ends with it.")
 @arguments.engine
 @arguments.backlog
 @arguments.ready_fd
@@ -90,7 +91,7 @@ def host(
 
 @chat.command()
 @arguments.one_address(default=ADDRESS)
-@click.option("--name", metavar="NAME", type=arguments.Read("name", _name), help="How you want to be called.")
+@option("--name", metavar="NAME", type=arguments.Read("name", _name), help="How you want to be called.")
 @arguments.linger
 @arguments.connect_timeout
 @arguments.retry

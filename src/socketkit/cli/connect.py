@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from socketkit.address import Address
 from socketkit.apps.connect import call
 from socketkit.apps.conversation import Manner, until_told
 from socketkit.cli import arguments, tls
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
+from socketkit.cli.lean import command
 from socketkit.cli.manners import talking
 from socketkit.events import Observer
 
 __all__ = ["connect"]
 
 
-@click.command()
+@command()
 @arguments.one_address(default=arguments.DEFAULT_ADDRESS)
 @talking
 @arguments.connect_timeout

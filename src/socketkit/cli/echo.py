@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import click
-
 from socketkit.address import Address
 from socketkit.apps.echo import serve_echo
 from socketkit.cli import arguments, limits, tls
+from socketkit.cli.lean import command, option
 from socketkit.cli.limits import serve_by_workers
 from socketkit.cli.output import Status, say_listening
 from socketkit.errors import OptionError
@@ -18,9 +17,9 @@ from socketkit.events import Observer
 __all__ = ["echo"]
 
 
-@click.command()
+@command()
 @arguments.several_addresses
-@click.option("--once", is_flag=True, help="Serve the first caller only, then end.")
+@option("--once", is_flag=True, help="Serve the first caller only, then end.")
 @arguments.framing
 @arguments.engine
 @arguments.backlog

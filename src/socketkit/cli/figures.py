@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from socketkit.apps.tally import Figures, Tally
+from socketkit.cli.lean import option
 from socketkit.cli.output import ERRORS, tell
 from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
 
@@ -20,12 +21,12 @@ __all__ = ["counting"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_summary_option = click.option(
+_summary_option = option(
     "--summary",
     type=click.Choice(["text", "json"]),
     help="Tell at the end, on standard error: times of each step, bytes, rates. (SIGUSR1 tells them meanwhile.)",
 )
-_progress_option = click.option(
+_progress_option = option(
     "--progress", is_flag=True, help="Show how much has gone, while it goes; only where standard error is a terminal."
 )
 

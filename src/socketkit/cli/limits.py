@@ -10,6 +10,7 @@ import click
 
 from socketkit.address import Address
 from socketkit.cli.arguments import Read
+from socketkit.cli.lean import option
 from socketkit.cli.output import tell
 from socketkit.errors import OptionError
 from socketkit.events import Observer, combine
@@ -46,7 +47,7 @@ def limits(function: F) -> F:
     """The options of a server's limits, by the names of the library; those that were not given are None."""
     for name, (metavar, text) in reversed(_HELP.items()):
         is_list = name in _LISTS
-        function = click.option(
+        function = option(
             f"--{name.replace('_', '-')}",
             metavar=metavar,
             type=_read(name),
@@ -57,7 +58,7 @@ def limits(function: F) -> F:
     return function
 
 
-workers: Callable[[Any], Any] = click.option(
+workers: Callable[[Any], Any] = option(
     "--workers",
     metavar="COUNT",
     type=click.IntRange(1, 1024),
@@ -104,7 +105,7 @@ def serve_by_workers(
 def metrics(function: F) -> F:
     """`--metrics ADDRESS`: counts what the observer of the command is told, and answers whoever scrapes."""
 
-    @click.option(
+    @option(
         "--metrics",
         metavar="ADDRESS",
         type=Read("address", Address.parse),

@@ -14,6 +14,7 @@ from socketkit.cli import arguments, tls
 from socketkit.cli.arguments import Read
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
+from socketkit.cli.lean import command, option
 from socketkit.cli.manners import answering
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
@@ -37,10 +38,10 @@ def _refuse_person(context: click.Context) -> None:
             raise click.UsageError(f"{parameter.opts[0]} is for whoever sits here; with --exec a program does")
 
 
-@click.command()
+@command()
 @arguments.one_address()
-@click.option("--keep", is_flag=True, help="Go on with the next caller, one after another; with --exec, many at once.")
-@click.option(
+@option("--keep", is_flag=True, help="Go on with the next caller, one after another; with --exec, many at once.")
+@option(
     "--exec",
     "command",
     metavar="COMMAND",

@@ -1,128 +1,58 @@
-"""The entry point: finds the verb, loads that one alone, and turns whatever happens into a status and a line."""
+"""The entry point. What needs nothing is answered here, before anything is loaded."""
 
 from __future__ import annotations
 
-import importlib
+import gc
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any, Final, NoReturn
-
-try:
-    import click
-except ImportError:  # the library stands alone; the command does not
-    sys.exit("socketkit: the command needs click, which is not installed: pip install 'socketkit[cli]'")
+from types import ModuleType
 
 from socketkit import __version__
-from socketkit.cli.examples import epilog
-from socketkit.cli.output import Status, say_failure, status_of
 
-__all__ = ["main", "socketkit"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
-VERBS: Final = {
-    "echo": ("socketkit.cli.echo:echo", "Serve: send back whatever comes."),
-    "connect": ("socketkit.cli.connect:connect", "Standard input to a socket, the socket to standard output."),
-    "listen": ("socketkit.cli.listen:listen", "The same for the first caller, or for one after another."),
-    "relay": ("socketkit.cli.relay:relay", "Put callers through to a target, whatever either side is."),
-    "wait": ("socketkit.cli.wait:wait", "Until somebody accepts at addresses, or nobody does; then a command."),
-    "nc": ("socketkit.cli.nc:nc", "Netcat, by the flags that people paste."),
-    "chat": ("socketkit.cli.chat:chat", "A room for talk: host it, or join it."),
-    "tour": ("socketkit.cli.tour:tour", "The story of a socket, live on this machine."),
-}
-"""Each verb, where it lives, and what it does: `--help` loads none of them."""
-
-
-class Verbs(click.Group):
-    """A group whose commands are loaded when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs, in the order of the story."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The verb of this name, loaded now."""
-        if name not in VERBS:
-            return None
-        module, _, attribute = VERBS[name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        command.epilog = command.epilog or epilog(name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb that is meant; an unknown one is answered with the nearest."""
-        if args and not args[0].startswith("-") and args[0] not in VERBS:
-            from socketkit.kinds import quote, suggest
-
-            known = ", ".join(VERBS)
-            raise click.UsageError(f"there is no verb {quote(args[0])}{suggest(args[0], VERBS)}; there are {known}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of verbs in `--help`."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
-        with formatter.section("Exit status"):
-            formatter.write_dl([(str(int(status)), status.reason) for status in Status])
-
-
-@click.group(
-    cls=Verbs, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
-@click.version_option(__version__, "-V", "--version", message="socketkit %(version)s")
-def socketkit() -> None:
-    """Connect to any socket, and serve one.
-
-    Addresses: tcp://host:port, tcp4://, tcp6://, unix:///path, unix://@name, vsock://cid:port, fd://3, systemd:,
-    stdio:, exec:COMMAND; typed: host:port, :port, /path, @name, - (standard input and output).
-    """
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command, and end the process with its status."""
     _open_standard_descriptors()
-    sys.exit(int(_run(arguments)))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words in (["--version"], ["-V"]) and _has_told_version():
+        sys.exit(0)
+    gc.disable()  # what is loaded stays: nothing to collect until a verb runs
+    _load_later("inspect")  # click asks for it, and needs it for `--help` alone; see `lean`
+    from socketkit.cli.verbs import run
+
+    sys.exit(int(run(arguments)))
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    state: dict[str, Any] = {}
+def _has_told_version() -> bool:
     try:
-        is_completing = "_SOCKETKIT_COMPLETE" in os.environ  # a shell asks, as click has it
-        if not (is_completing or (sys.argv[1:] if arguments is None else arguments)):
-            click.echo(socketkit.make_context("socketkit", []).get_help(), err=True)
-            return Status.USAGE
-        ended = socketkit.main(args=arguments, prog_name="socketkit", standalone_mode=False, obj=state)
-        sys.stdout.flush()
-        return int(ended or 0)
-    except click.ClickException as error:
-        say_failure(f"{error.format_message()} (see: {_path(error)} --help)")
-        return Status.USAGE
-    except click.Abort:
-        return Status.INTERRUPTED
-    except BrokenPipeError:
-        return _forget_output()
-    except (Exception, KeyboardInterrupt) as error:
-        if state.get("debug"):
-            import traceback
-
-            traceback.print_exc()
-        elif not isinstance(error, KeyboardInterrupt):
-            say_failure(error)
-        return status_of(error)
+        os.write(1, f"socketkit {__version__}\n".encode())
+    except OSError:
+        return False  # said by the verbs' own failure
+    return True
 
 
-def _path(error: click.ClickException) -> str:
-    context = getattr(error, "ctx", None)
-    return "socketkit" if context is None else str(context.command_path)
+class _Later(ModuleType):
+    """Stands for a module until somebody uses it. (The standard library's `LazyLoader` loads at the next `import`.)"""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        __import__(self.__name__)
+        return getattr(sys.modules[self.__name__], name)
 
 
-def _forget_output() -> Status:
-    """Standard output was closed by its reader, who has had enough: quietly, also when Python flushes it at its end."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.close(nothing)
-    return Status.DONE
+def _load_later(name: str) -> None:
+    if name not in sys.modules:
+        sys.modules[name] = _Later(name)
 
 
 def _open_standard_descriptors() -> None:

@@ -13,36 +13,37 @@ import click
 from socketkit.apps.conversation import Manner
 from socketkit.apps.notation import INCOMING, OUTGOING, CrLf, Filter, Visible
 from socketkit.cli.arguments import Read, time_or_forever
+from socketkit.cli.lean import option
 
 __all__ = ["answering", "screen_for", "talking"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option(
+    option(
         "--linger",
         metavar="TIME",
         type=Read("time", time_or_forever),
         default="forever",
         help="How long the other direction may go on after the end of the first: 2s, 0, forever (default).",
     ),
-    click.option("--send-only", is_flag=True, help="Send only: what comes is thrown away, and our end is the end."),
-    click.option("--receive-only", "--recv-only", is_flag=True, help="Receive only: standard input is not read."),
-    click.option("--crlf", is_flag=True, help="Send the line feeds of standard input as CR LF; a CR LF stays one."),
-    click.option(
+    option("--send-only", is_flag=True, help="Send only: what comes is thrown away, and our end is the end."),
+    option("--receive-only", "--recv-only", is_flag=True, help="Receive only: standard input is not read."),
+    option("--crlf", is_flag=True, help="Send the line feeds of standard input as CR LF; a CR LF stays one."),
+    option(
         "--in",
         "written",
         type=click.Choice(list(OUTGOING)),
         default="text",
         help=r"How standard input is written: text, hex (48 65), or escaped (\\n \\x00; Enter itself sends nothing).",
     ),
-    click.option(
+    option(
         "--out",
         "shown",
         type=click.Choice(list(INCOMING)),
         help=r"How standard output is written: text, hex, or mixed (\\x00 where it is no text; so on a terminal).",
     ),
-    click.option("--telnet", is_flag=True, help="Answer telnet's negotiation, and keep it from being shown."),
+    option("--telnet", is_flag=True, help="Answer telnet's negotiation, and keep it from being shown."),
 )
 
 
@@ -57,7 +58,7 @@ def answering(function: F) -> F:
 
 
 def _with_manner(function: F, *, reply_wait: str) -> F:
-    waiting = click.option(
+    waiting = option(
         "--reply-wait",
         metavar="TIME",
         type=Read("time", time_or_forever),
@@ -89,8 +90,8 @@ def _with_manner(function: F, *, reply_wait: str) -> F:
         manner = Manner(linger, screen_for(shown), typed, only=only, telnet=telnet, reply_wait=reply_wait)
         return function(*args, manner=manner, **options)
 
-    for option in (*reversed(_OPTIONS), waiting):
-        with_manner = option(with_manner)
+    for each in (*reversed(_OPTIONS), waiting):
+        with_manner = each(with_manner)
     return with_manner  # type: ignore[return-value]
 
 

@@ -24,6 +24,7 @@ from socketkit.apps.passage import Limits, Pace, hold
 from socketkit.apps.relay import serve_relay
 from socketkit.cli import arguments
 from socketkit.cli.editor import sitting
+from socketkit.cli.lean import Asked, option
 from socketkit.cli.manners import screen_for
 from socketkit.cli.output import Status, say_failure, tell
 from socketkit.connect import open_connection
@@ -54,7 +55,7 @@ _INSTEAD: Final = {
 }
 
 
-class _Flags(click.Command):
+class _Flags(Asked):
     """Looks at the flags before click does: `-verbose` must not arm -e."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -87,28 +88,24 @@ def _seconds(text: str) -> float:
 
 @click.command(cls=_Flags, context_settings={"help_option_names": ["--help"]})
 @click.argument("words", metavar="[HOST] [PORT | FIRST-LAST]...", nargs=-1)
-@click.option("-l", "listens", is_flag=True, help="Listen, for one caller.")
-@click.option("-k", "keeps", is_flag=True, help="With -l: for one after another (with -e: for many at once).")
-@click.option("-p", "port", metavar="PORT", help="With -l: the port to listen at; else the port to call from.")
-@click.option("-s", "source", metavar="ADDRESS", help="The address to call from.")
-@click.option("-u", "datagrams", is_flag=True, help="UDP, or with -U datagrams.")
-@click.option("-U", "is_path", is_flag=True, help="UNIX sockets: HOST is a path.")
-@click.option("-z", "only_test", is_flag=True, help="See whether somebody accepts, and send nothing.")
-@click.option("-v", "verbose", count=True, help="Tell what happens.")
-@click.option(
-    "-w", "timeout", metavar="SECONDS", type=arguments.Read("seconds", _seconds), help="Time to connect; silence."
-)
-@click.option(
-    "-q", "quit_after", metavar="SECONDS", type=arguments.Read("seconds", _seconds), help="Time after our end."
-)
-@click.option("-N", "half_close", is_flag=True, help="End our direction at the end of the input: always so here.")
-@click.option("-d", "deaf", is_flag=True, help="Do not read standard input.")
-@click.option("-n", "numeric", is_flag=True, help="Numbers only: look up no name.")
-@click.option("-4", "is_four", is_flag=True, help="IPv4 alone.")
-@click.option("-6", "is_six", is_flag=True, help="IPv6 alone.")
-@click.option("-C", "crlf", is_flag=True, help="Send line feeds as CR LF.")
-@click.option("-t", "telnet", is_flag=True, help="Answer telnet's negotiation.")
-@click.option("-e", "program", metavar="PROGRAM", help="Run a program, and put the other end through to it.")
+@option("-l", "listens", is_flag=True, help="Listen, for one caller.")
+@option("-k", "keeps", is_flag=True, help="With -l: for one after another (with -e: for many at once).")
+@option("-p", "port", metavar="PORT", help="With -l: the port to listen at; else the port to call from.")
+@option("-s", "source", metavar="ADDRESS", help="The address to call from.")
+@option("-u", "datagrams", is_flag=True, help="UDP, or with -U datagrams.")
+@option("-U", "is_path", is_flag=True, help="UNIX sockets: HOST is a path.")
+@option("-z", "only_test", is_flag=True, help="See whether somebody accepts, and send nothing.")
+@option("-v", "verbose", count=True, help="Tell what happens.")
+@option("-w", "timeout", metavar="SECONDS", type=arguments.Read("seconds", _seconds), help="Time to connect; silence.")
+@option("-q", "quit_after", metavar="SECONDS", type=arguments.Read("seconds", _seconds), help="Time after our end.")
+@option("-N", "half_close", is_flag=True, help="End our direction at the end of the input: always so here.")
+@option("-d", "deaf", is_flag=True, help="Do not read standard input.")
+@option("-n", "numeric", is_flag=True, help="Numbers only: look up no name.")
+@option("-4", "is_four", is_flag=True, help="IPv4 alone.")
+@option("-6", "is_six", is_flag=True, help="IPv6 alone.")
+@option("-C", "crlf", is_flag=True, help="Send line feeds as CR LF.")
+@option("-t", "telnet", is_flag=True, help="Answer telnet's negotiation.")
+@option("-e", "program", metavar="PROGRAM", help="Run a program, and put the other end through to it.")
 @arguments.debug
 def nc(words: tuple[str, ...], **flags: Any) -> int:
     """Netcat, as its flavours agree: arbitrary TCP, UDP and UNIX conversations.

@@ -178,12 +178,12 @@ def excerpt(data: bytes) -> str:
     cut = data[:MAX_EXCERPT_SIZE]
     is_cut = len(cut) < len(data)
     text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(cut, final=not is_cut)
-    return '"' + _SPECIAL.sub(_written_out, visible(_ESCAPED.sub(_escaped, text))) + ('"...' if is_cut else '"')
+    return '"' + re.sub(_SPECIAL, _written_out, visible(re.sub(_ESCAPED, _escaped, text))) + ('"...' if is_cut else '"')
 
 
-_ESCAPED: Final = re.compile(r'[\\"\n\r\t]')
+_ESCAPED: Final = r'[\\"\n\r\t]'
 _NAMES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
-_SPECIAL: Final = re.compile(r"\\udc([89a-f][0-9a-f])")
+_SPECIAL: Final = r"\\udc([89a-f][0-9a-f])"
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from socketkit.apps.passage import Limits
 from socketkit.apps.relay import Plan, serve_relay
 from socketkit.apps.targets import Balance
 from socketkit.cli import arguments
+from socketkit.cli.lean import command, option
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
 from socketkit.kinds import parse_duration, parse_size
@@ -40,34 +41,32 @@ def _list_of(name: str) -> dict[str, Any]:
     return {"metavar": "NETWORK", "type": arguments.Read("network", partial(format_option, name)), "multiple": True}
 
 
-@click.command()
+@command()
 @click.argument("address", metavar="LISTEN", type=arguments.Read("address", Address.parse))
 @click.argument("targets", metavar="TARGET...", type=arguments.Read("address", Address.parse), nargs=-1, required=True)
-@click.option(
+@option(
     "--balance",
     metavar="NAME",
     type=click.Choice([name.value for name in Balance]),
     default=Balance.FIRST.value,
     help="Which target is tried first: first (the others are spares; default), round-robin, or least (conversations).",
 )
-@click.option("--once", is_flag=True, help="Put the first caller through, then end.")
-@click.option("--idle-timeout", metavar="TIME", type=_TIME, help="End a conversation after so long a silence.")
-@click.option("--max-duration", metavar="TIME", type=_TIME, help="End a conversation after so long.")
+@option("--once", is_flag=True, help="Put the first caller through, then end.")
+@option("--idle-timeout", metavar="TIME", type=_TIME, help="End a conversation after so long a silence.")
+@option("--max-duration", metavar="TIME", type=_TIME, help="End a conversation after so long.")
 @arguments.linger
-@click.option("--rate", metavar="SIZE", type=_RATE, help="Bytes a second, each conversation and direction: 1MB.")
-@click.option("--total-rate", metavar="SIZE", type=_RATE, help="The same for all conversations together.")
-@click.option("--allow", **_list_of("allow"), help="Let only these callers in: 10.0.0.0/8, fd00::1, unix; repeatable.")
-@click.option("--deny", **_list_of("deny"), help="Keep these out, whatever is allowed; repeatable.")
-@click.option("--max-connections", **_option("max_connections"), help="Conversations at a time (default 10000).")
-@click.option("--max-per-peer", **_option("max_per_peer"), help="Conversations of one address at a time.")
-@click.option("--accept-rate", **_option("accept_rate"), help="Callers a second.")
-@click.option("--overload", **_option("overload"), help="What becomes of more callers: they wait (default), or reject.")
-@click.option(
-    "--accept-proxy", **_list_of("accept_proxy"), help="Proxies that say by a PROXY header for whom they speak."
-)
-@click.option("--send-proxy", **_option("send_proxy"), help="Tell targets by a PROXY header who calls: v1 or v2.")
-@click.option("--access-log", metavar="FILE", type=click.Path(), help="Add a line of JSON for each conversation.")
-@click.option("--bind", **_option("bind"), help="Where connections to targets come from: 192.0.2.1, [::1]:5000, :5000.")
+@option("--rate", metavar="SIZE", type=_RATE, help="Bytes a second, each conversation and direction: 1MB.")
+@option("--total-rate", metavar="SIZE", type=_RATE, help="The same for all conversations together.")
+@option("--allow", **_list_of("allow"), help="Let only these callers in: 10.0.0.0/8, fd00::1, unix; repeatable.")
+@option("--deny", **_list_of("deny"), help="Keep these out, whatever is allowed; repeatable.")
+@option("--max-connections", **_option("max_connections"), help="Conversations at a time (default 10000).")
+@option("--max-per-peer", **_option("max_per_peer"), help="Conversations of one address at a time.")
+@option("--accept-rate", **_option("accept_rate"), help="Callers a second.")
+@option("--overload", **_option("overload"), help="What becomes of more callers: they wait (default), or reject.")
+@option("--accept-proxy", **_list_of("accept_proxy"), help="Proxies that say by a PROXY header for whom they speak.")
+@option("--send-proxy", **_option("send_proxy"), help="Tell targets by a PROXY header who calls: v1 or v2.")
+@option("--access-log", metavar="FILE", type=click.Path(), help="Add a line of JSON for each conversation.")
+@option("--bind", **_option("bind"), help="Where connections to targets come from: 192.0.2.1, [::1]:5000, :5000.")
 @arguments.connect_timeout
 @arguments.retry
 @arguments.engine

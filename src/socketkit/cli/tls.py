@@ -10,6 +10,7 @@ import click
 
 from socketkit.address import Address
 from socketkit.cli.arguments import Read
+from socketkit.cli.lean import option
 from socketkit.cli.output import tell
 from socketkit.events import CertificatesReloaded, Event, SelfSigned, combine
 from socketkit.tls import parse_pins
@@ -24,30 +25,28 @@ _FILE: Final = click.Path(exists=True)
 
 def _switch(*names: str, means: bool = True, text: str) -> Option[Any]:
     """A flag that says nothing when it is not given."""
-    return click.option(
-        *names, is_flag=True, help=text, callback=lambda context, parameter, given: means if given else None
-    )
+    return option(*names, is_flag=True, help=text, callback=lambda context, parameter, given: means if given else None)
 
 
 _TLS: Final = _switch("--tls", "--ssl", "tls", text="Speak TLS, whatever the address says (tls://… says it too).")
-_CERT: Final = click.option("--cert", metavar="FILE", type=_FILE, help="Our certificate with its chain (PEM).")
-_KEY: Final = click.option("--key", metavar="FILE", type=_FILE, help="Its private key, where it is a file of its own.")
-_ALPN: Final = click.option("--alpn", metavar="NAMES", help="Application protocols to agree on: h2,http/1.1.")
+_CERT: Final = option("--cert", metavar="FILE", type=_FILE, help="Our certificate with its chain (PEM).")
+_KEY: Final = option("--key", metavar="FILE", type=_FILE, help="Its private key, where it is a file of its own.")
+_ALPN: Final = option("--alpn", metavar="NAMES", help="Application protocols to agree on: h2,http/1.1.")
 
 _CALLING: Final[tuple[Option[Any], ...]] = (
     _TLS,
-    click.option("--cacert", "ca", metavar="PATH", type=_FILE, help="Trust these authorities, not the system's."),
+    option("--cacert", "ca", metavar="PATH", type=_FILE, help="Trust these authorities, not the system's."),
     _CERT,
     _KEY,
     _switch("--insecure", "verify", means=False, text="Do not check the server's certificate: anybody may be there."),
-    click.option(
+    option(
         "--pin",
         metavar="PIN",
         type=Read("pin", lambda text: ",".join(parse_pins(text))),
         help="The server's key must have this SHA-256: sha256:HEX; without --cacert nothing else is checked.",
     ),
     _ALPN,
-    click.option("--server-name", metavar="NAME", help="The name that the certificate must have (default: the host)."),
+    option("--server-name", metavar="NAME", help="The name that the certificate must have (default: the host)."),
 )
 
 _CALLED: Final[tuple[Option[Any], ...]] = (
@@ -55,7 +54,7 @@ _CALLED: Final[tuple[Option[Any], ...]] = (
     _CERT,
     _KEY,
     _switch("--self-signed", text="Make a certificate for this run, and tell the pin that clients give to --pin."),
-    click.option("--client-ca", "ca", metavar="PATH", type=_FILE, help="Check clients' certificates by these."),
+    option("--client-ca", "ca", metavar="PATH", type=_FILE, help="Check clients' certificates by these."),
     _switch("--require-client-cert", text="Let nobody in without a certificate that --client-ca vouches for."),
     _ALPN,
 )
@@ -89,8 +88,8 @@ def called(function: F) -> F:
 
 
 def _with(several: Iterable[Option[Any]], function: Any) -> Any:
-    for option in reversed(tuple(several)):
-        function = option(function)
+    for each in reversed(tuple(several)):
+        function = each(function)
     return function
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.padding import Padding
@@ -21,6 +20,7 @@ from socketkit.apps.system import open_descriptor_count
 from socketkit.apps.tour import Call, Step, Summary, summarize, walk
 from socketkit.cli import arguments
 from socketkit.cli.explain import call_line
+from socketkit.cli.lean import command
 from socketkit.values import replace
 
 __all__ = ["tour"]
@@ -53,7 +53,7 @@ async with (
 """
 
 
-@click.command()
+@command()
 @arguments.debug
 def tour() -> None:
     """The story of a socket, live on this machine.
@@ -225,13 +225,13 @@ def _notes(bursts: list[Burst]) -> Group:
 def _show_more(console: Console) -> None:
     _chapter(console, "Go on by yourself")
     rows = Table.grid(padding=(0, 2, 0, 0))
-    for command, meaning in (
+    for typed, meaning in (
         ("socketkit echo --explain", "a server that tells each of its socket calls"),
         ("socketkit connect --explain", "its client: type a line, and end with Ctrl-D"),
         ("socketkit chat host", "a room for talk, with you in it"),
         ("socketkit chat join", "its door, for somebody else; plain nc will do"),
     ):
-        rows.add_row(Text(command, "bold"), Text(meaning))
+        rows.add_row(Text(typed, "bold"), Text(meaning))
     console.print(Padding(rows, (0, 1, 1, 1)))
 
 

@@ -15,6 +15,7 @@ from socketkit.address import Address
 from socketkit.apps.conversation import until_told
 from socketkit.apps.wait import TIMEOUT, wait_for
 from socketkit.cli import arguments
+from socketkit.cli.lean import Asked, option
 from socketkit.cli.output import Status, say_failure, tell
 from socketkit.kinds import format_duration
 from socketkit.options import format_option
@@ -27,7 +28,7 @@ CANNOT_RUN, NOT_FOUND = 126, 127
 _COMMAND = "socketkit.command"
 
 
-class BeforeCommand(click.Command):
+class BeforeCommand(Asked):
     """Whatever stands behind `--` is a command of its own, with options of its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -48,7 +49,7 @@ class BeforeCommand(click.Command):
 @click.argument(
     "addresses", metavar="ADDRESS...", type=arguments.Read("address", Address.parse), nargs=-1, required=True
 )
-@click.option(
+@option(
     "--for",
     "timeout",
     metavar="TIME",
@@ -56,9 +57,9 @@ class BeforeCommand(click.Command):
     default=format_duration(TIMEOUT),
     help="How long to wait, for all of them: 2m, 0 (look once), forever. Default: 30s.",
 )
-@click.option("--any", "is_one_enough", is_flag=True, help="One of them is enough.")
-@click.option("--free", is_flag=True, help="Until nobody accepts there any more.")
-@click.option(
+@option("--any", "is_one_enough", is_flag=True, help="One of them is enough.")
+@option("--free", is_flag=True, help="Until nobody accepts there any more.")
+@option(
     "--connect-timeout",
     metavar="TIME",
     type=arguments.Read("time", partial(format_option, "connect_timeout")),

@@ -19,7 +19,7 @@ from socketkit.values import MISSING, Field, Value, field
 __all__ = ["SWITCH", "Described", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]
 
 D = TypeVar("D", bound="Described")
-_KEY = re.compile(r"[A-Za-z][A-Za-z_-]*")
+_KEY = r"[A-Za-z][A-Za-z_-]*"
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class Described(Value):
     @classmethod
     def _read_argument(cls, argument: str) -> Mapping[str, object]:
         key, equals, value = argument.partition("=")
-        if not equals or not _KEY.fullmatch(key):
+        if not equals or not re.fullmatch(_KEY, key):
             return cls._read_bare(argument)
         name = key.replace("-", "_")
         if name not in cls.fields:

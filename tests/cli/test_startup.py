@@ -1,0 +1,61 @@
+"""A command that opens one socket loads what that needs, and nothing else."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from socketkit import __version__
+
+LIGHT = ("ast", "asyncio", "dataclasses", "encodings.idna", "importlib.metadata", "inspect", "json", "logging", "rich")
+LIGHT += ("multiprocessing", "prompt_toolkit", "ssl", "tempfile", "trio", "uvloop", "socketkit.streams.tls")
+ROOMS = tuple(f"socketkit.{room}" for room in ("blocking", "doors", "listen", "listener", "server", "workers"))
+
+
+def run(*words):
+    """A command, and the modules that it has loaded until its end, beyond those of Python's own start."""
+    program = [sys.executable, "-X", "importtime"]
+    ended = [
+        subprocess.run(
+            [*program, *what], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False
+        )
+        for what in (["-m", "socketkit", *words], ["-c", "import runpy"])
+    ]
+    several = [
+        {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+        for done in ended
+    ]
+    return ended[0], several[0] - several[1]
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_told_before_anything_is_loaded(word):
+    done, modules = run(word)
+    assert (done.returncode, done.stdout) == (0, f"socketkit {__version__}\n")
+    assert {name for name in modules if not name.startswith("socketkit")} == set()
+    assert {name for name in modules if name.startswith("socketkit.")} <= {"socketkit.cli", "socketkit.cli.main"}
+
+
+def test_the_version_is_told_wherever_it_is_asked_for():
+    done, _ = run("--version", "echo")
+    assert (done.returncode, done.stdout) == (0, f"socketkit {__version__}\n")
+
+
+def test_connect_loads_neither_a_server_nor_what_others_need():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # nobody listens there
+        done, modules = run("connect", f"tcp://127.0.0.1:{sock.getsockname()[1]}")
+    assert done.returncode == 3
+    assert "click" in modules
+    assert "socketkit.engines.readiness" in modules
+    assert not modules & {*LIGHT, *ROOMS}
+
+
+def test_a_server_loads_no_more_than_it_needs():
+    done, modules = run("echo", "tcp://127.0.0.1:0", "fd://999999")
+    assert done.returncode == 3  # and the door before it was closed again
+    assert "socketkit.server" in modules
+    assert not modules & set(LIGHT)
