@@ -491,6 +491,7 @@ ZONE = "is not a zone of an IPv6 address; allowed is an interface as eth0, or it
         ("5000", "'5000' has no colon; did you mean ':5000', every interface?"),
         ("h 80", "'h 80' contains a space; did you mean 'h:80'?"),
         ("host port", "'host port' contains a space; did you mean 'host:port'?"),
+        (" tcp://h:80", "it begins with a space; did you mean 'tcp://h:80'?"),
         ("tcp://h: 80", "'h: 80' contains a space; did you mean 'h:80'?"),
         ("tcp://h:80 ", f"port '80 ' {PORT}"),
         ("h", f"'h' {NO_PORT}"),

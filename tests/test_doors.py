@@ -187,3 +187,9 @@ def test_a_plain_function_has_no_place_in_a_loop():
             await serve(lambda connection: None, ANY)
 
     asyncio.run(main())
+
+
+def test_an_engine_that_is_none_is_refused_at_once() -> None:
+    for make in (lambda: connect("tcp://h:1", engine="warp"), lambda: connect("tcp://h:1?engine=warp")):
+        with pytest.raises(OptionError, match="there is no engine 'warp'"):
+            make()

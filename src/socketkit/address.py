@@ -189,6 +189,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 def _parse(text: str, default_scheme: str) -> Address:
     if control := _CONTROL.search(text):
         raise AddressError(f"{quote(control[0])} is a control character; allowed is its escape in a path, as %0A")
+    if text[:1] == " " != text:
+        raise AddressError(f"it begins with a space; did you mean {quote(text.strip())}?")
     place, query = split_command_query(text) or _split_query(text)
     name, body = _split_scheme(place, default_scheme)
     parts = find_scheme(name).body.read(body)

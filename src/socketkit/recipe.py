@@ -30,6 +30,8 @@ class Recipe(Generic[B, A]):
     """What is opened by `with` as a B, and by `async with` as an A; each opening is a new one."""
 
     def __init__(self, engine: str | Engine | None) -> None:
+        if isinstance(engine, str) and (reason := engines.missing(engine)) is not None:
+            raise OptionError(f"engine={engine}: {reason}")
         self._engine = engine
         self._opened: list[Any] = []
 

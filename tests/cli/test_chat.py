@@ -291,3 +291,10 @@ def test_at_a_terminal_ctrl_c_ends_a_host_well_and_a_guest_as_a_signal_does(how:
         else:
             host.process.send_signal(signal.SIGTERM)
         assert host.wait() == 0
+
+
+def test_alone_it_shows_what_it_can_do() -> None:
+    with socketkit("chat") as program:
+        assert (program.communicate(), program.wait()) == (b"", 2)
+        assert program.told[0].startswith("Usage: socketkit chat ")
+        assert any(line.strip().startswith("join ") for line in program.told)

@@ -178,3 +178,13 @@ def test_what_was_written_is_out_before_a_signal_ends_it() -> None:
         assert client.process.stdout.readline() == b"first\n"
         assert client.stop(signal.SIGINT) == 130
         assert client.told == []
+
+
+def test_a_peer_that_is_silent_for_too_long_is_left():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socketkit("connect", f"tcp://127.0.0.1:{listener.getsockname()[1]}", "--idle-timeout", "50ms") as client,
+    ):
+        assert client.wait() == 124
+        assert len(client.told) == 1
+        assert "it was silent for 0.05 s (idle_timeout)" in client.told[0]

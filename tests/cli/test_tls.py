@@ -130,3 +130,33 @@ def test_a_chat_may_be_secret():
         pin = host.wait_told("pin ").removeprefix("pin ")
         with socketkit("chat", "join", address, "--name", "guest", "--pin", pin) as guest:
             assert b"welcome, you are guest" in guest.communicate(b"bye\n")
+
+
+def test_wait_looks_at_a_certificate_as_connect_does(server):
+    for arguments, status in (((), 124), (("--cacert", papers().ca), 0), (("--insecure",), 0)):
+        with socketkit("wait", str(server), "--for", "0", *arguments) as wait:
+            assert (wait.communicate(), wait.wait()) == (b"", status)
+
+
+def test_a_relay_shows_callers_its_own_certificate_and_trusts_targets_as_told(server):
+    arguments = ("--cacert", papers().ca, "--self-signed")
+    with socketkit("relay", "tls://127.0.0.1:0", str(server), *arguments) as relay:
+        address = str(relay.address())
+        pin = relay.wait_told("pin ").removeprefix("pin ")
+        with socketkit("connect", address, "--pin", pin) as client:
+            assert client.communicate(b"hello\n") == b"hello\n"
+            assert client.wait() == 0
+        assert relay.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("listen", "target", "option"),
+    [
+        ("tcp://127.0.0.1:0", "tls://127.0.0.1:1", ("--self-signed",)),
+        ("tls://127.0.0.1:0?self_signed=yes", "tcp://127.0.0.1:1", ("--insecure",)),
+    ],
+)
+def test_a_relay_refuses_what_would_do_nothing(listen, target, option):
+    with socketkit("relay", listen, target, *option) as relay:
+        assert relay.wait() == 2
+        assert f"{option[0]} does nothing without TLS" in relay.told[0]

@@ -30,6 +30,7 @@ __all__ = [
     "explain",
     "framing",
     "given",
+    "idle_timeout",
     "linger",
     "observer_for",
     "one_address",
@@ -176,6 +177,12 @@ def retry(function: F) -> F:
     return decorated
 
 
+idle_timeout: Decorator[Any] = option(
+    "--idle-timeout",
+    metavar="TIME",
+    type=Read("time", _option("idle_timeout")),
+    help="End the conversation, with status 124, when the peer is silent for so long while we wait for it.",
+)
 linger: Decorator[Any] = option(
     "--linger",
     metavar="TIME",

@@ -39,13 +39,17 @@ def _name(text: str) -> str:
     return text
 
 
-@click.group(cls=Group)
-def chat() -> None:
+@click.group(cls=Group, no_args_is_help=False, invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
+@click.pass_context
+def chat(context: click.Context) -> int:
     """A room for talk: host it, or join it; plain nc can join too.
 
     Each line goes to all others behind the name of who says it. /name NEW, /who and /help are lines for the room; bye,
     /quit or `до свидания` ends the conversation.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+    return Status.USAGE
 
 
 @chat.command()

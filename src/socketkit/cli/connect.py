@@ -21,6 +21,7 @@ __all__ = ["connect"]
 @arguments.one_address(default=arguments.DEFAULT_ADDRESS)
 @talking
 @arguments.connect_timeout
+@arguments.idle_timeout
 @arguments.retry
 @arguments.framing
 @arguments.engine

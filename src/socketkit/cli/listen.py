@@ -49,6 +49,7 @@ def _refuse_person(context: click.Context) -> None:
     help="Run a program for the caller: what it says is the program's input. No shell; the status is the program's.",
 )
 @answering
+@arguments.idle_timeout
 @arguments.framing
 @arguments.engine
 @arguments.backlog

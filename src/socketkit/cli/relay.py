@@ -12,7 +12,7 @@ from socketkit.apps.journal import Journal
 from socketkit.apps.passage import Limits
 from socketkit.apps.relay import Plan, serve_relay
 from socketkit.apps.targets import Balance
-from socketkit.cli import arguments
+from socketkit.cli import arguments, tls
 from socketkit.cli.lean import command, option
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
@@ -73,6 +73,7 @@ def _list_of(name: str) -> dict[str, Any]:
 @arguments.backlog
 @arguments.ready_fd
 @arguments.watching_passages
+@tls.passing
 @arguments.debug
 def relay(
     address: Address,
@@ -96,6 +97,7 @@ def relay(
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
+    trust: dict[str, Any],
     **options: Any,
 ) -> int:
     """Put whoever calls at LISTEN through to a TARGET; the ends of both directions, and losses, are passed on.
@@ -125,7 +127,7 @@ def relay(
         once=once,
         listening=lambda real: say_listening(real, ready_fd),
         target_options=arguments.given(
-            bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff
+            bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff, **trust
         ),
         observer=observer,
         **arguments.given(**options, **lists),

@@ -1,4 +1,4 @@
-"""The options of TLS, as curl names them: for verbs that call, and for verbs that are called."""
+"""The options of TLS, as curl names them: for verbs that call, that are called, and that do both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from socketkit.cli.output import tell
 from socketkit.events import CertificatesReloaded, Event, SelfSigned, combine
 from socketkit.tls import parse_pins
 
-__all__ = ["called", "calling"]
+__all__ = ["called", "calling", "passing"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
@@ -33,33 +33,35 @@ _CERT: Final = option("--cert", metavar="FILE", type=_FILE, help="Our certificat
 _KEY: Final = option("--key", metavar="FILE", type=_FILE, help="Its private key, where it is a file of its own.")
 _ALPN: Final = option("--alpn", metavar="NAMES", help="Application protocols to agree on: h2,http/1.1.")
 
-_CALLING: Final[tuple[Option[Any], ...]] = (
-    _TLS,
-    option("--cacert", "ca", metavar="PATH", type=_FILE, help="Trust these authorities, not the system's."),
-    _CERT,
-    _KEY,
-    _switch("--insecure", "verify", means=False, text="Do not check the server's certificate: anybody may be there."),
-    option(
-        "--pin",
-        metavar="PIN",
-        type=Read("pin", lambda text: ",".join(parse_pins(text))),
-        help="The server's key must have this SHA-256: sha256:HEX; without --cacert nothing else is checked.",
-    ),
-    _ALPN,
-    option("--server-name", metavar="NAME", help="The name that the certificate must have (default: the host)."),
+_CACERT: Final = option("--cacert", "ca", metavar="PATH", type=_FILE, help="Trust these authorities, not the system's.")
+_INSECURE: Final = _switch(
+    "--insecure", "verify", means=False, text="Do not check the server's certificate: anybody may be there."
+)
+_PIN: Final = option(
+    "--pin",
+    metavar="PIN",
+    type=Read("pin", lambda text: ",".join(parse_pins(text))),
+    help="The server's key must have this SHA-256: sha256:HEX; without --cacert nothing else is checked.",
+)
+_SERVER_NAME: Final = option(
+    "--server-name", metavar="NAME", help="The name that the certificate must have (default: the host)."
+)
+_SELF_SIGNED: Final = _switch(
+    "--self-signed", text="Make a certificate for this run, and tell the pin that clients give to --pin."
+)
+_CLIENT_CA: Final = option("--client-ca", metavar="PATH", type=_FILE, help="Check clients' certificates by these.")
+_REQUIRE: Final = _switch(
+    "--require-client-cert", text="Let nobody in without a certificate that --client-ca vouches for."
 )
 
-_CALLED: Final[tuple[Option[Any], ...]] = (
-    _TLS,
-    _CERT,
-    _KEY,
-    _switch("--self-signed", text="Make a certificate for this run, and tell the pin that clients give to --pin."),
-    option("--client-ca", "ca", metavar="PATH", type=_FILE, help="Check clients' certificates by these."),
-    _switch("--require-client-cert", text="Let nobody in without a certificate that --client-ca vouches for."),
-    _ALPN,
-)
+_CALLING: Final[tuple[Option[Any], ...]] = (_TLS, _CACERT, _CERT, _KEY, _INSECURE, _PIN, _ALPN, _SERVER_NAME)
+_CALLED: Final[tuple[Option[Any], ...]] = (_TLS, _CERT, _KEY, _SELF_SIGNED, _CLIENT_CA, _REQUIRE, _ALPN)
+_CALLERS: Final[tuple[Option[Any], ...]] = (_CERT, _KEY, _SELF_SIGNED, _CLIENT_CA, _REQUIRE)
+_TARGETS: Final[tuple[Option[Any], ...]] = (_CACERT, _INSECURE, _PIN, _SERVER_NAME)
 
-_NAMES: Final = ("ca", "cert", "key", "verify", "pin", "alpn", "server_name", "self_signed", "require_client_cert")
+_OF_CALLERS: Final = ("cert", "key", "self_signed", "client_ca", "require_client_cert")
+_OF_TARGETS: Final = ("ca", "verify", "pin", "server_name")
+_NAMES: Final = (*_OF_CALLERS, *_OF_TARGETS, "alpn")
 
 
 def calling(function: F) -> F:
@@ -81,9 +83,29 @@ def called(function: F) -> F:
     def checked(*args: Any, **options: Any) -> Any:
         if _is_secure(options):
             options["observer"] = combine(options["observer"], _tell)
-        return function(*args, **options)
+        return function(*args, ca=options.pop("client_ca"), **options)
 
     decorated: F = _with(_CALLED, checked)
+    return decorated
+
+
+def passing(function: F) -> F:
+    """Both, for a verb with an `address` for callers and `targets` to call: a certificate of our own is for callers,
+    trust is for targets. The function gets the latter as `trust`."""
+
+    @functools.wraps(function)
+    def checked(*args: Any, address: Address, targets: tuple[Address, ...], **options: Any) -> Any:
+        trust = {name: options.pop(name) for name in _OF_TARGETS}
+        if not any(map(_speaks_tls, targets)):
+            _refuse(trust, "without TLS on the way to a target: say tls://…")
+        if _speaks_tls(address):
+            options["observer"] = combine(options["observer"], _tell)
+        else:
+            _refuse(options, "without TLS for callers: listen at tls://…")
+        ca = options.pop("client_ca")
+        return function(*args, address=address, targets=targets, trust=trust, ca=ca, **options)
+
+    decorated: F = _with(_CALLERS + _TARGETS, checked)
     return decorated
 
 
@@ -102,12 +124,16 @@ def _is_secure(options: dict[str, Any]) -> bool:
     addresses: tuple[Address | None, ...] = options.get("addresses") or (options.get("address"),)
     if options["tls"] or any(map(_speaks_tls, addresses)):
         return True
+    _refuse(options, "without TLS: say tls://… or --tls")
+    return False
+
+
+def _refuse(options: dict[str, Any], where: str) -> None:
     unused = next((name for name in _NAMES if options.get(name) is not None), None)
     if unused is not None:
         parameters = click.get_current_context().command.params
         name = next(parameter.opts[0] for parameter in parameters if parameter.name == unused)
-        raise click.UsageError(f"{name} does nothing without TLS: say tls://… or --tls")
-    return False
+        raise click.UsageError(f"{name} does nothing {where}")
 
 
 def _speaks_tls(address: Address | None) -> bool:

@@ -91,8 +91,9 @@ def _tell_version(ctx: click.Context, option: click.Parameter, is_asked: bool) -
 def socketkit() -> None:
     """Connect to any socket, and serve one.
 
-    Addresses: tcp://host:port, tcp4://, tcp6://, unix:///path, unix://@name, vsock://cid:port, fd://3, systemd:,
-    stdio:, exec:COMMAND; typed: host:port, :port, /path, @name, - (standard input and output).
+    Addresses: tcp://host:port, tls://host:port, udp://host:port (and tcp4, tcp6, udp4, udp6), unix:///path,
+    unix://@name, tls+unix://, unixgram://, unixpacket://, ip://host?protocol=icmp, vsock://cid:port, fd://3, systemd:,
+    stdio:, exec:COMMAND; typed: host:port, :port, /path, ./path, @name, - (standard input and output).
     """
 
 

@@ -14,7 +14,7 @@ import click
 from socketkit.address import Address
 from socketkit.apps.conversation import until_told
 from socketkit.apps.wait import TIMEOUT, wait_for
-from socketkit.cli import arguments
+from socketkit.cli import arguments, tls
 from socketkit.cli.lean import Asked, option
 from socketkit.cli.output import Status, say_failure, tell
 from socketkit.kinds import format_duration
@@ -68,6 +68,7 @@ class BeforeCommand(Asked):
 @arguments.engine
 @arguments.verbose
 @arguments.explain
+@tls.calling
 @arguments.debug
 def wait(
     addresses: tuple[Address, ...],
