@@ -28,7 +28,6 @@ class Passing:
             raise StreamError(f"no descriptor can be passed to or from {stream.peer}: only UNIX sockets carry them")
         self._session = session
         self._outgoing = outgoing
-        self._peer = stream.peer
         self._parcels = Parcels(stream.socket, self._settle)
         stream.call_by(self._parcels.send, self._parcels.receive)
 

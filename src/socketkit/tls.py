@@ -8,7 +8,6 @@ from __future__ import annotations
 import binascii
 import os
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from socketkit.errors import OptionError
@@ -16,8 +15,6 @@ from socketkit.kinds import Kind, format_switch, parse_switch, quote
 from socketkit.values import Value
 
 __all__ = ["PIN_KIND", "TLS", "TLS_KIND", "TlsFacts", "parse_pins"]
-
-Texts = str | Iterable[str] | None
 
 _PIN = "sha256:HEX of the public key, or curl's sha256//BASE64"
 

@@ -6,7 +6,7 @@ from socketkit.apps.tally import Tally
 from socketkit.errors import BrokenError
 from socketkit.events import Accepted, Closed, Connected, Connecting, Received, Resolved, Sent
 
-OURS, THEIRS = "tcp://127.0.0.1:1", "tcp://127.0.0.1:2"
+OURS, THEIRS, NAMED = "tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://localhost:2"
 
 
 class Told:
@@ -24,7 +24,7 @@ class Told:
 
 def test_each_step_is_timed():
     told = Told()
-    told.at(0.25, Resolved(THEIRS, (THEIRS,)))
+    told.at(0.25, Resolved(NAMED, (THEIRS,)))
     told.at(0.5, Connecting(THEIRS, THEIRS))
     told.at(0.75, Connecting(THEIRS, THEIRS))
     told.at(1, Connected(1, OURS, THEIRS))
@@ -75,3 +75,12 @@ def test_what_began_unseen_is_passed_over():
     told.at(0, Received(9, b"data"))
     told.at(0, Closed(9, 4, 0, None))
     assert told.ended == []
+
+
+def test_a_number_was_not_looked_up():
+    told = Told()
+    told.at(0.25, Resolved(THEIRS, (THEIRS,)))
+    told.at(1, Connected(1, OURS, THEIRS))
+    told.at(2, Closed(1, 0, 0, None))
+    (figures,) = told.ended
+    assert figures.resolve_seconds is None

@@ -114,3 +114,12 @@ def test_ctrl_c_is_the_signal(terminal: Terminal) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert caught == [signal.SIGINT]
+
+
+def test_colours_that_are_pasted_are_no_mouse(terminal: Terminal) -> None:
+    terminal.press("a\x1b[31mb\r")
+
+    async def body() -> bytes:
+        return await terminal.person.read()
+
+    assert run(body) == b"ab"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from socketkit.address import Address
 from socketkit.events import Accepted, Closed, Connected, Connecting, Event, Received, Resolved, Sent
 from socketkit.values import Value, field
 
@@ -18,7 +19,7 @@ class Figures(Value):
     Attributes:
         connection: its number.
         peer: with whom.
-        resolve_seconds: from the beginning to the addresses of the name.
+        resolve_seconds: from the beginning to the addresses of the name; None for a number.
         connect_seconds: from there until the connection stood, TLS included.
         first_byte_seconds: from there to the first byte of the peer.
         seconds: how long the connection has stood.
@@ -89,7 +90,9 @@ class Tally:
         if isinstance(event, Received | Sent):
             self._count(event)
         elif isinstance(event, Resolved):
-            self._resolved = self._clock()
+            place = Address.parse(event.address)
+            if place.host and not place.is_numeric_host:  # else there was nothing to look up
+                self._resolved = self._clock()
         elif isinstance(event, Connecting):
             self._tried = self._tried or self._clock()
         elif isinstance(event, Connected | Accepted):

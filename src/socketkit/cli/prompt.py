@@ -16,6 +16,8 @@ from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.application import in_terminal
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 
 from socketkit.errors import EndOfStream
@@ -23,6 +25,13 @@ from socketkit.errors import EndOfStream
 __all__ = ["Prompted"]
 
 _COLORS: Final = ("ansicyan", "ansigreen", "ansimagenta", "ansiyellow", "ansiblue", "ansired")
+
+
+def _without_mouse() -> KeyBindings:
+    """Colours that are pasted (`ESC [ 31 m`) look like a mouse to the editor, which then fails: we have none."""
+    bindings = KeyBindings()
+    bindings.add(Keys.Vt100MouseEvent, eager=True)(lambda event: None)
+    return bindings
 
 
 class Prompted:
@@ -50,7 +59,9 @@ class Prompted:
         self._prompt = prompt
         self._paint = _colored if paint is None else paint
         self._keeps_empty = keeps_empty
-        self._session: PromptSession[str] = PromptSession(lambda: self._prompt, input=input, output=output)
+        self._session: PromptSession[str] = PromptSession(
+            lambda: self._prompt, input=input, output=output, key_bindings=_without_mouse()
+        )
         self._typed: deque[bytes] = deque()
         self._unshown: list[str] = []
         self._unshown_size = 0
