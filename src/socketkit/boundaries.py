@@ -50,6 +50,7 @@ class DatagramSession(Session):
 
     def _use(self, codec: Codec) -> None:
         super()._use(codec)
+        self.encode_one = None
         self._feed_whole: Callable[[bytes], list[Any]] | None = getattr(codec, "feed_whole", None)
 
     # --- incoming ---
@@ -131,9 +132,9 @@ class DatagramSession(Session):
         self.outgoing_size += sum(map(_cost, frames))
         self.outgoing.extend(frames)
 
-    def queue_one(self, message: Any) -> int:
-        self.queue((message,), 1)
-        return self.outgoing_size
+    def refuse(self, reason: StreamError) -> None:
+        super().refuse(reason)
+        self.encode_one = None
 
     def sent(self, size: int) -> None:
         self.sent_size += size

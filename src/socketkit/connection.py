@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from socketkit.address import Address
 from socketkit.close import closed_here, say_goodbye
-from socketkit.engines.engine import Engine
-from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Observer, Proxied, Received, Secured
+from socketkit.engines.engine import DONE, Engine
+from socketkit.errors import ClosedError, EndOfStream, SocketkitError
+from socketkit.events import Closed, EndSent, Observer, Proxied, Secured
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
+from socketkit.incoming import Incoming
 from socketkit.options import Options
-from socketkit.outgoing import DONE, Room, both_sides
+from socketkit.outgoing import Room, both_sides
 from socketkit.secure import side_for, upgrade
 from socketkit.session import ConnectionStatistics, Session
-from socketkit.silence import silence_of
 from socketkit.streams.credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream
 from socketkit.tls import TLS, TlsFacts
@@ -73,17 +73,16 @@ class Connection:
         self._options = options
         self._observer = observer
         self._session, self._outgoing = both_sides(stream, framing, options, self.number, observer)
-        self._silence = silence_of(stream, options, self._outgoing)
+        self._inward = Incoming(self._session, self._outgoing, stream, options, number=self.number, observer=observer)
         self._incoming = self._session.incoming
         self._unsent = self._session.outgoing
         self._high_water = options.high_water
         self._soon = stream.engine.soon
         self._blocks = stream.engine.blocks
         self._flush = self._outgoing.flush
-        self._receiving = self._closed = False
+        self._closed = False
         self._end_told = False  # that our direction has ended
         self._passing: Passing | None = None
-        self._loss: BaseException | None = None  # what the end event will say
 
     # --- sending ---
 
@@ -101,9 +100,16 @@ class Connection:
             ClosedError: this end, or its sending direction, was closed.
             BrokenError: the conversation was lost; what was sent before may be lost too.
         """
-        is_first = not self._unsent
-        size = self._session.queue_one(message)
-        if is_first:
+        session = self._session
+        encode_one = session.encode_one
+        if encode_one is None:
+            return self.send_many((message,))
+        data = encode_one(message)
+        unsent = self._unsent
+        unsent.append(data)
+        session.sent_count += 1
+        session.outgoing_size = size = session.outgoing_size + len(data)
+        if len(unsent) == 1:
             if self._blocks:
                 self._flush()
                 self._outgoing.check()
@@ -175,14 +181,14 @@ class Connection:
         Cancellation: nothing is lost; the next call gets it.
         """
         if not self._incoming:
-            await self._fill(timeout)
+            await self._inward.fill(timeout)
         return self._incoming.popleft()
 
     async def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Every whole message that is there, as soon as there is one; raises as `receive` does."""
         incoming = self._incoming
         if not incoming:
-            await self._fill(timeout)
+            await self._inward.fill(timeout)
         messages = list(incoming)
         incoming.clear()
         return messages
@@ -194,7 +200,7 @@ class Connection:
         incoming = self._incoming
         if not incoming:
             try:
-                await self._fill(None)
+                await self._inward.fill()
             except EndOfStream:
                 raise StopAsyncIteration from None
         return incoming.popleft()
@@ -211,7 +217,7 @@ class Connection:
     async def wait_message(self, *, timeout: float | None = None) -> None:
         """Wait until the next `receive` will not wait; raises as it does."""
         if not self._incoming:
-            await self._fill(timeout)
+            await self._inward.fill(timeout)
 
     @property
     def incoming(self) -> deque[Any]:
@@ -256,52 +262,11 @@ class Connection:
             self.note(error)
             raise
         finally:
-            self._receiving = False
-        self._stream, self._silence = secured, silence_of(secured, self._options, self._outgoing)
+            self._inward.is_busy = False
+        self._stream = secured
+        self._inward.use(secured, self._options)
         if self._observer is not None:
             self._observer(Secured(self.number, secured.facts))
-
-    async def _fill(self, timeout: float | None) -> None:
-        """Receive until at least one message is whole, or say why there will be none."""
-        if self._receiving:
-            raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
-        deadline = None if timeout is None else self.engine.deadline(timeout)
-        session, stream, observer, silence = self._session, self._stream, self._observer, self._silence
-        self._receiving = True
-        try:
-            while True:
-                end = session.end()
-                if self._incoming:
-                    return
-                if end is not None:
-                    raise end.with_traceback(None)
-                if self._unsent and not self._blocks:
-                    self._flush()  # before we wait: the peer may be waiting for it
-                try:
-                    data = await (stream.receive(deadline=deadline) if silence is None else silence.receive(deadline))
-                except EndOfStream as eof:
-                    session.feed_eof(eof)
-                    if observer is not None:
-                        observer(EndReceived(self.number))
-                except (BrokenError, ClosedError) as error:
-                    if session.fail(error):
-                        self.note(error)
-                else:
-                    session.feed(data)
-                    if observer is not None:
-                        observer(Received(self.number, data))
-                        for fault in session.take_faults():
-                            observer(FrameSkipped(self.number, fault))
-                if self._incoming:
-                    return
-        except DeadlineError as error:
-            if silence is None or not silence.is_over:
-                raise DeadlineError(f"receiving from {stream.peer}: no message within {timeout:g} s") from None
-            self.note(error)
-            session.fail(error)
-            raise
-        finally:
-            self._receiving = False
 
     # --- descriptors ---
 
@@ -340,9 +305,7 @@ class Connection:
         Raises:
             BusyError: a task receives messages, or somebody carries bytes already.
         """
-        if self._receiving:
-            raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
-        self._receiving = True
+        self._inward.begin()
         return self._stream
 
     @property
@@ -387,7 +350,7 @@ class Connection:
 
     def note(self, error: BaseException) -> None:
         """Say in the end event that this is what ended the conversation; the first to say so is heard."""
-        self._loss = self._loss or error
+        self._inward.note(error)
 
     def _end(self) -> None:
         self._session.fail(closed_here(self._stream))
@@ -396,7 +359,7 @@ class Connection:
             self._passing.close()
         if self._observer is not None:
             session = self._session
-            self._observer(Closed(self.number, session.received_size, session.sent_size, self._loss))
+            self._observer(Closed(self.number, session.received_size, session.sent_size, self._inward.loss))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -481,7 +444,7 @@ class Connection:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way: somebody waits for a message, none has begun to come, nothing is unsent."""
-        return self._receiving and self._session.is_between_messages and self._outgoing.is_empty
+        return self._inward.is_busy and self._session.is_between_messages and self._outgoing.is_empty
 
     def statistics(self) -> ConnectionStatistics:
         """How it stands now."""

@@ -1,6 +1,6 @@
 """Send: what one turn of the engine gathers leaves with one call, and what the system does not take yet follows.
 
-The batch is written at the end of the turn, before a wait of ours, at once when it is large, and on close. When the
+The batch is written at the end of the turn, at once when it is large, and on close. When the
 system takes only part, the rest is drained in the background, in order, and senders feel it at the high-water mark.
 Frames never interleave and are never cut: after a cut the connection refuses to send.
 """
@@ -8,8 +8,7 @@ Frames never interleave and are never cut: after a cut the connection refuses to
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from types import coroutine as generator_coroutine
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
@@ -20,25 +19,10 @@ from socketkit.options import Options
 from socketkit.session import Session
 from socketkit.streams.stream import DatagramStream, Stream
 
-__all__ = ["DONE", "Outgoing", "Room", "both_sides"]
+__all__ = ["Outgoing", "Room", "both_sides"]
 
 TURN_BATCHES: Final = 16
 """Large batches that a sender may write without a wait before it lets the others have their turn."""
-
-
-@generator_coroutine
-def _nothing_to_wait_for() -> Generator[object, None, None]:
-    return
-    yield
-
-
-def _done() -> Awaitable[None]:
-    """An awaitable that has nothing to wait for: a generator that has ended stays ended, and all share it. To await it
-    costs a third of what an object with an `__await__` of its own does."""
-    ended = _nothing_to_wait_for()
-    for _ in cast(Generator[object, None, None], ended):
-        pass
-    return ended
 
 
 class Room:
@@ -51,9 +35,6 @@ class Room:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._wait().__await__()
-
-
-DONE: Final = _done()
 
 
 class Outgoing:
@@ -131,7 +112,7 @@ class Outgoing:
         if count < len(data) or self._stream.has_unsent:
             self._draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
-        else:
+        elif self._changed.waiting:
             self._changed.notify()  # a sender may have been woken by room that others filled before it came to its turn
 
     async def wait_room(self) -> None:

@@ -48,6 +48,8 @@ class Session:
     """Both directions of one conversation.
 
     Attributes:
+        encode_one: the bytes of one message, for whoever puts it into `outgoing` himself and counts it, at half the
+            price of `queue`; raises as that does. None where a message takes more than that.
         incoming: whole messages that nobody has received yet, oldest first.
         outgoing: encoded frames that nobody has handed to the system yet, oldest first.
         outgoing_size: bytes in `outgoing` and beyond, until the system has them; kept by whoever moves them.
@@ -57,13 +59,13 @@ class Session:
 
     __slots__ = (
         "_codec",
-        "_encode_one",
         "_end",
         "_feed_codec",
         "_is_unsure",
         "_refusal",
         "_take_faults",
         "_tells_faults",
+        "encode_one",
         "incoming",
         "outgoing",
         "outgoing_size",
@@ -74,6 +76,7 @@ class Session:
     )
 
     def __init__(self, codec: Codec) -> None:
+        self._refusal: SocketkitError | None = None  # why nothing can be sent any more
         self._use(codec)
         self.incoming: deque[Any] = deque()
         self.outgoing: MutableSequence[bytes] = []
@@ -84,12 +87,13 @@ class Session:
         self.sent_count = 0
         self._end: SocketkitError | None = None  # what a receiver meets after the last message
         self._is_unsure = False  # the codec may hold back an error behind the messages it gave, and does not tell
-        self._refusal: SocketkitError | None = None  # why nothing can be sent any more
 
     def _use(self, codec: Codec) -> None:
         self._codec = codec
         self._feed_codec = codec.feed
-        self._encode_one: Callable[[Any], bytes] = getattr(codec, "encode_one", None) or _one_by_many(codec)
+        if self._refusal is None:
+            encode_one = getattr(codec, "encode_one", None) or _one_by_many(codec)
+            self.encode_one: Callable[[Any], bytes] | None = encode_one
         self._tells_faults = hasattr(codec, "fault")
         self._take_faults: Callable[[], list[FrameTooLongError]] | None = getattr(codec, "take_faults", None)
 
@@ -226,16 +230,6 @@ class Session:
         self.outgoing_size += len(data)
         self.outgoing.append(data)
 
-    def queue_one(self, message: Any) -> int:
-        """The same for a single message, at half the price; returns `outgoing_size`."""
-        if self._refusal is not None:
-            raise self._refusal.with_traceback(None)
-        data = self._encode_one(message)
-        self.outgoing.append(data)
-        self.sent_count += 1
-        self.outgoing_size = size = self.outgoing_size + len(data)
-        return size
-
     def take(self) -> bytes:
         """The outgoing batch, as one piece; it is the caller's now."""
         outgoing = self.outgoing
@@ -252,11 +246,19 @@ class Session:
         """No further message is taken, for this reason; what is in the batch is still to go. The first reason stays."""
         if self._refusal is None:
             self._refusal = reason
+            self.encode_one = _refuser(reason)
 
     @property
     def refusal(self) -> SocketkitError | None:
         """Why nothing can be sent any more; None when it can."""
         return self._refusal
+
+
+def _refuser(reason: StreamError) -> Callable[[Any], bytes]:
+    def refuse(message: Any) -> bytes:
+        raise reason.with_traceback(None)
+
+    return refuse
 
 
 def _one_by_many(codec: Codec) -> Callable[[Any], bytes]:

@@ -50,7 +50,7 @@ def test_a_deadline_ends_the_wait_and_leaves_nothing(engine: Engine) -> None:
         for _ in range(3):
             with pytest.raises(DeadlineError):
                 await condition.wait_until(lambda: False, deadline=engine.now())
-        assert not condition._waiting
+        assert not condition.waiting
 
     engine.run(main())
 

@@ -10,20 +10,24 @@ __all__ = ["Condition"]
 
 
 class Condition:
-    """What several tasks wait for, each with a question of its own; costs nothing while nobody waits."""
+    """What several tasks wait for, each with a question of its own; costs nothing while nobody waits.
 
-    __slots__ = ("_engine", "_waiting")
+    Attributes:
+        waiting: those who wait; where there are none, there is nobody to `notify`.
+    """
+
+    __slots__ = ("_engine", "waiting")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # One event for each who waits, and put in and out by him alone: where the engine blocks, the others are
         # threads, and an event that two of them made or exchanged at once would be told to one.
-        self._waiting: dict[Event, None] = {}
+        self.waiting: dict[Event, None] = {}
 
     def notify(self) -> None:
         """Something has changed: let those who wait ask again. Call it after the change, where `Event.set` may be."""
-        if self._waiting:
-            for event in list(self._waiting):
+        if self.waiting:
+            for event in list(self.waiting):
                 event.set()
 
     async def wait_until(self, is_so: Callable[[], bool], *, deadline: float | None = None) -> None:
@@ -34,10 +38,10 @@ class Condition:
         """
         while not is_so():
             event = self._engine.event()
-            self._waiting[event] = None
+            self.waiting[event] = None
             try:
                 if is_so():  # a thread may have changed it before there was an event to tell
                     return
                 await event.wait(deadline=deadline)
             finally:
-                del self._waiting[event]
+                del self.waiting[event]

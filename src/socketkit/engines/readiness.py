@@ -28,6 +28,11 @@ T = TypeVar("T")
 LONGEST_POLL: Final = 24 * 3600.0
 """Seconds: poll(2) and epoll_wait(2) take less than 25 days, and select(2) no infinity. As asyncio."""
 
+TURN_TASKS: Final = 32
+"""Tasks whose callbacks (`soon`: what they have sent) may wait for the others' part of the turn. To send for many in a
+row costs less than to receive and send for each (a ping-pong of 64 bytes over 50 connections: 10.2 us instead of 11.0),
+but the first shall not wait for the last of five hundred."""
+
 FEW_TIMERS: Final = 64
 """Stale timers that may lie in the heap before it is looked through; then as many as live ones. As asyncio."""
 
@@ -352,7 +357,7 @@ class ReadinessEngine(Engine):
         self._waker.close()
 
     def _loop_until(self, main: KernelTask) -> None:
-        slots, ready, waker, step = self._slots, self._ready, self._waker.fileno(), self._step
+        slots, ready, soon, waker, step = self._slots, self._ready, self._soon, self._waker.fileno(), self._step
         poll, timers = self._poller.poll, self._timers
         while True:
             for descriptor, bits in poll(self._timeout()):
@@ -375,11 +380,15 @@ class ReadinessEngine(Engine):
                         step(task)
                     elif slot.armed & WRITE:
                         self._disarm(descriptor, slot, WRITE)
+                if len(soon) >= TURN_TASKS:
+                    self._run_soon()
             if timers and timers[0][0] <= self.now():
                 self._run_timers()
             for _ in range(len(ready)):
                 step(ready.popleft())
-            if self._soon:
+                if len(soon) >= TURN_TASKS:
+                    self._run_soon()
+            if soon:
                 self._run_soon()
             if main.done:
                 return

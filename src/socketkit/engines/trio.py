@@ -94,6 +94,7 @@ class TrioEngine(Engine):
     """Waiting in one run of trio."""
 
     name: ClassVar[str] = "trio"
+    is_prompt: ClassVar[bool] = False
     cancelled = trio.Cancelled
 
     def __init__(self, clock: trio.abc.Clock | None = None) -> None:

@@ -146,7 +146,7 @@ class _LinesCodec(DelimiterCodec):
 
     def encode_one(self, message: Any, /) -> bytes:
         # A third of the price of `encode`, for what nearly every line is.
-        if type(message) is str and "\n" not in message and message[-1:] != "\r":
+        if type(message) is str and "\n" not in message and "\r" not in message:
             try:
                 data = (message + self._end).encode(self._encoding)
             except UnicodeEncodeError:
@@ -219,7 +219,7 @@ class _BytesLinesCodec(_LinesCodec):
         return frame[: self._max_size]
 
     def encode_one(self, message: Any, /) -> bytes:
-        if type(message) is bytes and b"\n" not in message and message[-1:] != b"\r" and len(message) <= self._max_size:
+        if type(message) is bytes and b"\n" not in message and b"\r" not in message and len(message) <= self._max_size:
             return message + self._end_bytes
         return self.encode((message,))
 

@@ -7,10 +7,10 @@ may be cancelled, or that has a deadline, waits in `poll` as everywhere.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from socketkit.engines.engine import Engine
+from socketkit.engines.engine import DONE, Engine
 from socketkit.streams.sockets import SocketStream
 
 __all__ = ["DirectStream"]
@@ -25,12 +25,13 @@ class DirectStream(SocketStream):
     A round trip of 64 bytes takes about 1.7 times that of a bare socket; with a `poll` before each `recv`, 2.4 times.
     """
 
-    __slots__ = ("_is_alone", "_is_direct")
+    __slots__ = ("_is_alone", "_is_direct", "_may_block")
 
     def __init__(self, engine: Engine, sock: socket.socket, **how: Any) -> None:
         super().__init__(engine, sock, **how)
         self._is_alone: Callable[[], bool] = getattr(engine, "is_alone", _never)
         self._is_direct = False
+        self._may_block = False  # the next `receive_now` waits
 
     def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
         super().call_by(send, recv)
@@ -39,9 +40,16 @@ class DirectStream(SocketStream):
             self.socket.setblocking(False)
             self._is_direct = False
 
-    async def receive(self, *, deadline: float | None = None) -> bytes:
-        if deadline is not None or self._more or self._ended or not _NO_WAIT or not self._is_alone():
-            return await super().receive(deadline=deadline)
+    def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
+        if deadline is not None or self._ended or not _NO_WAIT or not self._is_alone():
+            return super().wait_readable(deadline)
+        self._may_block = True
+        return DONE
+
+    def receive_now(self) -> bytes | None:
+        if not self._may_block:
+            return super().receive_now()
+        self._may_block = False
         try:
             if not self._is_direct:
                 self._go_direct()

@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from socketkit.address import Address
@@ -18,7 +18,7 @@ from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.errors import BrokenError, ClosedError, EndOfStream, SocketkitError
 from socketkit.events import Observer, wants_calls
 from socketkit.options import Options
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import ReadyStream, Stream
 from socketkit.streams.tuning import backlog_asked, prepare, tune
 
 __all__ = [
@@ -34,9 +34,10 @@ __all__ = [
     "wrap",
 ]
 
-USUAL_SIZE = 64 * 1024
-"""Bytes asked for while they come in small portions: `recv` allocates what it is asked for, and beyond the C library's
-threshold (128 KiB) each allocation is a map and an unmap, ten times the price of the call."""
+USUAL_SIZE = 8 * 1024
+"""Bytes asked for while they come in small portions: `recv` allocates what it is asked for, and 64 KiB cost half a
+microsecond more than 8 (a ping-pong of 64 bytes takes 11); beyond the C library's threshold (128 KiB) each is
+a map and an unmap, ten times the price of the call."""
 
 TURN_BATCHES = 16
 """Full batches that are received without a wait before the others have their turn: else a fast sender starves them."""
@@ -238,8 +239,10 @@ def accept_now(listener: socket.socket) -> tuple[socket.socket, Any]:
 # --- the stream ------------------------------------------------------------------------------------------------------
 
 
-class SocketStream(Stream):
+class SocketStream(ReadyStream):
     """A connected stream socket."""
+
+    has_unsent = False  # as the promise has it, and no call for each batch
 
     __slots__ = (
         "_descriptor",
@@ -247,7 +250,6 @@ class SocketStream(Stream):
         "_eof_sent",
         "_largest",
         "_loss",
-        "_more",
         "_recv",
         "_send",
         "_size",
@@ -256,6 +258,7 @@ class SocketStream(Stream):
         "_wait",
         "engine",
         "local",
+        "may_have_more",
         "peer",
         "socket",
     )
@@ -273,7 +276,7 @@ class SocketStream(Stream):
         self._send: Callable[..., int] = sock.send
         self._largest = receive_size
         self._size = min(USUAL_SIZE, receive_size)
-        self._more = False  # the last call brought all that it asked for: there may be more right now
+        self.may_have_more = False  # the last call brought all that it asked for
         self._streak = 0
         self._ended = False
         self._stopped = False
@@ -284,39 +287,39 @@ class SocketStream(Stream):
         """Make other calls than send(2) and recv(2), which keep their promises (sendmsg and recvmsg, say)."""
         self._send, self._recv = send, recv
 
-    async def receive(self, *, deadline: float | None = None) -> bytes:
+    def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
         if self._ended:
             raise self._end()
-        if not self._more:
-            await self._wait(self._descriptor, READ, deadline)
-        else:
-            self._streak += 1
-            if self._streak % TURN_BATCHES == 0:
-                await self.engine.sleep(0)
-        while True:
-            try:
-                data = self._recv(self._size)
-                break
-            except BlockingIOError:
-                await self._wait(self._descriptor, READ, deadline)
-            except OSError as error:
-                raise self._lost_receiving(error) from None
+        return self._wait(self._descriptor, READ, deadline)
+
+    def receive_now(self) -> bytes | None:
+        if self._ended:
+            raise self._end()
+        try:
+            data = self._recv(self._size)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._lost_receiving(error) from None
+        if not self.may_have_more and 0 < len(data) < self._size <= USUAL_SIZE:
+            return data  # as mostly: all that was there
         return self._noted(data)
 
     def _noted(self, data: bytes) -> bytes:
         """What a `recv` brought, and what it says about the next one."""
         count = len(data)
-        if count == self._size:
-            self._more = True
-            self._size = self._largest
-        elif count:
-            # A short read has emptied the socket: the next call would only fail. Wait first.
-            self._more = False
-            if count < USUAL_SIZE < self._size:
-                self._size = USUAL_SIZE
-        else:
+        if not count:
             self._ended = True
             raise self._end()
+        if count == self._size:
+            self._streak += 1
+            self.may_have_more = self._streak % TURN_BATCHES != 0  # else who waits lets the others have their turn
+            self._size = self._largest
+        else:
+            # A short read has emptied the socket: the next call would only fail. Wait first.
+            self.may_have_more = False
+            if count < USUAL_SIZE < self._size:
+                self._size = USUAL_SIZE
         return data
 
     async def receive_up_to(self, size: int, *, deadline: float | None = None) -> bytes:

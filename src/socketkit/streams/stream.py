@@ -7,10 +7,11 @@ promise, and one suite of tests holds it to it. A stream that keeps boundaries (
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 
 from socketkit.engines.engine import Engine
 
-__all__ = ["DatagramStream", "Stream"]
+__all__ = ["DatagramStream", "ReadyStream", "Stream"]
 
 
 class Stream(ABC):
@@ -118,6 +119,42 @@ class Stream(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Let go without a goodbye (a reset, where there is one): what was handed over may be lost. Never raises."""
+
+
+class ReadyStream(Stream):
+    """A stream that also receives in two steps: `receive`, without a coroutine for each portion.
+
+    Attributes:
+        may_have_more: whether `receive_now` is worth a try. Else the last one took all that was there: wait first.
+    """
+
+    __slots__ = ()
+
+    may_have_more: bool
+
+    @abstractmethod
+    def receive_now(self) -> bytes | None:
+        """The next bytes, as `receive` gives them; None: there are none now.
+
+        Raises:
+            EndOfStream, BrokenError, ClosedError: as `receive`.
+        """
+
+    @abstractmethod
+    def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
+        """Wait until `receive_now` has something to say. It may be None all the same: wait again.
+
+        Raises:
+            EndOfStream, BrokenError, ClosedError: as `receive`.
+            DeadlineError: the moment came first.
+        """
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        if not self.may_have_more:
+            await self.wait_readable(deadline)
+        while (data := self.receive_now()) is None:
+            await self.wait_readable(deadline)
+        return data
 
 
 class DatagramStream(Stream):

@@ -1,0 +1,134 @@
+"""Receive: bytes that came are fed to the session until a message is whole, or something else is to be told.
+
+The order is the session's: messages, then the end, then errors. The usual portion of bytes costs one coroutine; what is
+counted (a peer's silence) or encoded (TLS) on the way costs more of them.
+"""
+
+from __future__ import annotations
+
+from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream
+from socketkit.events import EndReceived, FrameSkipped, Observer, Received
+from socketkit.options import Options
+from socketkit.outgoing import Outgoing
+from socketkit.session import Session
+from socketkit.silence import Silence, silence_of
+from socketkit.streams.stream import ReadyStream, Stream
+
+__all__ = ["Incoming"]
+
+
+class Incoming:
+    """The receiving side of one connection.
+
+    Attributes:
+        is_busy: whether a task receives, or somebody carries bytes past the framing.
+        loss: what ended the conversation, as far as it is known; the first to be noted stays.
+    """
+
+    __slots__ = (
+        "_number",
+        "_observer",
+        "_outgoing",
+        "_ready",
+        "_session",
+        "_silence",
+        "_stream",
+        "_waits_for_turn",
+        "is_busy",
+        "loss",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        outgoing: Outgoing,
+        stream: Stream,
+        options: Options,
+        *,
+        number: int,
+        observer: Observer | None,
+    ) -> None:
+        self._session = session
+        self._outgoing = outgoing
+        self._number = number
+        self._observer = observer
+        self._waits_for_turn = not stream.engine.is_prompt
+        self.is_busy = False
+        self.loss: BaseException | None = None
+        self.use(stream, options)
+
+    def use(self, stream: Stream, options: Options) -> None:
+        """Receive from this stream from now on."""
+        self._stream = stream
+        self._silence: Silence | None = silence_of(stream, options, self._outgoing)
+        self._ready = stream if isinstance(stream, ReadyStream) and self._silence is None else None
+
+    def begin(self) -> None:
+        """Be busy.
+
+        Raises:
+            BusyError: somebody else is.
+        """
+        if self.is_busy:
+            raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
+        self.is_busy = True
+
+    async def fill(self, timeout: float | None = None) -> None:
+        """Receive until at least one message is whole, or say why there will be none; see `Connection.receive`."""
+        if self.is_busy:
+            self.begin()  # which says why not
+        deadline = None if timeout is None else self._stream.engine.deadline(timeout)
+        session, ready, observer = self._session, self._ready, self._observer
+        incoming = session.incoming
+        self.is_busy = True
+        try:
+            while True:
+                end = session.end()
+                if incoming:
+                    return
+                if end is not None:
+                    raise end.with_traceback(None)
+                if self._waits_for_turn and session.outgoing:
+                    self._outgoing.flush()  # before we wait: the peer may be waiting for it
+                data: bytes | None
+                try:
+                    if ready is None:
+                        data = await (self._silence or self._stream).receive(deadline=deadline)
+                    else:  # the same in its steps: a coroutine for each portion is a tenth of a small message's price
+                        if not ready.may_have_more:
+                            await ready.wait_readable(deadline)
+                        while (data := ready.receive_now()) is None:
+                            await ready.wait_readable(deadline)
+                except EndOfStream as eof:
+                    session.feed_eof(eof)
+                    if observer is not None:
+                        observer(EndReceived(self._number))
+                except (BrokenError, ClosedError) as error:
+                    if session.fail(error):
+                        self.note(error)
+                else:
+                    session.feed(data)
+                    if observer is not None:
+                        self._tell(observer, data)
+                if incoming:
+                    return
+        except DeadlineError as error:
+            raise self._late(error, timeout) from None
+        finally:
+            self.is_busy = False
+
+    def _tell(self, observer: Observer, data: bytes) -> None:
+        observer(Received(self._number, data))
+        for fault in self._session.take_faults():
+            observer(FrameSkipped(self._number, fault))
+
+    def _late(self, error: DeadlineError, timeout: float | None) -> DeadlineError:
+        if self._silence is None or not self._silence.is_over:
+            return DeadlineError(f"receiving from {self._stream.peer}: no message within {timeout:g} s")
+        self.note(error)
+        self._session.fail(error)
+        return error.with_traceback(None)
+
+    def note(self, error: BaseException) -> None:
+        """This is what ended the conversation."""
+        self.loss = self.loss or error
