@@ -48,6 +48,7 @@ class BlockingConnection:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._incoming = connection.incoming
+        self._fill_directly = connection.inward.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
 
     def send(self, message: Any) -> None:
@@ -62,23 +63,26 @@ class BlockingConnection:
 
     def receive(self, *, timeout: float | None = None) -> Any:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
-        if self._incoming:
-            return self._incoming.popleft()
-        return _step(self._connection.receive(timeout=timeout))
+        incoming = self._incoming
+        if not incoming and (timeout is not None or not self._fill_directly()):
+            _step(self._connection.wait_message(timeout=timeout))
+        return incoming.popleft()
 
     def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Every whole message that is there, as soon as there is one."""
         return _step(self._connection.receive_many(timeout=timeout))
 
     def __iter__(self) -> Iterator[Any]:
-        incoming = self._incoming
+        incoming, fill_directly = self._incoming, self._fill_directly
+        take = incoming.popleft
         while True:
             while incoming:
-                yield incoming.popleft()
-            try:
-                _step(self._connection.wait_message())
-            except EndOfStream:
-                return
+                yield take()
+            if not fill_directly():
+                try:
+                    _step(self._connection.wait_message())
+                except EndOfStream:
+                    return
 
     def batches(self) -> Iterator[list[Any]]:
         """Iterate by lists: each holds every message that is there, at least one."""

@@ -105,16 +105,15 @@ class Connection:
         if encode_one is None:
             return self.send_many((message,))
         data = encode_one(message)
+        if self._blocks:
+            self._outgoing.push(data)
+            return DONE if session.outgoing_size < self._high_water else Room(self._outgoing.wait_room)
         unsent = self._unsent
         unsent.append(data)
         session.sent_count += 1
         session.outgoing_size = size = session.outgoing_size + len(data)
         if len(unsent) == 1:
-            if self._blocks:
-                self._flush()
-                self._outgoing.check()
-            else:
-                self._soon(self._flush)
+            self._soon(self._flush)
         return DONE if size < self._high_water else Room(self._outgoing.wait_room)
 
     def send_many(self, messages: Collection[Any]) -> Awaitable[None]:
@@ -218,6 +217,11 @@ class Connection:
         """Wait until the next `receive` will not wait; raises as it does."""
         if not self._incoming:
             await self._inward.fill(timeout)
+
+    @property
+    def inward(self) -> Incoming:
+        """What receives, for the one who waits without a coroutine (`BlockingConnection`)."""
+        return self._inward
 
     @property
     def incoming(self) -> deque[Any]:

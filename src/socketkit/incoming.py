@@ -6,6 +6,8 @@ counted (a peer's silence) or encoded (TLS) on the way costs more of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream
 from socketkit.events import EndReceived, FrameSkipped, Observer, Received
 from socketkit.options import Options
@@ -30,6 +32,7 @@ class Incoming:
         "_observer",
         "_outgoing",
         "_ready",
+        "_receive_directly",
         "_session",
         "_silence",
         "_stream",
@@ -62,6 +65,10 @@ class Incoming:
         self._stream = stream
         self._silence: Silence | None = silence_of(stream, options, self._outgoing)
         self._ready = stream if isinstance(stream, ReadyStream) and self._silence is None else None
+        is_direct = self._ready is not None and self._observer is None
+        self._receive_directly: Callable[[], bytes | None] | None = (
+            getattr(stream, "receive_directly", None) if is_direct else None
+        )
 
     def begin(self) -> None:
         """Be busy.
@@ -99,13 +106,8 @@ class Incoming:
                             await ready.wait_readable(deadline)
                         while (data := ready.receive_now()) is None:
                             await ready.wait_readable(deadline)
-                except EndOfStream as eof:
-                    session.feed_eof(eof)
-                    if observer is not None:
-                        observer(EndReceived(self._number))
-                except (BrokenError, ClosedError) as error:
-                    if session.fail(error):
-                        self.note(error)
+                except (EndOfStream, BrokenError, ClosedError) as error:
+                    self._end(error)
                 else:
                     session.feed(data)
                     if observer is not None:
@@ -116,6 +118,32 @@ class Incoming:
             raise self._late(error, timeout) from None
         finally:
             self.is_busy = False
+
+    def fill_directly(self) -> bool:
+        """One step of `fill`, without a coroutine, on an engine that blocks; mostly it is enough. False: there is no
+        message yet, and `fill` has to go on, or to say why there will be none."""
+        receive = self._receive_directly
+        session = self._session
+        if receive is None or self.is_busy or session.end() is not None:
+            return False
+        self.is_busy = True
+        try:
+            data = receive()
+            if data is not None:
+                session.feed(data)
+        except (EndOfStream, BrokenError, ClosedError) as error:
+            self._end(error)
+        finally:
+            self.is_busy = False
+        return bool(session.incoming)
+
+    def _end(self, error: EndOfStream | BrokenError | ClosedError) -> None:
+        if isinstance(error, EndOfStream):
+            self._session.feed_eof(error)
+            if self._observer is not None:
+                self._observer(EndReceived(self._number))
+        elif self._session.fail(error):
+            self.note(error)
 
     def _tell(self, observer: Observer, data: bytes) -> None:
         observer(Received(self._number, data))

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from socketkit.engines.engine import DONE, Engine
-from socketkit.streams.sockets import SocketStream
+from socketkit.streams.sockets import USUAL_SIZE, SocketStream
 
 __all__ = ["DirectStream"]
 
@@ -22,7 +22,6 @@ class DirectStream(SocketStream):
     """A connected stream socket on the blocking engine.
 
     From the first call that may block on, its descriptor blocks, and all other calls say that they do not wait.
-    A round trip of 64 bytes takes about 1.7 times that of a bare socket; with a `poll` before each `recv`, 2.4 times.
     """
 
     __slots__ = ("_is_alone", "_is_direct", "_may_block")
@@ -50,19 +49,42 @@ class DirectStream(SocketStream):
         if not self._may_block:
             return super().receive_now()
         self._may_block = False
+        return self._receive_waiting()
+
+    def receive_directly(self) -> bytes | None:
+        """The next bytes, by a call that waits for them; None: they cannot be had by one call, `receive` knows how.
+
+        Raises:
+            EndOfStream, BrokenError, ClosedError: as `receive`.
+        """
+        if self.may_have_more or self._ended or not _NO_WAIT or not self._is_alone():
+            return None
+        return self._receive_waiting()
+
+    def _receive_waiting(self) -> bytes:
         try:
             if not self._is_direct:
                 self._go_direct()
             data = self.socket.recv(self._size)
         except OSError as error:
             raise self._lost_receiving(error) from None
+        if not self.may_have_more and 0 < len(data) < self._size <= USUAL_SIZE:
+            return data  # as mostly: all that was there
         return self._noted(data)
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        if not self._is_direct:
+            return super().send_now(data)
+        try:
+            return self.socket.send(data, _NO_WAIT)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._lost(error, "sending to") from None
 
     def _go_direct(self) -> None:
         receive: Any = self.socket.recv
-        send: Any = self.socket.send
         self._recv = lambda size, flags=_NO_WAIT: receive(size, flags)
-        self._send = lambda data, flags=_NO_WAIT: send(data, flags)
         self.socket.setblocking(True)
         self._is_direct = True
 
