@@ -28,10 +28,10 @@ def drain(talk: Session) -> list[object]:
     """What a receiver gets, and what it meets then."""
     got: list[object] = []
     while True:
-        while talk.incoming:
-            got.append(talk.incoming.popleft())
+        while talk.waiting:
+            got.append(talk.waiting.pop())
         end = talk.end()
-        if not talk.incoming:
+        if not talk.waiting:
             return [*got, end]
 
 
@@ -44,7 +44,7 @@ def test_any_cutting_gives_the_same_messages(cuts: list[int]) -> None:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     for start, stop in itertools.pairwise(places):
         talk.feed(data[start:stop])
-    assert list(talk.incoming) == ["one", "two", "", "three"]
+    assert talk.waiting[::-1] == ["one", "two", "", "three"]
     assert talk.received_size == len(data)
     assert talk.received_count == 4
     assert not talk.has_ended
@@ -181,7 +181,7 @@ def test_a_fault_in_what_came_does_not_keep_us_from_answering() -> None:
 def test_what_was_not_received_becomes_bytes_again() -> None:
     talk = session()
     talk.feed(b"one\ntwo\n3:")
-    assert talk.incoming.popleft() == "one"
+    assert talk.waiting.pop() == "one"
     talk.reframe(framing.parse("chunks").codec())
     assert drain(talk) == [b"two\n3:", None]
 
@@ -189,7 +189,7 @@ def test_what_was_not_received_becomes_bytes_again() -> None:
 def test_the_end_that_came_is_met_again() -> None:
     talk, end = session(), EndOfStream("over")
     talk.feed(b"one\ntw")
-    talk.incoming.popleft()
+    talk.waiting.pop()
     talk.feed_eof(end)
     talk.reframe(framing.parse("chunks").codec())
     assert drain(talk) == [b"tw", end]

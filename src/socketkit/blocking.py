@@ -47,7 +47,7 @@ class BlockingConnection:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._incoming = connection.incoming
+        self._waiting = connection.counts.waiting
         self._fill_directly = connection.inward.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
 
@@ -63,20 +63,20 @@ class BlockingConnection:
 
     def receive(self, *, timeout: float | None = None) -> Any:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
-        incoming = self._incoming
-        if not incoming and (timeout is not None or not self._fill_directly()):
+        waiting = self._waiting
+        if not waiting and (timeout is not None or not self._fill_directly()):
             _step(self._connection.wait_message(timeout=timeout))
-        return incoming.popleft()
+        return waiting.pop()
 
     def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Every whole message that is there, as soon as there is one."""
         return _step(self._connection.receive_many(timeout=timeout))
 
     def __iter__(self) -> Iterator[Any]:
-        incoming, fill_directly = self._incoming, self._fill_directly
-        take = incoming.popleft
+        waiting, fill_directly = self._waiting, self._fill_directly
+        take = waiting.pop
         while True:
-            while incoming:
+            while waiting:
                 yield take()
             if not fill_directly():
                 try:

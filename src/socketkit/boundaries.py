@@ -62,12 +62,10 @@ class DatagramSession(Session):
             messages = self._feed_whole(data)
         else:
             messages = self._decode(data)
-        self.received_count += len(messages)
-        self.incoming.extend(messages)
+        self._arrived(messages)
 
     def _decode(self, data: bytes) -> list[Any]:
         codec = self._codec = self._framing.codec()
-        self._take_faults = getattr(codec, "take_faults", None)
         messages: list[Any] = []
         try:
             messages += codec.feed(data)
@@ -92,7 +90,7 @@ class DatagramSession(Session):
 
     @property
     def is_between_messages(self) -> bool:
-        return not self.incoming
+        return not self.waiting
 
     def fail(self, error: BrokenError | ClosedError | DeadlineError) -> bool:
         if self._is_connectionless and isinstance(error, BrokenError):

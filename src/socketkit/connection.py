@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -74,7 +73,7 @@ class Connection:
         self._observer = observer
         self._session, self._outgoing = both_sides(stream, framing, options, self.number, observer)
         self._inward = Incoming(self._session, self._outgoing, stream, options, number=self.number, observer=observer)
-        self._incoming = self._session.incoming
+        self._waiting = self._session.waiting
         self._unsent = self._session.outgoing
         self._high_water = options.high_water
         self._soon = stream.engine.soon
@@ -179,30 +178,27 @@ class Connection:
 
         Cancellation: nothing is lost; the next call gets it.
         """
-        if not self._incoming:
+        if not self._waiting:
             await self._inward.fill(timeout)
-        return self._incoming.popleft()
+        return self._waiting.pop()
 
     async def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Every whole message that is there, as soon as there is one; raises as `receive` does."""
-        incoming = self._incoming
-        if not incoming:
+        if not self._waiting:
             await self._inward.fill(timeout)
-        messages = list(incoming)
-        incoming.clear()
-        return messages
+        return self._session.take_all()
 
     def __aiter__(self) -> Connection:
         return self
 
     async def __anext__(self) -> Any:
-        incoming = self._incoming
-        if not incoming:
+        waiting = self._waiting
+        if not waiting:
             try:
                 await self._inward.fill()
             except EndOfStream:
                 raise StopAsyncIteration from None
-        return incoming.popleft()
+        return waiting.pop()
 
     async def batches(self) -> AsyncIterator[list[Any]]:
         """Iterate by lists: each holds every message that is there, at least one. Ends with the peer's direction."""
@@ -215,7 +211,7 @@ class Connection:
 
     async def wait_message(self, *, timeout: float | None = None) -> None:
         """Wait until the next `receive` will not wait; raises as it does."""
-        if not self._incoming:
+        if not self._waiting:
             await self._inward.fill(timeout)
 
     @property
@@ -224,9 +220,9 @@ class Connection:
         return self._inward
 
     @property
-    def incoming(self) -> deque[Any]:
-        """The messages that came whole and were not received yet, oldest first: take from the left."""
-        return self._incoming
+    def incoming(self) -> list[Any]:
+        """The messages that came whole and were not received yet, oldest first; they stay."""
+        return self._waiting[::-1]
 
     def reframe(self, framing: object) -> None:
         """Go on in another framing, in both directions, from here: after the last message that was received, and after
@@ -358,7 +354,7 @@ class Connection:
 
     def _end(self) -> None:
         self._session.fail(closed_here(self._stream))
-        self._incoming.clear()
+        self._waiting.clear()
         if self._passing is not None:
             self._passing.close()
         if self._observer is not None:
@@ -458,7 +454,7 @@ class Connection:
             sent_size=session.sent_size,
             received_count=session.received_count,
             sent_count=session.sent_count,
-            waiting_count=len(session.incoming),
+            waiting_count=len(session.waiting),
             unsent_size=session.outgoing_size,
         )
 

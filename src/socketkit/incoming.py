@@ -86,12 +86,12 @@ class Incoming:
             self.begin()  # which says why not
         deadline = None if timeout is None else self._stream.engine.deadline(timeout)
         session, ready, observer = self._session, self._ready, self._observer
-        incoming = session.incoming
+        waiting = session.waiting
         self.is_busy = True
         try:
             while True:
                 end = session.end()
-                if incoming:
+                if waiting:
                     return
                 if end is not None:
                     raise end.with_traceback(None)
@@ -112,7 +112,7 @@ class Incoming:
                     session.feed(data)
                     if observer is not None:
                         self._tell(observer, data)
-                if incoming:
+                if waiting:
                     return
         except DeadlineError as error:
             raise self._late(error, timeout) from None
@@ -135,7 +135,7 @@ class Incoming:
             self._end(error)
         finally:
             self.is_busy = False
-        return bool(session.incoming)
+        return bool(session.waiting)
 
     def _end(self, error: EndOfStream | BrokenError | ClosedError) -> None:
         if isinstance(error, EndOfStream):

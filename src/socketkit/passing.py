@@ -58,7 +58,7 @@ class Passing:
         """See `Connection.receive_descriptors`; `receive` gives the next message."""
         message = await receive()
         self._settle()
-        return message, self._parcels.take(self._session.received_count - len(self._session.incoming) - 1)
+        return message, self._parcels.take(self._session.received_count - len(self._session.waiting) - 1)
 
     def _settle(self) -> None:
         """A read that brings descriptors ends with the piece that they were sent with (unix(7)): so they belong to the

@@ -253,10 +253,41 @@ class Server:
     # --- one conversation ---
 
     async def _live(self, connection: Connection, options: Options, key: str) -> None:
-        """From one end to the other. Whatever happens inside, the others do not feel it."""
+        """From one end to the other, in one frame: an idle connection holds it. Whatever happens inside, the others do
+        not feel it."""
         places = [key]
         try:
-            await self._converse(connection, options, places)
+            if self._observer is not None:
+                self._observer(Accepted(connection.number, str(connection.local), str(connection.peer)))
+            try:
+                if await self._is_welcome(connection, options, places):
+                    await self._handler(connection)
+            except BaseException as error:
+                self._judge(connection, error)
+            await connection.close()
+        except SocketkitError:
+            pass  # what was lost in closing is in the end event
+        except Exception as error:  # of an observer
+            connection.note(error)
+            self._report(connection, error)
+        except BaseException as error:
+            connection.note(error)
+            raise
+        finally:
+            self._leave(connection, places[-1])
+
+    def _judge(self, connection: Connection, error: BaseException) -> None:
+        """What a handler has let out; what ends more than this conversation goes on."""
+        is_conversation = isinstance(error, _CONVERSATION)
+        if not is_conversation and self._ends_more(error):
+            raise error
+        connection.note(error)
+        if not is_conversation:
+            self._report(connection, error)
+
+    def _leave(self, connection: Connection, key: str) -> None:
+        try:
+            connection.abort()  # closed already, unless we were cancelled
         except Exception as error:  # of an observer
             self._report(connection, error)
         finally:
@@ -264,30 +295,7 @@ class Server:
             self._received_size += statistics.received_size
             self._sent_size += statistics.sent_size
             self._connections.discard(connection)
-            self._entrance.leave(places[-1])
-
-    async def _converse(self, connection: Connection, options: Options, places: list[str]) -> None:
-        try:
-            if self._observer is not None:
-                self._observer(Accepted(connection.number, str(connection.local), str(connection.peer)))
-            try:
-                if await self._is_welcome(connection, options, places):
-                    await self._handler(connection)
-            except _CONVERSATION as error:
-                connection.note(error)
-            except BaseException as error:
-                if self._ends_more(error):
-                    raise
-                connection.note(error)
-                self._report(connection, error)
-            await connection.close()
-        except SocketkitError:
-            pass  # what was lost in closing is in the end event
-        except BaseException as error:
-            connection.note(error)
-            raise
-        finally:
-            connection.abort()  # closed already, unless we were cancelled
+            self._entrance.leave(key)
 
     def _ends_more(self, error: BaseException) -> bool:
         """Whether more than one conversation is to end by it: our cancelling, the engine's end, the program's (which a

@@ -255,7 +255,6 @@ class SocketStream(ReadyStream):
         "_size",
         "_stopped",
         "_streak",
-        "_wait",
         "engine",
         "local",
         "may_have_more",
@@ -271,7 +270,6 @@ class SocketStream(ReadyStream):
         self.local = local
         self.peer = peer
         self._descriptor = sock.fileno()
-        self._wait = engine.wait
         self._recv: Callable[..., bytes] = sock.recv
         self._send: Callable[..., int] = sock.send
         self._largest = receive_size
@@ -290,7 +288,7 @@ class SocketStream(ReadyStream):
     def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
         if self._ended:
             raise self._end()
-        return self._wait(self._descriptor, READ, deadline)
+        return self.engine.wait(self._descriptor, READ, deadline)
 
     def receive_now(self) -> bytes | None:
         if self._ended:
@@ -341,7 +339,7 @@ class SocketStream(ReadyStream):
     async def wait_writable(self, *, deadline: float | None = None) -> None:
         if self._descriptor < 0:
             raise self._closed_error()
-        await self._wait(self._descriptor, WRITE, deadline)
+        await self.engine.wait(self._descriptor, WRITE, deadline)
 
     async def receive_into(self, pipe: int, size: int, *, deadline: float | None = None) -> int:
         """Let the next bytes go into a pipe, by splice(2), without ever seeing them; how many they were.
@@ -362,7 +360,7 @@ class SocketStream(ReadyStream):
                 count = os.splice(self._descriptor, pipe, size, flags=_SPLICE)
                 break
             except BlockingIOError:
-                await self._wait(self._descriptor, READ, deadline)
+                await self.engine.wait(self._descriptor, READ, deadline)
                 if self._descriptor < 0:
                     raise self._closed_error() from None
             except OSError as error:
