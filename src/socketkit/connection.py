@@ -22,7 +22,7 @@ from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.incoming import Incoming
 from socketkit.options import Options
-from socketkit.outgoing import Room, both_sides
+from socketkit.outgoing import LARGE_SIZE, Room, both_sides
 from socketkit.secure import side_for, upgrade
 from socketkit.session import ConnectionStatistics, Session
 from socketkit.streams.credentials import Credentials, credentials_of
@@ -76,6 +76,7 @@ class Connection:
         self._waiting = self._session.waiting
         self._unsent = self._session.outgoing
         self._high_water = options.high_water
+        self._large = min(options.high_water, LARGE_SIZE)
         self._soon = stream.engine.soon
         self._blocks = stream.engine.blocks
         self._flush = self._outgoing.flush
@@ -113,7 +114,7 @@ class Connection:
         session.outgoing_size = size = session.outgoing_size + len(data)
         if len(unsent) == 1:
             self._soon(self._flush)
-        return DONE if size < self._high_water else Room(self._outgoing.wait_room)
+        return DONE if size < self._large else self._outgoing.send_large()
 
     def send_many(self, messages: Collection[Any]) -> Awaitable[None]:
         """Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.
@@ -129,7 +130,7 @@ class Connection:
                 self._outgoing.check()
             else:
                 self._soon(self._flush)
-        return DONE if session.outgoing_size < self._high_water else Room(self._outgoing.wait_room)
+        return DONE if session.outgoing_size < self._large else self._outgoing.send_large()
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Wait until the system has taken everything that was sent. (Whether the peer has read it, only the peer can

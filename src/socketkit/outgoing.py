@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final
 
 from socketkit.engines.condition import Condition
-from socketkit.engines.engine import Engine
+from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import BrokenError, DeadlineError, StreamError
 from socketkit.events import Observer, Sent
 from socketkit.framing.codec import Framing
@@ -19,10 +19,14 @@ from socketkit.options import Options
 from socketkit.session import Session
 from socketkit.streams.stream import DatagramStream, Stream
 
-__all__ = ["Outgoing", "Room", "both_sides"]
+__all__ = ["LARGE_SIZE", "Outgoing", "Room", "both_sides"]
+
+LARGE_SIZE: Final = 16 * 1024
+"""Bytes from which on a batch leaves at once, and not at the end of the turn: there is nothing left to gain by waiting,
+and memory to lose."""
 
 TURN_BATCHES: Final = 16
-"""Large batches that a sender may write without a wait before it lets the others have their turn."""
+"""So many times the high-water mark a sender may write without a wait before it lets the others have their turn."""
 
 
 class Room:
@@ -55,8 +59,8 @@ class Outgoing:
         "_number",
         "_observer",
         "_session",
+        "_streak",
         "_stream",
-        "_turns",
         "drained_size",
         "error",
     )
@@ -81,7 +85,7 @@ class Outgoing:
         self._observer = observer
         self._draining = False
         self._changed = Condition(stream.engine)
-        self._turns = 0
+        self._streak = 0  # about how many bytes went in large batches since a sender has let the others have their turn
         self.drained_size = 0
         self.error: StreamError | None = None
 
@@ -143,6 +147,16 @@ class Outgoing:
             self.flush()
         self.check()
 
+    def send_large(self) -> Awaitable[None]:
+        """The batch has become large: hand it over. What is returned is to be awaited by the sender."""
+        size = self._session.outgoing_size
+        self.flush()
+        is_taken = self.error is None and self._session.outgoing_size < self._high
+        if is_taken and self._streak + size < TURN_BATCHES * self._high:
+            self._streak += size
+            return DONE
+        return Room(self.wait_room)
+
     async def wait_room(self) -> None:
         """After a batch over the high-water mark: wait until it has sunk to a quarter of it.
 
@@ -152,8 +166,9 @@ class Outgoing:
         self.flush()
         session = self._session
         if session.outgoing_size < self._high:
-            self._turns += 1
-            if self._turns % TURN_BATCHES == 0:
+            self._streak += self._high
+            if self._streak >= TURN_BATCHES * self._high:
+                self._streak = 0
                 await self._engine.sleep(0)
         else:
             await self._changed.wait_until(lambda: session.outgoing_size <= self._low or self.error is not None)

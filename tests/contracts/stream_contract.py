@@ -12,7 +12,7 @@ import pytest
 
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, StreamError
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import ReadyStream, Stream
 from support.running import FAR, Running, turns, until
 from support.streams import open_descriptors
 
@@ -92,6 +92,31 @@ class StreamContract:
             assert not receiving.has_ended
             left.send_now(b"data")
             assert await receiving.outcome() == b"data"
+
+        self.run(engine, test)
+
+    def test_what_is_there_is_received_in_two_steps_as_in_one(self, engine: Engine) -> None:
+        """Where a stream offers it: `wait_readable`, then `receive_now`."""
+
+        async def test(left: Stream, right: Stream) -> None:
+            if not isinstance(right, ReadyStream):
+                pytest.skip(f"{type(right).__name__} receives in one step only")
+            assert right.receive_now() is None
+            with pytest.raises(DeadlineError):
+                await right.wait_readable(engine.now())
+            left.send_now(b"data")
+            await right.wait_readable()
+            assert right.receive_now() == b"data"
+            assert not right.may_have_more
+            assert right.receive_now() is None
+            left.send_now(b"more")
+            assert await right.receive() == b"more"
+            left.close()
+            await right.wait_readable()
+            with pytest.raises(EndOfStream):
+                right.receive_now()
+            with pytest.raises(EndOfStream):
+                await right.wait_readable()
 
         self.run(engine, test)
 

@@ -39,6 +39,10 @@ USUAL_SIZE = 8 * 1024
 microsecond more than 8 (a ping-pong of 64 bytes takes 11); beyond the C library's threshold (128 KiB) each is
 a map and an unmap, ten times the price of the call."""
 
+LARGE_SIZE = 96 * 1024
+"""Bytes asked for when the usual portion was not all: as many as are allocated without a map, and more than the 64 KiB
+that others like to write at once, so that a message of that size is a short read."""
+
 TURN_BATCHES = 16
 """Full batches that are received without a wait before the others have their turn: else a fast sender starves them."""
 
@@ -312,11 +316,13 @@ class SocketStream(ReadyStream):
         if count == self._size:
             self._streak += 1
             self.may_have_more = self._streak % TURN_BATCHES != 0  # else who waits lets the others have their turn
-            self._size = self._largest
+            self._size = self._largest if count >= LARGE_SIZE else min(LARGE_SIZE, self._largest)
         else:
             # A short read has emptied the socket: the next call would only fail. Wait first.
             self.may_have_more = False
-            if count < USUAL_SIZE < self._size:
+            if count < LARGE_SIZE < self._size:
+                self._size = LARGE_SIZE
+            elif count < USUAL_SIZE < self._size:
                 self._size = USUAL_SIZE
         return data
 
