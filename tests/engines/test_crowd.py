@@ -1,0 +1,64 @@
+"""What a turn gathers for many leaves in a row (`soon`), but nobody waits for all the others."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from socketkit.engines.engine import READ, Engine
+from socketkit.engines.group import Group
+from socketkit.engines.readiness import TURN_TASKS
+from support.running import turns
+
+CROWD = 4 * TURN_TASKS
+
+
+@pytest.fixture
+def story(engine: Engine) -> list[str]:
+    """In each of some turns all of a crowd have news: `woken` is a task that was resumed, `called` what it has asked
+    for by `soon`."""
+    if engine.blocks or not engine.is_prompt:
+        pytest.skip(f"the turns of {engine.name} are another's")
+    story: list[str] = []
+    pairs = [socket.socketpair() for _ in range(CROWD)]
+
+    async def live(sock: socket.socket) -> None:
+        while True:
+            await engine.wait(sock.fileno(), READ)
+            if not sock.recv(1):
+                return
+            story.append("woken")
+            engine.soon(lambda: story.append("called"))
+
+    async def main() -> None:
+        async with Group(engine) as group:
+            for near, _ in pairs:
+                group.start(live(near))
+            await turns(engine)
+            for _ in range(5):
+                for _, far in pairs:
+                    far.send(b"x")
+                await turns(engine)
+            for _, far in pairs:
+                far.close()
+        for near, _ in pairs:
+            engine.forget(near.fileno())
+
+    engine.run(main())
+    for near, _ in pairs:
+        near.close()
+    return story
+
+
+def test_the_first_does_not_wait_for_the_last_of_a_crowd(story: list[str]) -> None:
+    assert story.count("woken") == story.count("called") == 5 * CROWD
+    waiting = most = 0
+    for event in story:
+        waiting += 1 if event == "woken" else -1
+        most = max(most, waiting)
+    assert most <= TURN_TASKS
+
+
+def test_what_a_crowd_asks_for_is_done_in_a_row(story: list[str]) -> None:
+    assert " ".join(["called"] * (TURN_TASKS // 2)) in " ".join(story)
