@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import threading
 import weakref
 from collections.abc import Iterator
@@ -19,15 +20,16 @@ import pytest
 
 from socketkit import engines
 from socketkit.address import Address
-from socketkit.dial import open_stream
+from socketkit.dial import Sockets, open_stream
 from socketkit.engines.engine import Engine
-from socketkit.errors import ConnectError, DeadlineError, ResolveError
+from socketkit.errors import BrokenError, ConnectError, DeadlineError, ResolveError
 from socketkit.events import Connecting, Failed, Resolved
 from socketkit.options import Options
+from socketkit.resolve import Candidate
 from socketkit.streams.stream import Stream
 from support.holes import black_hole, refusing_port
 from support.recorder import Recorder
-from support.running import FAR, Running, turns
+from support.running import FAR, Running, turns, until
 from support.streams import open_descriptors
 
 NAME = Address.parse("tcp://name.test:1")
@@ -268,8 +270,7 @@ def test_cancelled_after_whatever_turn_it_leaves_nothing_open(
             outcome.close()
         else:
             assert isinstance(outcome, engine.cancelled)
-        await engine.sleep(0.01)  # a thread gives its waker back after it has told its end
-        assert open_descriptors() <= before
+        await until(engine, lambda: open_descriptors() <= before)  # a thread tells its end before it is over
 
     engine.run(main())
 
@@ -286,7 +287,7 @@ def test_without_descriptors_the_error_says_so_and_none_is_lost(
         with no_descriptors_left():
             with pytest.raises(ConnectError) as caught:
                 await open_stream(engine, NUMBER, Options(), lookup=names)
-        assert open_descriptors() <= before
+        await until(engine, lambda: open_descriptors() <= before)
         return caught.value
 
     error = engine.run(main())
@@ -378,3 +379,27 @@ def test_a_unix_path_that_is_no_listener_says_so(engine: Engine, tmp_path: Path,
         with pytest.raises(ConnectError) as caught:
             dialled(engine, address=Address.parse(f"unix://{path}"))
     assert caught.value.errno == expected
+
+
+def test_one_who_is_thrown_away_at_once_hears_what_was_said_and_then_the_loss(engine: Engine) -> None:
+    """However late we look: a connection that stood is no failure to connect."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            name = listener.getsockname()
+            candidate = Candidate(socket.AF_INET, socket.SOCK_STREAM, 0, name)
+            sockets = Sockets(engine, Address.parse(f"tcp://127.0.0.1:{name[1]}"), Options(), None)
+            sock = sockets.begin(candidate)
+            accepted, _ = listener.accept()
+            accepted.sendall(b"too many")
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            stream = sockets.finish(candidate, sock)
+            assert stream.peer == f"tcp://127.0.0.1:{name[1]}"
+            assert await stream.receive() == b"too many"
+            for _ in range(2):
+                with pytest.raises(BrokenError, match="ECONNRESET"):
+                    await stream.receive()
+            stream.close()
+
+    engine.run(main())

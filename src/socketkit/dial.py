@@ -18,6 +18,7 @@ from socketkit.options import Options
 from socketkit.resolve import Candidate, Lookup, ask_system, resolve
 from socketkit.secure import call_securely, client_for, tls_for
 from socketkit.streams.sockets import (
+    SocketStream,
     begin_connect,
     connect_socket,
     finish_connect,
@@ -145,8 +146,11 @@ class Sockets:
 
     def finish(self, candidate: Candidate, sock: socket.socket) -> Stream:
         """See `Network`."""
-        finish_connect(sock)
-        return self._wrap(candidate, sock)
+        try:
+            finish_connect(sock)
+            return self._wrap(candidate, sock)
+        except ConnectionResetError as error:
+            return self._wrap_lost(candidate, sock, error)
 
     def failed(self, candidate: Candidate, error: OSError) -> None:
         """See `Network`."""
@@ -159,8 +163,11 @@ class Sockets:
         sock = None
         try:
             sock = self._open(candidate)
-            await connect_socket(self._engine, sock, candidate.name, deadline=deadline)
-            return self._wrap(candidate, sock)
+            try:
+                await connect_socket(self._engine, sock, candidate.name, deadline=deadline)
+                return self._wrap(candidate, sock)
+            except ConnectionResetError as error:
+                return self._wrap_lost(candidate, sock, error)
         except BaseException as error:
             if sock is not None:
                 self._engine.forget(sock.fileno())
@@ -203,6 +210,16 @@ class Sockets:
         _refuse_self(sock)
         peer = str(candidate) if candidate.family == getattr(socket, "AF_UNIX", None) else None
         return wrap(self._engine, sock, self._options, peer=peer)
+
+    def _wrap_lost(self, candidate: Candidate, sock: socket.socket, error: ConnectionResetError) -> Stream:
+        """A connection that the peer has thrown away as soon as it stood (RFC 9293, 3.10.7: before it stands, a reset
+        is a refusal): what was said before can still be received, and then the loss is told. So it does not depend on
+        who was faster whether that is a failure to connect."""
+        stream = wrap(self._engine, sock, self._options, peer=str(candidate))
+        if not isinstance(stream, SocketStream):
+            raise error
+        stream.lose(error)
+        return stream
 
     def refused(self, error: OSError | None = None) -> ConnectError:
         """Nobody answered; or we could not even go on asking, because of an error of our own system."""

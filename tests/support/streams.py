@@ -104,8 +104,17 @@ def reset(sock: socket.socket) -> None:
 
 
 def open_descriptors() -> set[str]:
-    """What this process has open."""
-    return set(os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"))
+    """What this process has open, without what is opened to look."""
+    names = os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd")
+    return {name for name in names if _is_open(int(name))}
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def descriptor_count() -> int:

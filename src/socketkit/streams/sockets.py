@@ -289,6 +289,10 @@ class SocketStream(ReadyStream):
         """Make other calls than send(2) and recv(2), which keep their promises (sendmsg and recvmsg, say)."""
         self._send, self._recv = send, recv
 
+    def lose(self, error: OSError) -> None:
+        """The system has told of a loss, to somebody else: it is raised behind what was received before."""
+        self._lost(error, "receiving from")
+
     def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
         if self._ended:
             raise self._end()
