@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 
 from socketkit import serve
-from socketkit.events import Accepted, Closed
+from socketkit.events import Accepted, AcceptPaused, Closed
 from socketkit.server import Server
 
 counts: Counter[str] = Counter()
@@ -28,6 +28,8 @@ def observe(event):
             errors[type(event.error).__name__] += 1
         sizes["received"] += event.received_size
         sizes["sent"] += event.sent_size
+    elif isinstance(event, AcceptPaused) and counts["AcceptPaused"] == 1:
+        print("out of descriptors", file=sys.stderr, flush=True)
 
 
 observe.wants_data = False

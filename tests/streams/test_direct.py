@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from socketkit import ClosedError, DeadlineError, EndOfStream, pair
+from socketkit import BrokenError, ClosedError, DeadlineError, EndOfStream, engines, pair
 from socketkit.blocking import BlockingConnection
-from socketkit.streams.sockets import USUAL_SIZE
+from socketkit.options import Options
+from socketkit.streams.direct import DirectStream
+from socketkit.streams.sockets import USUAL_SIZE, wrap
+from support.streams import tcp4_sockets
 
 
 def ends() -> tuple[BlockingConnection, BlockingConnection]:
@@ -25,6 +30,40 @@ def received(connection: BlockingConnection) -> list[object]:
     except Exception as error:
         got.append(type(error))
     return got
+
+
+def test_a_reset_that_a_sender_was_told_of_is_no_clean_end_for_the_thread_that_receives() -> None:
+    """The system tells a reset once; the next `recv`, in whatever thread, reads an end."""
+    near, far = tcp4_sockets()
+    told, seen = threading.Event(), threading.Event()
+
+    def send(data: bytes) -> int:
+        try:
+            return near.send(data)
+        except ConnectionResetError:
+            told.set()
+            assert seen.wait(20)  # this thread comes round to noting it later
+            raise
+
+    def receive(size: int) -> bytes:
+        data = near.recv(size)
+        seen.set()
+        return data
+
+    near.setblocking(False)
+    stream = wrap(engines.make("blocking"), near, Options.make({}))
+    assert isinstance(stream, DirectStream)
+    stream.call_by(send, receive)
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+    with ThreadPoolExecutor(1) as other:
+        sending = other.submit(stream.send_now, b"data")
+        assert told.wait(20)
+        with pytest.raises(BrokenError):
+            stream.receive_now()
+        with pytest.raises(BrokenError):
+            sending.result()
+    stream.close()
 
 
 def test_after_a_call_that_blocked_sending_still_takes_only_what_there_is_room_for() -> None:

@@ -6,11 +6,14 @@ may be cancelled, or that has a deadline, waits in `poll` as everywhere.
 
 from __future__ import annotations
 
+import errno
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from socketkit.engines.engine import DONE, Engine
+from socketkit.errors import BrokenError, ClosedError, EndOfStream
 from socketkit.streams.sockets import USUAL_SIZE, SocketStream
 
 __all__ = ["DirectStream"]
@@ -24,12 +27,13 @@ class DirectStream(SocketStream):
     From the first call that may block on, its descriptor blocks, and all other calls say that they do not wait.
     """
 
-    __slots__ = ("_is_alone", "_is_direct", "_may_block")
+    __slots__ = ("_is_alone", "_is_direct", "_is_sending", "_may_block")
 
     def __init__(self, engine: Engine, sock: socket.socket, **how: Any) -> None:
         super().__init__(engine, sock, **how)
         self._is_alone: Callable[[], bool] = getattr(engine, "is_alone", _never)
         self._is_direct = False
+        self._is_sending = False  # a thread is in a call that sends, or has not noted yet what it was told
         self._may_block = False  # the next `receive_now` waits
 
     def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
@@ -72,15 +76,44 @@ class DirectStream(SocketStream):
             return data  # as mostly: all that was there
         return self._noted(data)
 
-    def send_now(self, data: bytes | memoryview) -> int:
-        if not self._is_direct:
-            return super().send_now(data)
+    def _reached_end(self) -> EndOfStream | ClosedError | BrokenError:
+        # The system tells a reset once, perhaps to another thread's call: let that come round to noting it.
+        while self._is_sending and self._loss is None and self._is_gone():
+            time.sleep(0.0002)
+        return super()._reached_end()
+
+    def _is_gone(self) -> bool:
+        """Nothing is left of the connection (TCP's state is CLOSED): a call that sends fails, and does not wait."""
         try:
-            return self.socket.send(data, _NO_WAIT)
+            self.socket.getpeername()
+            return False
+        except OSError as error:
+            return error.errno == errno.ENOTCONN
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        self._is_sending = True
+        try:
+            return self.socket.send(data, _NO_WAIT) if self._is_direct else self._send(data)
         except BlockingIOError:
             return 0
         except OSError as error:
             raise self._lost(error, "sending to") from None
+        finally:
+            self._is_sending = False
+
+    def send_from(self, pipe: int, size: int) -> int:
+        self._is_sending = True
+        try:
+            return super().send_from(pipe, size)
+        finally:
+            self._is_sending = False
+
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        self._is_sending = True
+        try:
+            await super().send_eof(deadline=deadline)
+        finally:
+            self._is_sending = False
 
     def _go_direct(self) -> None:
         receive: Any = self.socket.recv

@@ -315,8 +315,7 @@ class SocketStream(ReadyStream):
         """What a `recv` brought, and what it says about the next one."""
         count = len(data)
         if not count:
-            self._ended = True
-            raise self._end()
+            raise self._reached_end()
         if count == self._size:
             self._streak += 1
             self.may_have_more = self._streak % TURN_BATCHES != 0  # else who waits lets the others have their turn
@@ -376,11 +375,9 @@ class SocketStream(ReadyStream):
             except OSError as error:
                 if error.errno == errno.EINVAL:
                     raise
-                self._ended = True
-                raise self._lost(error, "receiving from") from None
+                raise self._lost_receiving(error) from None
         if not count:
-            self._ended = True
-            raise self._end()
+            raise self._reached_end()
         return count
 
     def send_from(self, pipe: int, size: int) -> int:
@@ -451,10 +448,7 @@ class SocketStream(ReadyStream):
             if not self._eof_sent:
                 self.socket.shutdown(socket.SHUT_WR)
             left = DISCARD_SIZE
-            while left > 0:
-                count = len(self._recv(USUAL_SIZE))
-                if not count:
-                    return
+            while left > 0 and (count := len(self._recv(USUAL_SIZE))):
                 left -= count
         except OSError:
             pass  # nothing there, or lost already
@@ -479,6 +473,10 @@ class SocketStream(ReadyStream):
         """After a reset shutdown(2) says no more than "not connected": what the system has noted says why."""
         number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if error.errno == errno.ENOTCONN else 0
         return OSError(number, os.strerror(number)) if number else error
+
+    def _reached_end(self) -> EndOfStream | ClosedError | BrokenError:
+        self._ended = True
+        return self._end()
 
     def _end(self) -> EndOfStream | ClosedError | BrokenError:
         if self._descriptor < 0:
