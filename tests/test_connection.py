@@ -19,7 +19,7 @@ from socketkit.errors import (
 from socketkit.events import Closed, EndReceived, EndSent, FrameSkipped, Received, Sent
 from support.connections import read_all, read_exactly, talk
 from support.recorder import Recorder
-from support.running import Running, turns, until
+from support.running import FAR, Running, turns, until
 from support.streams import reset
 
 SMALL = 4096
@@ -386,6 +386,27 @@ def test_a_loss_is_told_to_the_next_sender_and_stays(run):
             with pytest.raises(BrokenError, match=r"^sending to tcp://127\.0\.0\.1:\d+: "):
                 connection.send("hello?")
             await connection.close()  # it was told
+
+    run(main)
+
+
+def test_a_reset_behind_a_question_is_heard_though_the_answer_met_it_first(run):
+    """The answer leaves at the end of the turn, and is refused then; that must not be the last that is heard."""
+
+    async def main(engine):
+        with talk(engine, "chunks") as (connection, far):
+
+            async def answer():
+                await connection.receive()
+                await connection.send(b"answer")
+                while True:
+                    await connection.receive(timeout=FAR)
+
+            answering = Running(engine, answer())
+            await turns(engine)
+            far.sendall(b"question")
+            reset(far)
+            assert isinstance(await answering.outcome(), BrokenError)
 
     run(main)
 

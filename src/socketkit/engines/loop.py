@@ -136,6 +136,7 @@ class Side:
             self._context.run(callback, self)
 
     def _news(self, watch: object = None) -> None:
+        del watch  # an error that somebody keeps holds this frame
         callback = self._callback
         if callback is None:
             self.disarm()  # nobody waits: it would be told again at every turn
