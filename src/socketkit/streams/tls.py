@@ -6,6 +6,7 @@ without the peer's is a loss, because anybody on the way could have made it. Wha
 
 from __future__ import annotations
 
+import ssl
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -27,12 +28,10 @@ from socketkit.tls import TlsFacts
 
 if TYPE_CHECKING:
     import socket
-    import ssl
-
 __all__ = ["TlsStream", "secure"]
 
 RECORD_SIZE: Final = 16 * 1024
-"""The most plaintext that a record holds (RFC 8446, 5.1)."""
+"""The most plaintext that a record holds (RFC 8446, 5.1). OpenSSL gives one record a read."""
 
 PORTION_SIZE: Final = 64 * 1024
 """Bytes that are encrypted before the stream below is asked whether it takes more: so much is held at most."""
@@ -88,12 +87,14 @@ class TlsStream(Stream):
         "_inner",
         "_lock",
         "_outgoing",
+        "_read",
         "_read_early",
         "_server_name",
         "_side",
         "_stopped",
         "_unsent",
         "_waiting_count",
+        "_write",
         "engine",
         "facts",
         "local",
@@ -101,8 +102,6 @@ class TlsStream(Stream):
     )
 
     def __init__(self, inner: Stream, side: Side, server_name: str | None) -> None:
-        import ssl
-
         self.engine = inner.engine
         self.local = _secure_name(inner.local)
         self.peer = _secure_name(inner.peer)
@@ -116,6 +115,7 @@ class TlsStream(Stream):
             self._conversation = side.wrap(self._incoming, self._outgoing, server_name, inner.peer)
         except ValueError as error:
             raise HandshakeError(f"TLS with {self.peer}: {server_name!r} is no server's name: {error}") from None
+        self._read, self._write = self._conversation.read, self._conversation.write
         # Where the engine blocks, one thread receives while another sends: OpenSSL must not see both at once.
         self._lock = threading.Lock()
         self._unsent = memoryview(b"")  # encrypted, and not yet taken by the stream below
@@ -136,8 +136,6 @@ class TlsStream(Stream):
     # --- the handshake ---
 
     async def _shake_hands(self, unread: bytes, deadline: float | None) -> None:
-        import ssl
-
         if unread:
             self._incoming.write(unread)
         while True:
@@ -228,18 +226,22 @@ class TlsStream(Stream):
                 self._end = self._end or self._cut()
                 continue
             with self._lock:
+                if self._closed:
+                    raise self._closed_error()
                 incoming.write(data)
+                data = self._decrypt()
+            if data:
+                self._has_received = True
+                return data
 
     def _decrypt(self) -> bytes:
         """All that is whole so far; what ends it is kept for the next call."""
-        import ssl
-
-        incoming, read = self._incoming, self._conversation.read
+        incoming, read = self._incoming, self._read
         pieces = [self._read_early] if self._read_early else []
         self._read_early = b""
         try:
             while incoming.pending and self._end is None:
-                piece = read(RECORD_SIZE)
+                piece = read(RECORD_SIZE)  # not less: OpenSSL would keep the rest, where nothing tells of it
                 if not piece:
                     raise ssl.SSLZeroReturnError
                 pieces.append(piece)
@@ -302,10 +304,8 @@ class TlsStream(Stream):
             return taken
 
     def _encrypt(self, data: bytes | memoryview) -> int:
-        import ssl
-
         try:
-            return self._conversation.write(data)
+            return self._write(data)
         except ssl.SSLError as error:
             raise BrokenError(f"sending to {self.peer}: {_reason(error, None)}") from None
 
@@ -367,8 +367,6 @@ class TlsStream(Stream):
     def _say_goodbye(self) -> None:
         """Our close_notify. OpenSSL then looks for the peer's, and would take data that came before it for a fault; so
         that is decrypted first."""
-        import ssl
-
         self._read_early = self._decrypt()
         self._eof_sent = True
         try:
@@ -441,8 +439,6 @@ def _secure_name(address: str) -> str:
 
 def _reason(error: ssl.SSLError, server_name: str | None) -> str:
     """What went wrong, in words; and what to try."""
-    import ssl
-
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CHECK_HINTS.get(error.verify_code, "")
         name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
