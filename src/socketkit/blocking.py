@@ -17,7 +17,7 @@ from socketkit.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
 from socketkit.errors import BusyError, DeadlineError, EndOfStream
 from socketkit.listener import Listener
-from socketkit.server import STUCK, Handler, Server, ServerStatistics
+from socketkit.server import LAST_PATIENCE, STUCK, Handler, Server, ServerStatistics
 from socketkit.streams.credentials import Credentials
 from socketkit.tls import TLS, TlsFacts
 
@@ -286,7 +286,7 @@ class BlockingServer:
     def _live(self) -> None:
         try:
             engine = self._make_engine()
-            engine.run(self._serve(engine))
+            engine.run(self._serve(engine), patience=LAST_PATIENCE)
         except BaseException as error:  # told to the thread that opened us, or that closes us
             self._error = error
         finally:

@@ -26,7 +26,7 @@ from socketkit.notify import notify
 from socketkit.options import Options
 from socketkit.recipe import Place, Recipe
 from socketkit.redial import Redial
-from socketkit.server import Handler, Server
+from socketkit.server import LAST_PATIENCE, Handler, Server
 from socketkit.signals import caught
 from socketkit.streams.sockets import wrap
 
@@ -189,7 +189,7 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
 
         if workers == 1:
             engine = self._make_engine()
-            engine.run(self._serve_until_told(engine, ready))
+            engine.run(self._serve_until_told(engine, ready), patience=LAST_PATIENCE)
             return
         if any(place.options.takeover for place in self._places):
             raise OptionError("takeover is for one process: leave `workers` out")
@@ -204,7 +204,7 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
         """What each worker does."""
         self._places = [self._places[number].moved(address) for number, address in addresses]
         engine = self._make_engine()
-        engine.run(self._serve_until_told(engine, lambda addresses: listens()))
+        engine.run(self._serve_until_told(engine, lambda addresses: listens()), patience=LAST_PATIENCE)
 
     async def _serve_until_told(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
         server = self._make(engine)

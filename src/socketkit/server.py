@@ -52,6 +52,9 @@ QUIET = 1.0
 STUCK = 0.25
 """Seconds that cancelled handlers have to come to their end, after the grace."""
 
+LAST_PATIENCE = 0.1
+"""Seconds more that they have before an engine of ours ends without them."""
+
 _CONVERSATION = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
 """What the peer or the network did: it ends a handler without the handler being wrong."""
 
@@ -396,6 +399,8 @@ class Server:
                 with suppress(DeadlineError):
                     await self.engine.undisturbed(self._group.join(deadline=self.engine.now() + STUCK))
             finally:
+                for connection in list(self._connections):
+                    self._report(connection, _stuck(connection))
                 self._is_closed = True
                 self._changed.notify()
 
@@ -461,3 +466,10 @@ class Server:
             else "suspended"
         )
         return f"<Server {' '.join(map(str, self._addresses))}, {state}, {len(self._connections)} conversations>"
+
+
+def _stuck(connection: Connection) -> DeadlineError:
+    return DeadlineError(
+        f"the handler of {connection.stream.peer} goes on, {STUCK:g} s after it was cancelled: it is left behind; let "
+        "cancellations through"
+    )

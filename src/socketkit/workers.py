@@ -21,12 +21,14 @@ from typing import Final, NoReturn
 from socketkit import engines
 from socketkit.accept import pauses
 from socketkit.address import Address
+from socketkit.certificates import Certificates
 from socketkit.errors import OptionError
 from socketkit.events import Observer, WorkerEnded, WorkerStarted
 from socketkit.listen import listen_at
 from socketkit.listening import ListeningSocket
 from socketkit.notify import notify
 from socketkit.options import Options
+from socketkit.secure import settled
 from socketkit.tls import TLS
 from socketkit.values import replace
 
@@ -71,6 +73,7 @@ class Workers:
     ) -> None:
         if not hasattr(os, "fork"):
             raise OptionError("workers need fork(2), which this system has not: leave `workers` out")
+        places = [(address, settled(address, options)) for address, options in places]
         if any(isinstance(options.tls, TLS) and options.tls.self_signed for _, options in places):
             raise OptionError(
                 "self_signed: each worker would make a key of its own, with a pin of its own; give cert=FILE"
@@ -91,10 +94,12 @@ class Workers:
 
         Raises:
             ResolveError, ListenError: an address cannot be listened at.
-            OptionError: this is not the main thread; an address has one caller only.
+            OptionError: this is not the main thread; an address has one caller only; a certificate cannot be used.
         """
         if threading.current_thread() is not threading.main_thread():
             raise OptionError("workers are started from the main thread, to which signals come")
+        for _, options in self._places:  # each worker reads them: one who could not would be replaced for ever
+            Certificates().prepare(options)
         self._listen()
         self._lifeline = os.pipe()  # nobody ever writes: it ends with the supervisor
         try:
@@ -132,10 +137,6 @@ class Workers:
     def _open(self, address: Address, options: Options) -> list[ListeningSocket]:
         if address.scheme in ("stdio", "exec"):
             raise _one_caller_only(address)
-        if address.scheme.startswith("tls"):  # a worker sees a descriptor, which does not say so
-            raise OptionError(
-                f"{address}: workers take TLS as an option: {str(address).replace('tls:', 'tcp:')} and tls"
-            )
         engine = engines.make("select")  # one that does not shut a socket down for others when it is closed
         doors = engine.run(listen_at(engine, address, options))
         if not all(isinstance(door, ListeningSocket) for door in doors):
@@ -237,10 +238,7 @@ class Workers:
             for door in doors:
                 if door is not mine:
                     door.socket.close()
-        addresses = [
-            (number, Address("fd", path=str(sock.fileno()), options=self._places[number][0].options))
-            for number, sock in own
-        ]
+        addresses = [(number, _inherited(sock, self._places[number][0])) for number, sock in own]
 
         def listens() -> None:
             for _, sock in own:
@@ -286,6 +284,12 @@ class _Member:
             self.due = now + next(self._pauses)
         if observer is not None:
             observer(WorkerEnded(self.index, pid, os.waitstatus_to_exitcode(status)))
+
+
+def _inherited(sock: socket.socket, address: Address) -> Address:
+    """The address of a descriptor, which does not say by itself that TLS is spoken there."""
+    options = dict(address.options) | ({"tls": "yes"} if address.transport.is_secure else {})
+    return Address("fd", path=str(sock.fileno()), options=tuple(options.items()))
 
 
 def _one_caller_only(address: Address) -> OptionError:

@@ -3,10 +3,14 @@ should be, and no secret anywhere."""
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from socketkit import connect
+from support.connections import PATIENCE
 from support.programs import socketkit
 from support.tls import papers
 
@@ -160,3 +164,50 @@ def test_a_relay_refuses_what_would_do_nothing(listen, target, option):
     with socketkit("relay", listen, target, *option) as relay:
         assert relay.wait() == 2
         assert f"{option[0]} does nothing without TLS" in relay.told[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
+def test_workers_show_one_certificate_and_all_read_it_anew_at_sighup(tmp_path):
+    cert = tmp_path / "cert.pem"
+    cert.write_bytes(Path(papers().cert).read_bytes())
+
+    def shown(address):
+        """The keys that so many callers were shown, and answered under."""
+        found = set()
+        for _ in range(9):
+            with connect(address, framing="lines", verify=False) as client:
+                client.send("hello")
+                assert client.receive(timeout=PATIENCE) == "hello"
+                found.add(client.tls.peer_pin)
+        return found
+
+    with socketkit("echo", "tls://127.0.0.1:0", "--cert", str(cert), "--workers", "3") as server:
+        address = server.address()
+        assert address.scheme == "tls"
+        with connect(address, framing="lines", ca=papers().ca) as guest:
+            guest.send("before")
+            assert guest.receive(timeout=PATIENCE) == "before"
+            cert.write_bytes(Path(papers().stranger).read_bytes())
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_told("certificates read anew", 3)
+            anew = shown(address)
+            assert len(anew) == 1
+            assert guest.tls.peer_pin not in anew
+            cert.write_text("no certificate")
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_told("the old certificates stay", 3)
+            assert shown(address) == anew
+            guest.send("after")
+            assert guest.receive(timeout=PATIENCE) == "after"
+        assert server.stop() == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
+@pytest.mark.parametrize(
+    ("paper", "told"), [(("--cert", __file__), "no certificate (PEM)"), (("--self-signed",), "each worker would make")]
+)
+def test_workers_do_not_begin_with_what_none_of_them_can_use(paper, told):
+    with socketkit("echo", "tls://127.0.0.1:0", "--workers", "2", *paper) as server:
+        assert server.wait() == 2
+        assert len(server.told) == 1
+        assert told in server.told[0]

@@ -235,7 +235,7 @@ class BlockingEngine(Engine):
             return function()  # nothing could interrupt it anyway
         return await super().aside(function, deadline=deadline)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
         here = self._here
         outer, family = here.family, set[ThreadTask]()
         here.family = family
@@ -244,13 +244,13 @@ class BlockingEngine(Engine):
         finally:
             here.family = outer
             if family:
-                _end_all(family)
+                _end_all(family, STUCK if patience is None else patience)
 
 
-def _end_all(family: set[ThreadTask]) -> None:
+def _end_all(family: set[ThreadTask], patience: float) -> None:
     """Cancel the threads that are left, and those that they start meanwhile; leave behind those that do not hear."""
     asked: set[ThreadTask] = set()
-    last = time.monotonic() + STUCK
+    last = time.monotonic() + patience
     while family and time.monotonic() < last:
         left = list(family)
         for task in left:

@@ -14,10 +14,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
 from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
-__all__ = ["DONE", "READ", "WRITE", "Engine", "Event", "Task"]
+__all__ = ["DONE", "LEFT_BEHIND", "READ", "WRITE", "Engine", "Event", "Task"]
 
 READ: Final = 1
 WRITE: Final = 2
+
+LEFT_BEHIND: Final[list[object]] = []
+"""Tasks that did not end when an engine did. They are kept: where one is collected Python throws once more into it, and
+tells the world that it does not hear."""
 
 T = TypeVar("T")
 
@@ -191,11 +195,16 @@ class Engine(ABC):
         return result  # type: ignore[return-value]
 
     @abstractmethod
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
         """Run a coroutine to its end and return its result. An engine runs once; one that blocks, as often as you like.
 
         When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled once
         and joined first. A thread that is stuck in a call of its own, where the engine blocks, is left behind.
+
+        Args:
+            coroutine: what is run.
+            patience: seconds that those tasks have. One that does not end though it was cancelled is left behind then,
+                where it stands (but in trio, whose law is that no task is). None: as long as they take.
 
         Raises:
             RuntimeError: it has run already. Inside the coroutine: it awaits what only another event loop can complete

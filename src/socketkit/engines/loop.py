@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ClassVar, Final, TypeVar
 
-from socketkit.engines.engine import READ, Engine
+from socketkit.engines.engine import LEFT_BEHIND, READ, Engine
 from socketkit.errors import BusyError, DeadlineError
 
 __all__ = ["AsyncioEngine", "UvloopEngine", "engine_of"]
@@ -382,7 +382,7 @@ class AsyncioEngine(Engine):
         """Call at a moment of this engine's clock, and never before it."""
         return self.loop.call_at(moment, callback, *arguments)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
         if self.loop.is_closed():
             coroutine.close()
             raise RuntimeError(f"the {self.name} engine has ended: it runs once")
@@ -390,21 +390,41 @@ class AsyncioEngine(Engine):
             coroutine.close()
             self.loop.close()
             raise RuntimeError("a loop runs in this thread already: await here, with the engine that is running")
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+        runner = asyncio.Runner(loop_factory=lambda: self.loop)
+        left: set[asyncio.Task[Any]] = set()
+        try:
             try:
                 return runner.run(coroutine)
             finally:
-                runner.run(_end_all())
+                left = runner.run(_end_all(patience))
+        finally:
+            if left:
+                self._leave(left)
+            else:
+                runner.close()
+
+    def _leave(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Close the loop over tasks that do not end, for which `Runner.close` would wait."""
+        for task in tasks:
+            setattr(task, "_log_destroy_pending", False)  # noqa: B010 - asyncio would complain of what we do on purpose
+        LEFT_BEHIND.extend(tasks)
+        self.loop.close()
 
 
-async def _end_all() -> None:
-    """Cancel what is left, until nothing is: a task may start another in its clean-up, which `Runner` overlooks."""
+async def _end_all(patience: float | None) -> set[asyncio.Task[Any]]:
+    """Cancel what is left, until nothing is: a task may start another in its clean-up, which `Runner` overlooks. Those
+    that outlast the patience are returned."""
+    last = None if patience is None else time.monotonic() + patience
     asked = {asyncio.current_task()}
     while left := asyncio.all_tasks() - {asyncio.current_task()}:
+        ahead = None if last is None else last - time.monotonic()
+        if ahead is not None and ahead <= 0:
+            break
         for task in left - asked:
             task.cancel()
         asked |= left
-        await asyncio.wait(left)
+        await asyncio.wait(left, timeout=ahead)
+    return left
 
 
 class UvloopEngine(AsyncioEngine):

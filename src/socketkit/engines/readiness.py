@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
 from typing import Any, Final, TypeVar
 
-from socketkit.engines.engine import READ, WRITE, Engine
+from socketkit.engines.engine import LEFT_BEHIND, READ, WRITE, Engine
 from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS, Poller
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
@@ -101,6 +101,19 @@ class KernelTask:
         if self.cancelling:
             self.cancelling = False
             raise Cancelled
+
+
+class Sooner:
+    """The first of two tasks to be done."""
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self, *tasks: KernelTask) -> None:
+        self._tasks = tasks
+
+    @property
+    def done(self) -> bool:
+        return any(task.done for task in self._tasks)
 
 
 class Slot:
@@ -309,7 +322,7 @@ class ReadinessEngine(Engine):
 
     # --- the loop ---
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
         if self._ended:
             coroutine.close()
             raise RuntimeError(f"the {self.name} engine has ended: it runs once")
@@ -321,7 +334,7 @@ class ReadinessEngine(Engine):
         finally:
             self._main = None  # it is done; else nobody will ask what became of it
             try:
-                self._end_all()
+                self._end_all(patience)
             finally:
                 _running.kernel = before
                 self._close()
@@ -333,21 +346,23 @@ class ReadinessEngine(Engine):
         finally:
             self._error = self._result = error = None  # no circle of exception, frame and engine
 
-    def _end_all(self) -> None:
+    def _end_all(self, patience: float | None) -> None:
         """Cancel what is left, main included, until nothing is: a task may start another in its clean-up."""
         # A KeyboardInterrupt may have struck between taking a task from its place and running it.
         ready = set(self._ready)
         self._ready.extend(task for task in self._tasks if task not in ready and not task.is_parked())
         asked: set[KernelTask] = set()  # once each: those that clean up are not disturbed again
-        while self._tasks:
-            left = list(self._tasks)
-            for task in left:
-                if task not in asked:
-                    asked.add(task)
-                    task.cancel()
+        alarm = None if patience is None else self.start(self.sleep(patience))
+        while (left := self._tasks - {alarm}) and not (alarm is not None and alarm.done):
+            for task in left - asked:
+                asked.add(task)
+                task.cancel()
             for task in left:
                 if not task.done:
-                    self._loop_until(task)
+                    self._loop_until(task if alarm is None else Sooner(task, alarm))
+        if alarm is not None:
+            alarm.coroutine.close()
+            LEFT_BEHIND.extend(self._tasks - {alarm})
 
     def _close(self) -> None:
         self._ended = True
@@ -356,7 +371,7 @@ class ReadinessEngine(Engine):
         self._poller.close()
         self._waker.close()
 
-    def _loop_until(self, main: KernelTask) -> None:
+    def _loop_until(self, main: KernelTask | Sooner) -> None:
         slots, ready, soon, waker, step = self._slots, self._ready, self._soon, self._waker.fileno(), self._step
         poll, timers = self._poller.poll, self._timers
         while True:

@@ -227,7 +227,7 @@ class TrioEngine(Engine):
 
     # --- a run of our own ---
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
         if self._state != "new":
             coroutine.close()
             raise RuntimeError("the trio engine has ended: it runs once")
