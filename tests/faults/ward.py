@@ -88,7 +88,7 @@ class Companion(threading.Thread):
         self.rounds = 0
         self.slowest = 0.0
         self.failure: BaseException | None = None
-        self._sock = dial(name)
+        self._sock = self.dial(name)
         self._beat = beat
         self._stopped = threading.Event()
         self._news = threading.Condition()
@@ -97,14 +97,22 @@ class Companion(threading.Thread):
         try:
             while not self._stopped.wait(self._beat):
                 self._ask()
-            self._sock.shutdown(socket.SHUT_WR)
-            assert self._sock.recv(1) == b"", "more came back than was said"
+            self.say_goodbye()
         except BaseException as error:  # told by `check`
             self.failure = error
         finally:
             self._sock.close()
             with self._news:
                 self._news.notify_all()
+
+    def dial(self, name: Name) -> socket.socket:
+        """The socket that it talks over."""
+        return dial(name)
+
+    def say_goodbye(self) -> None:
+        """End our direction, and see the server end its own."""
+        self._sock.shutdown(socket.SHUT_WR)
+        assert self._sock.recv(1) == b"", "more came back than was said"
 
     def _ask(self) -> None:
         lines = [b"%d " % self.rounds + b"y" * (self.rounds * step % 1500) for step in (1, 7, 31)]

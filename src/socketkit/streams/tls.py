@@ -28,6 +28,7 @@ from socketkit.tls import TlsFacts
 
 if TYPE_CHECKING:
     import socket
+
 __all__ = ["TlsStream", "secure"]
 
 RECORD_SIZE: Final = 16 * 1024
