@@ -505,6 +505,7 @@ class StreamContract:
                     getattr(left, end)()
                     await receiving.outcome()
                     right.close()
+            await engine.sleep(0.001)  # from now on a thread that blocks has its waker
             before = open_descriptors()
             for end in ("close", "abort"):
                 for _ in range(10):

@@ -106,8 +106,6 @@ class KernelTask:
 class Sooner:
     """The first of two tasks to be done."""
 
-    __slots__ = ("_tasks",)
-
     def __init__(self, *tasks: KernelTask) -> None:
         self._tasks = tasks
 
