@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from socketkit.address import Address
 from socketkit.connection import Connection
-from socketkit.dial import open_stream
+from socketkit.dial import Ends, open_stream
 from socketkit.engines.engine import Engine
 from socketkit.events import Connected, Observer, Secured
 from socketkit.framing.codec import Framing
@@ -17,19 +17,31 @@ __all__ = ["open_connection", "redial"]
 
 
 async def open_connection(
-    engine: Engine, address: Address, framing: Framing, options: Options, *, observer: Observer | None = None
+    engine: Engine,
+    address: Address,
+    framing: Framing,
+    options: Options,
+    *,
+    observer: Observer | None = None,
+    on_behalf: Ends | None = None,
 ) -> Connection:
-    """Dial, again where `options.retry` says so, and begin the conversation.
+    """Dial, again where `options.retry` says so, and begin the conversation. For whom a proxy does, `on_behalf` says.
 
     Raises, and what is true after a cancellation: as `dial.open_stream` says, and `Redial.open`.
     """
     if options.retry is not None:
-        return await redial(engine, address, framing, options, observer=observer).open()
-    return await _open_once(engine, address, framing, options, observer)
+        return await redial(engine, address, framing, options, observer=observer, on_behalf=on_behalf).open()
+    return await _open_once(engine, address, framing, options, observer, on_behalf)
 
 
 def redial(
-    engine: Engine, address: Address, framing: Framing, options: Options, *, observer: Observer | None = None
+    engine: Engine,
+    address: Address,
+    framing: Framing,
+    options: Options,
+    *,
+    observer: Observer | None = None,
+    on_behalf: Ends | None = None,
 ) -> Redial:
     """Connections to one address, one after the other; for ever where `options.retry` says nothing else."""
 
@@ -37,16 +49,21 @@ def redial(
         own = options.connect_timeout
         is_cut = left is not None and (own is None or left < own)
         how = replace(options, connect_timeout=left) if is_cut else options
-        return await _open_once(engine, address, framing, how, observer)
+        return await _open_once(engine, address, framing, how, observer, on_behalf)
 
     retry = Retry() if options.retry is None else options.retry
     return Redial(engine, address, retry, dial, observer=observer)
 
 
 async def _open_once(
-    engine: Engine, address: Address, framing: Framing, options: Options, observer: Observer | None
+    engine: Engine,
+    address: Address,
+    framing: Framing,
+    options: Options,
+    observer: Observer | None,
+    on_behalf: Ends | None,
 ) -> Connection:
-    stream = await open_stream(engine, address, options, observer=observer)
+    stream = await open_stream(engine, address, options, observer=observer, on_behalf=on_behalf)
     connection = Connection(stream, framing, options=options, observer=observer, dialled=address)
     if observer is not None:
         observer(Connected(connection.number, stream.local, stream.peer))

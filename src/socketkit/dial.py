@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from socketkit.address import Address
 from socketkit.engines.engine import Engine
-from socketkit.errors import Attempt, ConnectError, DeadlineError, StreamError
+from socketkit.errors import Attempt, ConnectError, DeadlineError, OptionError, StreamError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.eyeballs import Race
 from socketkit.options import Options
@@ -29,7 +29,10 @@ from socketkit.streams.sockets import (
 from socketkit.streams.stream import Stream
 from socketkit.streams.tuning import bind_source, prepare
 
-__all__ = ["open_stream"]
+__all__ = ["Ends", "open_stream"]
+
+Ends = tuple[Address, Address]
+"""Both ends of a conversation: who calls, and where."""
 
 _HINTS = {
     errno.ECONNREFUSED: "nobody listens there",
@@ -46,6 +49,7 @@ async def open_stream(
     *,
     observer: Observer | None = None,
     lookup: Lookup = ask_system,
+    on_behalf: Ends | None = None,
 ) -> Stream:
     """Connect, to whichever candidate answers first (`eyeballs`), within `connect_timeout` over all.
 
@@ -55,6 +59,8 @@ async def open_stream(
         options: `connect_timeout`, `happy_eyeballs_delay`, and those of the stream.
         observer: is told of each candidate.
         lookup: who is asked for names; once.
+        on_behalf: who has called, and where, for whom a proxy dials: a PROXY header (`send_proxy`) names these two, and
+            None names ourselves. It goes before anything else, the TLS handshake too, as HAProxy sends and reads it.
 
     Raises:
         ResolveError: the name is unknown.
@@ -65,22 +71,30 @@ async def open_stream(
 
     Cancellation: every descriptor that was opened is closed.
     """
+    if options.send_proxy is not None and address.transport.kind not in ("", "SOCK_STREAM"):
+        raise OptionError(f"send_proxy: the header begins a stream, and {address.scheme} is none")
     tls = tls_for(address, options)
     if tls is None:
-        return await _open_plain(engine, address, options, observer, lookup)
+        return await _open_plain(engine, address, options, observer, lookup, on_behalf)
     side, name = client_for(tls, address)  # first: it is our own mistake if this fails
-    stream = await _open_plain(engine, address, options, observer, lookup)
+    stream = await _open_plain(engine, address, options, observer, lookup, on_behalf)
     return await call_securely(stream, side, name, timeout=options.handshake_timeout)
 
 
 async def _open_plain(
-    engine: Engine, address: Address, options: Options, observer: Observer | None, lookup: Lookup
+    engine: Engine,
+    address: Address,
+    options: Options,
+    observer: Observer | None,
+    lookup: Lookup,
+    on_behalf: Ends | None,
 ) -> Stream:
+    deadline = engine.deadline(options.connect_timeout)
     if address.is_given:
         from socketkit.given import open_given  # only who is given something pays for it
 
-        return open_given(engine, address, options, observer=observer)
-    deadline = engine.deadline(options.connect_timeout)
+        given = open_given(engine, address, options, observer=observer)
+        return await _announced(given, options, on_behalf, deadline)
     candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
     sockets = Sockets(engine, address, options, observer)
     if candidates[0].kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
@@ -89,7 +103,7 @@ async def _open_plain(
         stream = await sockets.connect(candidates[0], deadline)
         if stream is None:
             raise sockets.late() if sockets.is_late else sockets.refused()
-        return await _announced(stream, options, deadline)
+        return await _announced(stream, options, on_behalf, deadline)
     race = Race(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
     try:
         stream = await race.run()
@@ -97,16 +111,17 @@ async def _open_plain(
         raise sockets.refused(error) from None
     if stream is None:
         raise sockets.late(race.untried) if race.is_late else sockets.refused()
-    return await _announced(stream, options, deadline)
+    return await _announced(stream, options, on_behalf, deadline)
 
 
-async def _announced(stream: Stream, options: Options, deadline: float | None) -> Stream:
-    """The stream, on which we have said who we are, where that was asked for (`send_proxy`)."""
+async def _announced(stream: Stream, options: Options, on_behalf: Ends | None, deadline: float | None) -> Stream:
+    """The stream, on which we have said who calls, where that was asked for (`send_proxy`)."""
     if options.send_proxy is None:
         return stream
     from socketkit.proxy_header import encode, for_version
 
-    header = for_version(int(options.send_proxy[1:]), Address.parse(stream.local), Address.parse(stream.peer))
+    source, destination = on_behalf or (Address.parse(stream.local), Address.parse(stream.peer))
+    header = for_version(int(options.send_proxy[1:]), source, destination)
     try:
         await stream.send(encode(header), deadline=deadline)
     except BaseException as error:

@@ -124,7 +124,7 @@ class Workers:
 
     def _listen_at(self, address: Address, options: Options) -> list[list[ListeningSocket]]:
         """For each socket address of this one (a name may have several): its sockets."""
-        shares = sys.platform == "linux" and address.scheme.startswith(("tcp", "tls"))
+        shares = sys.platform == "linux" and address.port is not None
         options = replace(options, reuse_port=True) if shares else options
         sockets = [[door] for door in self._open(address, options)]
         if shares:

@@ -7,13 +7,14 @@ import random
 
 import pytest
 
-from socketkit import Options
+from socketkit import Address, Options
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, EndOfStream
 from socketkit.streams import pump as pump_room
 from socketkit.streams.pump import PORTION, Pipes, UntakenError, pump, untaken_size, wait_taken
 from socketkit.streams.sockets import wrap
 from socketkit.streams.stream import Stream
+from support.datagrams import ends
 from support.running import Running, until
 from support.streams import SOCKETS, descriptor_count, kind, stream_pair
 
@@ -243,3 +244,46 @@ def test_a_portion_is_what_any_user_may_have_in_a_pipe() -> None:
     except OSError:
         pytest.skip("this system does not say")
     assert limit >= PORTION
+
+
+@pytest.mark.parametrize("kind_of_datagrams", ["unixgram", "unixpacket"])
+def test_an_empty_datagram_waits_for_room_as_others_do(
+    engine: Engine, kind_of_datagrams: str, tmp_path: object
+) -> None:
+    async def main() -> None:
+        places = [Address.parse(f"{kind_of_datagrams}:{tmp_path}/{name}") for name in ("source", "sink")]
+        async with ends(engine, places[0]) as (before, source), ends(engine, places[1]) as (sink, behind):
+            filled = 0
+            while sink.send_datagram(b"x" * 100):
+                filled += 1
+            before.send_datagram(b"")
+            before.send_datagram(b"last")
+            told = Told()
+            pumping = Running(engine, pump(source, sink, passed=told))
+            assert [await behind.receive() for _ in range(filled)] == [b"x" * 100] * filled
+            assert [await behind.receive(), await behind.receive()] == [b"", b"last"]
+            source.stop_receiving()
+            await pumping.result()
+            assert told.size == len(b"last")
+
+    engine.run(main())
+
+
+def test_bytes_that_are_too_many_for_a_datagram_go_in_several(engine: Engine) -> None:
+    async def main() -> None:
+        before, source = stream_pair(engine, "memory" if not engine.blocks else "tcp4")
+        options = Options.make(receive_buffer=1024 * 1024)
+        async with ends(engine, Address.parse("udp4://127.0.0.1:0"), options) as (sink, behind):
+            pumping = Running(engine, pump(source, sink, passed=Told()))
+            await before.send(DATA[:150_000])
+            await before.send_eof()
+            came = [await behind.receive()]
+            while sum(map(len, came)) < 150_000:
+                came.append(await behind.receive())
+            assert b"".join(came) == DATA[:150_000]
+            assert len(came) > 2 and max(map(len, came)) <= sink.max_size
+            await pumping.result()
+        before.close()
+        source.close()
+
+    engine.run(main())

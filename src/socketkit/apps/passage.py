@@ -60,7 +60,6 @@ async def hold(
     *,
     limits: Limits,
     pace: Pace,
-    prologue: bytes = b"",
     observer: Observer | None = None,
 ) -> None:
     """Carry bytes between both, until both directions have ended; then the target's end is closed in good order.
@@ -70,7 +69,6 @@ async def hold(
             from them; what they hold already goes over first.
         limits: how long it may take.
         pace: how fast it may go.
-        prologue: is sent to the target first, before anything of the client's (a PROXY header, say).
         observer: is told `Received`, `Sent` and the ends, where it wants data; then every byte is seen and copied.
 
     Raises:
@@ -78,7 +76,7 @@ async def hold(
         ClosedError: one of them was closed here meanwhile.
         DeadlineError: a limit was reached; an idle passage with nothing under way has ended cleanly for both.
     """
-    await _Passage(client, target, limits, pace, observer).hold(prologue)
+    await _Passage(client, target, limits, pace, observer).hold()
 
 
 class _Direction:
@@ -130,11 +128,11 @@ class _Passage:
         self._end_deadline: float | None = None  # by when the other direction has to end
         self._why_late = ""
 
-    async def hold(self, prologue: bytes) -> None:
+    async def hold(self) -> None:
         """All of it; see `hold`."""
         client, target = self._client, self._target
         near, far = client.carry(), target.carry()
-        there = _Direction(client, target, (near, far), prologue + b"".join(client.incoming), self._pace.buckets(0))
+        there = _Direction(client, target, (near, far), b"".join(client.incoming), self._pace.buckets(0))
         back = _Direction(target, client, (far, near), b"".join(target.incoming), self._pace.buckets(1))
         is_whole = False
         try:

@@ -30,7 +30,6 @@ from socketkit.options import Options
 from socketkit.signals import caught
 from socketkit.streams.pipes import PipeStream
 from socketkit.streams.pump import Pipes, UntakenError
-from socketkit.values import replace
 
 __all__ = ["Plan", "Relay", "serve_relay"]
 
@@ -102,9 +101,7 @@ class Relay:
         self._engine = engine
         self._plan = plan = Plan() if plan is None else plan
         self._observer = observer
-        how = {address: Options.make(plan.portion, dict(address.options), options) for address in targets}
-        self._headers = {address: option.send_proxy for address, option in how.items()}
-        self._how = {address: replace(option, send_proxy=None) for address, option in how.items()}
+        self._how = {address: Options.make(plan.portion, dict(address.options), options) for address in targets}
         self._targets = Targets(targets, plan.balance)
         shared = (Bucket(plan.total_rate), Bucket(plan.total_rate)) if plan.total_rate else ()
         self._pace = Pace(Pipes(), plan.rate, shared)
@@ -124,7 +121,7 @@ class Relay:
         failure: SocketkitError | None = None
         try:
             try:
-                place, target = await self._open_target()
+                place, target = await self._open_target(client)
                 await self._hold(client, place, target)
                 end = "done"
             except SocketkitError as error:
@@ -156,25 +153,16 @@ class Relay:
                 target,
                 limits=self._plan.limits,
                 pace=self._pace,
-                prologue=self._header_for(client, place.address),
                 observer=self._observer,
             )
         finally:
             place.active_count -= 1
 
-    def _header_for(self, client: Connection, address: Address) -> bytes:
-        """Who calls, for a target that wants to know it (`send_proxy`): the client, and not we."""
-        version = self._headers.get(address)
-        if version is None:
-            return b""
-        from socketkit.proxy_header import encode, for_version
-
-        return encode(for_version(int(version[1:]), client.peer, client.local))
-
     # --- the targets ---
 
-    async def _open_target(self) -> tuple[Target, Connection]:
-        """A connection to the first target that answers.
+    async def _open_target(self, client: Connection) -> tuple[Target, Connection]:
+        """A connection to the first target that answers; one that wants to know who calls (`send_proxy`) is told of the
+        client, and not of us.
 
         Raises:
             ConnectError, ResolveError, DeadlineError: none does; of several, a ConnectError that names each.
@@ -184,7 +172,12 @@ class Relay:
             address = place.address
             try:
                 connection = await open_connection(
-                    self._engine, address, framing_of("chunks"), self._how[address], observer=self._observer
+                    self._engine,
+                    address,
+                    framing_of("chunks"),
+                    self._how[address],
+                    observer=self._observer,
+                    on_behalf=(client.peer, client.local),
                 )
             except (OpenError, DeadlineError) as error:
                 if not is_shortage(error):  # else it is ours
@@ -269,7 +262,7 @@ class _Refusals:
 
 async def serve_relay(
     engine: Engine,
-    address: str | Address,
+    address: str | Address | Sequence[Address],
     targets: Sequence[Address],
     plan: Plan | None = None,
     *,
@@ -284,7 +277,7 @@ async def serve_relay(
 
     Args:
         engine: runs already.
-        address: where callers come.
+        address: where callers come; or several.
         targets: at least one; see `Relay`.
         plan: how to work.
         once: for the first caller only; others are refused, and it ends when that one has ended.
@@ -303,8 +296,8 @@ async def serve_relay(
         OSError: callers could not be let in any more.
     """
     plan = Plan() if plan is None else plan
-    address = Address.parse(address)
-    if address.scheme in _ONE:
+    places = [Address.parse(address)] if isinstance(address, (str, Address)) else list(address)
+    if any(place.scheme in _ONE for place in places):
         once, options["grace"] = True, 0
     relay = Relay(engine, targets, plan, is_single=once, observer=observer, **(target_options or {}))
     only = Once(engine, relay.talk)
@@ -314,13 +307,13 @@ async def serve_relay(
     watcher = combine(observer, _Refusals(plan.journal) if plan.journal is not None else None)
     told: list[int] = []
     how = {**plan.portion, **options}
-    async with serve(handler, address, framing="chunks", engine=engine, observer=watcher, **how) as server:
+    async with serve(handler, *places, framing="chunks", engine=engine, observer=watcher, **how) as server:
 
         def stop(number: int) -> None:
             told.append(number)
             engine.start(server.close(grace=0 if server.is_closing else None))
 
-        with caught(engine, stop):
+        with caught(engine, stop), server.reloading():
             listening(tuple(place for place in server.addresses if place.scheme not in _ONE))
             only.open(server)
             await server.wait_closed()

@@ -37,6 +37,7 @@ __all__ = [
     "ready_fd",
     "refuse_stdio",
     "retry",
+    "send_proxy",
     "several_addresses",
     "time_or_forever",
     "verbose",
@@ -177,6 +178,12 @@ def retry(function: F) -> F:
     return decorated
 
 
+send_proxy: Decorator[Any] = option(
+    "--send-proxy",
+    metavar="v1|v2",
+    type=Read("version", _option("send_proxy")),
+    help="Say first who calls, by a PROXY header of this version; before TLS too.",
+)
 idle_timeout: Decorator[Any] = option(
     "--idle-timeout",
     metavar="TIME",

@@ -17,6 +17,7 @@ from socketkit.apps.person import PERSON_FRAMING, Person, Piped
 from socketkit.apps.room import check_name
 from socketkit.cli import arguments, tls
 from socketkit.cli.lean import Group, option
+from socketkit.cli.limits import metrics
 from socketkit.cli.output import Status, say_listening, told_above
 from socketkit.connection import Connection
 from socketkit.engines.engine import Engine
@@ -60,6 +61,7 @@ def chat(context: click.Context) -> int:
 @arguments.backlog
 @arguments.ready_fd
 @arguments.watching
+@metrics
 @tls.called
 @arguments.debug
 def host(

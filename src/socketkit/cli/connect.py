@@ -23,6 +23,7 @@ __all__ = ["connect"]
 @arguments.connect_timeout
 @arguments.idle_timeout
 @arguments.retry
+@arguments.send_proxy
 @arguments.framing
 @arguments.engine
 @arguments.watching

@@ -16,7 +16,7 @@ from socketkit.errors import OptionError
 from socketkit.events import Observer, combine
 from socketkit.options import format_option
 
-__all__ = ["limits", "metrics", "serve_by_workers", "workers"]
+__all__ = ["limits", "metrics", "serve_by_workers", "some_limits", "workers"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,17 +45,27 @@ def _read(name: str) -> Read:
 
 def limits(function: F) -> F:
     """The options of a server's limits, by the names of the library; those that were not given are None."""
-    for name, (metavar, text) in reversed(_HELP.items()):
-        is_list = name in _LISTS
-        function = option(
-            f"--{name.replace('_', '-')}",
-            metavar=metavar,
-            type=_read(name),
-            help=text,
-            multiple=is_list,
-            callback=_joined if is_list else None,
-        )(function)
-    return function
+    return some_limits(*_HELP)(function)
+
+
+def some_limits(*names: str) -> Callable[[F], F]:
+    """Those of them that such a server takes."""
+
+    def decorate(function: F) -> F:
+        for name in reversed(names):
+            metavar, text = _HELP[name]
+            is_list = name in _LISTS
+            function = option(
+                f"--{name.replace('_', '-')}",
+                metavar=metavar,
+                type=_read(name),
+                help=text,
+                multiple=is_list,
+                callback=_joined if is_list else None,
+            )(function)
+        return function
+
+    return decorate
 
 
 workers: Callable[[Any], Any] = option(
@@ -93,6 +103,8 @@ def serve_by_workers(
     from socketkit.options import Options
     from socketkit.workers import Workers
 
+    if options.get("takeover") is not None or any("takeover" in dict(address.options) for address in addresses):
+        raise OptionError("--takeover is for one process: leave --workers out")
     options = {name: value for name, value in options.items() if name in Options.fields}
     places = [(address, Options.make(dict(address.options), options)) for address in addresses]
 

@@ -15,6 +15,7 @@ from socketkit.cli.arguments import Read
 from socketkit.cli.editor import sitting
 from socketkit.cli.figures import counting
 from socketkit.cli.lean import command, option
+from socketkit.cli.limits import metrics, some_limits
 from socketkit.cli.manners import answering
 from socketkit.cli.output import Status, say_failure, say_listening
 from socketkit.events import Observer
@@ -53,8 +54,10 @@ def _refuse_person(context: click.Context) -> None:
 @arguments.framing
 @arguments.engine
 @arguments.backlog
+@some_limits("allow", "deny", "accept_proxy", "handshake_timeout")
 @arguments.ready_fd
 @arguments.watching
+@metrics
 @tls.called
 @counting
 @arguments.debug

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,11 @@ from socketkit.apps.journal import Journal
 from socketkit.apps.passage import Limits
 from socketkit.apps.relay import Plan, serve_relay
 from socketkit.apps.targets import Balance
-from socketkit.cli import arguments, tls
+from socketkit.cli import arguments, limits, tls
 from socketkit.cli.lean import command, option
+from socketkit.cli.limits import serve_by_workers
 from socketkit.cli.output import Status, say_failure, say_listening
+from socketkit.errors import OptionError
 from socketkit.events import Observer
 from socketkit.kinds import parse_duration, parse_size
 from socketkit.options import format_option, parse_option
@@ -36,9 +39,18 @@ def _option(name: str) -> dict[str, Any]:
     return {"metavar": "VALUE", "type": arguments.Read("value", partial(format_option, name))}
 
 
-def _list_of(name: str) -> dict[str, Any]:
-    """What one of its lists takes, each entry by itself or several with commas."""
-    return {"metavar": "NETWORK", "type": arguments.Read("network", partial(format_option, name)), "multiple": True}
+_LIMITS = (
+    "allow",
+    "deny",
+    "max_connections",
+    "max_per_peer",
+    "accept_rate",
+    "overload",
+    "handshake_timeout",
+    "accept_proxy",
+    "takeover",
+)
+"""`idle_timeout` is a relay's own: of both directions together."""
 
 
 @command()
@@ -57,22 +69,18 @@ def _list_of(name: str) -> dict[str, Any]:
 @arguments.linger
 @option("--rate", metavar="SIZE", type=_RATE, help="Bytes a second, each conversation and direction: 1MB.")
 @option("--total-rate", metavar="SIZE", type=_RATE, help="The same for all conversations together.")
-@option("--allow", **_list_of("allow"), help="Let only these callers in: 10.0.0.0/8, fd00::1, unix; repeatable.")
-@option("--deny", **_list_of("deny"), help="Keep these out, whatever is allowed; repeatable.")
-@option("--max-connections", **_option("max_connections"), help="Conversations at a time (default 10000).")
-@option("--max-per-peer", **_option("max_per_peer"), help="Conversations of one address at a time.")
-@option("--accept-rate", **_option("accept_rate"), help="Callers a second.")
-@option("--overload", **_option("overload"), help="What becomes of more callers: they wait (default), or reject.")
-@option("--accept-proxy", **_list_of("accept_proxy"), help="Proxies that say by a PROXY header for whom they speak.")
-@option("--send-proxy", **_option("send_proxy"), help="Tell targets by a PROXY header who calls: v1 or v2.")
+@limits.some_limits(*_LIMITS)
 @option("--access-log", metavar="FILE", type=click.Path(), help="Add a line of JSON for each conversation.")
 @option("--bind", **_option("bind"), help="Where connections to targets come from: 192.0.2.1, [::1]:5000, :5000.")
 @arguments.connect_timeout
 @arguments.retry
+@arguments.send_proxy
+@limits.workers
 @arguments.engine
 @arguments.backlog
 @arguments.ready_fd
 @arguments.watching_passages
+@limits.metrics
 @tls.passing
 @arguments.debug
 def relay(
@@ -85,15 +93,13 @@ def relay(
     linger: float | None,
     rate: int | None,
     total_rate: int | None,
-    allow: tuple[str, ...],
-    deny: tuple[str, ...],
-    accept_proxy: tuple[str, ...],
     send_proxy: str | None,
     access_log: str | None,
     bind: str | None,
     connect_timeout: str | None,
     retry: str | None,
     backoff: str | None,
+    workers: int,
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
@@ -105,11 +111,8 @@ def relay(
     Of several targets one that does not answer is left alone for a while. Ends by SIGINT or SIGTERM: callers are let in
     no more, and conversations may end within ten seconds.
     """
-    way = arguments.engine_for(engine, address)
-    lists = {
-        name: ",".join(given) or None
-        for name, given in (("allow", allow), ("deny", deny), ("accept_proxy", accept_proxy))
-    }
+    if workers > 1 and once:
+        raise OptionError("--once is for one process: leave --workers out")
     own = dict(address.options).get("idle_timeout", "none")
     plan = Plan(
         balance=Balance(balance),
@@ -119,18 +122,32 @@ def relay(
         journal=None if access_log is None else Journal(access_log),
         tell=say_failure,
     )
-    serving = serve_relay(
-        way,
-        address,
-        targets,
-        plan,
-        once=once,
-        listening=lambda real: say_listening(real, ready_fd),
-        target_options=arguments.given(
-            bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff, **trust
-        ),
-        observer=observer,
-        **arguments.given(**options, **lists),
+    how = arguments.given(**options)
+    ways = arguments.given(
+        bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff, **trust
     )
-    number = way.run(serving)
+
+    def serve(places: Sequence[Address], listening: Callable[[tuple[Address, ...]], object]) -> int | None:
+        way = arguments.engine_for(engine, *places)
+        return way.run(
+            serve_relay(
+                way,
+                places,
+                targets,
+                plan,
+                once=once,
+                listening=listening,
+                target_options=ways,
+                observer=observer,
+                **how,
+            )
+        )
+
+    def say(real: tuple[Address, ...]) -> None:
+        say_listening(real, ready_fd)
+
+    if workers > 1:
+        serve_by_workers([address], workers, serve, listening=say, observer=observer, **how)
+        return Status.DONE
+    number = serve([address], say)
     return Status.DONE if number is None or address.scheme != "stdio" else 128 + number  # a client's end

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.streams.sockets import SocketStream
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import DatagramStream, Stream
 
 __all__ = ["Passed", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]
 
@@ -30,6 +30,9 @@ talk any more but a transfer, and worth a pipe; at nothing it is talk again."""
 
 PORTION: Final = 1024 * 1024
 """Bytes that a pipe is asked to hold: what any user may have (pipe(7), pipe-max-size)."""
+
+PIECE: Final = 64 * 1024
+"""Bytes of a stream that go into one datagram at most; fewer where the socket takes fewer (65507 over UDP)."""
 
 PATIENCE: Final = 1.0
 """Seconds of silence after which a transfer is taken to be over, and its pipe given back."""
@@ -111,6 +114,7 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
     if not (_is_plain(source) and _is_plain(sink)):
         pipes = None
     receive, send_now = source.receive, sink.send_now
+    send_datagrams = _sender(source, sink)
     bulk = 0
     while True:
         try:
@@ -119,9 +123,12 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
             break
         size = len(data)
         try:
-            sent = send_now(data)
-            if sent < size or sink.has_unsent:
-                await sink.send(memoryview(data)[sent:])
+            if send_datagrams is not None:
+                await send_datagrams(data)
+            else:
+                sent = send_now(data)
+                if sent < size or sink.has_unsent:
+                    await sink.send(memoryview(data)[sent:])
         except BrokenError as error:
             raise _untaken(error, sink) from None
         pause = passed(size, data)
@@ -141,6 +148,22 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
         await sink.send_eof()
     except BrokenError as error:
         raise _untaken(error, sink) from None
+
+
+def _sender(source: Stream, sink: Stream) -> Callable[[bytes], Awaitable[None]] | None:
+    """How a portion becomes datagrams: one stays the one it was, and may be empty; bytes of a stream have no bounds, so
+    that what is too long for one goes in several. None: the sink takes bytes."""
+    if not isinstance(sink, DatagramStream):
+        return None
+    if isinstance(source, DatagramStream):
+        return sink.send
+    send, size = sink.send, min(sink.max_size, PIECE)
+
+    async def send_cut(data: bytes) -> None:
+        for place in range(0, len(data), size):
+            await send(memoryview(data)[place : place + size])
+
+    return send_cut
 
 
 async def send_whole(sink: Stream, data: bytes) -> None:
