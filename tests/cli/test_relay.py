@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,6 +220,44 @@ def test_who_a_proxy_speaks_for_is_in_the_log(tmp_path: Path) -> None:
     assert (line["client"], line["received"], line["end"]) == ("tcp://192.0.2.7:1000", 5, "done")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
+def test_workers_put_callers_through_and_one_that_dies_is_replaced() -> None:
+    with echo_server() as (_, target), relaying(target, arguments=("--workers", "2", "-vv")) as relay:
+        first = int(relay.wait_told("worker 0 is process").split()[-1])
+        relay.wait_told("worker 1 is process")
+        assert ask(relay.address(), b"hello\n") == b"hello\n"
+        os.kill(first, signal.SIGKILL)
+        relay.wait_told("worker 0 is process", 2)
+        assert ask(relay.address(), b"again\n") == b"again\n"
+        assert relay.stop() == 0
+
+
+def test_metrics_count_what_is_put_through() -> None:
+    with echo_server() as (_, target), relaying(target, arguments=("--metrics", "tcp://127.0.0.1:0")) as relay:
+        url = relay.wait_told("metrics at ").split()[-1]
+        assert ask(relay.address(), b"hello\n") == b"hello\n"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            lines = answer.read().decode().splitlines()
+        assert 'socketkit_connections_total{side="accepted"} 1.0' in lines
+        assert 'socketkit_connections_total{side="connected"} 1.0' in lines
+        assert relay.stop() == 0
+
+
+def test_a_new_relay_takes_over_and_the_old_one_finishes_what_it_has(tmp_path: Path) -> None:
+    arguments = ("--takeover", f"unix://{tmp_path}/takeover")
+    with echo_server() as (_, target), relaying(target, arguments=arguments) as old, call(old.address()) as sock:
+        sock.sendall(b"one")
+        assert sock.recv(3) == b"one"
+        with relaying(target, arguments=arguments) as new:
+            assert new.address() == old.address()
+            sock.sendall(b"two")
+            assert sock.recv(3) == b"two"
+            sock.close()
+            assert old.wait() == 0
+            assert ask(new.address(), b"three") == b"three"
+            assert new.stop() == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -231,6 +270,9 @@ def test_who_a_proxy_speaks_for_is_in_the_log(tmp_path: Path) -> None:
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--max-connections", "0"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--send-proxy", "v3"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--bind", "localhost"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--once"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--takeover", "unix:///nowhere"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--metrics", "tcp://127.0.0.1:0"),
     ],
 )
 def test_what_cannot_be_is_status_2_before_anything_is_opened(arguments: tuple[str, ...]) -> None:
