@@ -214,8 +214,8 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
 
         with caught(engine, stop):
             async with server:
-                listening(server.addresses)
                 with server.reloading():
+                    listening(server.addresses)
                     await server.wait_closed()
 
     def _open_blocking(self) -> BlockingServer:

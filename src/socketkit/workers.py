@@ -22,7 +22,7 @@ from socketkit import engines
 from socketkit.accept import pauses
 from socketkit.address import Address
 from socketkit.certificates import Certificates
-from socketkit.errors import OptionError
+from socketkit.errors import OptionError, SocketkitError
 from socketkit.events import Observer, WorkerEnded, WorkerStarted
 from socketkit.listen import listen_at
 from socketkit.listening import ListeningSocket
@@ -196,9 +196,11 @@ class Workers:
     def _begin(self, member: _Member) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # he is told of them when he can do what they ask for
         pid = os.fork()
         if pid == 0:
             self._be(member)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         member.begun(pid, time.monotonic())
         if self._observer is not None:
             self._observer(WorkerStarted(member.index, pid))
@@ -219,6 +221,8 @@ class Workers:
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except SocketkitError as error:
+            print(f"worker {member.index}: {error}", file=sys.stderr)
         except BaseException:
             import traceback
 
@@ -243,6 +247,7 @@ class Workers:
         def listens() -> None:
             for _, sock in own:
                 sock.close()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
 
         return addresses, listens
 

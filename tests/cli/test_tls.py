@@ -187,16 +187,18 @@ def test_workers_show_one_certificate_and_all_read_it_anew_at_sighup(tmp_path):
         with connect(address, framing="lines", ca=papers().ca) as guest:
             guest.send("before")
             assert guest.receive(timeout=PATIENCE) == "before"
-            cert.write_bytes(Path(papers().stranger).read_bytes())
+            anew = tmp_path / "anew.pem"
+            anew.write_bytes(Path(papers().stranger).read_bytes())
+            anew.replace(cert)  # at once, as a worker may be about to begin
             server.process.send_signal(signal.SIGHUP)
             server.wait_told("certificates read anew", 3)
-            anew = shown(address)
-            assert len(anew) == 1
-            assert guest.tls.peer_pin not in anew
+            pins = shown(address)
+            assert len(pins) == 1
+            assert guest.tls.peer_pin not in pins
             cert.write_text("no certificate")
             server.process.send_signal(signal.SIGHUP)
             server.wait_told("the old certificates stay", 3)
-            assert shown(address) == anew
+            assert shown(address) == pins
             guest.send("after")
             assert guest.receive(timeout=PATIENCE) == "after"
         assert server.stop() == 0
