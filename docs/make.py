@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from socketkit import errors
-from socketkit.options import Options
+from socketkit.config.options import Options
 
 HERE = Path(__file__).parent
 MADE = re.compile(r"(<!-- made: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -19,7 +19,7 @@ from socketkit.engines import NAMES
 
 HERE = Path(__file__).parent
 PAGE = HERE / "engines.md"
-SUITES = ["tests/engines/test_engine_contract.py", "tests/streams"]
+SUITES = ["tests/engines/test_engine_contract.py", "tests/streams", "tests/tls/test_stream_contract.py"]
 MEASURED = re.compile(r"(<!-- measured: matrix -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Outcomes = dict[str, dict[str, Counter[str]]]

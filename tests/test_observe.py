@@ -16,7 +16,7 @@ from support.programs import echo_server
 
 prometheus_client = pytest.importorskip("prometheus_client")
 
-from socketkit.apps.scrape import HEAD, scraper  # noqa: E402
+from socketkit.apps.metrics_endpoint import HEAD, scraper  # noqa: E402
 from socketkit.metrics import PrometheusObserver  # noqa: E402
 
 

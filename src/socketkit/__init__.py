@@ -7,15 +7,17 @@ What everybody writes by hand around `socket`, done once and done right. Four do
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socketkit import framing
-    from socketkit.address import Address
+    from socketkit.api import connect, listen, pair, serve
     from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer
-    from socketkit.connection import Connection, ConnectionStatistics
-    from socketkit.doors import connect, listen, pair, serve
+    from socketkit.config.address import Address
+    from socketkit.config.options import Options
+    from socketkit.config.retry import Retry
+    from socketkit.config.tls_settings import TLS, TlsFacts
+    from socketkit.connection.connection import Connection, ConnectionStatistics
     from socketkit.errors import (
         AddressError,
         Attempt,
@@ -38,11 +40,8 @@ if TYPE_CHECKING:
         TruncatedFrameError,
         WouldBlock,
     )
-    from socketkit.listener import Listener
-    from socketkit.options import Options
-    from socketkit.retry import Retry
-    from socketkit.server import Server, ServerStatistics
-    from socketkit.tls import TLS, TlsFacts
+    from socketkit.server.listener import Listener
+    from socketkit.server.server import Server, ServerStatistics
 
 __version__ = "0.1.0.dev0"
 
@@ -87,11 +86,14 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "serve",
 ]
 
-_ROOMS = {
-    "address": ("Address",),
+_MODULES = {
+    "api": ("connect", "listen", "pair", "serve"),
     "blocking": ("BlockingConnection", "BlockingListener", "BlockingServer"),
-    "connection": ("Connection", "ConnectionStatistics"),
-    "doors": ("connect", "listen", "pair", "serve"),
+    "config.address": ("Address",),
+    "config.options": ("Options",),
+    "config.retry": ("Retry",),
+    "config.tls_settings": ("TLS", "TlsFacts"),
+    "connection.connection": ("Connection", "ConnectionStatistics"),
     "errors": (
         "AddressError",
         "Attempt",
@@ -114,53 +116,25 @@ _ROOMS = {
         "TruncatedFrameError",
         "WouldBlock",
     ),
-    "listener": ("Listener",),
-    "options": ("Options",),
-    "retry": ("Retry",),
-    "server": ("Server", "ServerStatistics"),
-    "tls": ("TLS", "TlsFacts"),
+    "framing": ("framing",),
+    "server.listener": ("Listener",),
+    "server.server": ("Server", "ServerStatistics"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-
-
-class _Door:
-    """A name that the front door shares with a room behind it: the door keeps it, whoever imports the room."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, house: ModuleType, kind: type) -> object:
-        return _found(self._name)
-
-    def __set__(self, house: ModuleType, room: object) -> None:
-        pass  # the import of the room
-
-
-class _House(ModuleType):
-    connect = _Door("connect")
-    listen = _Door("listen")
-
-
-def _found(name: str) -> object:
-    room = f"{__name__}.{_ROOM_OF[name]}"
-    __import__(room)
-    return getattr(sys.modules[room], name)
-
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 if not TYPE_CHECKING:
-    # Rooms are loaded when somebody asks for what is in them: `import socketkit` costs a millisecond.
-    sys.modules[__name__].__class__ = _House
+    # Modules are loaded when a name of theirs is first used: `import socketkit` takes a millisecond.
 
     def __getattr__(name: str) -> object:
-        """What is behind a name of the front door."""
-        if name == "framing":
-            __import__("socketkit.framing")
-            return sys.modules["socketkit.framing"]
-        if name not in _ROOM_OF:
+        """The public name, from the module that defines it."""
+        if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = _found(name)
+        module_name = f"{__name__}.{_MODULE_OF[name]}"
+        __import__(module_name)
+        module = sys.modules[module_name]
+        globals()[name] = found = module if name == "framing" else getattr(module, name)
         return found
 
     def __dir__() -> list[str]:
-        """What the front door offers."""
+        """The public names."""
         return sorted({*globals(), *__all__})

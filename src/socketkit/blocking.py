@@ -12,17 +12,17 @@ from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from socketkit.address import Address
-from socketkit.connection import Connection, ConnectionStatistics
+from socketkit.config.address import Address
+from socketkit.config.tls_settings import TLS, TlsFacts
+from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
 from socketkit.errors import BusyError, DeadlineError, EndOfStream
-from socketkit.listener import Listener
-from socketkit.server import LAST_PATIENCE, STUCK, Handler, Server, ServerStatistics
-from socketkit.streams.credentials import Credentials
-from socketkit.tls import TLS, TlsFacts
+from socketkit.server.listener import Listener
+from socketkit.server.server import LAST_PATIENCE, STUCK, Handler, Server, ServerStatistics
+from socketkit.sockets.peer_credentials import Credentials
 
 if TYPE_CHECKING:
-    from socketkit.proxy_header import ProxyHeader
+    from socketkit.connection.proxy_protocol import ProxyHeader
 
 __all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "in_threads"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from socketkit.config.tls_settings import TlsFacts
 from socketkit.errors import FrameTooLongError
-from socketkit.tls import TlsFacts
 from socketkit.values import Value
 
 __all__ = [

@@ -10,9 +10,9 @@ import sys
 import click
 import pytest
 
-from socketkit.cli.examples import EXAMPLES
+from socketkit.cli.help_examples import EXAMPLES
 from socketkit.cli.output import Status
-from socketkit.cli.verbs import VERBS, Verbs, socketkit
+from socketkit.cli.registry import VERBS, Verbs, socketkit
 
 CONTEXT = click.Context(socketkit)
 LINES = [(verb, typed) for verb, lines in EXAMPLES.items() for typed, _ in lines]

@@ -11,8 +11,11 @@ import pytest
 from socketkit import __version__
 
 LIGHT = ("ast", "asyncio", "dataclasses", "encodings.idna", "importlib.metadata", "inspect", "json", "logging", "rich")
-LIGHT += ("multiprocessing", "prompt_toolkit", "ssl", "tempfile", "trio", "uvloop", "socketkit.streams.tls")
-ROOMS = tuple(f"socketkit.{room}" for room in ("blocking", "doors", "listen", "listener", "server", "workers"))
+LIGHT += ("multiprocessing", "prompt_toolkit", "ssl", "tempfile", "trio", "uvloop", "socketkit.tls.stream")
+ROOMS = tuple(
+    f"socketkit.{room}"
+    for room in ("api", "blocking", "server.bind", "server.listener", "server.server", "server.workers")
+)
 
 
 def run(*words):
@@ -57,5 +60,5 @@ def test_connect_loads_neither_a_server_nor_what_others_need():
 def test_a_server_loads_no_more_than_it_needs():
     done, modules = run("echo", "tcp://127.0.0.1:0", "fd://999999")
     assert done.returncode == 3  # and the door before it was closed again
-    assert "socketkit.server" in modules
+    assert "socketkit.server.server" in modules
     assert not modules & set(LIGHT)

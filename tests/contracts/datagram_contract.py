@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from socketkit import Address
+from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
 from socketkit.errors import ClosedError, DeadlineError, EndOfStream, FrameTooLongError
-from socketkit.options import Options
 from socketkit.streams.stream import DatagramStream
 from support.datagrams import ends
 from support.running import FAR, Running, turns, until

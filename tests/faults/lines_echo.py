@@ -9,7 +9,7 @@ from collections import Counter
 
 from socketkit import serve
 from socketkit.events import Accepted, AcceptPaused, Closed
-from socketkit.server import Server
+from socketkit.server.server import Server
 
 counts: Counter[str] = Counter()
 errors: Counter[str] = Counter()

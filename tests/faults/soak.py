@@ -36,8 +36,8 @@ from faults.liars import (
 )
 from faults.soak_tls import Paper, reload_under_load
 from faults.ward import MIB, Companion, descriptors, memory
-from socketkit.address import Address
-from socketkit.kinds import duration_kind
+from socketkit.config.address import Address
+from socketkit.config.option_types import duration_kind
 from support.programs import Program, socketkit
 
 CROWD = 200

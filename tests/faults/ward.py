@@ -15,7 +15,7 @@ from typing import Any
 from faults.liars import PATIENCE, Name, dial, read_lines
 from socketkit import serve
 from socketkit.blocking import BlockingServer
-from socketkit.connection import Connection
+from socketkit.connection.connection import Connection
 from socketkit.errors import EndOfStream
 from socketkit.events import Accepted, Closed, Event, Received, Sent
 

@@ -52,15 +52,8 @@ def test_a_program_loads_the_framing_that_it_uses_and_no_other():
     loaded = {name.rpartition(".")[2] for name in _loaded("import socketkit; socketkit.framing.parse('netstring')")}
     assert "netstring" in loaded
     assert not loaded & (
-        rooms - {"buffer", "codec", "counted", "decimal", "description", "parse", "payload", "netstring"}
+        rooms - {"codec", "decimal_prefixed", "decoder", "length_prefixed", "netstring", "payload", "registry", "spec"}
     )
-
-
-def test_a_door_is_found_whichever_room_of_its_name_was_loaded_first():
-    code = "import socketkit.connect, socketkit.listen, socketkit; print(socketkit.connect, socketkit.listen)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout.count("<function ") == 2
-    assert socketkit.connect is sys.modules["socketkit.doors"].connect
 
 
 def test_the_front_door_has_no_other_names():

@@ -37,7 +37,7 @@ CLIENT = """
 import contextlib, os, socket, sys, time
 from socketkit import connect, engines, listen
 from socketkit.address import Address
-from socketkit.dial import open_stream
+from socketkit.client.dial import open_stream
 from socketkit.options import Options
 from support.holes import black_hole
 

@@ -6,13 +6,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from socketkit.address import Address
-from socketkit.connection import Connection
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.events import Observer
 from socketkit.framing import of as framing_of
-from socketkit.options import Options
-from socketkit.streams.sockets import wrap
+from socketkit.sockets.calls import wrap
 from support.streams import SOCKETS
 
 PATIENCE = 20.0

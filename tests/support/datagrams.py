@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from socketkit import Address
-from socketkit.dial import open_stream
+from socketkit.client.dial import open_stream
+from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
-from socketkit.listen import listen_at
-from socketkit.options import Options
+from socketkit.server.bind import listen_at
 from socketkit.streams.stream import DatagramStream
 from support.streams import why_not
 

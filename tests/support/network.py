@@ -11,7 +11,7 @@ from typing import Final
 
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError
-from socketkit.resolve import Candidate
+from socketkit.sockets.resolver import Candidate
 
 __all__ = ["CONNECTS", "ODD", "REFUSES", "SILENT", "UNREACHABLE", "Place", "ScriptedNetwork", "candidate", "candidates"]
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
+from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
-from socketkit.options import Options
+from socketkit.sockets.calls import wrap
 from socketkit.streams.memory import memory_pair
-from socketkit.streams.sockets import wrap
 from socketkit.streams.stream import Stream
 
 Sockets = tuple[socket.socket, socket.socket]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import trustme
 
+from socketkit.config.tls_settings import TLS
 from socketkit.streams.stream import Stream
-from socketkit.streams.tls import TlsStream, secure
-from socketkit.streams.trust import client_side, server_side
-from socketkit.tls import TLS
+from socketkit.tls.context import client_side, server_side
+from socketkit.tls.stream import TlsStream, secure
 from support.running import Running
 
 

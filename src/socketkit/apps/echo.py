@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from socketkit.address import Address
-from socketkit.apps.conversation import AbandonedError
-from socketkit.apps.once import Once
-from socketkit.connection import Connection
-from socketkit.doors import serve
+from socketkit.api import serve
+from socketkit.apps.single_client import Once
+from socketkit.apps.talk.conversation import AbandonedError
+from socketkit.config.address import Address
+from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, EndOfStream
 from socketkit.events import Observer
-from socketkit.signals import caught
+from socketkit.server.signals import caught
 
 __all__ = ["echo", "serve_echo"]
 

@@ -11,15 +11,15 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from socketkit.address import Address
-from socketkit.dial import open_stream
+from socketkit.client.dial import open_stream
+from socketkit.config.address import Address
+from socketkit.config.option_types import format_duration
+from socketkit.config.options import Options
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import Attempt, DeadlineError, OpenError, StreamError
 from socketkit.events import Observer
-from socketkit.kinds import format_duration
-from socketkit.options import Options
 from socketkit.streams.stream import Stream
 from socketkit.values import replace
 

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     gc.disable()  # what is loaded stays: nothing to collect until a verb runs
     _load_later("inspect")  # click asks for it, and needs it for `--help` alone; see `lean`
-    from socketkit.cli.verbs import run
+    from socketkit.cli.registry import run
 
     sys.exit(int(run(arguments)))
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
 
-from socketkit.address import Address
+from socketkit.config.address import Address
 from socketkit.errors import (
     AddressError,
     DeadlineError,
@@ -72,7 +72,7 @@ class Status(IntEnum):
 
 def status_of(error: BaseException) -> Status:
     """The status that an error ends the command with."""
-    from socketkit.apps.conversation import AbandonedError
+    from socketkit.apps.talk.conversation import AbandonedError
 
     if isinstance(error, OpenError) and error.address.startswith("exec:"):
         return Status.NOT_FOUND if error.errno == errno.ENOENT else Status.NOT_RUN
@@ -168,7 +168,7 @@ def visible(text: str) -> str:
     """The text with everything written out that a terminal would obey: `\\x1b`; a tab stays."""
     if text.isprintable():
         return text
-    from socketkit.apps.visible import visible as in_full
+    from socketkit.apps.terminal_escape import visible as in_full
 
     return in_full(text)
 

@@ -68,9 +68,9 @@ def make(name: str) -> Engine:
         from socketkit.engines.trio import TrioEngine
 
         return TrioEngine()
-    from socketkit.engines import loop
+    from socketkit.engines.asyncio import AsyncioEngine, UvloopEngine
 
-    return loop.UvloopEngine() if name == "uvloop" else loop.AsyncioEngine()
+    return UvloopEngine() if name == "uvloop" else AsyncioEngine()
 
 
 def running() -> Engine | None:
@@ -90,7 +90,7 @@ def running() -> Engine | None:
     if asyncio is not None:
         current = asyncio._get_running_loop()
         if current is not None:
-            from socketkit.engines.loop import engine_of
+            from socketkit.engines.asyncio import engine_of
 
             return engine_of(current)
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from socketkit.framing.codec import Codec, Framing, FullCodec
-from socketkit.framing.parse import FRAMINGS, of, parse
+from socketkit.framing.registry import FRAMINGS, of, parse
 
 if TYPE_CHECKING:
     from socketkit.framing.chunks import Chunks
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from socketkit.framing.lines import Lines
     from socketkit.framing.msgpack import Msgpack
     from socketkit.framing.netstring import Netstring
-    from socketkit.framing.octets import Octets
+    from socketkit.framing.octet_counting import Octets
     from socketkit.framing.slip import Slip
     from socketkit.framing.varint import Varint
 

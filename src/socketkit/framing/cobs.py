@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.framing.buffer import check_sizes
-from socketkit.framing.delimiter import DelimiterCodec
-from socketkit.framing.description import Described, max_size, oversize
+from socketkit.framing.decoder import check_sizes
+from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.payload import listed
+from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["Cobs"]
 

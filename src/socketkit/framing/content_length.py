@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.framing.buffer import check_sizes
-from socketkit.framing.counted import CountedCodec
-from socketkit.framing.description import Described, max_size, oversize
+from socketkit.framing.decoder import check_sizes
+from socketkit.framing.length_prefixed import CountedCodec
 from socketkit.framing.payload import listed
+from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["ContentLength"]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from socketkit.errors import FramingError
-from socketkit.framing.counted import CountedCodec
-from socketkit.framing.description import Described, option
-from socketkit.framing.description import size as size_kind
+from socketkit.framing.length_prefixed import CountedCodec
 from socketkit.framing.payload import listed
+from socketkit.framing.spec import Described, option
+from socketkit.framing.spec import size as size_kind
 
 __all__ = ["Fixed"]
 

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.framing.buffer import check_sizes
-from socketkit.framing.description import Described, max_size, oversize
+from socketkit.framing.decoder import check_sizes
 from socketkit.framing.json_values import encoded, json_values
-from socketkit.framing.scanned import ScannedCodec
+from socketkit.framing.scanning import ScannedCodec
+from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["JsonStream"]
 

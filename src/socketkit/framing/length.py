@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import Any
 
+from socketkit.config.option_types import Kind, quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.buffer import check_sizes
-from socketkit.framing.counted import CountedCodec
-from socketkit.framing.description import SWITCH, Described, choice, count, max_size, option, oversize
+from socketkit.framing.decoder import check_sizes
+from socketkit.framing.length_prefixed import CountedCodec
 from socketkit.framing.payload import listed
-from socketkit.kinds import Kind, quote
+from socketkit.framing.spec import SWITCH, Described, choice, count, max_size, option, oversize
 
 __all__ = ["Length"]
 

@@ -12,12 +12,12 @@ import codecs
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.config.option_types import Kind, quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.buffer import check_sizes
-from socketkit.framing.delimiter import DelimiterCodec
-from socketkit.framing.description import SWITCH, Described, max_size, option, oversize
+from socketkit.framing.decoder import check_sizes
+from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.payload import listed, wrong_type
-from socketkit.kinds import Kind, quote
+from socketkit.framing.spec import SWITCH, Described, max_size, option, oversize
 
 __all__ = ["Lines"]
 

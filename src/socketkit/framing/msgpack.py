@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.buffer import check_sizes
-from socketkit.framing.description import Described, max_size, oversize
-from socketkit.framing.scanned import ScannedCodec
+from socketkit.framing.decoder import check_sizes
+from socketkit.framing.scanning import ScannedCodec
+from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["Msgpack"]
 

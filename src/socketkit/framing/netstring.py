@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.framing.buffer import check_sizes
-from socketkit.framing.decimal import DecimalCodec
-from socketkit.framing.description import Described, max_size, oversize
+from socketkit.framing.decimal_prefixed import DecimalCodec
+from socketkit.framing.decoder import check_sizes
 from socketkit.framing.payload import listed
+from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["Netstring"]
 

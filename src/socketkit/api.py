@@ -1,0 +1,423 @@
+"""The front doors: `connect`, `serve`, `listen` and `pair`, as recipes that open either way.
+
+What a recipe is stands in `recipe`; here each door says what it takes and what it opens to.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+from socketkit import engines
+from socketkit import framing as framings
+from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer, in_threads
+from socketkit.client.connect import open_connection, redial
+from socketkit.client.reconnect import Redial
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.connection.connection import Connection
+from socketkit.endpoint import Place, Recipe
+from socketkit.engines.engine import Engine
+from socketkit.errors import AddressError, OptionError
+from socketkit.events import Connected, Observer
+from socketkit.framing.codec import Framing
+from socketkit.notify import notify
+from socketkit.server.listener import Listener
+from socketkit.server.server import LAST_PATIENCE, Handler, Server
+from socketkit.server.signals import caught
+from socketkit.sockets.calls import wrap
+
+__all__ = ["connect", "listen", "pair", "serve"]
+
+
+# --- connect ---------------------------------------------------------------------------------------------------------
+
+
+class ConnectRecipe(Recipe[BlockingConnection, Connection]):
+    """Opens to a connection."""
+
+    def __init__(self, place: Place, engine: str | Engine | None, observer: Observer | None) -> None:
+        super().__init__(engine if engine is not None else place.options.engine)
+        self._place = place
+        self._observer = observer
+
+    def _open_blocking(self) -> BlockingConnection:
+        engine = self._blocking_engine()
+        return BlockingConnection(engine.run(self._open(engine)))
+
+    async def _open(self, engine: Engine) -> Connection:
+        place = self._place
+        return await open_connection(engine, place.address, place.framing, place.options, observer=self._observer)
+
+    def _redial(self, engine: Engine) -> Redial:
+        place = self._place
+        return redial(engine, place.address, place.framing, place.options, observer=self._observer)
+
+    def __iter__(self) -> Iterator[BlockingConnection]:
+        """Fresh connections, one after each loss, in plain code; each is closed before the next, and at the end."""
+        self._check_plain()
+        engine = self._blocking_engine()
+        again = self._redial(engine)
+        try:
+            while True:
+                yield BlockingConnection(engine.run(again.next()))
+        finally:
+            engine.run(again.close())
+
+    def __aiter__(self) -> Connections:
+        """The same in async code."""
+        engine = self._running_engine()
+        return Connections(engine, self._redial(engine))
+
+
+class Connections:
+    """What `async for connection in connect(...)` goes through: fresh connections, each closed before the next.
+
+    Leaving the loop closes the last one in the background, because the end of a loop cannot wait; `async with
+    connection` in the body closes it at a moment of your own.
+    """
+
+    def __init__(self, engine: Engine, redial: Redial) -> None:
+        self._engine = engine
+        self._redial = redial
+
+    def __aiter__(self) -> Connections:
+        return self
+
+    async def __anext__(self) -> Connection:
+        return await self._redial.next()
+
+    async def aclose(self) -> None:
+        """Close the connection that is open, and wait for that."""
+        await self._redial.close()
+
+    def __del__(self) -> None:
+        redial, engine = self._redial, self._engine
+        if not redial.is_open:
+            return
+        if engines.running() is engine:
+            engine.background(redial.close())
+            return
+        try:  # the last reference may go in any thread, and after the engine's end
+            engine.from_thread(redial.abort)
+        except RuntimeError:
+            redial.abort()
+
+
+def connect(
+    address: str | Address,
+    *,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    retry: object = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> ConnectRecipe:
+    """Connect to an address: `with` gives a `BlockingConnection`, `async with` a `Connection`.
+
+    `for` and `async for` give a fresh connection after each loss, with growing pauses while nobody answers:
+
+        async for connection in connect("tcp://localhost:5000", framing="lines"):
+            try:
+                async for line in connection: ...
+            except BrokenError:
+                continue
+
+    Args:
+        address: a URL or a typed short form (`host:port`, `/path`, `@name`); options may ride on it as a query.
+        framing: a name (`"lines"`, `"lines:crlf"`), a framing, or a codec class of your own; None: what the address
+            says, else `"chunks"`, bytes as they come.
+        engine: None: in async code the engine that runs, in plain code blocking.
+        retry: how often to try again, as a number, or how, as a `Retry`; None: as the address says, else not at all,
+            and in a loop for ever.
+        observer: is told what happens, as events.
+        options: by the names of `Options`; they overrule the address's own.
+
+    Raises:
+        AddressError, OptionError: at once, before anything is opened.
+        ResolveError, ConnectError, DeadlineError: on opening.
+    """
+    if retry is not None:
+        options["retry"] = retry
+    return ConnectRecipe(Place(address, framing, options), engine, observer)
+
+
+# --- serve -----------------------------------------------------------------------------------------------------------
+
+
+class ServeRecipe(Recipe[BlockingServer, Server]):
+    """Opens to a server; `run()` serves until a signal."""
+
+    def __init__(
+        self,
+        handler: Callable[[Any], Any],
+        places: list[Place],
+        engine: str | Engine | None,
+        observer: Observer | None,
+    ) -> None:
+        super().__init__(engine if engine is not None else places[0].options.engine)
+        self._is_plain = not _is_async(handler)
+        self._handler: Handler = in_threads(handler) if self._is_plain else handler
+        self._places = places
+        self._observer = observer
+        if self._is_plain and self._engine not in (None, "blocking") and not _blocks(self._engine):
+            raise OptionError(f"engine={self._engine}: a plain function needs threads; make the handler `async def`")
+
+    def run(
+        self, *, workers: int = 1, listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None
+    ) -> None:
+        """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal ends it at once. A service
+        manager that wants to know (NOTIFY_SOCKET) is told when callers can come, and when it stops.
+
+        Args:
+            workers: so many processes, each with an engine of its own; one that dies is replaced. Limits and statistics
+                are each worker's own. Called in the main thread, before the program has other threads.
+            listening: is told the real addresses, once, when callers can come.
+
+        Raises:
+            ResolveError, ListenError: an address cannot be listened at.
+            OptionError: the engine, or workers, cannot be had here.
+            OSError: accepting failed for good.
+        """
+
+        def ready(addresses: tuple[Address, ...]) -> None:
+            listening(addresses)
+            notify("READY=1")
+
+        if workers == 1:
+            engine = self._make_engine()
+            engine.run(self._serve_until_told(engine, ready), patience=LAST_PATIENCE)
+            return
+        if any(place.options.takeover for place in self._places):
+            raise OptionError("takeover is for one process: leave `workers` out")
+        from socketkit.server.workers import Workers
+
+        if isinstance(self._engine, Engine):
+            raise OptionError("workers have an engine each: give its name")
+        places = [(place.address, place.options) for place in self._places]
+        Workers(places, workers, self._work, listening=ready, observer=self._observer).run()
+
+    def _work(self, addresses: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
+        """What each worker does."""
+        self._places = [self._places[number].moved(address) for number, address in addresses]
+        engine = self._make_engine()
+        engine.run(self._serve_until_told(engine, lambda addresses: listens()), patience=LAST_PATIENCE)
+
+    async def _serve_until_told(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
+        server = self._make(engine)
+
+        def stop(number: int) -> None:
+            engine.start(server.close(grace=0 if server.is_closing else None))
+
+        with caught(engine, stop):
+            async with server:
+                with server.reloading():
+                    listening(server.addresses)
+                    await server.wait_closed()
+
+    def _open_blocking(self) -> BlockingServer:
+        server = BlockingServer(self._make, self._make_engine)
+        server.open()
+        return server
+
+    def open(self) -> BlockingServer:
+        """Serve in a thread of its own; the caller closes it."""
+        return self._open_blocking()
+
+    async def _open(self, engine: Engine) -> Server:
+        if self._is_plain and not engine.blocks:
+            raise OptionError("a plain function needs threads: make the handler `async def`, or use `with serve(...)`")
+        server = self._make(engine)
+        await server.open()
+        return server
+
+    def _make(self, engine: Engine) -> Server:
+        options = self._places[0].options
+        make = Server
+        if options.takeover is not None:
+            from socketkit.server.takeover import Successor  # for those who restart without a pause
+
+            make = Successor
+        return make(
+            self._handler,
+            [(place.address, place.options, place.framing) for place in self._places],
+            engine=engine,
+            grace=options.grace,
+            observer=self._observer,
+        )
+
+    def _make_engine(self) -> Engine:
+        if isinstance(self._engine, Engine):
+            return self._engine
+        if self._engine is not None:
+            return engines.make(self._engine)
+        if self._is_plain:
+            return engines.make("blocking")
+        return engines.make("uvloop" if engines.is_available("uvloop") else "asyncio")
+
+
+def serve(
+    handler: Callable[[Any], Any],
+    *addresses: str | Address,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> ServeRecipe:
+    """Serve a handler at addresses: `.run()` until a signal, `async with` in the engine that runs, `with` in a thread.
+
+    Args:
+        handler: called with each connection, which is closed when it returns. `async def` gets a `Connection`, a plain
+            function a `BlockingConnection` and a thread.
+        addresses: at least one; port 0 asks for a free port, which `server.addresses` tells.
+        framing: as for `connect`.
+        engine: asyncio, uvloop, trio, epoll, kqueue, poll, select or blocking, for `run` and `with`; None: uvloop where
+            it is installed, else asyncio, because a handler may use asyncio's libraries; threads for a plain function.
+        observer: is told what happens, as events. Without one, a handler that fails is logged.
+        options: by the names of `Options`; they overrule each address's own.
+
+    Raises:
+        AddressError, OptionError: at once, before anything is opened.
+        ResolveError, ListenError: on opening.
+    """
+    if not addresses:
+        raise AddressError("serve needs at least one address, such as 'tcp://localhost:0'")
+    if not callable(handler):
+        raise TypeError(f"the handler must be a function of one connection, not {type(handler).__name__}")
+    return ServeRecipe(handler, [Place(address, framing, options) for address in addresses], engine, observer)
+
+
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, without the 15 ms of importing it
+
+
+def _is_async(handler: Callable[[Any], Any]) -> bool:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    function = handler if hasattr(handler, "__code__") else getattr(handler, "__call__", None)  # noqa: B004
+    function = getattr(function, "__func__", function)  # of a method
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & _CO_COROUTINE)
+
+
+def _blocks(engine: object) -> bool:
+    return isinstance(engine, Engine) and engine.blocks
+
+
+# --- listen ----------------------------------------------------------------------------------------------------------
+
+
+class ListenRecipe(Recipe[BlockingListener, Listener]):
+    """Opens to a listener."""
+
+    def __init__(self, place: Place, engine: str | Engine | None, observer: Observer | None) -> None:
+        super().__init__(engine if engine is not None else place.options.engine)
+        self._place = place
+        self._observer = observer
+
+    def _make(self, engine: Engine) -> Listener:
+        place = self._place
+        return Listener(engine, place.address, place.framing, place.options, observer=self._observer)
+
+    def _open_blocking(self) -> BlockingListener:
+        listener = BlockingListener(self._make(self._blocking_engine()))
+        listener.open()
+        return listener
+
+    async def _open(self, engine: Engine) -> Listener:
+        listener = self._make(engine)
+        await listener.open()
+        return listener
+
+
+def listen(
+    address: str | Address,
+    *,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> ListenRecipe:
+    """Listen at an address and accept callers yourself: `with` gives a `BlockingListener`, `async with` a `Listener`.
+
+    Args and errors are those of `serve`.
+    """
+    return ListenRecipe(Place(address, framing, options), engine, observer)
+
+
+# --- pair ------------------------------------------------------------------------------------------------------------
+
+
+class BlockingPair(tuple[BlockingConnection, BlockingConnection]):
+    """Two connected ends, for plain code; leaving the block closes both."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for end in self:
+            end.__exit__(kind, error, traceback)
+
+
+class Pair(tuple[Connection, Connection]):
+    """Two connected ends, for async code; leaving the block closes both."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for end in self:
+            await end.__aexit__(kind, error, traceback)
+
+
+class PairRecipe(Recipe[BlockingPair, Pair]):
+    """Opens to two connections that talk to each other; unpacking it opens it too."""
+
+    def __init__(
+        self, framing: object, engine: str | Engine | None, observer: Observer | None, options: dict[str, object]
+    ) -> None:
+        self._options = Options.make(options)
+        super().__init__(engine if engine is not None else self._options.engine)
+        chosen = framing if framing is not None else self._options.framing
+        self._framing: Framing = framings.of("chunks" if chosen is None else chosen)
+        self._observer = observer
+
+    def __iter__(self) -> Iterator[Any]:
+        engine = engines.running()
+        return iter(self.open()) if engine is None else iter(self._make(engine))
+
+    def _open_blocking(self) -> BlockingPair:
+        left, right = self._make(self._blocking_engine())
+        return BlockingPair((BlockingConnection(left), BlockingConnection(right)))
+
+    async def _open(self, engine: Engine) -> Pair:
+        return Pair(self._make(engine))
+
+    def _make(self, engine: Engine) -> tuple[Connection, Connection]:
+        left, right = socket.socketpair()
+        return self._wrap(engine, left), self._wrap(engine, right)
+
+    def _wrap(self, engine: Engine, sock: socket.socket) -> Connection:
+        sock.setblocking(False)
+        stream = wrap(engine, sock, self._options)
+        connection = Connection(stream, self._framing, options=self._options, observer=self._observer)
+        if self._observer is not None:
+            self._observer(Connected(connection.number, stream.local, stream.peer))
+        return connection
+
+
+def pair(
+    *,
+    framing: object = None,
+    engine: str | Engine | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> PairRecipe:
+    """Two connected ends inside one process: a program that talks to itself, or its own threads and tasks.
+
+    `with pair() as (left, right)`, `async with pair() as (left, right)`, or `left, right = pair()`, in which case the
+    caller closes both. Args are those of `connect`.
+
+    Raises:
+        OptionError: at once.
+    """
+    return PairRecipe(framing, engine, observer, options)

@@ -1,0 +1,1 @@
+"""Chat: a host, its rooms and participants, and the guest who joins."""

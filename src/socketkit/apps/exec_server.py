@@ -1,0 +1,213 @@
+"""A child a caller: what the caller says is a program's input, what the program says goes to the caller.
+
+The conversation lives as long as its child speaks, and the child no longer than its conversation. That a program does
+not read all of its input is no failure: `date` never does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from socketkit.api import serve
+from socketkit.apps.single_client import Once
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.config.schemes import split_command
+from socketkit.connection.connection import Connection
+from socketkit.engines.condition import Condition
+from socketkit.engines.engine import Engine
+from socketkit.engines.group import Group
+from socketkit.errors import BrokenError, ConnectError, EndOfStream, SocketkitError
+from socketkit.events import Observer
+from socketkit.server.signals import caught
+from socketkit.sockets.calls import reason_of
+from socketkit.streams.process import ChildStream, start_child
+
+__all__ = ["serve_children", "variables_of"]
+
+
+async def serve_children(
+    engine: Engine,
+    address: Address,
+    command: str,
+    *,
+    once: bool,
+    listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
+    observer: Observer | None = None,
+    **options: object,
+) -> int:
+    """Give each caller a child of its own, until SIGINT or SIGTERM, then drain; a second signal ends it at once.
+
+    Args:
+        engine: runs already.
+        address: where callers come.
+        command: the program and its arguments; no shell is asked. Its environment tells it of the caller.
+        once: for the first caller only; others are refused.
+        listening: is told the real addresses when callers can come.
+        observer: is told what happens, as events.
+        options: by the names of `Options`.
+
+    Returns:
+        With `once`, the status of its child, as a shell says it; else 0.
+
+    Raises:
+        AddressError, OptionError: before anything is opened; so is a ConnectError for a command that is not there.
+        ResolveError, ListenError: nobody can listen there.
+        SocketkitError: with `once`, how its conversation was lost, where the child itself did not fail.
+        OSError: callers could not be let in any more.
+    """
+    words = split_command(command)
+    _check_program(words[0], command)
+    statuses: list[int] = []
+    patience = Options.make(dict(address.options), options).close_timeout
+
+    async def talk(connection: Connection) -> None:
+        child = _start(engine, words, connection, command)
+        try:
+            await _Attendance(connection, child).hold(patience)
+        finally:
+            child.abort()  # it has ended already, unless we were cancelled
+            statuses.append(child.status or 0)
+
+    only = Once(engine, talk)
+    if once:
+        options["max_connections"] = 1
+    handler = only.talk if once else talk
+    async with serve(handler, address, framing="chunks", engine=engine, observer=observer, **options) as server:
+
+        def stop(number: int) -> None:
+            engine.start(server.close(grace=0 if server.is_closing else None))
+
+        with caught(engine, stop):
+            listening(server.addresses)
+            only.open(server)
+            await server.wait_closed()
+    status = statuses[0] if once and statuses else 0
+    if only.failure is not None and not status:
+        raise only.failure.with_traceback(None)
+    return status
+
+
+def _check_program(name: str, command: str) -> None:
+    """That a program is not there is said before anybody calls."""
+    import shutil
+
+    if shutil.which(name) is None:
+        number = errno.EACCES if os.path.exists(name) else errno.ENOENT
+        raise _not_run(command, OSError(number, os.strerror(number)))
+
+
+def _not_run(command: str, error: OSError) -> ConnectError:
+    return ConnectError(f"cannot run {command!r}: {reason_of(error)}", address=f"exec:{command}", errno=error.errno)
+
+
+def _start(engine: Engine, words: list[str], connection: Connection, command: str) -> ChildStream:
+    address = str(Address("exec", path=command))
+    try:
+        return start_child(engine, words, address=address, variables=variables_of(connection), is_guest=True)
+    except OSError as error:
+        raise _not_run(command, error) from None
+
+
+class _Attendance:
+    """How far both directions are."""
+
+    def __init__(self, connection: Connection, child: ChildStream) -> None:
+        self._connection = connection
+        self._child = child
+        self._changed = Condition(connection.engine)
+        self._is_over = False
+        self._failure: SocketkitError | None = None
+
+    async def hold(self, patience: float) -> None:
+        """Until the child has said all, or the caller is lost; both are closed then.
+
+        Raises:
+            SocketkitError: the caller was lost.
+        """
+        connection, child = self._connection, self._child
+        async with Group(connection.engine) as group:
+            group.start(self._hear())
+            group.start(self._say())
+            try:
+                await self._changed.wait_until(lambda: self._is_over)
+            finally:
+                child.stop_receiving()
+                connection.stop_receiving()
+                group.cancel()
+        try:
+            if self._failure is None:
+                await connection.close()
+        finally:
+            await child.finish(deadline=connection.engine.deadline(patience))
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+
+    async def _hear(self) -> None:
+        """From the caller to the child, as long as it reads."""
+        try:
+            while True:
+                try:
+                    data = b"".join(await self._connection.receive_many())
+                except EndOfStream:
+                    await self._child.send_eof()
+                    return
+                try:
+                    await self._child.send(data)
+                except BrokenError:
+                    return  # it wants no more; what it says still counts
+        except SocketkitError as error:
+            self._end(error)
+
+    async def _say(self) -> None:
+        """From the child to the caller."""
+        try:
+            while True:
+                await self._connection.send(await self._child.receive())
+        except EndOfStream:
+            self._end(None)
+        except SocketkitError as error:
+            self._end(error)
+
+    def _end(self, error: SocketkitError | None) -> None:
+        if not self._is_over:
+            self._failure = error
+        self._is_over = True
+        self._changed.notify()
+
+
+# --- what a child is told of its caller ------------------------------------------------------------------------------
+
+_NAMES = {
+    "peer_host": ("TCPREMOTEIP", "REMOTE_ADDR", "NCAT_REMOTE_ADDR", "SOCAT_PEERADDR"),
+    "peer_port": ("TCPREMOTEPORT", "REMOTE_PORT", "NCAT_REMOTE_PORT", "SOCAT_PEERPORT"),
+    "local_host": ("TCPLOCALIP", "NCAT_LOCAL_ADDR", "SOCAT_SOCKADDR"),
+    "local_port": ("TCPLOCALPORT", "NCAT_LOCAL_PORT", "SOCAT_SOCKPORT"),
+    "peer_pid": ("SOCKETKIT_PEER_PID",),
+    "peer_uid": ("SOCKETKIT_PEER_UID", "IPCREMOTEEUID"),
+    "peer_gid": ("SOCKETKIT_PEER_GID", "IPCREMOTEEGID"),
+    "local_path": ("IPCLOCALPATH",),
+}
+"""The names of UCSPI (tcpserver, s6), systemd, ncat and socat: programs written for them find what they know."""
+
+
+def variables_of(connection: Connection) -> dict[str, str]:
+    """What is known of a caller, as environment variables: SOCKETKIT_PEER and SOCKETKIT_LOCAL are addresses; the others
+    hold their parts, under the names that programs know from elsewhere."""
+    peer, local, credentials = connection.peer, connection.local, connection.peer_credentials
+    facts: dict[str, object] = {}
+    if peer.port is not None:
+        facts = {
+            "peer_host": peer.host,
+            "peer_port": peer.port,
+            "local_host": local.host,
+            "local_port": local.port,
+        }
+    if credentials is not None:
+        facts = {"peer_pid": credentials.pid, "peer_uid": credentials.uid, "peer_gid": credentials.gid}
+        facts["local_path"] = local.path or None
+    variables = {name: str(fact) for key, fact in facts.items() if fact is not None for name in _NAMES[key]}
+    proto = "TCP" if peer.port is not None else "IPC"
+    return {"SOCKETKIT_PEER": str(peer), "SOCKETKIT_LOCAL": str(local), "PROTO": proto, **variables}

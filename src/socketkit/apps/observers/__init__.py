@@ -1,0 +1,1 @@
+"""Observers for people: dumps, packet captures, transfer figures."""

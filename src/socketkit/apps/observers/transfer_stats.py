@@ -1,0 +1,156 @@
+"""Count a conversation: how long each step took, how much went each way, and how fast. An observer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from socketkit.config.address import Address
+from socketkit.events import Accepted, Closed, Connected, Connecting, Event, Received, Resolved, Sent
+from socketkit.values import Value, field
+
+__all__ = ["Figures", "Tally"]
+
+
+class Figures(Value):
+    """One conversation in figures. Seconds are None where there was no such step.
+
+    Attributes:
+        connection: its number.
+        peer: with whom.
+        resolve_seconds: from the beginning to the addresses of the name; None for a number.
+        connect_seconds: from there until the connection stood, TLS included.
+        first_byte_seconds: from there to the first byte of the peer.
+        seconds: how long the connection has stood.
+        received_size, sent_size: bytes.
+        received_rate, sent_rate: bytes a second, over `seconds`.
+        error: what ended it; None for a clean end, or none yet.
+    """
+
+    connection: int
+    peer: str
+    resolve_seconds: float | None
+    connect_seconds: float | None
+    first_byte_seconds: float | None
+    seconds: float
+    received_size: int
+    sent_size: int
+    received_rate: float
+    sent_rate: float
+    error: str | None = field(None)
+
+    def as_facts(self) -> dict[str, Any]:
+        """Name to value, for JSON; seconds to the microsecond, rates to the byte."""
+        facts: dict[str, Any] = {}
+        for name in type(self).fields:
+            value = getattr(self, name)
+            digits = 0 if name.endswith("rate") else 6
+            facts[name] = round(value, digits) if isinstance(value, float) else value
+        return facts
+
+    def as_text(self) -> str:
+        """One line for a person."""
+        steps = ((self.resolve_seconds, "to resolve"), (self.connect_seconds, "to connect"))
+        told = [f"{seconds * 1000:.1f} ms {what}" for seconds, what in steps if seconds is not None]
+        if self.first_byte_seconds is not None:
+            told.append(f"{self.first_byte_seconds * 1000:.1f} ms to the first byte")
+        told.append(f"{self.sent_size} bytes sent ({_rate(self.sent_rate)})")
+        told.append(f"{self.received_size} bytes received ({_rate(self.received_rate)})")
+        told.append(f"{self.seconds:.3f} s")
+        return f"[{self.connection}] {self.peer}: {', '.join(told)}" + (f": {self.error}" if self.error else "")
+
+
+def _rate(rate: float) -> str:
+    for factor, unit in ((1e9, "GB/s"), (1e6, "MB/s"), (1e3, "KB/s")):
+        if rate >= factor:
+            return f"{rate / factor:.1f} {unit}"
+    return f"{rate:.0f} B/s"
+
+
+class Tally:
+    """An observer that keeps the figures of the conversations that stand, and tells each at its end.
+
+    Args:
+        ended: is told the figures of a conversation that has ended.
+        clock: seconds, of a clock that never goes back.
+    """
+
+    def __init__(
+        self, ended: Callable[[Figures], object] = lambda figures: None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ended = ended
+        self._clock = clock
+        self._began = clock()
+        self._resolved: float | None = None
+        self._tried: float | None = None
+        self._talks: dict[int, _Talk] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Received | Sent):
+            self._count(event)
+        elif isinstance(event, Resolved):
+            place = Address.parse(event.address)
+            if place.host and not place.is_numeric_host:  # else there was nothing to look up
+                self._resolved = self._clock()
+        elif isinstance(event, Connecting):
+            self._tried = self._tried or self._clock()
+        elif isinstance(event, Connected | Accepted):
+            self._begin(event)
+        elif isinstance(event, Closed):
+            talk = self._talks.pop(event.connection, None)
+            if talk is not None:
+                self._ended(talk.figures(self._clock(), event.error))
+
+    def figures(self) -> list[Figures]:
+        """Of the conversations that stand now."""
+        now = self._clock()
+        return [talk.figures(now, None) for talk in self._talks.values()]
+
+    def _begin(self, event: Connected | Accepted) -> None:
+        now = self._clock()
+        resolve = connect = None
+        if isinstance(event, Connected):
+            resolve = None if self._resolved is None else self._resolved - self._began
+            connect = None if self._tried is None else now - self._tried
+        self._resolved = self._tried = None
+        self._began = now  # of the next try, where connecting goes on after a loss
+        self._talks[event.connection] = _Talk(event.connection, event.peer, now, resolve, connect)
+
+    def _count(self, event: Received | Sent) -> None:
+        talk = self._talks.get(event.connection)
+        if talk is None:
+            return
+        if isinstance(event, Sent):
+            talk.sent_size += len(event.data)
+            return
+        talk.received_size += len(event.data)
+        if talk.first_byte is None:
+            talk.first_byte = self._clock() - talk.began
+
+
+class _Talk:
+    def __init__(self, number: int, peer: str, began: float, resolve: float | None, connect: float | None) -> None:
+        self.number = number
+        self.peer = peer
+        self.began = began
+        self.resolve = resolve
+        self.connect = connect
+        self.first_byte: float | None = None
+        self.received_size = self.sent_size = 0
+
+    def figures(self, now: float, error: BaseException | None) -> Figures:
+        seconds = now - self.began
+        return Figures(
+            connection=self.number,
+            peer=self.peer,
+            resolve_seconds=self.resolve,
+            connect_seconds=self.connect,
+            first_byte_seconds=self.first_byte,
+            seconds=seconds,
+            received_size=self.received_size,
+            sent_size=self.sent_size,
+            received_rate=self.received_size / seconds if seconds else 0.0,
+            sent_rate=self.sent_size / seconds if seconds else 0.0,
+            error=None if error is None else str(error),
+        )

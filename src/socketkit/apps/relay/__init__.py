@@ -1,0 +1,1 @@
+"""The relay: accept clients, choose an upstream, carry bytes both ways."""

@@ -1,0 +1,250 @@
+"""A passage: one client and one target, and the bytes that go over in both directions, until both have ended.
+
+Each direction ends by itself: the end of one is passed on, and the other goes on. A loss is passed on as a loss: what
+came before it is still brought to the other side, within a time, which is then reset.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from socketkit.apps.relay.token_bucket import Bucket
+from socketkit.config.option_types import format_duration
+from socketkit.connection.connection import Connection
+from socketkit.engines.condition import Condition
+from socketkit.engines.group import Group
+from socketkit.errors import DeadlineError
+from socketkit.events import EndReceived, EndSent, Observer, Received, Sent, wants_data
+from socketkit.streams.copy import Passed, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
+from socketkit.streams.pipes import PipeStream
+from socketkit.streams.stream import Stream
+from socketkit.values import Value
+
+__all__ = ["Limits", "Pace", "hold"]
+
+LAST_WORDS: Final = 5.0
+"""Seconds that what came before a loss may take to reach the other side; as `close_timeout`."""
+
+
+class Limits(Value):
+    """What a passage may take, in seconds; None: as much as it likes.
+
+    Attributes:
+        idle_timeout: silence in both directions.
+        max_duration: from the first byte that could pass to the last.
+        linger: how long the other direction may go on after the end of the first.
+    """
+
+    idle_timeout: float | None = None
+    max_duration: float | None = None
+    linger: float | None = None
+
+
+class Pace:
+    """How fast bytes may pass in each direction, and where pipes may be had for them."""
+
+    def __init__(self, pipes: Pipes | None = None, rate: int | None = None, shared: tuple[Bucket, ...] = ()) -> None:
+        self.pipes = None if rate or shared else pipes  # what is slowed down needs no pipe, and shows its portions
+        self._rate = rate
+        self._shared = shared
+
+    def buckets(self, direction: int) -> list[Bucket]:
+        """What the bytes of one direction (0: to the target, 1: back) of a new passage are taken from."""
+        own = [Bucket(self._rate)] if self._rate else []
+        return [*own, self._shared[direction]] if self._shared else own
+
+
+async def hold(
+    client: Connection,
+    target: Connection,
+    *,
+    limits: Limits,
+    pace: Pace,
+    observer: Observer | None = None,
+) -> None:
+    """Carry bytes between both, until both directions have ended; then the target's end is closed in good order.
+
+    Args:
+        client, target: both are closed at the end, in good order where all went over, else by a reset. Nobody receives
+            from them; what they hold already goes over first.
+        limits: how long it may take.
+        pace: how fast it may go.
+        observer: is told `Received`, `Sent` and the ends, where it wants data; then every byte is seen and copied.
+
+    Raises:
+        BrokenError: one of them was lost, or did not take what the other had said.
+        ClosedError: one of them was closed here meanwhile.
+        DeadlineError: a limit was reached; an idle passage with nothing under way has ended cleanly for both.
+    """
+    await _Passage(client, target, limits, pace, observer).hold()
+
+
+class _Direction:
+    """One way through a passage.
+
+    Attributes:
+        source, sink: the connections.
+        source_stream, sink_stream: what moves the bytes.
+        received, sent: where what came and what went is counted.
+        first: is sent before anything else.
+        buckets: what the bytes are taken from.
+    """
+
+    def __init__(
+        self,
+        source: Connection,
+        sink: Connection,
+        streams: tuple[Stream, Stream],
+        first: bytes,
+        buckets: list[Bucket],
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.source_stream, self.sink_stream = streams
+        self.received, self.sent = source.counts, sink.counts
+        self.first = first
+        self.buckets = buckets
+
+
+class _Passage:
+    """How far both directions are."""
+
+    def __init__(
+        self, client: Connection, target: Connection, limits: Limits, pace: Pace, observer: Observer | None
+    ) -> None:
+        self._engine = client.engine
+        self._client = client
+        self._target = target
+        self._limits = limits
+        self._pace = pace
+        self._observer = observer
+        self._shown = observer if wants_data(observer) else None
+        self._changed = Condition(self._engine)
+        self._going = 2  # directions that have not ended
+        self._is_cut = False  # what still goes is not waited for
+        self._is_idle = False
+        self._failure: Exception | None = None
+        self._began = self._last = self._engine.now()
+        self._end_deadline: float | None = None  # by when the other direction has to end
+        self._why_late = ""
+
+    async def hold(self) -> None:
+        """All of it; see `hold`."""
+        client, target = self._client, self._target
+        near, far = client.carry(), target.carry()
+        there = _Direction(client, target, (near, far), b"".join(client.incoming), self._pace.buckets(0))
+        back = _Direction(target, client, (far, near), b"".join(target.incoming), self._pace.buckets(1))
+        is_whole = False
+        try:
+            async with Group(self._engine) as group:
+                group.start(self._run(there))
+                group.start(self._run(back))
+                try:
+                    await self._wait_end()
+                    untaken = untaken_size(near) + untaken_size(far)
+                    is_whole = self._failure is None or (self._is_idle and not untaken)
+                finally:
+                    self._note(client, target)
+                    if not is_whole:
+                        client.abort()  # also wakes threads
+                        target.abort()
+                    group.cancel()
+            if is_whole:
+                await target.close()
+                await client.close()
+        finally:
+            target.abort()  # closed already, unless we were cancelled
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+
+    def _note(self, *connections: Connection) -> None:
+        for connection in connections:
+            if self._failure is not None:
+                connection.note(self._failure)
+
+    # --- one direction ---
+
+    async def _run(self, direction: _Direction) -> None:
+        try:
+            if direction.first:
+                await send_whole(direction.sink_stream, direction.first)
+            pipes = None if self._shown is not None else self._pace.pipes
+            await pump(direction.source_stream, direction.sink_stream, passed=self._passed(direction), pipes=pipes)
+            if self._observer is not None:
+                self._observer(EndReceived(direction.source.number))
+                self._observer(EndSent(direction.sink.number))
+        except UntakenError as error:
+            # Who is lost may have said something before: the other direction brings it over, and meets the loss then.
+            self._fail(error)
+            self._end_within(LAST_WORDS, "")
+            self._is_cut = (
+                type(direction.sink_stream) is PipeStream
+            )  # an output that is closed says nothing of the input
+        except Exception as error:
+            self._fail(error)
+            await wait_taken(direction.sink_stream, deadline=self._engine.now() + LAST_WORDS)
+            self._is_cut = True
+        finally:
+            self._going -= 1
+            self._last = self._engine.now()
+            if self._limits.linger is not None:
+                linger = format_duration(self._limits.linger)
+                self._end_within(
+                    self._limits.linger, f"gave up after {linger} (--linger): one direction had ended, the other not"
+                )
+            self._changed.notify()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+
+    def _end_within(self, seconds: float, why: str) -> None:
+        if self._end_deadline is None:
+            self._end_deadline, self._why_late = self._engine.now() + seconds, why
+
+    def _passed(self, direction: _Direction) -> Passed:
+        received, sent, shown = direction.received, direction.sent, self._shown
+        buckets, now, is_timed = direction.buckets, self._engine.now, self._limits.idle_timeout is not None
+
+        def passed(size: int, data: bytes | None) -> float:
+            received.received_size += size
+            sent.sent_size += size
+            if is_timed:
+                self._last = now()
+            if shown is not None and data is not None:
+                shown(Received(direction.source.number, data))
+                shown(Sent(direction.sink.number, data))
+            return max([bucket.take(size, now()) for bucket in buckets]) if buckets else 0.0
+
+        return passed
+
+    # --- the end ---
+
+    async def _wait_end(self) -> None:
+        """Wait until both have ended, or one is lost, or a limit is reached."""
+        while self._going and not self._is_cut:
+            limit = self._limit()
+            try:
+                await self._changed.wait_until(lambda: self._has_news(limit), deadline=limit[0])  # noqa: B023
+            except DeadlineError:
+                limit = self._limit()
+                if limit[0] is not None and limit[0] <= self._engine.now():
+                    self._fail(DeadlineError(limit[1]))
+                    self._is_idle = limit[2]
+                    return
+
+    def _has_news(self, limit: tuple[float | None, str, bool]) -> bool:
+        return not self._going or self._is_cut or self._limit() != limit
+
+    def _limit(self) -> tuple[float | None, str, bool]:
+        """The next moment at which it is over, why, and whether it is for silence."""
+        idle, longest = self._limits.idle_timeout, self._limits.max_duration
+        limits: list[tuple[float, str, bool]] = []
+        if idle is not None:
+            limits.append((self._last + idle, f"nothing passed for {format_duration(idle)} (--idle-timeout)", True))
+        if longest is not None:
+            limits.append(
+                (self._began + longest, f"it was open for {format_duration(longest)} (--max-duration)", False)
+            )
+        if self._end_deadline is not None:
+            limits.append((self._end_deadline, self._why_late, False))
+        return min(limits) if limits else (None, "", False)

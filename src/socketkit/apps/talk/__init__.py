@@ -1,0 +1,1 @@
+"""Conversations with standard input and output: `connect`, `listen`, and what they share."""

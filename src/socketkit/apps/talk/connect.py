@@ -1,0 +1,61 @@
+"""Connect: a person's input to a socket, and the socket to the person's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+from socketkit.apps.talk.conversation import Manner, converse
+from socketkit.apps.talk.line_messages import words_for
+from socketkit.client.connect import open_connection
+from socketkit.config.address import Address
+from socketkit.endpoint import Place
+from socketkit.engines.engine import Engine
+from socketkit.errors import SocketkitError
+from socketkit.events import Observer
+from socketkit.streams.stream import Stream
+
+__all__ = ["call"]
+
+
+async def call(
+    engine: Engine,
+    address: Address,
+    person: Callable[[Engine], Stream],
+    *,
+    manner: Manner = Manner(),  # noqa: B008 - a value
+    framing: str | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> int:
+    """Connect to an address, and converse with whoever answers, to the end; see `converse`.
+
+    Args:
+        engine: runs already.
+        address: where.
+        person: makes the stream of whoever sits here, when the connection stands.
+        manner: as for `converse`.
+        framing: by name; None: as the address says, else bytes as they come.
+        observer: is told what happens, as events.
+        options: by the names of `Options`.
+
+    Returns:
+        The status of the child at the other end (`exec:`), else 0. A child that has failed says more than whatever
+        became of the conversation: its status is returned then too.
+
+    Raises:
+        AddressError, OptionError: before anything is opened.
+        ResolveError, ConnectError, DeadlineError: nobody answers there.
+        SocketkitError, OSError: as `converse`.
+    """
+    place = Place(address, framing, options)  # not the door `connect`, behind which the servers are loaded too
+    words = words_for(framing or dict(address.options).get("framing"))
+    connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
+    try:
+        async with connection:
+            with closing(person(engine)) as stream:
+                await converse(connection, stream, words=words, manner=manner)
+    except SocketkitError:
+        if not connection.child_status:
+            raise
+    return connection.child_status or 0

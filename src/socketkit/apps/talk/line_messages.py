@@ -1,0 +1,92 @@
+"""What a person's bytes mean to a connection: bytes as they come, or a line a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from socketkit import framing as framings
+from socketkit.errors import FramingError
+from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
+from socketkit.framing.spec import Described
+
+__all__ = ["Words", "words_for"]
+
+
+class Words(Protocol):
+    """From bytes that a person gives to messages that a connection takes, and back. Made anew for each conversation."""
+
+    def to_messages(self, data: bytes) -> list[Any]:
+        """The messages that are whole with these bytes.
+
+        Raises:
+            FramingError: the bytes are none.
+        """
+
+    def last_messages(self) -> list[Any]:
+        """The message that the end makes whole, if there is one; raises as before."""
+
+    def to_bytes(self, messages: Iterable[Any]) -> bytes:
+        """What is shown of these messages.
+
+        Raises:
+            FramingError: a message cannot be shown as a line.
+        """
+
+
+def words_for(framing: str | None) -> Words:
+    """How a person speaks over a connection with this framing.
+
+    Without one, or with `chunks`: bytes, as they come. Else a line of the person is a message, and a message a line: as
+    it is where it is bytes or text, as JSON where it is a value.
+
+    Raises:
+        OptionError: no such framing.
+    """
+    described = framings.parse("chunks" if framing is None else framing)
+    if isinstance(described, framings.Chunks):
+        return _Bytes()
+    most = getattr(described, "max_size", DEFAULT_MAX_SIZE)
+    if isinstance(described, framings.Lines):
+        return _Lines(framings.Lines(encoding=described.encoding, max_size=most))
+    if isinstance(described, (framings.Json, framings.JsonStream, framings.Msgpack)):
+        return _Lines(framings.Json(max_size=most))
+    return _RawLines(framings.Lines(encoding=None, max_size=most))
+
+
+class _Bytes:
+    def to_messages(self, data: bytes) -> list[Any]:
+        return [data]
+
+    def last_messages(self) -> list[Any]:
+        return []
+
+    def to_bytes(self, messages: Iterable[Any]) -> bytes:
+        return b"".join(messages)
+
+
+class _Lines:
+    """Lines whose messages are those of the connection."""
+
+    def __init__(self, framing: Described) -> None:
+        self._codec: Codec = framing.codec()
+        self._name = str(framing)
+
+    def to_messages(self, data: bytes) -> list[Any]:
+        return list(self._codec.feed(data))
+
+    def last_messages(self) -> list[Any]:
+        return list(self._codec.feed_eof())
+
+    def to_bytes(self, messages: Iterable[Any]) -> bytes:
+        try:
+            return self._codec.encode(list(messages))
+        except TypeError as error:  # MessagePack has bytes and dates, JSON has not
+            raise FramingError(f"a message cannot be shown: {error}", framing=self._name) from None
+
+
+class _RawLines(_Lines):
+    """Lines of bytes; a message may hold a line feed itself, and is shown with it."""
+
+    def to_bytes(self, messages: Iterable[Any]) -> bytes:
+        return b"".join([message + b"\n" for message in messages])

@@ -1,0 +1,70 @@
+"""Listen: the person's end of a conversation with the first caller, or with one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+from socketkit.api import listen
+from socketkit.apps.talk.conversation import AbandonedError, Manner, converse
+from socketkit.apps.talk.line_messages import words_for
+from socketkit.config.address import Address
+from socketkit.connection.connection import Connection
+from socketkit.engines.engine import Engine
+from socketkit.errors import FramingError, SocketkitError, StreamError
+from socketkit.events import Observer
+from socketkit.streams.stream import Stream
+
+__all__ = ["answer"]
+
+
+async def answer(
+    engine: Engine,
+    address: Address,
+    person: Callable[[Engine], Stream],
+    *,
+    keep: bool = False,
+    manner: Manner = Manner(),  # noqa: B008 - a value
+    listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
+    lost: Callable[[Connection, SocketkitError], object] = lambda connection, error: None,
+    framing: str | None = None,
+    observer: Observer | None = None,
+    **options: object,
+) -> None:
+    """Listen at an address, and converse with the first caller, to the end; see `converse`. Others are refused.
+
+    Args:
+        engine: runs already.
+        address: where.
+        person: makes the stream of whoever sits here, for each caller anew.
+        keep: go on with the next caller, for ever, or until nobody reads what is written here. They wait meanwhile.
+        manner: as for `converse`.
+        listening: is told the real addresses when callers can come.
+        lost: with `keep`, is told which conversation did not end well, and why.
+        framing: by name; None: as the address says, else bytes as they come.
+        observer: is told what happens, as events.
+        options: by the names of `Options`.
+
+    Raises:
+        AddressError, OptionError: before anything is opened.
+        ResolveError, ListenError: nobody can listen there.
+        SocketkitError, OSError: without `keep`, as `converse`.
+    """
+    framing = framing or dict(address.options).get("framing")
+    words_for(framing)  # a mistake shows before anything is opened
+    is_heard = True
+    async with listen(address, framing=framing, engine=engine, observer=observer, **options) as listener:
+        listening(listener.addresses)
+        while is_heard:
+            connection = await listener.accept()
+            if not keep:
+                listener.close()
+            try:
+                async with connection:
+                    with closing(person(engine)) as stream:
+                        is_heard = await converse(connection, stream, words=words_for(framing), manner=manner)
+            except (StreamError, FramingError, AbandonedError) as error:
+                if not keep:
+                    raise
+                lost(connection, error)
+            is_heard = is_heard and keep

@@ -1,0 +1,1 @@
+"""The tour: the life of a socket, run and explained on this machine."""

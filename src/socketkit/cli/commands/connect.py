@@ -1,0 +1,50 @@
+"""`socketkit connect`: standard input to a socket, and the socket to standard output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from socketkit.apps.talk.connect import call
+from socketkit.apps.talk.conversation import Manner, until_told
+from socketkit.cli import common_options, tls_options
+from socketkit.cli.fast_click import command
+from socketkit.cli.line_editor import sitting
+from socketkit.cli.talk_options import talking
+from socketkit.cli.transfer_options import counting
+from socketkit.config.address import Address
+from socketkit.events import Observer
+
+__all__ = ["connect"]
+
+
+@command()
+@common_options.one_address(default=common_options.DEFAULT_ADDRESS)
+@talking
+@common_options.connect_timeout
+@common_options.idle_timeout
+@common_options.retry
+@common_options.send_proxy
+@common_options.framing
+@common_options.engine
+@common_options.watching
+@tls_options.calling
+@counting
+@common_options.debug
+def connect(address: Address, manner: Manner, engine: str | None, observer: Observer | None, **options: Any) -> int:
+    """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
+
+    At the end of the input the peer sees the end, and is heard out until it ends too. Over udp, unixgram and ip, which
+    have no end, what is read at once is a datagram, and --reply-wait says how long answers are waited for. With
+    exec:COMMAND the peer is a child, whose exit status is passed on.
+    """
+    common_options.refuse_stdio(address)
+    statuses: list[int] = []
+    with sitting(engine, address) as (way, person):
+
+        async def work() -> None:
+            statuses.append(
+                await call(way, address, person, manner=manner, observer=observer, **common_options.given(**options))
+            )
+
+        number = way.run(until_told(way, work))
+    return statuses.pop() if number is None else 128 + number  # as shells say it

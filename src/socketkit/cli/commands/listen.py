@@ -1,0 +1,111 @@
+"""`socketkit listen`: standard input and output for a caller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from socketkit.apps.exec_server import serve_children
+from socketkit.apps.talk.conversation import Manner, until_told
+from socketkit.apps.talk.listen import answer
+from socketkit.cli import common_options, tls_options
+from socketkit.cli.common_options import Read
+from socketkit.cli.fast_click import command, option
+from socketkit.cli.line_editor import sitting
+from socketkit.cli.output import Status, say_failure, say_listening
+from socketkit.cli.server_options import metrics, some_limits
+from socketkit.cli.talk_options import answering
+from socketkit.cli.transfer_options import counting
+from socketkit.config.address import Address
+from socketkit.config.schemes import split_command
+from socketkit.events import Observer
+
+__all__ = ["listen"]
+
+_OF_A_PERSON = ("linger", "reply_wait", "send_only", "receive_only", "crlf", "written", "shown", "telnet", "framing")
+
+
+def _command(text: str) -> str:
+    split_command(text)
+    return text
+
+
+def _refuse_person(context: click.Context) -> None:
+    """Where a program is the other end, what is said of a person would go unheard: so it is refused."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _OF_A_PERSON and source == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} is for whoever sits here; with --exec a program does")
+
+
+@command()
+@common_options.one_address()
+@option("--keep", is_flag=True, help="Go on with the next caller, one after another; with --exec, many at once.")
+@option(
+    "--exec",
+    "command",
+    metavar="COMMAND",
+    type=Read("command", _command),
+    help="Run a program for the caller: what it says is the program's input. No shell; the status is the program's.",
+)
+@answering
+@common_options.idle_timeout
+@common_options.framing
+@common_options.engine
+@common_options.backlog
+@some_limits("allow", "deny", "accept_proxy", "handshake_timeout")
+@common_options.ready_fd
+@common_options.watching
+@metrics
+@tls_options.called
+@counting
+@common_options.debug
+def listen(
+    address: Address,
+    keep: bool,
+    command: str | None,
+    manner: Manner,
+    engine: str | None,
+    ready_fd: int | None,
+    observer: Observer | None,
+    **options: Any,
+) -> int:
+    """Wait for a caller, and be its other end: standard input to it, and what it says to standard output.
+
+    When the first caller is there others are refused; with --keep they wait for their turn. With --exec a program is
+    the other end: its environment tells it of the caller (SOCKETKIT_PEER, SOCKETKIT_LOCAL; see docs/addresses.md).
+    """
+    common_options.refuse_stdio(address)
+    if command is not None:
+        _refuse_person(click.get_current_context())
+        way = common_options.engine_for(engine, address)
+        del options["framing"]
+        return way.run(
+            serve_children(
+                way,
+                address,
+                command,
+                once=not keep,
+                listening=lambda real: say_listening(real, ready_fd),
+                observer=observer,
+                **common_options.given(**options),
+            )
+        )
+    with sitting(engine, address) as (way, person):
+
+        async def work() -> None:
+            await answer(
+                way,
+                address,
+                person,
+                keep=keep,
+                manner=manner,
+                listening=lambda real: say_listening(real, ready_fd),
+                lost=lambda connection, error: say_failure(error),
+                observer=observer,
+                **common_options.given(**options),
+            )
+
+        way.run(until_told(way, work))
+    return Status.DONE

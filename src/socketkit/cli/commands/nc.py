@@ -1,0 +1,349 @@
+"""`socketkit nc`: the flags that people paste from OpenBSD's nc, ncat and the traditional netcat, on our verbs.
+
+One meaning for each letter; where the flavours differ, it is told which one was taken. What no flavour shares (proxies,
+shells) is refused with what to use instead. Phrases that scripts look for are OpenBSD's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import click
+
+from socketkit.apps.relay.service import serve_relay
+from socketkit.apps.relay.tunnel import Limits, Pace, hold
+from socketkit.apps.talk.byte_formats import CrLf
+from socketkit.apps.talk.connect import call
+from socketkit.apps.talk.conversation import AbandonedError, Manner, until_told
+from socketkit.apps.talk.listen import answer
+from socketkit.cli import common_options
+from socketkit.cli.common_options import Read
+from socketkit.cli.fast_click import Asked, option
+from socketkit.cli.line_editor import sitting
+from socketkit.cli.output import Status, say_failure, tell
+from socketkit.cli.talk_options import screen_for
+from socketkit.client.connect import open_connection
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.engines.engine import Engine
+from socketkit.errors import ConnectError, DeadlineError, OpenError, OptionError, ResolveError, SocketkitError
+from socketkit.events import Accepted, Connected, Event, Listening, Observer
+from socketkit.framing import of as framing_of
+from socketkit.streams.copy import Pipes
+
+__all__ = ["nc"]
+
+_WITH_VALUE: Final = "pswqieIOT"
+"""Letters that take a value: in a bundle, what follows one is its value."""
+
+_DIFFERS: Final = {
+    "-w": "OpenBSD's meaning is taken: connecting, and silence later on (ncat: connecting alone)",
+    "-q": "Debian's meaning is taken: seconds to hear the peer out after our end (the default here: to its end)",
+    "-p": "as ncat and the traditional netcat have it: the port to listen at (OpenBSD's nc refuses it with -l)",
+}
+
+_INSTEAD: Final = {
+    "-c": "a shell for ncat, TLS for OpenBSD; take `-e 'sh -c COMMAND'`, or `socketkit connect tls://…`",
+    "-i": "a pause between lines for OpenBSD, an idle time-out for ncat; take -w",
+    "-o": "a file for ncat; take `socketkit connect --dump hex --dump-file FILE`",
+    "-x": "a proxy for OpenBSD, a hex dump for ncat; take `--dump hex` of `socketkit connect`",
+    "-X": "OpenBSD's kind of proxy, which is not spoken here",
+}
+
+
+class _Flags(Asked):
+    """Looks at the flags before click does: `-verbose` must not arm -e."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse bundles with -e in them, and flags whose meaning nobody can know."""
+        for argument in args:
+            if argument == "--":
+                break
+            if re.fullmatch(r"-[A-Za-z0-9].*", argument):
+                self._check(argument, ctx)
+        return super().parse_args(ctx, args)
+
+    def _check(self, argument: str, ctx: click.Context) -> None:
+        for place, letter in enumerate(argument[1:]):
+            if letter == "e" and argument != "-e":
+                message = f"{argument}: -e runs a program, and is taken only as a whole option of its own: -e PROGRAM"
+                raise click.UsageError(message, ctx)
+            instead = _INSTEAD.get(f"-{letter}")
+            if instead is not None and (place == 0 or letter not in "co"):
+                raise click.UsageError(f"-{letter} differs between flavours: {instead}", ctx)
+            if letter in _WITH_VALUE:
+                return
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise OptionError(f"{text!r} is not a number of seconds") from None
+
+
+@click.command(cls=_Flags, context_settings={"help_option_names": ["--help"]})
+@click.argument("words", metavar="[HOST] [PORT | FIRST-LAST]...", nargs=-1)
+@option("-l", "listens", is_flag=True, help="Listen, for one caller.")
+@option("-k", "keeps", is_flag=True, help="With -l: for one after another (with -e: for many at once).")
+@option("-p", "port", metavar="PORT", help="With -l: the port to listen at; else the port to call from.")
+@option("-s", "source", metavar="ADDRESS", help="The address to call from.")
+@option("-u", "datagrams", is_flag=True, help="UDP, or with -U datagrams.")
+@option("-U", "is_path", is_flag=True, help="UNIX sockets: HOST is a path.")
+@option("-z", "only_test", is_flag=True, help="See whether somebody accepts, and send nothing.")
+@option("-v", "verbose", count=True, help="Tell what happens.")
+@option("-w", "timeout", metavar="SECONDS", type=Read("seconds", _seconds), help="Time to connect; silence.")
+@option("-q", "quit_after", metavar="SECONDS", type=Read("seconds", _seconds), help="Time after our end.")
+@option("-N", "half_close", is_flag=True, help="End our direction at the end of the input: always so here.")
+@option("-d", "deaf", is_flag=True, help="Do not read standard input.")
+@option("-n", "numeric", is_flag=True, help="Numbers only: look up no name.")
+@option("-4", "is_four", is_flag=True, help="IPv4 alone.")
+@option("-6", "is_six", is_flag=True, help="IPv6 alone.")
+@option("-C", "crlf", is_flag=True, help="Send line feeds as CR LF.")
+@option("-t", "telnet", is_flag=True, help="Answer telnet's negotiation.")
+@option("-e", "program", metavar="PROGRAM", help="Run a program, and put the other end through to it.")
+@common_options.debug
+def nc(words: tuple[str, ...], **flags: Any) -> int:
+    """Netcat, as its flavours agree: arbitrary TCP, UDP and UNIX conversations.
+
+    \b
+    nc -l 5000                    listen at every interface, for one caller
+    nc -lk -p 5000 -e cat         an echo server
+    nc -zv host 20-25 80          who accepts?
+    nc -U /run/app.sock           a UNIX socket
+    """
+    run = _Run(words, **flags)
+    for line in run.warnings():
+        tell(f"socketkit nc: {line}")
+    if run.listens:
+        return run.listen()
+    return run.test() if run.only_test else run.connect()
+
+
+class _Run:
+    """One call of nc: what its flags mean in our words."""
+
+    def __init__(self, words: Sequence[str], **flags: Any) -> None:
+        self._words = list(words)
+        self._flags = flags
+        self.listens: bool = flags["listens"]
+        self.only_test: bool = flags["only_test"]
+        if flags["is_four"] and flags["is_six"]:
+            raise click.UsageError("-4 and -6 leave no family; take one")
+        if flags["keeps"] and not self.listens:
+            raise click.UsageError("-k is for listening: it needs -l")
+        if self.only_test and self.listens:
+            raise click.UsageError("-z tests who listens elsewhere: it does not go with -l")
+        self._observer: Observer | None = _Phrases(self) if flags["verbose"] else None
+        linger = flags["quit_after"]
+        self._manner = Manner(
+            linger=None if linger is None or linger < 0 else linger,
+            screen=screen_for(None),
+            typed=CrLf if flags["crlf"] else None,
+            only="receive" if flags["deaf"] else None,
+            telnet=flags["telnet"],
+        )
+
+    def warnings(self) -> list[str]:
+        """Where the flavours differ, for whoever asked to be told (-v)."""
+        given = {
+            "-w": self._flags["timeout"] is not None,
+            "-q": self._flags["quit_after"] is not None,
+            "-p": self.listens and self._flags["port"] is not None,
+        }
+        return [f"{flag}: {_DIFFERS[flag]}" for flag, is_given in given.items() if is_given and self._flags["verbose"]]
+
+    # --- the verbs ---
+
+    def connect(self) -> int:
+        """Call somebody, and talk."""
+        host, ports = self._place()
+        address = self._address(host, ports[0])
+        options = self._dial_options()
+        if self._flags["program"]:
+            child = Address.parse(f"exec:{self._flags['program']}")
+            way = common_options.engine_for(None, address)
+            return self._until_told(way, lambda: self._put_through(way, address, child, options))
+        with sitting(None, address) as (way, person):
+            work = call(way, address, person, manner=self._manner, observer=self._observer, **options)
+            return self._until_told(way, lambda: work)
+
+    def listen(self) -> int:
+        """Wait for a caller, or for one after another."""
+        address = self._listen_address()
+        if self._flags["program"]:
+            child = Address.parse(f"exec:{self._flags['program']}")
+            way = common_options.engine_for(None, address)
+            way.run(serve_relay(way, address, [child], once=not self._flags["keeps"], observer=self._observer))
+            return Status.DONE
+        with sitting(None, address) as (way, person):
+            work = answer(
+                way,
+                address,
+                person,
+                keep=self._flags["keeps"],
+                manner=self._manner,
+                lost=lambda connection, error: say_failure(error),
+                observer=self._observer,
+                **self._idle(),
+            )
+            return self._until_told(way, lambda: work)
+
+    def test(self) -> int:
+        """Who accepts? Done when somebody does."""
+        host, ports = self._place()
+        addresses = [self._address(host, port) for port in ports]
+        way = common_options.engine_for(None, *addresses)
+
+        async def look() -> int:
+            found = 0
+            for address in addresses:
+                try:
+                    options = Options.make(dict(address.options), self._dial_options())
+                    connection = await open_connection(
+                        way, address, framing_of("chunks"), options, observer=self._observer
+                    )
+                except (OpenError, DeadlineError) as error:
+                    self._say_failed(address, error, is_last=len(addresses) == 1)
+                else:
+                    found += 1
+                    with suppress(SocketkitError):
+                        await connection.close()
+            return Status.DONE if found else Status.NOT_OPENED
+
+        return way.run(look())
+
+    def _until_told(self, way: Engine, work: Any) -> int:
+        try:
+            number = way.run(until_told(way, work))
+        except AbandonedError:
+            if self._flags["quit_after"] is None:
+                raise
+            number = None  # it was asked for
+        except (ConnectError, ResolveError) as error:
+            host, ports = self._place()
+            self._say_failed(self._address(host, ports[0]), error, is_last=True)
+            return Status.NOT_OPENED
+        return Status.DONE if number is None else 128 + number
+
+    # --- where ---
+
+    def _place(self) -> tuple[str, list[str]]:
+        words = self._words
+        if self._flags["is_path"]:
+            if len(words) != 1:
+                raise click.UsageError(f"-U takes one path, not {len(words)} words")
+            return words[0], [""]
+        if len(words) < 2:
+            raise click.UsageError("a host and a port are needed, as: nc localhost 5000")
+        return words[0], [port for word in words[1:] for port in _ports(word)]
+
+    def _listen_address(self) -> Address:
+        words, port = self._words, self._flags["port"]
+        if self._flags["is_path"]:
+            host, _ = self._place()
+            return self._address(host, "")
+        if port is not None:
+            words = [*words[:1], port] if words else [port]
+        if not 1 <= len(words) <= 2:
+            raise click.UsageError("a port to listen at is needed, as: nc -l 5000, or nc -l 127.0.0.1 5000")
+        return self._address(words[0] if len(words) == 2 else "", words[-1])
+
+    def _address(self, host: str, port: str) -> Address:
+        if self._flags["is_path"]:
+            return Address("unixgram" if self._flags["datagrams"] else "unix", path=host)
+        scheme = "udp" if self._flags["datagrams"] else "tcp"
+        scheme += "4" if self._flags["is_four"] else "6" if self._flags["is_six"] else ""
+        address = Address(scheme, host=host, port=_port(port, "udp" if self._flags["datagrams"] else "tcp"))
+        if self._flags["numeric"] and host and not address.is_numeric_host:
+            raise OptionError(f"-n: {host!r} is a name, and no number; nothing was looked up")
+        return address
+
+    # --- how ---
+
+    def _dial_options(self) -> dict[str, Any]:
+        source, port, timeout = self._flags["source"], self._flags["port"], self._flags["timeout"]
+        options: dict[str, Any] = self._idle()
+        if timeout is not None:
+            options["connect_timeout"] = timeout
+        if source or port:
+            options["bind"] = f"{source or ''}:{port or 0}" if ":" not in (source or "") else f"[{source}]:{port or 0}"
+        return options
+
+    def _idle(self) -> dict[str, Any]:
+        timeout = self._flags["timeout"]
+        return {} if timeout is None else {"idle_timeout": timeout}
+
+    async def _put_through(self, way: Engine, address: Address, child: Address, options: dict[str, Any]) -> None:
+        how = Options.make(options)
+        target = await open_connection(way, address, framing_of("chunks"), how, observer=self._observer)
+        async with target:
+            guest = await open_connection(way, child, framing_of("chunks"), Options())
+            await hold(target, guest, limits=Limits(), pace=Pace(Pipes()))
+
+    # --- phrases ---
+
+    def _say_failed(self, address: Address, error: Exception, *, is_last: bool) -> None:
+        if not (self._flags["verbose"] or is_last):
+            return
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number and not isinstance(error, ResolveError) else str(error)
+        protocol = "udp" if self._flags["datagrams"] else "tcp"
+        place = address.path or f"{address.host} port {address.port} ({protocol})"
+        tell(f"nc: connect to {place} failed: {reason}")
+
+
+class _Phrases:
+    """What scripts look for in the standard error of OpenBSD's nc."""
+
+    def __init__(self, run: _Run) -> None:
+        self._protocol = "udp" if run._flags["datagrams"] else "tcp"
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Connected):
+            peer = Address.parse(event.peer)
+            if peer.port is None:
+                tell(f"Connection to {peer.path or peer} succeeded!")
+                return
+            service = _service(peer.port, self._protocol)
+            tell(f"Connection to {peer.host} {peer.port} port [{self._protocol}/{service}] succeeded!")
+        elif isinstance(event, Listening):
+            tell(f"Listening on {_spaced(event.local)}")
+        elif isinstance(event, Accepted):
+            tell(f"Connection received on {_spaced(event.peer)}")
+
+
+def _spaced(text: str) -> str:
+    address = Address.parse(text)
+    return address.path or f"{address.host or '0.0.0.0'} {address.port}"
+
+
+def _service(port: int, protocol: str) -> str:
+    try:
+        return socket.getservbyport(port, protocol)
+    except OSError:
+        return "*"
+
+
+def _ports(word: str) -> list[str]:
+    """One port, or those of a range, in their order."""
+    first, dash, last = word.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal()):
+        return [word]
+    if int(first) > int(last) or int(last) > 65535:
+        raise click.UsageError(f"{word!r} is no range of ports; allowed is FIRST-LAST, up to 65535")
+    return [str(port) for port in range(int(first), int(last) + 1)]
+
+
+def _port(text: str, protocol: str) -> int:
+    if text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    try:
+        return socket.getservbyname(text, protocol)
+    except OSError:
+        raise OptionError(f"{text!r} is neither a port (0 to 65535) nor a service of {protocol}") from None

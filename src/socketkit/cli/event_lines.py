@@ -1,0 +1,89 @@
+"""`-v`: what happens, as it happens, a line an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import socketkit.events as events
+from socketkit.cli.output import excerpt, tell
+from socketkit.config.option_types import format_duration
+from socketkit.config.tls_settings import TlsFacts
+from socketkit.events import Event
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """An observer that tells connections, data, ends and losses; with `-vv` also what leads to them."""
+
+    def __init__(self, level: int, *, shows_data: bool = True) -> None:
+        self.wants_data = shows_data
+        tellers = _ALWAYS | _MORE if level > 1 else _ALWAYS
+        hidden = () if shows_data else (events.Received, events.Sent)
+        self._tellers = {kind: teller for kind, teller in tellers.items() if kind not in hidden}
+
+    def __call__(self, event: Event) -> None:
+        teller = self._tellers.get(type(event))
+        if teller is not None:
+            tell(teller(event))
+
+
+def _size(count: int) -> str:
+    return f"{count} byte" + ("" if count == 1 else "s")
+
+
+def _retrying(event: events.Retrying) -> str:
+    why = f"{event.address} has ended" if event.error is None else str(event.error)
+    return f"{why}; trying again in {format_duration(round(event.seconds, 3))}"
+
+
+def _ended(status: int) -> str:
+    return f"status {status}" if status >= 0 else f"signal {-status}"
+
+
+def _closed(event: events.Closed) -> str:
+    why = "" if event.error is None else f": {event.error}"
+    counts = f"{_size(event.received_size)} received, {_size(event.sent_size)} sent"
+    return f"[{event.connection}] closed, {counts}{why}"
+
+
+def _agreement(facts: TlsFacts) -> str:
+    parts = [facts.version, facts.cipher]
+    if facts.alpn is not None:
+        parts.append(f"ALPN {facts.alpn}")
+    if facts.is_resumed:
+        parts.append("resumed")
+    if facts.peer_pin is not None:
+        parts.append(f"peer {facts.peer_subject or '(no name)'}, until {facts.peer_expiry}, pin {facts.peer_pin}")
+    return ", ".join(parts)
+
+
+_ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
+    events.Retrying: _retrying,
+    events.Connected: lambda event: f"[{event.connection}] connected to {event.peer} from {event.local}",
+    events.Accepted: lambda event: f"[{event.connection}] connection from {event.peer} at {event.local}",
+    events.Secured: lambda event: f"[{event.connection}] {_agreement(event.facts)}",
+    events.Received: lambda event: f"[{event.connection}] received {_size(len(event.data))} {excerpt(event.data)}",
+    events.Sent: lambda event: f"[{event.connection}] sent {_size(len(event.data))} {excerpt(event.data)}",
+    events.FrameSkipped: lambda event: f"[{event.connection}] {event.error}",
+    events.EndReceived: lambda event: f"[{event.connection}] the peer has ended",
+    events.EndSent: lambda event: f"[{event.connection}] we have ended",
+    events.DatagramDropped: lambda event: f"dropped {_size(event.size)} from {event.peer}: {event.reason}",
+    events.HandlerFailed: lambda event: f"[{event.connection}] its handler failed: {event.error!r}",
+    events.Closed: _closed,
+    events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
+    events.Proxied: lambda event: f"[{event.connection}] {event.proxy} speaks for {event.peer}",
+    events.WorkerEnded: lambda event: f"worker {event.worker} (process {event.pid}) has ended: {_ended(event.status)}",
+    events.AcceptPaused: lambda event: f"{event.local}: callers have to wait: {event.error}",
+    events.AcceptResumed: lambda event: f"{event.local}: callers are let in again, after {event.seconds:.1f} s",
+}
+
+_MORE: Final[dict[type[Event], Callable[[Any], str]]] = {
+    events.Resolved: lambda event: f"{event.address} stands for {', '.join(event.candidates)}",
+    events.Connecting: lambda event: f"trying {event.candidate}",
+    events.Failed: lambda event: f"{event.candidate}: {event.error}",
+    events.Bound: lambda event: f"bound to {event.local}",
+    events.WorkerStarted: lambda event: f"worker {event.worker} is process {event.pid}",
+    events.StoppedListening: lambda event: f"no longer listening {event.local}",
+}

@@ -1,0 +1,141 @@
+"""All verbs: finds the one that is meant, loads that one alone, and turns whatever happens into a status and a line."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+try:
+    import click
+except ImportError:  # the library stands alone; the command does not
+    sys.exit("socketkit: the command needs click, which is not installed: pip install 'socketkit[cli]'")
+
+from socketkit import __version__
+from socketkit.cli.fast_click import Group, option
+from socketkit.cli.help_examples import epilog
+from socketkit.cli.output import Status, say_failure, status_of
+
+__all__ = ["VERBS", "Verbs", "run", "socketkit"]
+
+VERBS: Final = {
+    "echo": ("socketkit.cli.commands.echo:echo", "Serve: send back whatever comes."),
+    "connect": ("socketkit.cli.commands.connect:connect", "Standard input to a socket, the socket to standard output."),
+    "listen": ("socketkit.cli.commands.listen:listen", "The same for the first caller, or for one after another."),
+    "relay": ("socketkit.cli.commands.relay:relay", "Put callers through to a target, whatever either side is."),
+    "wait": (
+        "socketkit.cli.commands.wait:wait",
+        "Until somebody accepts at addresses, or nobody does; then a command.",
+    ),
+    "nc": ("socketkit.cli.commands.nc:nc", "Netcat, by the flags that people paste."),
+    "chat": ("socketkit.cli.commands.chat:chat", "A room for talk: host it, or join it."),
+    "tour": ("socketkit.cli.commands.tour:tour", "The story of a socket, live on this machine."),
+}
+"""Each verb, where it lives, and what it does: `--help` loads none of them."""
+
+
+class Verbs(Group):
+    """A group whose commands are loaded when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order of the story."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The verb of this name, loaded now."""
+        if name not in VERBS:
+            return None
+        module, _, attribute = VERBS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command.epilog = command.epilog or epilog(name)
+        gc.enable()  # off since the start of the process, see `main`
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is meant; an unknown one is answered with the nearest."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            from socketkit.config.option_types import quote, suggest
+
+            known = ", ".join(VERBS)
+            raise click.UsageError(f"there is no verb {quote(args[0])}{suggest(args[0], VERBS)}; there are {known}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of verbs in `--help`."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(int(status)), status.reason) for status in Status])
+
+
+def _tell_version(ctx: click.Context, option: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        click.echo(f"socketkit {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Verbs, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@option(
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
+def socketkit() -> None:
+    """Connect to any socket, and serve one.
+
+    Addresses: tcp://host:port, tls://host:port, udp://host:port (and tcp4, tcp6, udp4, udp6), unix:///path,
+    unix://@name, tls+unix://, unixgram://, unixpacket://, ip://host?protocol=icmp, vsock://cid:port, fd://3, systemd:,
+    stdio:, exec:COMMAND; typed: host:port, :port, /path, ./path, @name, - (standard input and output).
+    """
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run a command line (None: that of the process); the status. Raises nothing, whatever happens."""
+    state: dict[str, Any] = {}
+    try:
+        is_completing = "_SOCKETKIT_COMPLETE" in os.environ  # a shell asks, as click has it
+        if not (is_completing or (sys.argv[1:] if arguments is None else arguments)):
+            click.echo(socketkit.make_context("socketkit", []).get_help(), err=True)
+            return Status.USAGE
+        ended = socketkit.main(args=arguments, prog_name="socketkit", standalone_mode=False, obj=state)
+        sys.stdout.flush()
+        return int(ended or 0)
+    except click.ClickException as error:
+        say_failure(f"{error.format_message()} (see: {_path(error)} --help)")
+        return Status.USAGE
+    except click.Abort:
+        return Status.INTERRUPTED
+    except BrokenPipeError:
+        return _forget_output()
+    except (Exception, KeyboardInterrupt) as error:
+        if state.get("debug"):
+            import traceback
+
+            traceback.print_exc()
+        elif not isinstance(error, KeyboardInterrupt):
+            say_failure(error)
+        return status_of(error)
+
+
+def _path(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return "socketkit" if context is None else str(context.command_path)
+
+
+def _forget_output() -> Status:
+    """Standard output was closed by its reader, who has had enough: quietly, also when Python flushes it at its end."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return Status.DONE

@@ -1,0 +1,142 @@
+"""What a server of the command takes: who may come in, how many, how long; and the work of several processes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+from socketkit.cli.common_options import Read
+from socketkit.cli.fast_click import option
+from socketkit.cli.output import tell
+from socketkit.config.address import Address
+from socketkit.config.options import format_option
+from socketkit.errors import OptionError
+from socketkit.events import Observer, combine
+
+__all__ = ["limits", "metrics", "serve_by_workers", "some_limits", "workers"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HELP: Final = {
+    "max_connections": ("COUNT", "Conversations at a time (default 10000)."),
+    "overload": ("WORD", "Callers beyond that: wait (in the backlog; default), or reject (reset at once)."),
+    "max_per_peer": ("COUNT", "Conversations of one address at a time; the next is reset."),
+    "accept_rate": ("COUNT", "Callers a second."),
+    "idle_timeout": ("TIME", "End a conversation whose peer is silent for so long."),
+    "handshake_timeout": ("TIME", "How long a caller may take before the first message (default 10s)."),
+    "allow": ("NETWORKS", "Let in only callers from here: 10.0.0.0/8,::1, unix; repeatable."),
+    "deny": ("NETWORKS", "Reset callers from here, whatever is allowed; repeatable."),
+    "takeover": ("ADDRESS", "Take the doors over, at this UNIX socket, from the process that runs; and wait there."),
+    "accept_proxy": ("NETWORKS", "Proxies that may call, each with a PROXY header; repeatable."),
+}
+_LISTS: Final = ("allow", "deny", "accept_proxy")
+
+
+def _joined(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str | None:
+    return ",".join(value) or None
+
+
+def _read(name: str) -> Read:
+    return Read("value", lambda text: format_option(name, text))
+
+
+def limits(function: F) -> F:
+    """The options of a server's limits, by the names of the library; those that were not given are None."""
+    return some_limits(*_HELP)(function)
+
+
+def some_limits(*names: str) -> Callable[[F], F]:
+    """Those of them that such a server takes."""
+
+    def decorate(function: F) -> F:
+        for name in reversed(names):
+            metavar, text = _HELP[name]
+            is_list = name in _LISTS
+            function = option(
+                f"--{name.replace('_', '-')}",
+                metavar=metavar,
+                type=_read(name),
+                help=text,
+                multiple=is_list,
+                callback=_joined if is_list else None,
+            )(function)
+        return function
+
+    return decorate
+
+
+workers: Callable[[Any], Any] = option(
+    "--workers",
+    metavar="COUNT",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Processes that share the callers; one that dies is replaced. Limits are each one's own.",
+)
+
+
+def serve_by_workers(
+    addresses: Sequence[Address],
+    count: int,
+    serve: Callable[[list[Address], Callable[[object], None]], object],
+    *,
+    listening: Callable[[tuple[Address, ...]], object],
+    observer: Observer | None,
+    **options: Any,
+) -> None:
+    """Serve by several processes.
+
+    Args:
+        addresses: where.
+        count: how many.
+        serve: what each does: serve at such addresses until SIGTERM, and call the second argument when it listens.
+        listening: is told the real addresses, once.
+        observer: is told of beginnings and ends.
+        options: of the library, for the listening sockets.
+
+    Raises:
+        ResolveError, ListenError, OptionError: as `Workers`.
+    """
+    from socketkit.config.options import Options
+    from socketkit.server.workers import Workers
+
+    if options.get("takeover") is not None or any("takeover" in dict(address.options) for address in addresses):
+        raise OptionError("--takeover is for one process: leave --workers out")
+    options = {name: value for name, value in options.items() if name in Options.fields}
+    places = [(address, Options.make(dict(address.options), options)) for address in addresses]
+
+    def work(given: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
+        serve([address for _, address in given], lambda _: listens())
+
+    Workers(places, count, work, listening=listening, observer=observer).run()
+
+
+def metrics(function: F) -> F:
+    """`--metrics ADDRESS`: counts what the observer of the command is told, and answers whoever scrapes."""
+
+    @option(
+        "--metrics",
+        metavar="ADDRESS",
+        type=Read("address", Address.parse),
+        help="Answer GET /metrics for Prometheus at this address: tcp://localhost:9100.",
+    )
+    @functools.wraps(function)
+    def wrapped(*args: Any, metrics: Address | None, observer: Observer | None = None, **options: Any) -> Any:
+        if metrics is None:
+            return function(*args, observer=observer, **options)
+        if options.get("workers", 1) != 1:
+            raise OptionError("--metrics counts what one process does: leave --workers out")
+        from socketkit.api import serve
+        from socketkit.apps.metrics_endpoint import HEAD, scraper
+        from socketkit.metrics import REGISTRY, PrometheusObserver
+
+        counting = PrometheusObserver()
+        with serve(scraper(REGISTRY), metrics, framing=HEAD, engine="poll", max_connections=64) as scraped:
+            for address in scraped.addresses:
+                tell(f"metrics at {str(address).replace('tcp:', 'http:')}/metrics")
+            return function(*args, observer=combine(counting, observer), **options)
+
+    return wrapped  # type: ignore[return-value]  # click's options change what it takes

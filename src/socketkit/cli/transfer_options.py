@@ -1,0 +1,103 @@
+"""Figures of conversations: `--summary` at the end, `--progress` meanwhile, SIGUSR1 whenever they are asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from socketkit.apps.observers.transfer_stats import Figures, Tally
+from socketkit.cli.fast_click import option
+from socketkit.cli.output import ERRORS, tell
+from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
+
+__all__ = ["counting"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_summary_option = option(
+    "--summary",
+    type=click.Choice(["text", "json"]),
+    help="Tell at the end, on standard error: times of each step, bytes, rates. (SIGUSR1 tells them meanwhile.)",
+)
+_progress_option = option(
+    "--progress", is_flag=True, help="Show how much has gone, while it goes; only where standard error is a terminal."
+)
+
+
+def counting(function: F) -> F:
+    """The options, and the signal; the function gets its `observer` with those who count. Stands below `watching`."""
+
+    @functools.wraps(function)
+    def with_figures(*args: Any, observer: Observer | None, summary: str | None, progress: bool, **options: Any) -> Any:
+        tally = Tally(_teller(summary))
+        with _told_on_demand(tally), _progress(progress and os.isatty(ERRORS)) as bar:
+            return function(*args, observer=combine(tally, bar, observer), **options)
+
+    return _summary_option(_progress_option(with_figures))  # type: ignore[return-value]
+
+
+def _teller(form: str | None) -> Callable[[Figures], object]:
+    if form == "json":
+        import json
+
+        return lambda figures: tell(json.dumps(figures.as_facts()))
+    return (lambda figures: tell(figures.as_text())) if form == "text" else (lambda figures: None)
+
+
+@contextmanager
+def _told_on_demand(tally: Tally) -> Iterator[None]:
+    """While the block runs, SIGUSR1 tells the figures, and all goes on, as with dd(1)."""
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handler(*_: object) -> None:
+        for figures in tally.figures():
+            tell(figures.as_text())
+
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextmanager
+def _progress(is_wanted: bool) -> Iterator[Observer | None]:
+    if not is_wanted:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5) as bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    """Two lines for each conversation: what was sent, and what was received."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._lines: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Connected | Accepted):
+            names = (f"[{event.connection}] sent", f"[{event.connection}] received")
+            sent, received = (self._bar.add_task(name.replace("[", "\\["), total=None) for name in names)
+            self._lines[event.connection] = (sent, received)
+        elif isinstance(event, Received | Sent) and event.connection in self._lines:
+            sent, received = self._lines[event.connection]
+            self._bar.advance(sent if isinstance(event, Sent) else received, len(event.data))
+        elif isinstance(event, Closed) and event.connection in self._lines:
+            for line in self._lines.pop(event.connection):
+                self._bar.remove_task(line)

@@ -1,0 +1,1 @@
+"""Dial: resolve, connect, reconnect."""

@@ -1,0 +1,289 @@
+"""Dial: from an address to a connected stream. The one place that knows how each scheme is opened.
+
+A name that stands for several socket addresses is tried at each, within one time for all.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+
+from socketkit.client.happy_eyeballs import Race
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.engines.engine import Engine
+from socketkit.errors import Attempt, ConnectError, DeadlineError, OptionError, StreamError
+from socketkit.events import Connecting, Failed, Observer
+from socketkit.sockets.calls import (
+    SocketStream,
+    begin_connect,
+    connect_socket,
+    finish_connect,
+    new_socket,
+    reason_of,
+    wrap,
+)
+from socketkit.sockets.resolver import Candidate, Lookup, ask_system, resolve
+from socketkit.sockets.socket_options import bind_source, prepare
+from socketkit.streams.stream import Stream
+from socketkit.tls.handshake import call_securely, client_for, tls_for
+
+__all__ = ["Ends", "open_stream"]
+
+Ends = tuple[Address, Address]
+"""Both ends of a conversation: who calls, and where."""
+
+_HINTS = {
+    errno.ECONNREFUSED: "nobody listens there",
+    errno.ENOENT: "there is no such file",
+    errno.EACCES: "we have no right to",
+    errno.EPROTOTYPE: "the file is a socket of another kind",
+}
+
+
+async def open_stream(
+    engine: Engine,
+    address: Address,
+    options: Options,
+    *,
+    observer: Observer | None = None,
+    lookup: Lookup = ask_system,
+    on_behalf: Ends | None = None,
+) -> Stream:
+    """Connect, to whichever candidate answers first (`eyeballs`), within `connect_timeout` over all.
+
+    Args:
+        engine: where to wait.
+        address: where to.
+        options: `connect_timeout`, `happy_eyeballs_delay`, and those of the stream.
+        observer: is told of each candidate.
+        lookup: who is asked for names; once.
+        on_behalf: who has called, and where, for whom a proxy dials: a PROXY header (`send_proxy`) names these two, and
+            None names ourselves. It goes before anything else, the TLS handshake too, as HAProxy sends and reads it.
+
+    Raises:
+        ResolveError: the name is unknown.
+        ConnectError: nobody answered at any candidate; `attempts` says what came of each.
+        HandshakeError: somebody answered, and TLS was not agreed on; another candidate is not tried then.
+        OptionError: TLS is wanted, and a file that it needs cannot be used.
+        DeadlineError: the time was over; `attempts` says how each stood.
+
+    Cancellation: every descriptor that was opened is closed.
+    """
+    if options.send_proxy is not None and address.transport.kind not in ("", "SOCK_STREAM"):
+        raise OptionError(f"send_proxy: the header begins a stream, and {address.scheme} is none")
+    tls = tls_for(address, options)
+    if tls is None:
+        return await _open_plain(engine, address, options, observer, lookup, on_behalf)
+    side, name = client_for(tls, address)  # first: it is our own mistake if this fails
+    stream = await _open_plain(engine, address, options, observer, lookup, on_behalf)
+    return await call_securely(stream, side, name, timeout=options.handshake_timeout)
+
+
+async def _open_plain(
+    engine: Engine,
+    address: Address,
+    options: Options,
+    observer: Observer | None,
+    lookup: Lookup,
+    on_behalf: Ends | None,
+) -> Stream:
+    deadline = engine.deadline(options.connect_timeout)
+    if address.is_given:
+        from socketkit.streams.inherited import open_given  # only who is given something pays for it
+
+        given = open_given(engine, address, options, observer=observer)
+        return await _announced(given, options, on_behalf, deadline)
+    candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
+    sockets = Sockets(engine, address, options, observer)
+    if candidates[0].kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        return sockets.open_datagrams(candidates)
+    if len(candidates) == 1:
+        stream = await sockets.connect(candidates[0], deadline)
+        if stream is None:
+            raise sockets.late() if sockets.is_late else sockets.refused()
+        return await _announced(stream, options, on_behalf, deadline)
+    race = Race(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
+    try:
+        stream = await race.run()
+    except OSError as error:  # the system is short of something that a race needs
+        raise sockets.refused(error) from None
+    if stream is None:
+        raise sockets.late(race.untried) if race.is_late else sockets.refused()
+    return await _announced(stream, options, on_behalf, deadline)
+
+
+async def _announced(stream: Stream, options: Options, on_behalf: Ends | None, deadline: float | None) -> Stream:
+    """The stream, on which we have said who calls, where that was asked for (`send_proxy`)."""
+    if options.send_proxy is None:
+        return stream
+    from socketkit.connection.proxy_protocol import encode, for_version
+
+    source, destination = on_behalf or (Address.parse(stream.local), Address.parse(stream.peer))
+    header = for_version(int(options.send_proxy[1:]), source, destination)
+    try:
+        await stream.send(encode(header), deadline=deadline)
+    except BaseException as error:
+        stream.abort()
+        if isinstance(error, StreamError):
+            raise ConnectError(f"cannot connect to {stream.peer}: {error}", address=stream.peer) from None
+        raise
+    return stream
+
+
+class Sockets:
+    """The network of a race: real sockets. Remembers what came of each candidate, in the order in which they began.
+
+    Args are those of `open_stream`.
+
+    Attributes:
+        is_late: whether `connect` gave up because the moment came.
+    """
+
+    def __init__(self, engine: Engine, address: Address, options: Options, observer: Observer | None) -> None:
+        self._engine = engine
+        self._address = address
+        self._options = options
+        self._observer = observer
+        self._tried: dict[Candidate, Attempt] = {}
+        self.is_late = False
+
+    def begin(self, candidate: Candidate) -> socket.socket:
+        """See `Network`."""
+        sock = self._open(candidate)
+        try:
+            begin_connect(sock, candidate.name)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def finish(self, candidate: Candidate, sock: socket.socket) -> Stream:
+        """See `Network`."""
+        try:
+            finish_connect(sock)
+            return self._wrap(candidate, sock)
+        except ConnectionResetError as error:
+            return self._wrap_lost(candidate, sock, error)
+
+    def failed(self, candidate: Candidate, error: OSError) -> None:
+        """See `Network`."""
+        self._tried[candidate] = _attempt(candidate, error)
+        if self._observer is not None:
+            self._observer(Failed(str(self._address), str(candidate), error))
+
+    async def connect(self, candidate: Candidate, deadline: float | None) -> Stream | None:
+        """Try the only candidate there is; None where nobody answers there."""
+        sock = None
+        try:
+            sock = self._open(candidate)
+            try:
+                await connect_socket(self._engine, sock, candidate.name, deadline=deadline)
+                return self._wrap(candidate, sock)
+            except ConnectionResetError as error:
+                return self._wrap_lost(candidate, sock, error)
+        except BaseException as error:
+            if sock is not None:
+                self._engine.forget(sock.fileno())
+                sock.close()
+            if not isinstance(error, OSError):
+                raise
+            self.is_late = isinstance(error, DeadlineError)
+            self.failed(candidate, error.with_traceback(None))
+            return None
+
+    def open_datagrams(self, candidates: list[Candidate]) -> Stream:
+        """The first candidate to which there is a way: nobody is asked, so there is nothing to wait for."""
+        from socketkit.sockets.datagram_setup import dial_datagrams
+
+        for candidate in candidates:
+            self._begin(candidate)
+            try:
+                return dial_datagrams(self._engine, candidate, self._options, observer=self._observer)
+            except OSError as error:
+                self.failed(candidate, error.with_traceback(None))
+        raise self.refused()
+
+    def _begin(self, candidate: Candidate) -> None:
+        self._tried[candidate] = Attempt(str(candidate), "no answer in time")
+        if self._observer is not None:
+            self._observer(Connecting(str(self._address), str(candidate)))
+
+    def _open(self, candidate: Candidate) -> socket.socket:
+        self._begin(candidate)
+        sock = new_socket(candidate.family, candidate.kind, candidate.protocol, observer=self._observer)
+        try:
+            prepare(sock, self._options)
+            bind_source(sock, self._options)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _wrap(self, candidate: Candidate, sock: socket.socket) -> Stream:
+        _refuse_self(sock)
+        peer = str(candidate) if candidate.family == getattr(socket, "AF_UNIX", None) else None
+        return wrap(self._engine, sock, self._options, peer=peer)
+
+    def _wrap_lost(self, candidate: Candidate, sock: socket.socket, error: ConnectionResetError) -> Stream:
+        """A connection that the peer has thrown away as soon as it stood (RFC 9293, 3.10.7: before it stands, a reset
+        is a refusal): what was said before can still be received, and then the loss is told. So it does not depend on
+        who was faster whether that is a failure to connect."""
+        stream = wrap(self._engine, sock, self._options, peer=str(candidate))
+        if not isinstance(stream, SocketStream):
+            raise error
+        stream.lose(error)
+        return stream
+
+    def refused(self, error: OSError | None = None) -> ConnectError:
+        """Nobody answered; or we could not even go on asking, because of an error of our own system."""
+        attempts = tuple(self._tried.values())
+        told = reason_of(error) if error is not None else _reasons(self._address, attempts)
+        return ConnectError(
+            f"cannot connect to {self._address}: {told}",
+            address=str(self._address),
+            errno=_telling(attempts) if error is None else error.errno,
+            attempts=attempts,
+        )
+
+    def late(self, untried: Iterable[Candidate] = ()) -> DeadlineError:
+        """Nobody answered in time; some were perhaps not asked."""
+        left = [Attempt(str(candidate), "not tried: the time was over") for candidate in untried]
+        attempts = (*self._tried.values(), *left)
+        return DeadlineError(
+            f"cannot connect to {self._address}: no answer within {self._options.connect_timeout:g} s "
+            f"(connect_timeout): {'; '.join(map(str, attempts))}",
+            attempts=attempts,
+        )
+
+
+def _refuse_self(sock: socket.socket) -> None:
+    """Dialling a free port of the ephemeral range may meet oneself (TCP's simultaneous open): nobody is there."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname() == sock.getpeername():
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+
+_AWAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""No machine was reached: that this one has no IPv6, say, tells less than what another candidate's machine said."""
+
+
+def _telling(attempts: tuple[Attempt, ...]) -> int | None:
+    """The number that says most of several: of the first that reached a machine, else of the first."""
+    numbers = [attempt.errno for attempt in attempts if attempt.errno is not None]
+    reached = [number for number in numbers if number not in _AWAY]
+    return next(iter(reached or numbers), None)
+
+
+def _attempt(candidate: Candidate, error: OSError) -> Attempt:
+    if isinstance(error, DeadlineError):
+        return Attempt(str(candidate), "no answer in time")
+    hint = None if isinstance(error, ConnectError) else _HINTS.get(error.errno or 0)
+    reason = reason_of(error)
+    return Attempt(str(candidate), f"{reason}: {hint}" if hint else reason, error.errno)
+
+
+def _reasons(address: Address, attempts: tuple[Attempt, ...]) -> str:
+    if len(attempts) == 1 and attempts[0].address == str(address.without_options()):
+        return attempts[0].reason
+    return "; ".join(map(str, attempts))

@@ -1,0 +1,1 @@
+"""What can be said about a socket, as frozen values: addresses, options, retries, TLS settings. No I/O."""

@@ -1,0 +1,192 @@
+"""How a conversation is to be kept secret, and what came of it: plain values. Nothing here opens a file or knows `ssl`.
+
+The ideas and most names are curl's: certificates are checked unless one says otherwise, and a pin names a key exactly.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import re
+from typing import Any
+
+from socketkit.config.option_types import Kind, format_switch, parse_switch, quote
+from socketkit.errors import OptionError
+from socketkit.values import Value
+
+__all__ = ["PIN_KIND", "TLS", "TLS_KIND", "TlsFacts", "parse_pins"]
+
+_PIN = "sha256:HEX of the public key, or curl's sha256//BASE64"
+
+
+class TLS(Value):
+    """How to speak TLS, on either side. All fields have defaults; `TLS()` is a client that checks the server's name.
+
+    Attributes:
+        ca: file or folder of the certificates (PEM) that are trusted to vouch for the peer; None: a client trusts what
+            the system trusts, a server asks for no certificate.
+        cert: file of our certificate and its chain (PEM); a server may have several: the client's SNI chooses.
+        key: file of its private key, one for each `cert`; None: it is in the file of the certificate.
+        key_password: opens the key's file; never shown.
+        verify: whether the peer's certificate is checked against `ca`, and on a client its name. None: yes, unless
+            there is a `pin` and no `ca`: then the pin alone decides.
+        server_name: the name that the server's certificate is to have, and that is sent as SNI; None: the host.
+        alpn: application protocols, best first. A client that names some refuses a server that takes none of them.
+        require_client_cert: a server lets nobody in whose certificate `ca` does not vouch for.
+        pin: the peer's public key must be one of these (SHA-256 of its SubjectPublicKeyInfo, RFC 7469).
+        self_signed: a server makes a key and a certificate of its own when it opens, and tells the pin.
+        minimum_version: `1.2` or `1.3`; older ones are broken (RFC 8996).
+        ciphers: for TLS 1.2, in OpenSSL's words; None: OpenSSL's own choice.
+
+    `cert`, `key`, `alpn` and `pin` take a text (several joined by commas) or several texts.
+
+    Raises:
+        OptionError: a field is wrong, or two of them contradict each other.
+    """
+
+    ca: str | os.PathLike[str] | None = None
+    cert: Any = ()
+    key: Any = ()
+    key_password: str | None = None
+    verify: bool | None = None
+    server_name: str | None = None
+    alpn: Any = ()
+    require_client_cert: bool = False
+    pin: Any = ()
+    self_signed: bool = False
+    minimum_version: str = "1.2"
+    ciphers: str | None = None
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        if self.ca is not None:
+            set_field(self, "ca", os.fspath(self.ca))
+        for name in ("cert", "key", "alpn"):
+            set_field(self, name, _texts(getattr(self, name)))
+        set_field(self, "pin", parse_pins(",".join(_texts(self.pin))) if self.pin else ())
+        if self.minimum_version not in ("1.2", "1.3"):
+            raise OptionError(f"minimum_version: {quote(self.minimum_version)} is not allowed; allowed are 1.2 and 1.3")
+        for protocol in self.alpn:
+            if not 0 < len(protocol.encode()) < 256:  # RFC 7301, 3.1
+                raise OptionError(f"alpn: {quote(protocol)} is not a protocol's name; allowed are 1 to 255 bytes")
+        self._check_files()
+
+    def _check_files(self) -> None:
+        if self.key and len(self.key) != len(self.cert):
+            raise OptionError(
+                f"key: {len(self.key)} keys for {len(self.cert)} certificates (cert); allowed is one each"
+            )
+        if self.self_signed and self.cert:
+            raise OptionError("self_signed: there is a certificate already (cert); allowed is one of both")
+        if self.require_client_cert and self.ca is None:
+            raise OptionError("require_client_cert: nobody is trusted to vouch for clients; give ca=FILE too")
+        if self.require_client_cert and self.verify is False:
+            raise OptionError("require_client_cert: it contradicts verify=no, which checks nobody")
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the peer's certificate is checked against `ca` (and on a client its name)."""
+        return self.verify if self.verify is not None else not self.pin or self.ca is not None
+
+    def __repr__(self) -> str:
+        told = [
+            f"{name}={'...' if name == 'key_password' else repr(getattr(self, name))}"
+            for name, entry in type(self).fields.items()
+            if getattr(self, name) != entry.default
+        ]
+        return f"TLS({', '.join(told)})"
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return tuple(part for part in value.split(",") if part)
+    if isinstance(value, os.PathLike):
+        return (os.fspath(value),)
+    return tuple(os.fspath(part) for part in value)
+
+
+# --- pins ------------------------------------------------------------------------------------------------------------
+
+
+def parse_pins(value: object, *, name: str = "pin") -> tuple[str, ...]:
+    """Reads pins, joined by commas or (as curl has it) semicolons; gives each as `sha256:` and 64 hexadecimal digits.
+
+    Raises:
+        OptionError: one of them is not a pin.
+    """
+    texts = [text for text in re.split("[,;]", str(value)) if text]
+    if not texts:
+        raise OptionError(f"{name}: {quote(value)} is not a pin; allowed is {_PIN}")
+    return tuple(_parse_pin(text, name) for text in texts)
+
+
+def _parse_pin(text: str, name: str) -> str:
+    body = text.removeprefix("sha256//" if text.startswith("sha256//") else "sha256:")
+    if body != text:
+        if re.fullmatch("[0-9A-Fa-f]{64}", body):
+            return f"sha256:{body.lower()}"
+        try:
+            digest = binascii.a2b_base64(body + "=" * (-len(body) % 4), strict_mode=True)
+        except binascii.Error:
+            digest = b""
+        if len(digest) == 32:
+            return f"sha256:{digest.hex()}"
+    raise OptionError(f"{name}: {quote(text)} is not a pin; allowed is {_PIN}")
+
+
+def _format_pins(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+PIN_KIND = Kind("pin", parse_pins, _format_pins, optional=True)
+"""One pin or several, as an option takes them."""
+
+
+# --- the option `tls` ------------------------------------------------------------------------------------------------
+
+
+def _parse_tls(value: object, *, name: str = "") -> bool | TLS:
+    return value if isinstance(value, TLS) else parse_switch(value, name=name)
+
+
+def _format_tls(value: bool | TLS) -> str:
+    if isinstance(value, TLS):
+        raise OptionError("tls: a TLS(...) cannot stand in an address; allowed there are yes, and ca=, cert=, pin= ...")
+    return format_switch(value)
+
+
+TLS_KIND = Kind("yes/no", _parse_tls, _format_tls)
+"""A switch, or in a program a `TLS`."""
+
+
+# --- what came of it -------------------------------------------------------------------------------------------------
+
+
+class TlsFacts(Value):
+    """What the two sides have agreed on, and who the peer says it is. What a peer wrote is not escaped here.
+
+    Attributes:
+        version: `TLSv1.3`.
+        cipher: as OpenSSL calls it.
+        alpn: the application protocol; None: none was agreed on.
+        server_name: the name that the client asked for (SNI); None: it named none.
+        is_resumed: whether an earlier session went on, without certificates on the wire.
+        peer_subject, peer_issuer: whom the peer's certificate names, and who vouches, as `CN=example.com, O=...`.
+        peer_expiry: the moment until which it is valid, as `2027-01-31 12:00:00Z`.
+        peer_fingerprint: SHA-256 of the whole certificate, 64 hexadecimal digits.
+        peer_pin: what `pin` takes to trust this very key.
+            All of the peer are None where it showed no certificate.
+    """
+
+    version: str
+    cipher: str
+    alpn: str | None
+    server_name: str | None
+    is_resumed: bool
+    peer_subject: str | None = None
+    peer_issuer: str | None = None
+    peer_expiry: str | None = None
+    peer_fingerprint: str | None = None
+    peer_pin: str | None = None

@@ -1,0 +1,1 @@
+"""A connection: messages over a stream, from the first byte to the close."""

@@ -1,0 +1,162 @@
+"""Receive: bytes that came are fed to the session until a message is whole, or something else is to be told.
+
+The order is the session's: messages, then the end, then errors. The usual portion of bytes costs one coroutine; what is
+counted (a peer's silence) or encoded (TLS) on the way costs more of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from socketkit.config.options import Options
+from socketkit.connection.idle_timeout import Silence, silence_of
+from socketkit.connection.sender import Outgoing
+from socketkit.connection.session import Session
+from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream
+from socketkit.events import EndReceived, FrameSkipped, Observer, Received
+from socketkit.streams.stream import ReadyStream, Stream
+
+__all__ = ["Incoming"]
+
+
+class Incoming:
+    """The receiving side of one connection.
+
+    Attributes:
+        is_busy: whether a task receives, or somebody carries bytes past the framing.
+        loss: what ended the conversation, as far as it is known; the first to be noted stays.
+    """
+
+    __slots__ = (
+        "_number",
+        "_observer",
+        "_outgoing",
+        "_ready",
+        "_receive_directly",
+        "_session",
+        "_silence",
+        "_stream",
+        "_waits_for_turn",
+        "is_busy",
+        "loss",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        outgoing: Outgoing,
+        stream: Stream,
+        options: Options,
+        *,
+        number: int,
+        observer: Observer | None,
+    ) -> None:
+        self._session = session
+        self._outgoing = outgoing
+        self._number = number
+        self._observer = observer
+        self._waits_for_turn = not stream.engine.is_prompt
+        self.is_busy = False
+        self.loss: BaseException | None = None
+        self.use(stream, options)
+
+    def use(self, stream: Stream, options: Options) -> None:
+        """Receive from this stream from now on."""
+        self._stream = stream
+        self._silence: Silence | None = silence_of(stream, options, self._outgoing)
+        self._ready = stream if isinstance(stream, ReadyStream) and self._silence is None else None
+        is_direct = self._ready is not None and self._observer is None
+        self._receive_directly: Callable[[], bytes | None] | None = (
+            getattr(stream, "receive_directly", None) if is_direct else None
+        )
+
+    def begin(self) -> None:
+        """Be busy.
+
+        Raises:
+            BusyError: somebody else is.
+        """
+        if self.is_busy:
+            raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
+        self.is_busy = True
+
+    async def fill(self, timeout: float | None = None) -> None:
+        """Receive until at least one message is whole, or say why there will be none; see `Connection.receive`."""
+        if self.is_busy:
+            self.begin()  # which says why not
+        deadline = None if timeout is None else self._stream.engine.deadline(timeout)
+        session, ready, observer = self._session, self._ready, self._observer
+        waiting = session.waiting
+        self.is_busy = True
+        try:
+            while True:
+                end = session.end()
+                if waiting:
+                    return
+                if end is not None:
+                    raise end.with_traceback(None)
+                if self._waits_for_turn and session.outgoing:
+                    self._outgoing.flush()  # before we wait: the peer may be waiting for it
+                data: bytes | None
+                try:
+                    if ready is None:
+                        data = await (self._silence or self._stream).receive(deadline=deadline)
+                    else:  # the same in its steps: a coroutine for each portion is a tenth of a small message's price
+                        if not ready.may_have_more:
+                            await ready.wait_readable(deadline)
+                        while (data := ready.receive_now()) is None:
+                            await ready.wait_readable(deadline)
+                except (EndOfStream, BrokenError, ClosedError) as error:
+                    self._end(error)
+                else:
+                    session.feed(data)
+                    if observer is not None:
+                        self._tell(observer, data)
+                if waiting:
+                    return
+        except DeadlineError as error:
+            raise self._late(error, timeout) from None
+        finally:
+            self.is_busy = False
+
+    def fill_directly(self) -> bool:
+        """One step of `fill`, without a coroutine, on an engine that blocks; mostly it is enough. False: there is no
+        message yet, and `fill` has to go on, or to say why there will be none."""
+        receive = self._receive_directly
+        session = self._session
+        if receive is None or self.is_busy or session.end() is not None:
+            return False
+        self.is_busy = True
+        try:
+            data = receive()
+            if data is not None:
+                session.feed(data)
+        except (EndOfStream, BrokenError, ClosedError) as error:
+            self._end(error)
+        finally:
+            self.is_busy = False
+        return bool(session.waiting)
+
+    def _end(self, error: EndOfStream | BrokenError | ClosedError) -> None:
+        if isinstance(error, EndOfStream):
+            self._session.feed_eof(error)
+            if self._observer is not None:
+                self._observer(EndReceived(self._number))
+        elif self._session.fail(error):
+            self.note(error)
+
+    def _tell(self, observer: Observer, data: bytes) -> None:
+        observer(Received(self._number, data))
+        for fault in self._session.take_faults():
+            observer(FrameSkipped(self._number, fault))
+
+    def _late(self, error: DeadlineError, timeout: float | None) -> DeadlineError:
+        if self._silence is None or not self._silence.is_over:
+            return DeadlineError(f"receiving from {self._stream.peer}: no message within {timeout:g} s")
+        self.note(error)
+        self._session.fail(error)
+        return error.with_traceback(None)
+
+    def note(self, error: BaseException) -> None:
+        """This is what ended the conversation."""
+        self.loss = self.loss or error

@@ -1,0 +1,219 @@
+"""What every codec that holds bytes shares: the bytes that are not a message yet, faults, and giving back.
+
+A codec is between messages, inside a frame (its bytes are gathered), passing over the rest of an over-long frame
+(nothing is held), or faulty (for good). The rooms above this one know how a frame begins and ends; this one does not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from socketkit.config.option_types import format_size
+from socketkit.errors import FrameTooLongError, FramingError, TruncatedFrameError
+from socketkit.framing.spec import Limited
+
+__all__ = ["Buffer", "check_sizes"]
+
+_NO_POLICY_HELPS = 2**63
+"""A length from here on no file and no counter of the system can hold: it is a fault whatever `oversize` says."""
+
+
+class Buffer:
+    """The state of one direction of one conversation.
+
+    Attributes:
+        offset: bytes of the stream before the first one in `_tail`.
+        fault: what every later feed will raise; None while all is well.
+    """
+
+    __slots__ = (
+        "_at_eof",
+        "_faults",
+        "_given",
+        "_given_size",
+        "_max_size",
+        "_oversize",
+        "_passing",
+        "_tail",
+        "_text",
+        "_unusual",
+        "fault",
+        "offset",
+    )
+
+    _policies = "skip or truncate"
+    """What an over-long frame may be passed over by."""
+
+    def __init__(self, text: str, *, max_size: int, oversize: str) -> None:
+        self.offset = 0
+        self._text = text
+        self._max_size = max_size
+        self._oversize = oversize
+        self._tail: bytes | bytearray = b""  # the bytes of a frame that is not whole; a bytearray while they grow
+        self._given = b""  # its first `_given_size` bytes became the messages of the last feed
+        self._given_size = 0
+        self._at_eof = False  # the last call was `feed_eof`, and its message ends only because the stream does
+        self._unusual = False  # one of the three below is to be looked at: so the usual feed asks one question only
+        self.fault: FramingError | None = None
+        self._faults: list[FrameTooLongError] = []
+        self._passing = 0  # bytes of an over-long frame that are still to be passed over
+
+    # --- the optional part of the promise ---
+
+    @property
+    def buffered(self) -> int:
+        return len(self._tail) or min(self._passing, 1)
+
+    def encode_one(self, message: Any, /) -> bytes:
+        return self.encode((message,))
+
+    def take_faults(self) -> list[FrameTooLongError]:
+        faults, self._faults = self._faults, []
+        return faults
+
+    def take_rest(self, unread: int = 0, /) -> bytes:
+        if self._passing:
+            raise FramingError(
+                f"{self._text}: what follows cannot be read in another framing: an over-long frame is being passed "
+                f"over at offset {self.offset} (oversize={self._oversize})",
+                framing=self._text,
+                offset=self.offset,
+            )
+        given = self._given[: self._given_size]
+        position = self._find_unread(given, unread) if unread else len(given)
+        rest = given[position:] + self._tail
+        self.offset += position - len(given)
+        self._tail = self._given = b""
+        self._given_size = 0
+        self.fault = None
+        return rest
+
+    def _find_unread(self, given: bytes, unread: int) -> int:
+        """Where, in the bytes of the last messages, the first of those that nobody has received begins."""
+        if self._at_eof and unread == 1 and given:
+            return 0
+        stream = given + self._tail
+
+        def count(size: int) -> int:
+            """How many messages so many bytes make whole. (Non-decreasing: hence the bisection.)"""
+            again = self._fresh()
+            return len(again.feed(stream[:size])) - (1 if again._passing and self._oversize == "truncate" else 0)
+
+        keep = count(len(stream)) - unread
+        if keep < 0 or self._at_eof:
+            raise ValueError(f"{self._text}: the last call returned fewer than {unread} messages whose bytes are there")
+        again = self._fresh()
+        again.feed(stream[: bisect_left(range(len(stream)), keep, key=count)])
+        position: int = again.offset  # not that size: to know where a number ends takes a byte more
+        return position
+
+    def _fresh(self) -> Any:
+        """A codec like this one at the start of a stream."""
+        raise NotImplementedError
+
+    # --- for the rooms above ---
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        """The room's own."""
+        raise NotImplementedError
+
+    def _resume(self, data: bytes) -> bytes:
+        """First thing in a feed when something is unusual: what of the data is to be read."""
+        self._given, self._given_size, self._at_eof = b"", 0, False
+        if self.fault is not None:
+            raise self.fault.with_traceback(None)
+        self._faults = []
+        if self._passing:
+            data = self._pass_over(data)
+        self._unusual = bool(self._passing)
+        return data
+
+    def _pass_over(self, data: bytes) -> bytes:
+        """Drop what belongs to the over-long frame; return what follows it."""
+        size = min(self._passing, len(data))
+        self._passing -= size
+        self.offset += size
+        return data[size:]
+
+    def _gather(self, data: bytes) -> None:
+        """Keep data that makes nothing whole, in time proportional to the data alone."""
+        if type(self._tail) is bytes:
+            self._tail = bytearray(self._tail)
+        self._tail += data
+        self._given = b""
+        self._given_size = 0
+
+    def _eof(self) -> bytes:
+        """First thing in `feed_eof`: the bytes of the frame that the end has met, as they came."""
+        if self._unusual:
+            self._resume(b"")
+        self._given, self._given_size, self._at_eof = bytes(self._tail), len(self._tail), True
+        return bytes(self._tail)
+
+    def _cut_off(self, tail: bytes, wanted: str) -> NoReturn:
+        """The end has come inside a frame."""
+        passed = " of an over-long frame" if self._passing else ""
+        self._fail(
+            TruncatedFrameError(
+                f"{self._text}: the stream ended inside a frame{passed} at offset {self.offset}: "
+                f"{len(tail)} bytes of it came, {wanted}",
+                framing=self._text,
+                offset=self.offset,
+                partial=tail,
+            )
+        )
+
+    def _fail(self, fault: FramingError) -> NoReturn:
+        """Be faulty from here on; tell at once."""
+        self._set_fault(fault)
+        raise fault
+
+    def _set_fault(self, fault: FramingError) -> None:
+        """Be faulty from here on; the next call tells."""
+        self.fault = fault
+        self._unusual = True
+
+    def _tell(self, fault: FrameTooLongError) -> None:
+        """An over-long frame was skipped or truncated."""
+        self._faults.append(fault)
+        self._unusual = True
+
+    def _garbled(self, offset: int, problem: str) -> FramingError:
+        """The error for bytes that do not follow the framing."""
+        return FramingError(f"{self._text}: {problem} at offset {offset}", framing=self._text, offset=offset)
+
+    def _too_long(self, offset: int, size: int, *, at_least: bool = False) -> FrameTooLongError:
+        """The error for a frame over the limit."""
+        return FrameTooLongError(
+            f"{self._text}: a frame of {'at least ' if at_least else ''}{size} bytes at offset {offset} is over "
+            f"max_size={format_size(self._max_size)} ({self._max_size} bytes); "
+            f"allow it with max_size=, or pass it over with oversize={self._policies}",
+            framing=self._text,
+            offset=offset,
+            size=size,
+            max_size=self._max_size,
+        )
+
+    def _is_hopeless(self, size: int) -> bool:
+        """Whether a frame of this size ends the stream: by policy, or because no policy helps."""
+        return self._oversize == "fail" or size >= _NO_POLICY_HELPS
+
+
+def check_sizes(framing: Limited, messages: Sequence[Any], measure: Callable[[Any], int] = len) -> None:
+    """Refuse a message over the limit on its way out.
+
+    Raises:
+        FrameTooLongError: names the first one.
+    """
+    for index, message in enumerate(messages):
+        size = measure(message)
+        if size > framing.max_size:
+            raise FrameTooLongError(
+                f"{framing}: message {index} has {size} bytes, over max_size={format_size(framing.max_size)} "
+                f"({framing.max_size} bytes); nothing was encoded; allow it with max_size=",
+                framing=str(framing),
+                size=size,
+                max_size=framing.max_size,
+            )

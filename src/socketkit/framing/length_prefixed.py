@@ -1,0 +1,158 @@
+"""Frames that say their size first: a header with a number, the payload, perhaps a byte that closes it.
+
+The size is judged as soon as the header is whole, before a byte of the payload is kept. While a payload is gathered
+nothing is looked at again. How a header is read is the room's alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from socketkit.errors import FrameTooLongError, FramingError
+from socketkit.framing.decoder import Buffer
+from socketkit.framing.spec import Limited
+
+__all__ = ["CountedCodec"]
+
+
+class CountedCodec(Buffer):
+    """The receiving half of a codec whose frames say their size first."""
+
+    __slots__ = ("_close", "_framing", "_keep_header", "_wanted")
+
+    def __init__(self, framing: Limited, *, close: bytes = b"", keep_header: bool = False) -> None:
+        super().__init__(str(framing), max_size=framing.max_size, oversize=framing.oversize)
+        self._framing = framing
+        self._close = close  # nothing, or the one byte that must follow each payload
+        self._keep_header = keep_header  # messages are whole frames
+        self._wanted = 0  # with fewer bytes than this in the tail there is nothing to be seen
+
+    # --- what a room says ---
+
+    def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
+        """Where the payload begins of the frame that starts here, and its size; None: the header is not whole yet.
+
+        Raises:
+            ValueError: it is no header; says why.
+        """
+        raise NotImplementedError
+
+    def _fresh(self) -> Any:
+        return self._framing.codec()
+
+    # --- feeding ---
+
+    def feed(self, data: bytes, /) -> list[Any]:
+        if type(data) is not bytes:
+            data = bytes(data)  # a view of a buffer that its owner will use again
+        if self._unusual:
+            data = self._resume(data)
+        tail = self._tail
+        if tail:
+            if len(tail) + len(data) < self._wanted:
+                self._gather(data)
+                return []
+            data = b"".join((tail, data))
+            tail = self._tail = b""  # of one huge frame, only one copy more than needed is alive at a time
+        messages: list[Any] = []
+        end = self._cut(data, messages)
+        self._given = data
+        self._given_size = end
+        self._tail = data[end:]
+        self.offset += end
+        if self.fault is not None and not messages:
+            raise self.fault
+        return messages
+
+    def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
+        """Add the messages of all whole frames; return where the first frame that is not whole starts.
+
+        Sets `_wanted`. A fault is set, and ends the cutting at its frame.
+        """
+        header, max_size, close, total = self._header, self._max_size, self._close, len(data)
+        trailer = len(close)
+        keep_header = self._keep_header
+        self._wanted = 0
+        try:
+            while start < total:
+                found = header(data, start)
+                if found is None:
+                    break
+                begin, size = found
+                if size > max_size:
+                    passed = self._shorten(data, start, begin, size, messages)
+                    if passed is None:
+                        break
+                    start = passed
+                    continue
+                end = begin + size
+                if end + trailer > total:
+                    self._wanted = end + trailer - start
+                    break
+                if trailer and data[end] != close[0]:
+                    raise ValueError(self._unclosed(data[end : end + 1]))
+                messages.append(data[start if keep_header else begin : end])
+                start = end + trailer
+        except ValueError as error:
+            self._set_fault(self._as_fault(error, self.offset + start))
+        return start
+
+    def _as_fault(self, error: ValueError, offset: int) -> FramingError:
+        return error if isinstance(error, FramingError) else self._garbled(offset, str(error))
+
+    # --- too long ---
+
+    def _shorten(self, data: bytes, start: int, begin: int, size: int, messages: list[Any]) -> int | None:
+        """Refuse an over-long frame, or pass over it.
+
+        Returns:
+            Where to read on; None: more of what is left of it must come first.
+
+        Raises:
+            FrameTooLongError: by policy.
+        """
+        error = self._too_long(self.offset + start, size)
+        if self._is_hopeless(size):
+            raise error
+        if self._oversize == "truncate":
+            if len(data) - begin < self._max_size:
+                self._wanted = begin - start + self._max_size
+                return None
+            messages.append(self._beginning(data, start, begin))
+        return self._pass_frame(data, begin + size + len(self._close), error)
+
+    def _beginning(self, data: bytes, start: int, begin: int) -> bytes:
+        """What is left of an over-long frame."""
+        return data[start if self._keep_header else begin : begin + self._max_size]
+
+    def _pass_frame(self, data: bytes, end: int, error: FrameTooLongError) -> int:
+        self._tell(error)
+        if end <= len(data):
+            self._check_closed(data[end - 1 : end])
+            return end
+        self._passing = end - len(data)
+        return len(data)
+
+    def _pass_over(self, data: bytes) -> bytes:
+        if data and self._passing <= len(data):
+            try:
+                self._check_closed(data[self._passing - 1 : self._passing])
+            except ValueError as error:
+                self._fail(self._as_fault(error, self.offset + self._passing - 1))
+        return super()._pass_over(data)
+
+    def _check_closed(self, last: bytes) -> None:
+        if self._close and last != self._close:
+            raise ValueError(self._unclosed(last))
+
+    def _unclosed(self, byte: bytes) -> str:
+        return f"{self._close.decode()!r} must follow the payload, not {byte!r}, in the frame"
+
+    # --- the end ---
+
+    def feed_eof(self) -> list[Any]:
+        tail = self._eof()
+        if tail or self._passing:
+            missing = max(self._wanted - len(tail), self._passing)
+            self._cut_off(tail, f"at least {missing} more are missing" if missing else "its header is not whole")
+        return []

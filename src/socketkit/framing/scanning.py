@@ -1,0 +1,164 @@
+"""Frames whose end only their own structure tells: each byte is looked at once, wherever the stream is cut.
+
+The room says how to go on scanning from where it stopped; its state is small, so an over-long value can be passed over
+without being held.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from socketkit.errors import FramingError
+from socketkit.framing.decoder import Buffer
+from socketkit.framing.spec import Limited
+
+__all__ = ["ScannedCodec"]
+
+
+class ScannedCodec(Buffer):
+    """The receiving half of a codec that scans. Its tail is a bytearray throughout, and begins with a value."""
+
+    __slots__ = ("_at", "_framing", "_grown")
+
+    def __init__(self, framing: Limited) -> None:
+        super().__init__(str(framing), max_size=framing.max_size, oversize=framing.oversize)
+        self._framing = framing
+        self._tail = self._grown = bytearray()  # both names for the same
+        self._at = 0  # how far the scan of the value has come; perhaps beyond what is there
+
+    # --- what a room says ---
+
+    def _skip_blank(self, tail: bytearray, start: int) -> int:
+        """Between values: where the next one begins (at the end of the tail: none has begun)."""
+        return start
+
+    def _take_quickly(self, tail: bytearray, start: int, messages: list[Any]) -> int:
+        """Between values: take whole ones that are nothing unusual, at speed; return where the next one begins."""
+        return start
+
+    def _is_inside(self) -> bool:
+        """Whether the scan has stopped inside a value."""
+        raise NotImplementedError
+
+    def _scan(self, tail: bytearray) -> bool:
+        """Go on from `_at`; return whether the value is whole, with `_at` behind it.
+
+        Raises:
+            ValueError: no value begins so.
+        """
+        raise NotImplementedError
+
+    def _least(self) -> int:
+        """How far the value goes at least, by what the scan knows of it."""
+        return self._at
+
+    def _decode(self, data: bytes) -> Any:
+        """The message of the bytes of a whole value.
+
+        Raises:
+            ValueError: they are none.
+        """
+        raise NotImplementedError
+
+    def _ends_with_stream(self) -> bool:
+        """Whether the value that the scan is in is whole when nothing more comes."""
+        return False
+
+    def _forget(self) -> None:
+        """Be between values."""
+        self._at = 0
+
+    def _fresh(self) -> Any:
+        return self._framing.codec()
+
+    # --- feeding ---
+
+    def feed(self, data: bytes, /) -> list[Any]:
+        if self._unusual:
+            data = self._resume(data)
+        tail = self._grown
+        tail += data
+        messages: list[Any] = []
+        start = 0 if self._is_inside() else self._take_quickly(tail, 0, messages)
+        try:
+            while True:
+                if not self._is_inside():
+                    start = self._at = self._skip_blank(tail, start)
+                    if start == len(tail):
+                        break
+                if not self._scan(tail):
+                    break
+                self._finish(tail, start, messages)
+                start = self._at
+        except ValueError as error:
+            self._set_fault(self._as_fault(error, start))
+        self._given, self._given_size = bytes(memoryview(tail)[:start]), start
+        self._drop(start)
+        return self._checked(messages)
+
+    def _finish(self, tail: bytearray, start: int, messages: list[Any]) -> None:
+        """A value is whole: decode it, unless it is too long."""
+        size = self._at - start
+        if size > self._max_size:
+            error = self._too_long(self.offset + start, size)
+            if self._is_hopeless(size):
+                raise error
+            self._tell(error)
+            return
+        messages.append(self._decode(bytes(memoryview(tail)[start : self._at])))
+
+    def _checked(self, messages: list[Any]) -> list[Any]:
+        """Look at the value that is not whole: it may be too long already. Then hand out, or tell the fault."""
+        if self.fault is None and not self._passing and self._is_inside() and self._least() > self._max_size:
+            error = self._too_long(self.offset, self._least(), at_least=True)
+            if self._is_hopeless(error.size):
+                self._set_fault(error)
+            else:
+                self._tell(error)
+                self._passing = 1
+                self._drop(min(self._at, len(self._grown)))
+        if self.fault is not None and not messages:
+            raise self.fault
+        return messages
+
+    def _drop(self, size: int) -> None:
+        """So many bytes were looked at for the last time."""
+        del self._grown[:size]
+        self._at -= size
+        self.offset += size
+
+    def _pass_over(self, data: bytes) -> bytes:
+        self._grown += data
+        if self._scan(self._grown):
+            self._passing = 0
+        self._drop(min(self._at, len(self._grown)))
+        return b""
+
+    def _as_fault(self, error: ValueError, start: int) -> FramingError:
+        return error if isinstance(error, FramingError) else self._garbled(self.offset + start, str(error))
+
+    # --- the end ---
+
+    def feed_eof(self) -> list[Any]:
+        tail = self._eof()
+        if not self._is_inside():
+            return []
+        if not self._ends_with_stream():
+            self._cut_off(tail, "and its end is missing")
+        try:
+            messages = [] if self._passing else [self._decode(tail)]
+        except ValueError as error:
+            self._cut_off(tail, f"which are no value ({error})")
+        self._drop(len(tail))
+        self._passing = 0
+        self._forget()
+        return messages
+
+    def take_rest(self, unread: int = 0, /) -> bytes:
+        rest = super().take_rest(unread)
+        begin = self._skip_blank(bytearray(rest), 0)
+        rest = rest[begin:]
+        self.offset += begin
+        self._tail = self._grown = bytearray()
+        self._forget()
+        return rest

@@ -1,0 +1,210 @@
+"""What every description of a framing shares: frozen options, read from text and written as text.
+
+A description is a plain value; its fields are its options, each with a kind (as in `socketkit.options`), a default and
+a sentence. The text is `name` or `name:argument,argument,key=value,...`; `str` writes the one canonical form of it.
+No bytes are looked at here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+from socketkit.config.option_types import (
+    Kind,
+    format_size,
+    format_switch,
+    parse_count,
+    parse_size,
+    parse_switch,
+    quote,
+    suggest,
+)
+from socketkit.errors import OptionError
+from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
+from socketkit.values import MISSING, Field, Value, field
+
+__all__ = ["SWITCH", "Described", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]
+
+D = TypeVar("D", bound="Described")
+_KEY = r"[A-Za-z][A-Za-z_-]*"
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+def option(kind: Kind, sentence: str, *, default: Any = MISSING) -> Any:
+    """A field of a description: what values it takes, its default, and one sentence for the docs."""
+    return field(default, kind=kind, sentence=sentence)
+
+
+def choice(*words: str) -> Kind:
+    """One word of these."""
+
+    def read(value: object, *, name: str = "") -> str:
+        if value not in words:
+            raise OptionError(f"{name}: {quote(value)} is none of {', '.join(words)}")
+        return str(value)
+
+    return Kind(" | ".join(words), read, str)
+
+
+def size(minimum: int = 0, maximum: int = 2**63 - 1) -> Kind:
+    """A count of bytes, as a number or as text with a unit."""
+
+    def read(value: object, *, name: str = "") -> int:
+        return parse_size(value, name=name, minimum=minimum, maximum=maximum)
+
+    return Kind("size", read, format_size)
+
+
+def count(minimum: int, maximum: int) -> Kind:
+    """A whole number of things."""
+
+    def read(value: object, *, name: str = "") -> int:
+        return parse_count(value, name=name, minimum=minimum, maximum=maximum)
+
+    return Kind("number", read, str)
+
+
+SWITCH = Kind("yes/no", parse_switch, format_switch)
+
+
+def max_size() -> Any:
+    """The option that most framings share: how long is too long."""
+    return option(
+        size(),
+        "Largest payload of one frame, in bytes, inclusive; 1 MiB as websockets has it: 64 KiB is met too early.",
+        default=DEFAULT_MAX_SIZE,
+    )
+
+
+def oversize(*words: str) -> Any:
+    """The option that goes with it: what comes of what is too long."""
+    sentence = "What comes of a longer frame: an error, nothing, or its beginning; fail: nobody loses data unasked."
+    if "truncate" not in words:
+        sentence = "What comes of a longer frame: an error, or nothing; fail: nobody loses data unasked."
+    return option(choice(*words), sentence, default="fail")
+
+
+class Limited(Protocol):
+    """A description whose frames can be too long."""
+
+    @property
+    def max_size(self) -> int: ...
+
+    @property
+    def oversize(self) -> str: ...
+
+    def codec(self) -> Codec: ...
+
+
+class OptionRow(Value):
+    """One option of a framing, for docs and `--help`; `default` is None where there is none and it must be given."""
+
+    name: str
+    default: str | None
+    kind: str
+    sentence: str
+
+
+# --- descriptions ----------------------------------------------------------------------------------------------------
+
+
+class Described(Value):
+    """A framing as a value: its fields are its options, checked when it is made; equal when they are equal."""
+
+    name = ""
+    title = ""
+
+    def __post_init__(self) -> None:
+        for name, entry in type(self).fields.items():
+            object.__setattr__(self, name, _kind(entry).parse(getattr(self, name), name=f"{self.name}: {name}"))
+
+    def codec(self) -> Codec:
+        """A fresh codec for one connection."""
+        raise NotImplementedError
+
+    # --- to text ---
+
+    def __str__(self) -> str:
+        arguments = self._arguments()
+        return f"{self.name}:{','.join(arguments)}" if arguments else self.name
+
+    def _arguments(self) -> list[str]:
+        """The canonical text, argument by argument. A room overrides it where the first has no key."""
+        return self._keyed(list(type(self).fields))
+
+    def _keyed(self, names: list[str]) -> list[str]:
+        """`key=value` for each of these fields that has not its default."""
+        written = []
+        for name in names:
+            entry, value = type(self).fields[name], getattr(self, name)
+            if value is True and entry.default is False:
+                written.append(name)
+            elif value != entry.default:
+                written.append(f"{name}={_kind(entry).format(value)}")
+        return written
+
+    # --- from text ---
+
+    @classmethod
+    def read(cls: type[D], arguments: str | None) -> D:
+        """The description that this text after the name means; None: there is no text.
+
+        Raises:
+            OptionError: an unknown option or a wrong value; the message quotes it and lists what is allowed.
+        """
+        given: dict[str, object] = {}
+        for argument in [] if arguments is None else arguments.split(","):
+            for name, value in cls._read_argument(argument).items():
+                if name in given:
+                    raise OptionError(f"{cls.name}: {name} is given twice")
+                given[name] = value
+        for name, entry in cls.fields.items():
+            if entry.default is MISSING and name not in given:
+                raise OptionError(f"{cls.name}: the {name} is missing; {cls._allowed()}")
+        return cls(**given)
+
+    @classmethod
+    def _read_argument(cls, argument: str) -> Mapping[str, object]:
+        key, equals, value = argument.partition("=")
+        if not equals or not re.fullmatch(_KEY, key):
+            return cls._read_bare(argument)
+        name = key.replace("-", "_")
+        if name not in cls.fields:
+            raise OptionError(f"{cls.name}: unknown option {quote(key)}{suggest(key, cls.fields)}; {cls._allowed()}")
+        return {name: value}
+
+    @classmethod
+    def _read_bare(cls, argument: str) -> Mapping[str, object]:
+        """The options that an argument without a key means: by itself, the switch of that name is on."""
+        name = argument.replace("-", "_")
+        if name in cls.fields and _kind(cls.fields[name]) is SWITCH:
+            return {name: True}
+        near = suggest(argument, cls.fields)
+        raise OptionError(f"{cls.name}: unknown option {quote(argument)}{near}; {cls._allowed()}")
+
+    @classmethod
+    def _allowed(cls) -> str:
+        rows = [f"{name} ({_kind(entry).name})" for name, entry in cls.fields.items()]
+        return f"allowed are {', '.join(rows)}" if rows else "it takes no options"
+
+    @classmethod
+    def describe(cls) -> tuple[OptionRow, ...]:
+        """Every option of this framing, for docs and `--help`."""
+        return tuple(
+            OptionRow(
+                name=name,
+                default=None if entry.default is MISSING else _kind(entry).format(entry.default),
+                kind=_kind(entry).name,
+                sentence=entry.facts["sentence"],
+            )
+            for name, entry in cls.fields.items()
+        )
+
+
+def _kind(entry: Field) -> Kind:
+    kind: Kind = entry.facts["kind"]
+    return kind

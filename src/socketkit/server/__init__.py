@@ -1,0 +1,1 @@
+"""Serve: listen, accept, admit, hand each connection to its handler, stop."""

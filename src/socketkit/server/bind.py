@@ -1,0 +1,204 @@
+"""Bind to an address and listen there.
+
+A name of several addresses is listened at on all of them, on one port. What becomes of the files of UNIX sockets stands
+in `files`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.engines.engine import Engine
+from socketkit.errors import ListenError
+from socketkit.events import Bound, Listening, Observer
+from socketkit.server.socket_listener import ListeningSocket
+from socketkit.sockets.accept_errors import Door
+from socketkit.sockets.calls import adopt, bind_and_listen, new_socket, reason_of
+from socketkit.sockets.resolver import Candidate, resolve
+from socketkit.sockets.socket_options import backlog_asked, backlog_of
+from socketkit.sockets.unix_paths import clear_the_way, locked_folder, set_mode, widen_mode
+from socketkit.tls.handshake import is_secure
+from socketkit.values import replace
+
+__all__ = ["listen_at", "listen_over"]
+
+PORT_TRIES = 16
+"""How often a free port is asked for anew when another family's half of it turns out to be taken."""
+
+
+async def listen_at(
+    engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
+) -> list[Door]:
+    """Listen at every socket address that this address stands for, all on one port.
+
+    Raises:
+        ResolveError: the name is unknown.
+        ListenError: an address is in use, not ours, or not allowed; nothing is left open then.
+        DeadlineError: the name was not resolved within `connect_timeout`.
+    """
+    if is_secure(address, options) and options.tls is False:
+        options = replace(options, tls=True)
+    if address.is_given:
+        from socketkit.streams.inherited import doors_at_given  # only who is given something pays for it
+
+        return doors_at_given(engine, address, options, observer=observer)
+    deadline = engine.deadline(options.connect_timeout)
+    candidates = await resolve(engine, address, passive=True, deadline=deadline, observer=observer)
+    if address.path:
+        return [await _listen_at_path(engine, address, candidates[0], options, observer)]
+    if not options.v6only and not address.host:  # the socket of IPv6 takes both then, and the other would be in its way
+        candidates = [one for one in candidates if one.family == socket.AF_INET6] or candidates
+    tries = PORT_TRIES if address.port == 0 and len(candidates) > 1 else 1
+    while True:
+        tries -= 1
+        try:
+            return [*_listen_at_all(engine, address, candidates, options, observer)]
+        except ListenError as error:
+            if error.errno != errno.EADDRINUSE or not tries:
+                raise
+
+
+def listen_over(
+    engine: Engine, descriptors: list[int], address: Address, options: Options, *, observer: Observer | None = None
+) -> list[Door]:
+    """Doors over sockets that listen already, and are ours from now on, with their files.
+
+    Raises:
+        ListenError: one of them is no socket that listens; all are closed then.
+    """
+    path = address.socket_path if address.is_local_path else None
+    doors: list[Door] = []
+    left = list(descriptors)
+    try:
+        while left:
+            sock = adopt(left.pop(0), observer=observer)
+            sock.setblocking(False)
+            doors.append(ListeningSocket(engine, sock, options, observer=observer, path=path))
+    except OSError as error:
+        for door in doors:
+            door.close()
+        for descriptor in left:
+            os.close(descriptor)
+        raise ListenError(f"cannot take over {address}: {reason_of(error)}", address=str(address)) from None
+    return doors
+
+
+def _listen_at_all(
+    engine: Engine, address: Address, candidates: list[Candidate], options: Options, observer: Observer | None
+) -> list[Door]:
+    """Bind the first, and the others to the same port. A family that this machine has not is left out, unless none
+    is left."""
+    listening: list[Door] = []
+    port = address.port
+    absent: ListenError | None = None
+    try:
+        for candidate in candidates:
+            name = candidate.name if port is None else (candidate.name[0], port, *candidate.name[2:])
+            try:
+                listening.append(_listen_on(engine, address, candidate, name, options, observer))
+            except ListenError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                absent = absent or error
+                continue
+            port = listening[-1].address.port
+    except BaseException:
+        for done in listening:
+            done.close()
+        raise
+    if not listening and absent is not None:
+        raise absent
+    return listening
+
+
+def _listen_on(
+    engine: Engine,
+    address: Address,
+    candidate: Candidate,
+    name: Any,
+    options: Options,
+    observer: Observer | None,
+) -> Door:
+    is_datagrams = candidate.kind in (socket.SOCK_DGRAM, socket.SOCK_RAW)
+    path = name if address.is_local_path else None
+    sock: socket.socket | None = None
+    try:
+        sock = _make_socket(candidate, options, observer)
+        if path is not None and options.mode is not None:
+            set_mode(sock, options.mode)
+        if is_datagrams:
+            door = _bind_datagrams(engine, sock, candidate, name, options, observer, path)
+        else:
+            bind_and_listen(sock, name, options)
+            door = ListeningSocket(engine, sock, options, observer=observer, path=path)
+        if path is not None and options.mode is not None:
+            widen_mode(path, options.mode)
+    except BaseException as error:
+        if sock is not None:
+            sock.close()
+        if not isinstance(error, (OSError, OverflowError)):
+            raise
+        raise _listen_error(address, candidate, error) from None
+    if observer is not None:
+        observer(Bound(str(door.address)))
+        observer(Listening(str(door.address), 0 if is_datagrams else backlog_of(sock, backlog_asked(options))))
+    return door
+
+
+def _make_socket(candidate: Candidate, options: Options, observer: Observer | None) -> socket.socket:
+    if candidate.kind != socket.SOCK_RAW:
+        return new_socket(candidate.family, candidate.kind, candidate.protocol, observer=observer)
+    from socketkit.sockets.datagram_setup import make_socket
+
+    return make_socket(candidate, options, observer)
+
+
+def _bind_datagrams(
+    engine: Engine,
+    sock: socket.socket,
+    candidate: Candidate,
+    name: Any,
+    options: Options,
+    observer: Observer | None,
+    path: bytes | None,
+) -> Door:
+    from socketkit.server.datagram_listener import DatagramDoor
+    from socketkit.sockets.datagram_setup import bind_datagrams
+
+    bind_datagrams(sock, name, options)
+    address = Address.from_socket_name(candidate.family, candidate.kind, sock.getsockname())
+    return DatagramDoor(engine, sock, options, address=address, observer=observer, path=path)
+
+
+def _listen_error(address: Address, candidate: Candidate, error: OSError | OverflowError) -> ListenError:
+    number = getattr(error, "errno", None)
+    where = f"{address}" if str(candidate) == str(address.without_options()) else f"{address} ({candidate})"
+    hints = {
+        errno.EADDRINUSE: "; another program listens there: stop it, or take another port (0: a free one)",
+        errno.EACCES: "; ports below 1024 need the right CAP_NET_BIND_SERVICE: take one above"
+        if not address.path
+        else "; the folder does not let us create a file",
+        errno.EADDRNOTAVAIL: "; it is not an address of this machine",
+        errno.ENOENT: "; the folder does not exist",
+    }
+    hint = hints.get(number, "") if number is not None else ""
+    return ListenError(f"cannot listen at {where}: {reason_of(error)}{hint}", address=str(address), errno=number)
+
+
+# --- UNIX sockets ----------------------------------------------------------------------------------------------------
+
+
+async def _listen_at_path(
+    engine: Engine, address: Address, candidate: Candidate, options: Options, observer: Observer | None
+) -> Door:
+    path: bytes = candidate.name
+    if not address.is_local_path:
+        return _listen_on(engine, address, candidate, path, options, observer)
+    async with locked_folder(engine, path):
+        clear_the_way(address, path)
+        return _listen_on(engine, address, candidate, path, options, observer)

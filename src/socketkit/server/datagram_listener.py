@@ -1,0 +1,484 @@
+"""Let datagram peers in: a session for each peer of one bound socket, so that one handler serves TCP and UDP.
+
+Whoever sends a first datagram is a new caller. What he sends next is put into his queue; he is forgotten when nothing
+has gone either way for `idle_timeout`, or, where the table is full, when he is the one who was silent longest. All of
+it is bounded, and what is dropped is counted and told. An answer leaves from the address that was asked.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import threading
+from collections import OrderedDict, deque
+from typing import Any, Final
+
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.engines.condition import Condition
+from socketkit.engines.engine import READ, Engine
+from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, FrameTooLongError
+from socketkit.events import DatagramDropped, Listening, Observer, StoppedListening
+from socketkit.sockets.accept_errors import Door, is_shortage
+from socketkit.sockets.calls import address_of, reason_of
+from socketkit.sockets.datagram_setup import IP_PKTINFO
+from socketkit.sockets.unix_paths import identity_of, remove_file
+from socketkit.streams.datagram_socket import (
+    TURN_DATAGRAMS,
+    Patience,
+    ask_true_size,
+    largest,
+    too_long_to_receive,
+    why_not_sent,
+)
+from socketkit.streams.stream import DatagramStream
+
+__all__ = ["DatagramDoor", "PeerStream"]
+
+IDLE: Final = 60.0
+"""Seconds of silence after which a peer is forgotten, unless `idle_timeout` says otherwise: UDP has no goodbye."""
+
+MAX_QUEUED: Final = 256
+MAX_PEER_SIZE: Final = 256 * 1024
+"""Datagrams of one peer that wait for its handler, and their bytes: as much as a socket of its own would hold."""
+
+MAX_QUEUED_SIZE: Final = 16 * 1024 * 1024
+"""Bytes that wait for all handlers together: ten thousand peers may not have as much as one."""
+
+MAX_CALLERS: Final = 1024
+"""New peers that wait to be let in, unless `backlog` says otherwise."""
+
+STUCK: Final = 0.25
+"""Seconds that the thread which receives has to end, where the engine blocks. As `run` gives to threads."""
+
+Name = Any
+"""A socket name, as the system gives it: a tuple for the internet, bytes or text for UNIX."""
+
+
+class PeerStream(DatagramStream):
+    """One peer's datagrams, out of a socket that serves many.
+
+    Attributes:
+        ends_when_silent: the door itself sees to `idle_timeout`: a peer that is silent has ended, which is no error.
+    """
+
+    ends_when_silent = True
+
+    def __init__(self, door: DatagramDoor, key: Any, name: Name, *, local: str, peer: str, source: list[Any]) -> None:
+        self.engine = door.engine
+        self.local = local
+        self.peer = peer
+        self.max_size = door.max_size
+        self.is_connectionless = True
+        self.dropped_count = 0
+        self.key = key
+        self.name = name
+        self.source = source  # ancillary data that makes an answer leave from the address that was asked
+        self.last = door.engine.now()
+        self.received_count = 0
+        self.has_left = False
+        self.queue: deque[tuple[bytes | FrameTooLongError, int]] = deque()
+        self.queued_size = 0
+        self._door = door
+        self._changed = Condition(door.engine)
+        self._patience = Patience(door.engine)
+        self._ended = False
+        self._eof_sent = False
+        self._closed = False
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket that all peers of this address share."""
+        return self._door.socket
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        queue = self.queue
+        if not queue:
+            await self._changed.wait_until(lambda: bool(queue) or self._ended or self._closed, deadline=deadline)
+        if self._closed:
+            raise self._closed_error()
+        if not queue:
+            if self._door.failure is not None:
+                raise self._door.failure.with_traceback(None)
+            raise EndOfStream(f"{self.peer} has been silent for too long, or was shown out")
+        data = self._door.take(self)
+        self.received_count += 1
+        if isinstance(data, FrameTooLongError):
+            raise data.with_traceback(None)
+        return data
+
+    def send_datagram(self, data: bytes | memoryview) -> bool:
+        if self._closed:
+            raise self._closed_error()
+        if self._eof_sent:
+            raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+        try:
+            self._door.send(self, data)
+        except OSError as error:
+            if (isinstance(error, BlockingIOError) or is_shortage(error)) and self._patience.refused(error):
+                return False
+            raise why_not_sent(error, self._door.socket, self.peer, len(data)) from None
+        if self._patience.is_needed:
+            self._patience.taken()
+        return True
+
+    async def wait_writable(self, *, deadline: float | None = None) -> None:
+        """As promised. Many share the socket, and of a UNIX peer's full queue no poller tells: so a moment is waited,
+        longer each time."""
+        if self._closed:
+            raise self._closed_error()
+        if self._patience.is_needed:
+            await self._patience.wait(deadline)
+            if self._closed:
+                raise self._closed_error()
+
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        if self._closed:
+            raise self._closed_error()
+        self._eof_sent = True
+
+    def stop_receiving(self) -> None:
+        if not self._closed and not self._ended:
+            self._door.forget(self)
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more will come: what waits is still received, then the end."""
+        self._ended = True
+        self._changed.notify()
+
+    def tell(self) -> None:
+        """Something came."""
+        self._changed.notify()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._door.leave(self, was_ended=self._ended)
+            self._changed.notify()
+
+    def abort(self) -> None:
+        self.close()
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(f"the connection with {self.peer} was closed at this end")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "ended" if self._ended else "open"
+        return f"<PeerStream {self.local} - {self.peer}, {state}>"
+
+
+class DatagramDoor(Door):
+    """One bound datagram socket, and who talks through it.
+
+    Args:
+        engine: where it waits; a task of its own receives (a thread, where the engine blocks).
+        sock: bound and non-blocking; the door owns it from now on.
+        options: `max_connections`, `idle_timeout`, `backlog`, `receive_size`.
+        address: the real one.
+        observer: is told what is dropped.
+        path: the file of a UNIX socket, removed by `close`.
+        borrowed_from: where the socket is, where others have opened it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sock: socket.socket,
+        options: Options,
+        *,
+        address: Address,
+        observer: Observer | None = None,
+        path: bytes | None = None,
+        borrowed_from: Address | None = None,
+    ) -> None:
+        self.engine = engine
+        self.socket = sock
+        self.address = address
+        self.max_size = largest(sock)
+        self.failure: BrokenError | None = None
+        self.dropped_count = 0
+        self._observer = observer
+        self._borrowed_from = borrowed_from
+        self._path = path
+        self._identity = identity_of(path) if path is not None else None
+        self._idle = IDLE if options.idle_timeout is None else options.idle_timeout
+        self._max_peers = options.max_connections
+        self._max_callers = MAX_CALLERS if options.backlog is None else max(1, options.backlog)
+        # No datagram of the internet is larger than its 16-bit length.
+        is_internet = sock.family in (socket.AF_INET, socket.AF_INET6)
+        self._size = min(options.receive_size, 65536) if is_internet else options.receive_size
+        self._buffer = memoryview(bytearray(self._size))
+        self._has_header = sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET  # raw(7)
+        self._is_any = is_internet and address.host in ("", "0.0.0.0", "::")
+        self._space = 64 if self._is_any else 0
+        self._peers: OrderedDict[Any, PeerStream] = OrderedDict()  # who was silent longest stands first
+        self._open: set[PeerStream] = set()
+        self._callers: deque[PeerStream] = deque()
+        self._queued_size = 0
+        self._lock = threading.Lock()  # of the queues: handlers may be threads
+        self._changed = Condition(engine)
+        self._closed = False
+        self._over = False  # the socket is closed
+        self._received_all = threading.Event()  # where the engine blocks: the thread that receives has ended
+        engine.start(self._receive())
+
+    # --- as a door ---
+
+    async def wait_caller(self, *, deadline: float | None = None) -> None:
+        await self._changed.wait_until(
+            lambda: bool(self._callers) or self._closed or self.failure is not None, deadline=deadline
+        )
+
+    def accept_now(self) -> PeerStream:
+        if not self._callers and self.failure is not None:
+            raise OSError(self.failure.errno, str(self.failure))
+        try:
+            return self._callers.popleft()
+        except IndexError:
+            raise BlockingIOError("nobody is there") from None
+
+    def pending(self) -> int:
+        return len(self._callers)
+
+    def close(self) -> None:
+        """As promised; the socket itself stays open until the last of those who came in has left."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._path is not None:
+            remove_file(self._path, self._identity)
+        while self._callers:
+            self._callers.popleft().close()
+        self._changed.notify()
+        if self._observer is not None:
+            self._observer(StoppedListening(str(self.address)))
+        self._end_if_empty()
+
+    def reopen(self) -> bool:
+        """Possible while somebody is still in: the socket is open then, and would be in the way of another one."""
+        with self._lock:
+            if self._over or self._path is not None or self.failure is not None:
+                return False
+            self._closed = False
+        if self._observer is not None:
+            self._observer(Listening(str(self.address), 0))
+        return True
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @property
+    def place(self) -> Address:
+        return self._borrowed_from or self.address
+
+    # --- for the streams ---
+
+    def take(self, peer: PeerStream) -> bytes | FrameTooLongError:
+        """The oldest datagram in the peer's queue."""
+        with self._lock:
+            data, size = peer.queue.popleft()
+            peer.queued_size -= size
+            self._queued_size -= size
+        return data
+
+    def send(self, peer: PeerStream, data: bytes | memoryview) -> None:
+        """Hand one datagram to the system; raises as it does."""
+        if not peer.name:
+            raise OSError(errno.ENOTCONN, "the peer has no name")
+        if peer.source:
+            self.socket.sendmsg([data], peer.source, 0, peer.name)
+        else:
+            self.socket.sendto(data, peer.name)
+        self._heard_of(peer)
+
+    def forget(self, peer: PeerStream) -> None:
+        """What this peer sends from now on begins a new session."""
+        with self._lock:
+            if self._peers.get(peer.key) is peer:
+                del self._peers[peer.key]
+
+    def leave(self, peer: PeerStream, *, was_ended: bool) -> None:
+        """A session is over. What came for it and was not received begins a new one, if it received anything at all."""
+        self.forget(peer)
+        self._open.discard(peer)
+        with self._lock:
+            peer.has_left = True
+            left = list(peer.queue)
+            peer.queue.clear()
+            self._queued_size -= peer.queued_size
+            peer.queued_size = 0
+        if left and not self._closed and not was_ended and peer.received_count:
+            for data, size in left:
+                self._put(peer.key, peer.name, peer.source, data, size)
+        else:
+            for _, size in left:
+                self._drop(peer.peer, size, "its session ended without receiving it")
+        self._end_if_empty()
+
+    # --- receiving ---
+
+    async def _receive(self) -> None:
+        """Receive for all, until the socket is closed."""
+        error: BaseException | None = None
+        try:
+            while not self._over:
+                try:
+                    await self.engine.wait(self.socket.fileno(), READ, self._next_end())
+                except DeadlineError:
+                    pass
+                self._end_idle()
+                if not self._over and self._receive_some():
+                    await self.engine.sleep(0)  # the others have their turn
+        except OSError as reason:
+            error = reason
+        finally:
+            if not self._over:
+                self._fail(error)
+            self._received_all.set()
+
+    def _receive_some(self) -> bool:
+        """Receive what is there, and give it to whom it is for; True: there may be more."""
+        for _ in range(TURN_DATAGRAMS):
+            try:
+                size, ancillary, flags, name = self.socket.recvmsg_into([self._buffer], self._space, ask_true_size)
+            except BlockingIOError:
+                return False
+            except (ConnectionError, TimeoutError):
+                continue  # about a datagram that we sent, and that somebody refused: not about the socket
+            except OSError as error:
+                if self._over or not is_shortage(error):
+                    raise
+                return False
+            source, local = self._asked(ancillary) if self._is_any else ([], None)
+            data: bytes | FrameTooLongError = bytes(self._buffer[:size])
+            if flags & socket.MSG_TRUNC:
+                data = too_long_to_receive(self._text(name), size, self._size)
+            elif self._has_header and size:
+                data = bytes(self._buffer[(self._buffer[0] & 15) * 4 : size])
+            self._put((name, local), name, source, data, min(size, self._size))
+        return True
+
+    def _put(self, key: Any, name: Name, source: list[Any], data: bytes | FrameTooLongError, size: int) -> None:
+        """One datagram to its peer's queue, or to a new peer."""
+        while True:
+            peer = self._peers.get(key) or self._new_peer(key, name, source, size)
+            if peer is None:
+                return
+            self._heard_of(peer)
+            with self._lock:
+                if peer.has_left:
+                    continue  # by another thread, a moment ago
+                refused = self._why_refused(peer, size)
+                if refused is None:
+                    peer.queue.append((data, size))
+                    peer.queued_size += size
+                    self._queued_size += size
+            break
+        if refused is None:
+            peer.tell()
+        else:
+            peer.dropped_count += 1
+            self._drop(peer.peer, size, refused)
+
+    def _why_refused(self, peer: PeerStream, size: int) -> str | None:
+        if len(peer.queue) >= MAX_QUEUED or (peer.queue and peer.queued_size + size > MAX_PEER_SIZE):
+            return "its queue is full"
+        if self._queued_size + size > MAX_QUEUED_SIZE:
+            return "the queues of all peers are full"
+        return None
+
+    def _new_peer(self, key: Any, name: Name, source: list[Any], size: int) -> PeerStream | None:
+        if self._closed or len(self._callers) >= self._max_callers:
+            reason = "nobody is let in any more" if self._closed else "too many new peers wait to be let in"
+            self._drop(self._text(name), size, reason)
+            return None
+        local = str(self.address.replace(host=key[1])) if key[1] else str(self.address)
+        peer = PeerStream(self, key, name, local=local, peer=self._text(name), source=source)
+        too_many: list[PeerStream] = []
+        with self._lock:
+            known = self._peers.get(key)
+            if known is not None:
+                return known  # another thread was faster
+            while len(self._peers) >= self._max_peers:
+                too_many.append(self._peers.popitem(last=False)[1])
+            self._peers[key] = peer
+        for oldest in too_many:
+            oldest.end()
+        self._open.add(peer)
+        self._callers.append(peer)
+        self._changed.notify()
+        return peer
+
+    def _heard_of(self, peer: PeerStream) -> None:
+        peer.last = self.engine.now()
+        with self._lock:
+            if self._peers.get(peer.key) is peer:
+                self._peers.move_to_end(peer.key)
+
+    def _oldest(self) -> PeerStream | None:
+        with self._lock:
+            return next(iter(self._peers.values()), None)
+
+    def _next_end(self) -> float | None:
+        """The moment at which the next peer will have been silent for too long."""
+        oldest = self._oldest()
+        return None if oldest is None else oldest.last + self._idle
+
+    def _end_idle(self) -> None:
+        now = self.engine.now()
+        while (oldest := self._oldest()) is not None and oldest.last + self._idle <= now:
+            self.forget(oldest)
+            oldest.end()
+
+    def _asked(self, ancillary: list[tuple[int, int, bytes]]) -> tuple[list[Any], str | None]:
+        """Which of our addresses was asked, as what makes an answer leave from it, and as text."""
+        for level, kind, data in ancillary:
+            if level == socket.IPPROTO_IP and kind == IP_PKTINFO:  # struct in_pktinfo: interface, ours, as sent to
+                return [(level, kind, struct.pack("@i4s4x", 0, data[4:8]))], socket.inet_ntoa(data[4:8])
+            if level == getattr(socket, "IPPROTO_IPV6", -1) and kind == getattr(socket, "IPV6_PKTINFO", -1):
+                if data[0] == 0xFF:
+                    return [], None  # a group: the system chooses the address of ours
+                is_link_local = data[0] == 0xFE and data[1] & 0xC0 == 0x80
+                index = data[16:20] if is_link_local else bytes(4)
+                text = socket.inet_ntop(socket.AF_INET6, data[:16])
+                if is_link_local:
+                    text += f"%{int.from_bytes(index, 'little' if struct.pack('@i', 1)[0] else 'big')}"
+                return [(level, kind, data[:16] + index)], text
+        return [], None
+
+    def _text(self, name: Name) -> str:
+        if self.address.scheme.startswith("ip"):
+            return str(Address.from_socket_name(self.socket.family, socket.SOCK_RAW, name))
+        return address_of(self.socket, name)
+
+    def _drop(self, peer: str, size: int, reason: str) -> None:
+        self.dropped_count += 1
+        if self._observer is not None:
+            self._observer(DatagramDropped(str(self.address), peer, size, reason, self.dropped_count))
+
+    # --- the end ---
+
+    def _end_if_empty(self) -> None:
+        with self._lock:
+            if not self._closed or self._open or self._over:
+                return
+            self._over = True
+        self.engine.forget(self.socket.fileno())
+        if self.engine.blocks:
+            self._received_all.wait(STUCK)  # a poll under way holds the socket, and with it the address
+        self.socket.close()
+
+    def _fail(self, error: BaseException | None) -> None:
+        """Nobody receives any more: say so to all who wait."""
+        told = "the engine ended" if error is None else reason_of(error)
+        self.failure = BrokenError(f"receiving at {self.address}: {told}", errno=getattr(error, "errno", None))
+        for peer in list(self._open):
+            peer.end()
+        self._changed.notify()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "listening"
+        return f"<DatagramDoor {self.address}, {state}, {len(self._open)} peers>"

@@ -1,0 +1,127 @@
+"""A new process takes over the listening sockets of the one that runs, without one caller refused.
+
+They meet at a UNIX socket. The old one passes its listening sockets (SCM_RIGHTS, unix(7)); both accept until the new
+one says that it listens; then the old one lets go of the doors, leaves their files where they are, drains and ends. If
+the new one fails before that, nothing has changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from socketkit.client.connect import open_connection
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.connection.connection import Connection
+from socketkit.engines.engine import Engine
+from socketkit.errors import HandshakeError, OpenError, OptionError, SocketkitError
+from socketkit.events import Observer
+from socketkit.framing import parse as parse_framing
+from socketkit.framing.codec import Framing
+from socketkit.server.server import Handler, Server
+
+__all__ = ["Successor"]
+
+PATIENCE = 30.0
+"""Seconds that each side waits for the other's next word: a program that starts may be slow."""
+
+_FRAMING = parse_framing("json")
+
+
+class Successor(Server):
+    """A server that takes over from a predecessor, where there is one, and waits for a successor of its own.
+
+    Both have the same addresses, by the same words. They meet at the option `takeover` of the first address: a UNIX
+    socket, whose file has the mode 0600; only our own user, or root, is heard.
+
+    Raises:
+        AddressError, OptionError: that is no UNIX socket.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        addresses: Sequence[tuple[Address, Options, Framing]],
+        *,
+        engine: Engine,
+        grace: float,
+        observer: Observer | None = None,
+    ) -> None:
+        super().__init__(handler, addresses, engine=engine, grace=grace, observer=observer)
+        self._place = place = Address.parse(addresses[0][1].takeover or "")
+        if place.scheme != "unix":
+            raise OptionError(f"takeover={place}: two processes meet at a UNIX socket, as unix:///run/name.takeover")
+        options = Options.make(mode="600", max_connections=1)
+        self._control = Server(self._hand_over, [(place, options, _FRAMING)], engine=engine, grace=0)
+        self._has_begun = False
+
+    async def open(self, given: dict[str, list[int]] | None = None) -> None:
+        """Listen, with the predecessor's sockets where there are any.
+
+        Raises:
+            ResolveError, ListenError: as `Server.open`; the predecessor goes on then.
+            HandshakeError: the predecessor did not keep to what was agreed.
+        """
+        if self._has_begun:  # open again after it was suspended
+            await super().open(given)
+            return
+        self._has_begun = True
+        predecessor = await self._find()
+        if predecessor is None:
+            await super().open(given)
+        else:
+            async with predecessor:
+                await self._take_over(predecessor)
+        await self._control.open()
+
+    async def close(self, *, grace: float | None = None) -> None:
+        """As `Server.close`; nobody can take over any more."""
+        self._control.suspend()
+        try:
+            await super().close(grace=grace)
+        finally:
+            await self._control.close(grace=0)
+
+    async def _find(self) -> Connection | None:
+        try:
+            return await open_connection(self.engine, self._place, _FRAMING, Options())
+        except OpenError:
+            return None  # nobody is there: we are the first
+
+    # --- the new one ---
+
+    async def _take_over(self, predecessor: Connection) -> None:
+        try:
+            await predecessor.send({"takeover": 1})
+            told, descriptors = await predecessor.receive_descriptors(timeout=PATIENCE)
+            given: dict[str, list[int]] = {}
+            for name, descriptor in zip(told["doors"], descriptors, strict=True):
+                given.setdefault(name, []).append(descriptor)
+            await super().open(given)
+            await predecessor.send({"listening": True})
+            await predecessor.receive(timeout=PATIENCE)
+        except (SocketkitError, TypeError, KeyError, ValueError) as error:
+            if isinstance(error, (OpenError, OptionError)):
+                raise
+            await super().close(grace=0)
+            raise HandshakeError(f"taking over at {self._place}: {error}", address=str(self._place)) from None
+
+    # --- the old one ---
+
+    async def _hand_over(self, successor: Connection) -> None:
+        credentials = successor.peer_credentials
+        if credentials is not None and credentials.uid not in (0, os.getuid()):
+            successor.abort()
+            return
+        await successor.receive(timeout=PATIENCE)
+        names, descriptors = self.listening_sockets()
+        if not descriptors:
+            return
+        await successor.send_descriptors(descriptors, {"doors": names})
+        await successor.receive(timeout=PATIENCE)  # it listens; if it ends instead, we go on as before
+        self.give_away()
+        self._control.suspend()  # the place is the successor's
+        await successor.send({"gone": True})
+        await successor.flush(timeout=PATIENCE)
+        self.engine.start(self.close())

@@ -1,0 +1,249 @@
+"""Make datagram sockets: dialled, bound, in a group, raw, or with a private name of their own.
+
+UDP's connect(2) only fixes the peer: nobody is asked, so nothing is waited for. A raw socket needs a right; echo
+requests go without it where the system has ping sockets.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from socketkit.config.address import Address
+from socketkit.config.option_types import quote
+from socketkit.config.options import Options
+from socketkit.engines.engine import Engine
+from socketkit.errors import ConnectError, OptionError
+from socketkit.events import Observer
+from socketkit.sockets.calls import new_socket
+from socketkit.sockets.multicast import is_for_many, is_group, join, scoped, set_datagram_options
+from socketkit.sockets.resolver import Candidate
+from socketkit.sockets.socket_options import bind_source, prepare
+from socketkit.streams.datagram_socket import DatagramSocket
+
+__all__ = [
+    "DATAGRAM_KINDS",
+    "IP_PKTINFO",
+    "adopt_datagrams",
+    "bind_datagrams",
+    "dial_datagrams",
+    "make_socket",
+    "own_name",
+]
+
+DATAGRAM_KINDS: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW)
+"""Sockets without a connection. SOCK_SEQPACKET has one: it is dialled and accepted as streams are."""
+
+_IS_UNIX: Final = getattr(socket, "AF_UNIX", None)
+
+_PROTOCOLS: Final = {"icmp": socket.IPPROTO_ICMP, "ipv6-icmp": 58, "icmpv6": 58, "udp": 17, "tcp": 6}
+
+
+# --- making ----------------------------------------------------------------------------------------------------------
+
+
+def make_socket(candidate: Candidate, options: Options, observer: Observer | None) -> socket.socket:
+    """A socket of the candidate's kind; for `protocol=icmp` the unprivileged ping socket where a raw one is refused.
+
+    Raises:
+        OptionError: a raw socket needs `protocol`, and there is no such one.
+        ConnectError: the right is missing; says which.
+        OSError: the system's own error.
+    """
+    if candidate.kind != socket.SOCK_RAW:
+        return new_socket(candidate.family, candidate.kind, candidate.protocol, observer=observer)
+    protocol = _protocol(options.protocol, candidate.family)
+    try:
+        return new_socket(candidate.family, candidate.kind, protocol, observer=observer)
+    except PermissionError:
+        pass
+    is_icmp = protocol in (socket.IPPROTO_ICMP, 58)
+    if is_icmp:
+        try:
+            return new_socket(candidate.family, socket.SOCK_DGRAM, protocol, observer=observer)
+        except OSError:
+            pass  # icmp(7): the group is not in ping_group_range, or this system has no such sockets
+    also = ", or for icmp a group within net.ipv4.ping_group_range" if is_icmp else ""
+    raise ConnectError(
+        f"a raw socket needs the right CAP_NET_RAW{also}: run as root, or give it to the interpreter by setcap(8)",
+        address=str(candidate),
+        errno=errno.EPERM,
+    )
+
+
+def _protocol(name: str | None, family: int) -> int:
+    """The number of a protocol; `icmp` is each family's own."""
+    if name is None:
+        raise OptionError("protocol: a raw socket speaks one; give it, as ip://host?protocol=icmp, by name or number")
+    if name.isdecimal():
+        number = int(name)
+        if not 0 < number < 256:
+            raise OptionError(f"protocol: {name} is out of range; allowed is a number from 1 to 255, or a name")
+        return number
+    known = _PROTOCOLS.get(name.lower())
+    if known is None:
+        try:
+            known = socket.getprotobyname(name)
+        except OSError:
+            allowed = ", ".join(_PROTOCOLS)
+            raise OptionError(
+                f"protocol: {quote(name)} is unknown; allowed is a number, or {allowed}, or a name of /etc/protocols"
+            ) from None
+    return 58 if known == socket.IPPROTO_ICMP and family == socket.AF_INET6 else known
+
+
+# --- dialling --------------------------------------------------------------------------------------------------------
+
+
+def dial_datagrams(
+    engine: Engine, candidate: Candidate, options: Options, *, observer: Observer | None = None
+) -> DatagramSocket:
+    """A socket whose peer is the candidate: connected to it, or, where that is a group, sending to it.
+
+    Raises:
+        OptionError: `protocol` or `interface` is wrong, or missing.
+        OSError: there is no way to it, no such file, no right.
+    """
+    sock = make_socket(candidate, options, observer)
+    at_end: Callable[[], None] | None = None
+    try:
+        prepare(sock, options)
+        name, target, reconnect = candidate.name, None, None
+        if sock.family == _IS_UNIX:
+            at_end = own_name(sock)
+
+            def reconnect() -> None:
+                sock.connect(name)
+
+        else:
+            set_datagram_options(sock, name, options)
+            bind_source(sock, options)
+        if sock.family != _IS_UNIX and is_for_many(sock, name, options):
+            target = scoped(sock, name, options)
+            if not sock.getsockname()[1]:
+                sock.bind(("", 0) if sock.family == socket.AF_INET else ("::", 0))
+        else:
+            _connect(sock, candidate)
+        return DatagramSocket(
+            engine,
+            sock,
+            local=_text(candidate, sock.getsockname()),
+            peer=str(candidate),
+            receive_size=options.receive_size,
+            target=target,
+            reconnect=reconnect,
+            at_end=at_end,
+        )
+    except BaseException:
+        sock.close()
+        if at_end is not None:
+            at_end()
+        raise
+
+
+def _connect(sock: socket.socket, candidate: Candidate) -> None:
+    try:
+        sock.connect(candidate.name)
+    except PermissionError as error:
+        if sock.family == _IS_UNIX:
+            raise
+        raise ConnectError(
+            f"{os.strerror(errno.EACCES)} (EACCES): if this is a broadcast address, say so: broadcast=yes",
+            address=str(candidate),
+            errno=error.errno,
+        ) from None
+
+
+def _text(candidate: Candidate, name: Any) -> str:
+    """Our own name, in the words of the peer's scheme (a ping socket is a datagram socket to the system)."""
+    return str(Address.from_socket_name(candidate.family, candidate.kind, name))
+
+
+def own_name(sock: socket.socket, *, abstract: bool = os.path.exists("/proc/net/unix")) -> Callable[[], None] | None:
+    """Give a UNIX datagram client a name that nobody can guess, so that it can be answered.
+
+    On Linux the system chooses one in the abstract namespace (unix(7), autobind): no file. Elsewhere it is a file in a
+    folder that is ours alone.
+
+    Returns:
+        What removes it afterwards; None where there is nothing to remove.
+    """
+    if abstract:
+        sock.bind("")
+        return None
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="socketkit-")  # with mode 700
+    path = os.path.join(folder, "client")
+
+    def remove() -> None:
+        for gone, what in ((os.unlink, path), (os.rmdir, folder)):
+            try:
+                gone(what)
+            except OSError:
+                pass  # somebody cleaned up before us
+
+    try:
+        sock.bind(path)
+    except BaseException:
+        remove()
+        raise
+    return remove
+
+
+# --- serving ---------------------------------------------------------------------------------------------------------
+
+
+def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
+    """bind(2) with the options that belong to it; a group is joined.
+
+    Raises:
+        OptionError: `interface` is wrong.
+        OSError: the system's own error; the caller knows the address and says more.
+    """
+    prepare(sock, options)
+    if sock.family == _IS_UNIX:
+        sock.bind(name)
+        return
+    set_datagram_options(sock, name, options)
+    has_group = is_group(sock, name)
+    # Several programs may listen to one group, so they share its port. Otherwise SO_REUSEADDR would let a second server
+    # take all the datagrams of the first, in silence: only who asks for it gets it.
+    if options.reuse_address or (has_group and options.reuse_address is None):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if options.reuse_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind(scoped(sock, name, options))
+    if has_group:
+        join(sock, name, options)
+    elif _is_any(sock):
+        _ask_own_address(sock)
+
+
+def adopt_datagrams(sock: socket.socket, options: Options) -> None:
+    """Make a socket that somebody else has bound ready to be served."""
+    prepare(sock, options)
+    if sock.family != _IS_UNIX and _is_any(sock):
+        _ask_own_address(sock)
+
+
+def _is_any(sock: socket.socket) -> bool:
+    return sock.getsockname()[0] in ("0.0.0.0", "::")
+
+
+IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8 if os.path.exists("/proc/self") else None)
+"""ip(7): which of our addresses a datagram was sent to, and from which one to answer. Linux's number, where Python does
+not know the name."""
+
+
+def _ask_own_address(sock: socket.socket) -> None:
+    """A machine has several addresses: a client takes an answer only from the one that it asked."""
+    if sock.family == socket.AF_INET6 and hasattr(socket, "IPV6_RECVPKTINFO"):
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    elif sock.family == socket.AF_INET and IP_PKTINFO is not None:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)

@@ -1,0 +1,139 @@
+"""The options of sockets, set by their names: each where the system takes it, with an error that says what was wrong.
+
+Whatever has to stand before the first packet (buffers, a mark, a device, the address we call from) is set before bind
+and connect; callers inherit it from the socket that listens.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from typing import Final
+
+from socketkit.config.bind_address import split_source
+from socketkit.config.options import Options
+
+__all__ = ["backlog_asked", "backlog_of", "bind_source", "prepare", "tune"]
+
+_RIGHTS: Final = {"mark": "CAP_NET_ADMIN", "device": "CAP_NET_RAW"}
+"""What the system wants to see for it: socket(7), capabilities(7)."""
+
+_BIND_ADDRESS_NO_PORT: Final = 24
+"""IP_BIND_ADDRESS_NO_PORT, ip(7): the port is chosen by connect(2), so that one source may call many more places."""
+
+_NO_LIMIT_BACKLOG: Final = 65_535
+"""As large as the system allows: the kernel cuts it to its own limit (listen(2)); more overflows 16 bits on some."""
+
+
+def prepare(sock: socket.socket, options: Options) -> None:
+    """What has to stand before bind(2) or connect(2).
+
+    Raises:
+        OSError: the system refuses one; the message names it, its value, and the right that is missing.
+    """
+    if options.send_buffer is not None:
+        _set(sock, "send_buffer", options.send_buffer, "SOL_SOCKET", "SO_SNDBUF")
+    if options.receive_buffer is not None:  # before the handshake, which tells the peer the window's scale (tcp(7))
+        _set(sock, "receive_buffer", options.receive_buffer, "SOL_SOCKET", "SO_RCVBUF")
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    if options.mark is not None:
+        _set(sock, "mark", struct.pack("I", options.mark), "SOL_SOCKET", "SO_MARK", shown=options.mark)
+    if options.device is not None:
+        _set(sock, "device", os.fsencode(options.device), "SOL_SOCKET", "SO_BINDTODEVICE", shown=options.device)
+    is_6 = sock.family == socket.AF_INET6
+    if options.ttl is not None:
+        _set(sock, "ttl", options.ttl, *(("IPPROTO_IPV6", "IPV6_UNICAST_HOPS") if is_6 else ("IPPROTO_IP", "IP_TTL")))
+    if options.tos is not None:
+        _set(sock, "tos", options.tos, *(("IPPROTO_IPV6", "IPV6_TCLASS") if is_6 else ("IPPROTO_IP", "IP_TOS")))
+
+
+def bind_source(sock: socket.socket, options: Options) -> None:
+    """bind(2) to the address that we are to call from, where one is given.
+
+    Raises:
+        OSError: it is of the other family, not ours, or taken; the message names it.
+    """
+    if options.bind is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    family, host, port = split_source(options.bind)
+    if family and family != sock.family.name:
+        raise OSError(errno.EAFNOSUPPORT, f"bind={options.bind} is of the other family")
+    if port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where an old conversation from there lingers
+    elif sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+    name = socket.getaddrinfo(host or None, port, sock.family, sock.type, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE)
+    try:
+        sock.bind(name[0][4])
+    except OSError as error:
+        raise OSError(error.errno, f"bind={options.bind}: {error.strerror}") from None
+
+
+def tune(sock: socket.socket, options: Options) -> None:
+    """What a connected TCP socket takes.
+
+    Raises:
+        OSError: the peer is gone already, mostly.
+    """
+    if options.nodelay:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if options.keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", options.keepalive_idle),
+            ("TCP_KEEPINTVL", options.keepalive_interval),
+            ("TCP_KEEPCNT", options.keepalive_count),
+        ):
+            number = getattr(socket, name, None)  # macOS has its own word for the first (TCP_KEEPALIVE)
+            if number is None and name == "TCP_KEEPIDLE":
+                number = getattr(socket, "TCP_KEEPALIVE", None)
+            if number is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, number, int(value))
+    if options.user_timeout is not None:
+        milliseconds = max(1, round(options.user_timeout * 1000))  # 0 would mean the system's own
+        _set(sock, "user_timeout", milliseconds, "IPPROTO_TCP", "TCP_USER_TIMEOUT")
+
+
+def backlog_asked(options: Options) -> int:
+    """What listen(2) is asked for."""
+    return _NO_LIMIT_BACKLOG if options.backlog is None else options.backlog
+
+
+def backlog_of(sock: socket.socket, asked: int | None = None) -> int:
+    """How many callers the system really lets wait at a listening socket; 0 where it does not tell.
+
+    Linux cuts what was asked for to net.core.somaxconn (listen(2)). Of a socket that others have opened (None was
+    asked) it tells the number over TCP only: in a listener's TCP_INFO tcpi_sacked holds the bound of the accept queue.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_INFO") and sys.platform == "linux":
+        # Not told to an observer of calls: it is asked for the telling, and is no part of the story.
+        info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        return int.from_bytes(info[28:32], sys.byteorder)
+    if asked is None:
+        return 0
+    try:
+        with open("/proc/sys/net/core/somaxconn") as limit:
+            return min(asked, int(limit.read()))
+    except OSError:
+        return asked
+
+
+def _set(
+    sock: socket.socket, name: str, value: int | bytes, level: str, constant: str, *, shown: object = None
+) -> None:
+    told = f"{name}={value if shown is None else shown!s}"
+    number = getattr(socket, constant, None)
+    if number is None:
+        raise OSError(errno.ENOPROTOOPT, f"{told}: this system has no {constant}")
+    try:
+        sock.setsockopt(getattr(socket, level), number, value)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES) and name in _RIGHTS:
+            raise OSError(error.errno, f"{told} needs the right {_RIGHTS[name]}") from None
+        if error.errno == errno.ENODEV:
+            raise OSError(error.errno, f"{told}: this machine has no such interface") from None
+        raise OSError(error.errno, f"{told}: {error.strerror}") from None

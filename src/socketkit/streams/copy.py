@@ -1,0 +1,253 @@
+"""Pump: carry bytes from one stream to another, until the first ends; then the other's direction is ended too.
+
+Between two plain sockets on Linux a direction that carries much goes through a pipe by splice(2): the bytes are never
+copied into this program. Small talk, and whatever is no plain socket, is received and sent. Either way no more is taken
+than the other side has room for: at most one portion is under way.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
+from socketkit.sockets.calls import SocketStream
+from socketkit.streams.stream import DatagramStream, Stream
+
+__all__ = ["Passed", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]
+
+Passed = Callable[[int, "bytes | None"], float]
+"""Is told each portion that went over: its size, and the bytes, or None where they were not seen. Gives the seconds
+to wait before the next."""
+
+TALK_SIZE: Final = 8 * 1024
+BULK_SIZE: Final = 256 * 1024
+"""What portions bring beyond the first size adds up, and what they bring less is taken off: at the second it is no
+talk any more but a transfer, and worth a pipe; at nothing it is talk again."""
+
+PORTION: Final = 1024 * 1024
+"""Bytes that a pipe is asked to hold: what any user may have (pipe(7), pipe-max-size)."""
+
+PIECE: Final = 64 * 1024
+"""Bytes of a stream that go into one datagram at most; fewer where the socket takes fewer (65507 over UDP)."""
+
+PATIENCE: Final = 1.0
+"""Seconds of silence after which a transfer is taken to be over, and its pipe given back."""
+
+TURN_PORTIONS: Final = 16
+"""Portions without a wait before the others have their turn."""
+
+
+class UntakenError(BrokenError):
+    """The one who should have taken the bytes, `sink`, was lost; the one they came from was not."""
+
+    def __init__(self, message: str = "", *, errno: int | None = None, sink: Stream | None = None) -> None:
+        super().__init__(message, errno=errno)
+        self.sink = sink
+
+
+class Pipes:
+    """How many pipes may be in use at a time: each is two descriptors and up to a mebibyte of the system's memory.
+
+    64 of them are what one user may have without a privilege (pipe(7), pipe-user-pages-soft: 64 MiB). Directions that
+    get none are served by copying.
+    """
+
+    def __init__(self, count: int = 64) -> None:
+        self._left = [None] * count if hasattr(os, "splice") else []
+
+    def take(self) -> Pipe | None:
+        """A pipe; None where all are in use, or the system gives none."""
+        try:
+            self._left.pop()  # one step, in whatever thread
+        except IndexError:
+            return None
+        try:
+            return Pipe()
+        except OSError:
+            self._left.append(None)
+            return None
+
+    def give_back(self, pipe: Pipe) -> None:
+        """It is needed no more; what it holds is lost."""
+        pipe.close()
+        self._left.append(None)
+
+
+class Pipe:
+    """Both ends of a pipe, and how much it holds."""
+
+    def __init__(self) -> None:
+        import fcntl  # where there is splice, there is this
+
+        self.source, self.sink = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self.size: int = fcntl.fcntl(self.sink, fcntl.F_SETPIPE_SZ, PORTION)
+        except OSError:
+            self.size = fcntl.fcntl(self.sink, fcntl.F_GETPIPE_SZ)
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self.source)
+        os.close(self.sink)
+
+
+async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | None = None) -> None:
+    """Carry bytes from one stream to another until the first ends, then end the other's direction.
+
+    Args:
+        source: is received from; nobody else receives there.
+        sink: is sent to; nobody else sends there.
+        passed: is told each portion.
+        pipes: where a pipe may be had; None: every byte is to be seen.
+
+    Raises:
+        UntakenError: the sink was lost; the source is as it was.
+        BrokenError: the source was lost; what it had said before was handed to the sink, which is as it was.
+        ClosedError: one of them was closed here meanwhile.
+
+    Cancellation: what was under way is lost: both streams are of no further use in this direction.
+    """
+    if not (_is_plain(source) and _is_plain(sink)):
+        pipes = None
+    receive, send_now = source.receive, sink.send_now
+    send_datagrams = _sender(source, sink)
+    bulk = 0
+    while True:
+        try:
+            data = await receive()
+        except EndOfStream:
+            break
+        size = len(data)
+        try:
+            if send_datagrams is not None:
+                await send_datagrams(data)
+            else:
+                sent = send_now(data)
+                if sent < size or sink.has_unsent:
+                    await sink.send(memoryview(data)[sent:])
+        except BrokenError as error:
+            raise _untaken(error, sink) from None
+        pause = passed(size, data)
+        if pause:
+            await source.engine.sleep(pause)
+        del data  # while the next portion is waited for, this one is nobody's
+        bulk = max(0, bulk + size - TALK_SIZE)
+        if bulk >= BULK_SIZE and pipes is not None:
+            bulk = 0
+            assert isinstance(source, SocketStream) and isinstance(sink, SocketStream)
+            try:
+                if not await _pump_bulk(source, sink, passed, pipes):
+                    pipes = None
+            except EndOfStream:
+                break
+    try:
+        await sink.send_eof()
+    except BrokenError as error:
+        raise _untaken(error, sink) from None
+
+
+def _sender(source: Stream, sink: Stream) -> Callable[[bytes], Awaitable[None]] | None:
+    """How a portion becomes datagrams: one stays the one it was, and may be empty; bytes of a stream have no bounds, so
+    that what is too long for one goes in several. None: the sink takes bytes."""
+    if not isinstance(sink, DatagramStream):
+        return None
+    if isinstance(source, DatagramStream):
+        return sink.send
+    send, size = sink.send, min(sink.max_size, PIECE)
+
+    async def send_cut(data: bytes) -> None:
+        for place in range(0, len(data), size):
+            await send(memoryview(data)[place : place + size])
+
+    return send_cut
+
+
+async def send_whole(sink: Stream, data: bytes) -> None:
+    """Hand over all of it.
+
+    Raises:
+        UntakenError: the sink was lost.
+        ClosedError: it was closed here.
+    """
+    try:
+        await sink.send(data)
+    except BrokenError as error:
+        raise _untaken(error, sink) from None
+
+
+async def wait_taken(stream: Stream, *, deadline: float) -> None:
+    """Wait until the peer's system has everything that was handed over, as far as ours can tell, or the moment comes.
+    A reset would take back what is still on its way. Never raises."""
+    pause = 0.001
+    while untaken_size(stream) and stream.engine.now() < deadline:
+        await stream.engine.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
+def untaken_size(stream: Stream) -> int:
+    """Bytes that were handed over and that the peer's system has not acknowledged, as far as ours tells (SIOCOUTQ,
+    tcp(7), unix(7)); 0 where it does not."""
+    sock: Any = getattr(stream, "socket", None)
+    try:
+        import fcntl
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (ImportError, AttributeError, OSError, ValueError):
+        return 0
+
+
+def _untaken(error: BrokenError, sink: Stream) -> UntakenError:
+    return UntakenError(error.message, errno=error.errno, sink=sink)
+
+
+def _is_plain(stream: Stream) -> bool:
+    """Whether its bytes are a socket's own, and nobody wants to be told of each call."""
+    return isinstance(stream, SocketStream) and type(stream.socket) is socket.socket
+
+
+async def _pump_bulk(source: SocketStream, sink: SocketStream, passed: Passed, pipes: Pipes) -> bool:
+    """Carry bytes through a pipe while there are many; whether that can be tried again.
+
+    Raises:
+        EndOfStream: everything has gone over.
+    """
+    pipe = pipes.take()
+    if pipe is None:
+        return True
+    try:
+        return await _splice(source, sink, passed, pipe)
+    finally:
+        pipes.give_back(pipe)
+
+
+async def _splice(source: SocketStream, sink: SocketStream, passed: Passed, pipe: Pipe) -> bool:
+    engine = source.engine
+    count, bulk = 0, BULK_SIZE
+    while bulk > 0:
+        try:
+            left = size = await source.receive_into(pipe.sink, pipe.size, deadline=engine.now() + PATIENCE)
+        except DeadlineError:
+            return True
+        except OSError as error:
+            if isinstance(error, SocketkitError):
+                raise
+            return False  # these sockets cannot be spliced
+        try:
+            while left:
+                sent = sink.send_from(pipe.source, left)
+                left -= sent
+                if not sent:
+                    await sink.wait_writable()
+        except BrokenError as error:
+            raise _untaken(error, sink) from None
+        pause = passed(size, None)
+        count += 1
+        if pause or count % TURN_PORTIONS == 0:
+            await engine.sleep(pause)
+        bulk = min(BULK_SIZE, bulk + size - TALK_SIZE)
+    return True

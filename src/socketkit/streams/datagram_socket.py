@@ -1,0 +1,349 @@
+"""Sockets that keep boundaries, as streams: UDP, UNIX datagrams and packets, raw and ping sockets.
+
+One call receives one datagram, one call sends one. What the system says about a datagram that went before is told, and
+the socket goes on. Nothing is cut in silence: a datagram larger than the buffer is an error with both sizes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from socketkit.engines.engine import READ, WRITE, Engine
+from socketkit.errors import BrokenError, ClosedError, EndOfStream, FrameTooLongError
+from socketkit.sockets.calls import DISCARD_SIZE, reason_of
+from socketkit.streams.stream import DatagramStream
+
+__all__ = ["DatagramSocket", "Patience", "ask_true_size", "largest", "too_long_to_receive", "why_not_sent"]
+
+TURN_DATAGRAMS: Final = 64
+"""Datagrams that are received without a wait before the others have their turn."""
+
+PATIENCE: Final = 10.0
+"""Seconds of ENOBUFS after which a datagram counts as lost: a queue of a device drains in milliseconds."""
+
+_MAX_PAUSE: Final = 0.05
+
+ask_true_size: Final = socket.MSG_TRUNC if hasattr(socket, "MSG_TRUNC") and os.path.exists("/proc/self") else 0
+"""The flag by which Linux's recvmsg(2) returns the size of the whole datagram, also where it did not fit."""
+
+_IS_UNIX: Final = getattr(socket, "AF_UNIX", None)
+
+_HINTS: Final = {
+    errno.ECONNREFUSED: "nobody receives there, and an earlier datagram was refused",
+    errno.EACCES: "to send to everybody, say so: broadcast=yes",
+    errno.ENETUNREACH: "there is no way there; for a group, say which interface=",
+    errno.ENOENT: "the peer's socket is gone",
+    errno.ENOTCONN: "the peer has no name to be answered at, or is gone",
+    errno.ENOBUFS: f"the system had no room for it for {PATIENCE:g} s: send slower",
+}
+
+
+def largest(sock: socket.socket) -> int:
+    """Bytes of the largest datagram that this socket can send, as far as its kind says: a 16-bit length, less the
+    headers (RFC 768, RFC 791, RFC 8200); for UNIX sockets SO_SNDBUF, of which the system keeps a little for itself."""
+    if sock.family == _IS_UNIX:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    header = 0 if sock.type == socket.SOCK_RAW else 8
+    return 65535 - header - (20 if sock.family == socket.AF_INET else 0)
+
+
+def too_long_to_receive(peer: str, size: int, space: int) -> FrameTooLongError:
+    """A datagram that did not fit: what was cut off is gone, and nobody is given the rest as if it were all."""
+    told = f"{size} bytes" if size > space else f"more than {space} bytes"
+    return FrameTooLongError(
+        f"receiving from {peer}: a datagram of {told} came, and the buffer holds {space}: raise receive_size",
+        framing="datagram",
+        size=max(size, space + 1),
+        max_size=space,
+    )
+
+
+def why_not_sent(error: OSError, sock: socket.socket, peer: str, size: int) -> BrokenError | FrameTooLongError:
+    """What the system's answer to a send means."""
+    if error.errno == errno.EMSGSIZE:
+        limit = _limit(sock, size)
+        return FrameTooLongError(
+            f"sending to {peer}: a datagram of {size} bytes is too long, {limit} go into one here (EMSGSIZE): send "
+            "less at a time, or use a stream (tcp, unix)",
+            framing="datagram",
+            size=size,
+            max_size=limit,
+        )
+    hint = _HINTS.get(error.errno or 0)
+    return BrokenError(f"sending to {peer}: {reason_of(error)}{': ' + hint if hint else ''}", errno=error.errno)
+
+
+def _limit(sock: socket.socket, size: int) -> int:
+    limit = largest(sock)
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and size <= limit:
+        # The way's MTU (ip(7), IP_MTU; ipv6(7), IPV6_MTU) less the headers: it is smaller than the socket's limit.
+        level, name, header = (0, 14, 28) if sock.family == socket.AF_INET else (41, 24, 48)
+        try:
+            limit = sock.getsockopt(level, name) - header
+        except OSError:
+            pass  # not connected, or not Linux
+    return min(limit, size - 1)
+
+
+class Patience:
+    """How long to wait where no poller tells when there is room again: ENOBUFS, and a UNIX peer's full queue."""
+
+    __slots__ = ("_engine", "_pause", "_since")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pause = 0.0
+        self._since = 0.0
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the last send found no room."""
+        return self._pause > 0
+
+    def refused(self, error: OSError) -> bool:
+        """There was no room. False: so it has been for too long, and the error is to be told."""
+        if not self._pause:
+            self._since = self._engine.now()
+        self._pause = min(2 * self._pause, _MAX_PAUSE) or 0.001
+        if error.errno == errno.ENOBUFS and self._engine.now() > self._since + PATIENCE:
+            self._pause = 0.0
+            return False
+        return True
+
+    def taken(self) -> None:
+        """There was room."""
+        self._pause = 0.0
+
+    async def wait(self, deadline: float | None) -> None:
+        """Wait a moment, longer each time.
+
+        Raises:
+            DeadlineError: the moment came first.
+        """
+        pause = self._pause
+        if deadline is not None and deadline <= self._engine.now() + pause:
+            await self._engine.event().wait(deadline=deadline)  # raises when it comes
+        await self._engine.sleep(pause)
+
+
+class DatagramSocket(DatagramStream):
+    """A datagram or packet socket and its one peer (or the group that it sends to).
+
+    Args:
+        engine: where it waits.
+        sock: non-blocking; the stream owns it from now on.
+        local, peer: as texts of addresses.
+        receive_size: bytes of the largest datagram that is received whole.
+        target: to whom each datagram is sent where the socket is not connected, as for a group, whose members answer
+            from addresses of their own.
+        reconnect: connects a UNIX datagram socket anew, whose peer has been gone.
+        at_end: is called when the stream is closed, after the socket: to remove the file of a private name.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sock: socket.socket,
+        *,
+        local: str,
+        peer: str,
+        receive_size: int = 256 * 1024,
+        target: Any = None,
+        reconnect: Callable[[], None] | None = None,
+        at_end: Callable[[], None] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.socket = sock
+        self.local = local
+        self.peer = peer
+        self.max_size = largest(sock)
+        self.is_connectionless = sock.type != socket.SOCK_SEQPACKET
+        self.dropped_count = 0
+        self._descriptor = sock.fileno()
+        self._wait = engine.wait
+        self._target = target
+        self._reconnect = reconnect
+        self._has_lost_peer = False
+        self._at_end = at_end
+        # No datagram of the internet is larger than its 16-bit length.
+        self._size = receive_size if sock.family == _IS_UNIX else min(receive_size, 65536)
+        self._buffer = memoryview(b"")  # made by the first receive: many sockets only send
+        self._has_header = sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET  # raw(7)
+        self._tells_empty = self._ask_credentials()
+        self._space = 64 if self._tells_empty else 0
+        self._more = False
+        self._streak = 0
+        self._patience = Patience(engine)
+        self._stopped = False
+        self._ended = False
+        self._eof_sent = False
+
+    def _ask_credentials(self) -> bool:
+        """A packet of no bytes and the end look alike: recv gives nothing. On Linux credentials (unix(7), SO_PASSCRED)
+        come with every packet, and never with the end."""
+        if self.is_connectionless or not hasattr(socket, "SO_PASSCRED"):
+            return False
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        return True
+
+    # --- receiving ---
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        if self._ended:
+            raise self._end()
+        if not self._more:
+            if not self._stopped:
+                await self._wait(self._descriptor, READ, deadline)
+        else:
+            self._streak += 1
+            if self._streak % TURN_DATAGRAMS == 0:
+                await self.engine.sleep(0)
+        while True:
+            try:
+                return self._receive_now()
+            except BlockingIOError:
+                self._more = False
+                if self._stopped:
+                    self._ended = True
+                    raise self._end() from None
+                await self._wait(self._descriptor, READ, deadline)
+
+    def _receive_now(self) -> bytes:
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(self._size))
+        try:
+            size, ancillary, flags, _ = self.socket.recvmsg_into([self._buffer], self._space, ask_true_size)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise self._lost(error, "receiving from") from None
+        self._more = True  # more may be there; the call that finds nothing is cheaper than a wait for each of a burst
+        if not size and not self.is_connectionless and not (self._tells_empty and ancillary):
+            self._ended = True
+            raise self._end()
+        if flags & socket.MSG_TRUNC:
+            raise too_long_to_receive(self.peer, size, self._size)
+        data = bytes(self._buffer[:size])
+        return data[(data[0] & 15) * 4 :] if self._has_header and data else data
+
+    # --- sending ---
+
+    def send_datagram(self, data: bytes | memoryview) -> bool:
+        if self._eof_sent and self._descriptor >= 0:
+            raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+        try:
+            if self._has_lost_peer and self._reconnect is not None:
+                self._reconnect()
+                self._has_lost_peer = False
+            if self._target is None:
+                self.socket.send(data)
+            else:
+                self.socket.sendto(data, self._target)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno == errno.ENOBUFS and self._patience.refused(error):
+                return False
+            if self._descriptor < 0 or error.errno == errno.EBADF:
+                raise self._closed_error() from None
+            self._has_lost_peer = error.errno != errno.EMSGSIZE
+            raise why_not_sent(error, self.socket, self.peer, len(data)) from None
+        if self._patience.is_needed:
+            self._patience.taken()
+        return True
+
+    async def wait_writable(self, *, deadline: float | None = None) -> None:
+        if self._descriptor < 0:
+            raise self._closed_error()
+        if self._patience.is_needed:
+            await self._patience.wait(deadline)
+        else:
+            await self._wait(self._descriptor, WRITE, deadline)
+
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        if self._descriptor < 0:
+            raise self._closed_error()
+        if self._eof_sent:
+            return
+        if not self.is_connectionless:
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                raise self._lost(error, "ending our direction to") from None
+        self._eof_sent = True
+
+    # --- the end ---
+
+    def stop_receiving(self) -> None:
+        if self._descriptor >= 0 and not self._ended:
+            self._stopped = True
+            self.engine.forget(self._descriptor)  # wakes whoever waits there
+
+    def close(self) -> None:
+        if self._descriptor < 0:
+            return
+        if not self.is_connectionless and not self._ended:
+            self._discard_unread()
+        self._let_go()
+
+    def abort(self) -> None:
+        if self._descriptor >= 0:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        self._ended = True
+        self.engine.forget(descriptor)
+        if self.engine.blocks and not self.is_connectionless:
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits there
+            except OSError:
+                pass
+        self.socket.close()
+        if self._at_end is not None:
+            self._at_end()
+
+    def _discard_unread(self) -> None:
+        """A packet socket closed with unread packets gives its peer a reset, as TCP does: say goodbye first."""
+        try:
+            if not self._eof_sent:
+                self.socket.shutdown(socket.SHUT_WR)
+            left = DISCARD_SIZE
+            while left > 0:
+                size, ancillary, _, _ = self.socket.recvmsg_into([bytearray(64)], self._space, ask_true_size)
+                if not size and not ancillary:
+                    return
+                left -= size or 1
+        except OSError:
+            pass  # nothing there, or lost already
+
+    def _lost(self, error: OSError, doing: str) -> ClosedError | BrokenError:
+        if self._descriptor < 0 or error.errno == errno.EBADF:
+            return self._closed_error()
+        if not self.is_connectionless:
+            self._loss = BrokenError(f"{doing} {self.peer}: {reason_of(error)}", errno=error.errno)
+            self._ended = True
+            return self._loss
+        hint = _HINTS.get(error.errno or 0)
+        told = f"{doing} {self.peer}: {reason_of(error)}{': ' + hint if hint else ''}"
+        return BrokenError(told, errno=error.errno)
+
+    def _end(self) -> EndOfStream | ClosedError | BrokenError:
+        if self._descriptor < 0:
+            return self._closed_error()
+        if self._loss is not None:
+            return self._loss.with_traceback(None)
+        return EndOfStream(f"{self.peer} has ended the conversation")
+
+    _loss: BrokenError | None = None
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(f"the connection with {self.peer} was closed at this end")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._descriptor < 0 else "ended" if self._ended else "open"
+        return f"<DatagramSocket {self.local} - {self.peer}, {state}>"

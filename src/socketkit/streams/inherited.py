@@ -1,0 +1,225 @@
+"""What needs no network: descriptors that were passed to us, standard input and output, a child.
+
+A descriptor is looked at, never believed: its family, its type, whether it listens, which directions it has. One that
+listens is served without a bind, and belongs to whoever opened it: it is never shut down, and its file never removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from typing import Final
+
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.config.schemes import split_command
+from socketkit.engines.engine import Engine
+from socketkit.errors import Attempt, ConnectError, ListenError
+from socketkit.events import Connecting, Failed, Listening, Observer
+from socketkit.server.socket_listener import ListeningSocket, OneCaller
+from socketkit.sockets.accept_errors import Door
+from socketkit.sockets.calls import address_of, adopt, reason_of
+from socketkit.sockets.socket_options import backlog_of, prepare
+from socketkit.sockets.systemd import Passed, passed
+from socketkit.streams.pipes import PipeStream, stdio
+from socketkit.streams.process import start_child
+from socketkit.streams.stream import Stream
+
+__all__ = ["doors_at_given", "open_given"]
+
+
+def open_given(engine: Engine, address: Address, options: Options, *, observer: Observer | None = None) -> Stream:
+    """The stream that an address of these schemes stands for.
+
+    Raises:
+        ConnectError: it is not there, or it is nothing to converse with.
+    """
+    if observer is not None:
+        observer(Connecting(str(address), str(address.without_options())))
+    try:
+        return _open(engine, address, options)
+    except OSError as error:
+        if observer is not None:
+            observer(Failed(str(address), str(address.without_options()), error))
+        where = str(address.without_options())
+        hint = _HINTS.get((address.scheme, error.errno), "")
+        reason = f"{reason_of(error)}{hint}"
+        doing = "run" if address.scheme == "exec" else "connect to"
+        raise ConnectError(
+            f"cannot {doing} {address}: {reason}",
+            address=where,
+            errno=error.errno,
+            attempts=(Attempt(where, reason, error.errno),),
+        ) from None
+
+
+_HINTS: dict[tuple[str, int | None], str] = {
+    ("exec", errno.ENOENT): ": there is no such program in PATH",
+    ("exec", errno.EACCES): ": the file is not executable, or we have no right to run it",
+    ("fd", errno.EBADF): ": the descriptor is not open; whoever starts this program has to pass it",
+}
+
+
+def _open(engine: Engine, address: Address, options: Options) -> Stream:
+    if address.scheme == "stdio":
+        return stdio(engine, replaces=True)
+    if address.scheme == "exec":
+        return start_child(engine, split_command(address.path), address=str(address.without_options()))
+    descriptors = _descriptors_of(address)
+    if len(descriptors) > 1:
+        raise OSError(errno.EINVAL, f"{len(descriptors)} descriptors were passed, and one is wanted")
+    return _stream_over(engine, address, descriptors[0].descriptor, options)
+
+
+def doors_at_given(
+    engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
+) -> list[Door]:
+    """The doors that an address of these schemes stands for: where callers come, or where the only one stands.
+
+    Raises:
+        ListenError: it is not there, or nobody can come that way.
+    """
+    doors: list[Door] = []
+    try:
+        if address.scheme in ("stdio", "exec"):
+            return [OneCaller(engine, address, _open(engine, address, options))]
+        for entry in _descriptors_of(address):
+            doors.append(_door_at(engine, address, entry.descriptor, options, observer))
+    except OSError as error:
+        for door in doors:
+            door.close()
+        hint = _HINTS.get((address.scheme, error.errno), "")
+        raise ListenError(
+            f"cannot serve {address}: {reason_of(error)}{hint}", address=str(address), errno=error.errno
+        ) from None
+    return doors
+
+
+# --- descriptors -----------------------------------------------------------------------------------------------------
+
+
+def _descriptors_of(address: Address) -> list[Passed]:
+    if address.scheme == "fd":
+        return [Passed(int(address.path), "")]
+    try:
+        everything = passed()
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from None
+    if not everything:
+        raise OSError(errno.ENOENT, "no socket was passed to this process (LISTEN_FDS, LISTEN_PID)")
+    wanted = [entry for entry in everything if address.path in ("", entry.name)]
+    if not wanted:
+        names = ", ".join(sorted({entry.name for entry in everything}))
+        raise OSError(errno.ENOENT, f"no socket of this name was passed; there are: {names}")
+    return wanted
+
+
+def _socket_at(descriptor: int, observer: Observer | None = None) -> socket.socket | None:
+    """A socket of our own with this description, which no child inherits; None where it is no socket.
+
+    Raises:
+        OSError: it is not open.
+    """
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return None
+    return adopt(os.dup(descriptor), observer=observer)
+
+
+def _door_at(engine: Engine, address: Address, descriptor: int, options: Options, observer: Observer | None) -> Door:
+    sock = _socket_at(descriptor, observer)
+    if sock is None or not (_is_listening(sock) or _is_for_all(sock)):
+        if sock is not None:
+            sock.close()
+        return OneCaller(engine, address, _stream_over(engine, address, descriptor, options))
+    try:
+        # Our siblings and the manager see this too; none of them can mind who does not wait in accept(2).
+        sock.setblocking(False)
+        os.set_inheritable(descriptor, False)
+        place = Address("fd", path=str(descriptor), options=address.options)
+        if _is_listening(sock):
+            prepare(sock, options)
+            door: Door = ListeningSocket(engine, sock, options, observer=observer, borrowed_from=place)
+        else:
+            door = _datagram_door(engine, sock, place, options, observer)
+    except BaseException:
+        sock.close()
+        raise
+    if observer is not None:
+        observer(Listening(str(door.address), backlog_of(sock) if _is_listening(sock) else 0))
+    return door
+
+
+def _datagram_door(
+    engine: Engine, sock: socket.socket, place: Address, options: Options, observer: Observer | None
+) -> Door:
+    from socketkit.server.datagram_listener import DatagramDoor
+    from socketkit.sockets.datagram_setup import adopt_datagrams
+
+    adopt_datagrams(sock, options)
+    address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
+    return DatagramDoor(engine, sock, options, address=address, observer=observer, borrowed_from=place)
+
+
+def _stream_over(engine: Engine, address: Address, descriptor: int, options: Options) -> Stream:
+    """A connected socket, a pipe, a terminal or a file, which belongs to the stream from now on."""
+    sock = _socket_at(descriptor)
+    if sock is not None:
+        with sock:
+            if _is_listening(sock) or _is_for_all(sock):
+                raise OSError(errno.EINVAL, "it is a socket at which callers come: it can be served, not dialled")
+            local, peer = address_of(sock, sock.getsockname()), address_of(sock, sock.getpeername())
+            keeps_boundaries = sock.type in _KEEPING_BOUNDARIES
+        if keeps_boundaries:
+            return _datagrams_over(engine, descriptor, options, local=local, peer=peer)
+        source: int | None = descriptor
+        sink: int | None = descriptor
+    else:
+        local = peer = str(address.without_options())
+        source, sink = _directions_of(descriptor)
+    os.set_inheritable(descriptor, False)
+    return PipeStream(engine, source, sink, local=local, peer=peer)
+
+
+def _datagrams_over(engine: Engine, descriptor: int, options: Options, *, local: str, peer: str) -> Stream:
+    from socketkit.streams.datagram_socket import DatagramSocket
+
+    sock = adopt(descriptor)
+    os.set_inheritable(descriptor, False)
+    sock.setblocking(False)
+    prepare(sock, options)
+    return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
+
+
+_KEEPING_BOUNDARIES: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW, getattr(socket, "SOCK_SEQPACKET", None))
+
+
+def _is_listening(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _is_for_all(sock: socket.socket) -> bool:
+    """Whether it is a socket without a connection, at which any peer's datagrams come."""
+    if sock.type not in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        return False
+    try:
+        sock.getpeername()
+    except OSError:
+        return True
+    return False
+
+
+def _directions_of(descriptor: int) -> tuple[int | None, int | None]:
+    """What it can be read by and written by. A pipe has one direction; to open it anew for the other one would make us
+    its writer, and it would never end."""
+    ways = _access_of(descriptor) & os.O_ACCMODE
+    return (None if ways == os.O_WRONLY else descriptor), (None if ways == os.O_RDONLY else descriptor)
+
+
+def _access_of(descriptor: int) -> int:
+    import fcntl
+
+    look: Callable[[int, int], int] = fcntl.fcntl
+    return look(descriptor, fcntl.F_GETFL)

@@ -1,0 +1,491 @@
+"""TLS over any stream, on every engine: OpenSSL turns bytes into bytes in memory, the stream below moves them.
+
+Both directions end one by one (RFC 8446, 6.1): our goodbye is a close_notify, after which we still receive. An end
+without the peer's is a loss, because anybody on the way could have made it. What is taken and not sent yet is bounded.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from typing import TYPE_CHECKING, Final
+
+from socketkit.config.option_types import format_duration
+from socketkit.config.schemes import secure_name
+from socketkit.config.tls_settings import TlsFacts
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    DeadlineError,
+    EndOfStream,
+    HandshakeError,
+    RejectedError,
+    StreamError,
+)
+from socketkit.streams.stream import Stream
+from socketkit.tls.context import ClientSide, Side
+from socketkit.tls.x509 import read_certificate
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["TlsStream", "secure"]
+
+RECORD_SIZE: Final = 16 * 1024
+"""The most plaintext that a record holds (RFC 8446, 5.1). OpenSSL gives one record a read."""
+
+PORTION_SIZE: Final = 64 * 1024
+"""Bytes that are encrypted before the stream below is asked whether it takes more: so much is held at most."""
+
+MAX_ANSWERS_SIZE: Final = 256 * 1024
+"""Bytes that OpenSSL may have answered (to key updates, say) to a peer that does not read."""
+
+FAREWELL: Final = 5.0
+"""Seconds that a closed stream has to hand over what it had taken; as `close_timeout`."""
+
+
+async def secure(
+    inner: Stream, side: Side, *, server_name: str | None = None, timeout: float | None = None, unread: bytes = b""
+) -> TlsStream:
+    """Agree with the peer on keys, and check who it is.
+
+    Args:
+        inner: what moves the bytes; the new stream owns it. After an error the caller closes it.
+        side: which side we are, and whom we trust.
+        server_name: of the server that a client wants; is checked, and sent as SNI.
+        timeout: seconds from now for all of it: bytes that trickle in gain the peer no time. None: no limit.
+        unread: bytes of the peer that were received already, of a client that did not wait.
+
+    Raises:
+        HandshakeError: no agreement; the message says why, and what to try.
+        BrokenError: the conversation was lost meanwhile.
+        DeadlineError: the time was over.
+        ClosedError: the stream below was closed.
+
+    Cancellation: the stream below is of no further use.
+    """
+    stream = TlsStream(inner, side, server_name)
+    engine = inner.engine
+    try:
+        await stream._shake_hands(unread, engine.deadline(timeout))
+    except DeadlineError:
+        limit = "in time" if timeout is None else f"within {format_duration(timeout)} (handshake_timeout)"
+        raise DeadlineError(f"TLS handshake with {stream.peer}: not done {limit}: does the peer speak TLS?") from None
+    stream._check_agreement()
+    return stream
+
+
+class TlsStream(Stream):
+    """A stream whose bytes travel encrypted over another one. Made by `secure`."""
+
+    __slots__ = (
+        "_closed",
+        "_conversation",
+        "_end",
+        "_eof_sent",
+        "_has_received",
+        "_incoming",
+        "_inner",
+        "_lock",
+        "_outgoing",
+        "_read",
+        "_read_early",
+        "_server_name",
+        "_side",
+        "_stopped",
+        "_unsent",
+        "_waiting_count",
+        "_write",
+        "engine",
+        "facts",
+        "local",
+        "peer",
+    )
+
+    def __init__(self, inner: Stream, side: Side, server_name: str | None) -> None:
+        self.engine = inner.engine
+        self.local = _secure_name(inner.local)
+        self.peer = _secure_name(inner.peer)
+        self.facts = TlsFacts("", "", None, server_name, False)  # until the handshake is done
+        self._inner = inner
+        self._side = side
+        self._server_name = server_name
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        try:
+            self._conversation = side.wrap(self._incoming, self._outgoing, server_name, inner.peer)
+        except ValueError as error:
+            raise HandshakeError(f"TLS with {self.peer}: {server_name!r} is no server's name: {error}") from None
+        self._read, self._write = self._conversation.read, self._conversation.write
+        # Where the engine blocks, one thread receives while another sends: OpenSSL must not see both at once.
+        self._lock = threading.Lock()
+        self._unsent = memoryview(b"")  # encrypted, and not yet taken by the stream below
+        self._read_early = b""  # decrypted before anybody asked
+        self._end: StreamError | None = None  # what a receiver meets after the last byte
+        self._has_received = False
+        self._eof_sent = False
+        self._stopped = False
+        self._closed = False
+        self._waiting_count = 0
+
+    @property
+    def socket(self) -> socket.socket:
+        """The real socket underneath, where there is one."""
+        sock: socket.socket = self._inner.socket  # type: ignore[attr-defined]
+        return sock
+
+    # --- the handshake ---
+
+    async def _shake_hands(self, unread: bytes, deadline: float | None) -> None:
+        if unread:
+            self._incoming.write(unread)
+        while True:
+            try:
+                self._conversation.do_handshake()
+                is_done = True
+            except ssl.SSLWantReadError:
+                is_done = False
+            except ssl.SSLError as error:
+                self._push_last()  # the alert that tells the peer
+                raise self._disagreement(error) from None
+            if self._outgoing.pending:
+                await self._inner.send(self._outgoing.read(), deadline=deadline)
+            if is_done:
+                return
+            try:
+                self._incoming.write(await self._inner.receive(deadline=deadline))
+            except EndOfStream:
+                raise HandshakeError(
+                    f"TLS handshake with {self.peer}: the peer ended it: it may not speak TLS, or not accept us",
+                    address=self.peer,
+                ) from None
+
+    def _check_agreement(self) -> None:
+        """What OpenSSL does not check: the key, and that there is a protocol.
+
+        Raises:
+            HandshakeError: it is not as we want it.
+        """
+        self.facts = facts = self._read_facts()
+        tls = self._side.tls
+        if tls.pin and facts.peer_pin not in tls.pin:
+            found = facts.peer_pin or "no certificate at all"
+            raise HandshakeError(
+                f"TLS handshake with {self.peer}: the peer's key is another one than pinned: it is {found}, allowed is "
+                f"{' or '.join(tls.pin)}",
+                address=self.peer,
+            )
+        if tls.alpn and facts.alpn is None and not self._side.is_server:
+            raise HandshakeError(
+                f"TLS handshake with {self.peer}: no application protocol in common: we offered {', '.join(tls.alpn)} "
+                "(alpn), and the server took none",
+                address=self.peer,
+            )
+
+    def _read_facts(self) -> TlsFacts:
+        conversation = self._conversation
+        cipher = conversation.cipher()
+        peer: dict[str, str] = {}
+        try:
+            der = conversation.getpeercert(binary_form=True)
+            if der:
+                certificate = read_certificate(der)
+                peer = {f"peer_{name}": getattr(certificate, name) for name in ("subject", "issuer", "expiry", "pin")}
+                peer["peer_fingerprint"] = certificate.fingerprint
+        except ValueError:
+            pass  # OpenSSL could read it, and we cannot: no facts, and a pin refuses it
+        return TlsFacts(
+            version=conversation.version() or "",
+            cipher=cipher[0] if cipher else "",
+            alpn=conversation.selected_alpn_protocol(),
+            server_name=self._server_name,
+            is_resumed=bool(conversation.session_reused),
+            **peer,
+        )
+
+    def _disagreement(self, error: ssl.SSLError) -> HandshakeError:
+        return HandshakeError(f"TLS handshake with {self.peer}: {_reason(error, self._server_name)}", address=self.peer)
+
+    # --- receiving ---
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        inner, incoming = self._inner, self._incoming
+        while True:
+            if self._closed:
+                raise self._closed_error()
+            if self._read_early or incoming.pending:
+                with self._lock:
+                    data = self._decrypt()
+                if data:
+                    self._has_received = True
+                    return data
+            if self._end is not None:
+                raise self._end.with_traceback(None)
+            try:
+                data = await inner.receive(deadline=deadline)
+            except EndOfStream:
+                self._end = self._end or self._cut()
+                continue
+            with self._lock:
+                if self._closed:
+                    raise self._closed_error()
+                incoming.write(data)
+                data = self._decrypt()
+            if data:
+                self._has_received = True
+                return data
+
+    def _decrypt(self) -> bytes:
+        """All that is whole so far; what ends it is kept for the next call."""
+        incoming, read = self._incoming, self._read
+        pieces = [self._read_early] if self._read_early else []
+        self._read_early = b""
+        try:
+            while incoming.pending and self._end is None:
+                piece = read(RECORD_SIZE)  # not less: OpenSSL would keep the rest, where nothing tells of it
+                if not piece:
+                    raise ssl.SSLZeroReturnError
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            pass  # a record is still under way, or it was none for us
+        except ssl.SSLZeroReturnError:
+            self._end = EndOfStream(f"{self.peer} has ended the conversation")
+        except ssl.SSLError as error:
+            self._end = self._broken(error)
+        if self._outgoing.pending:
+            self._push_last()
+            if self._unsent.nbytes + self._outgoing.pending > MAX_ANSWERS_SIZE and self._end is None:
+                self._end = BrokenError(
+                    f"receiving from {self.peer}: it asks for answers in TLS, and reads none of them"
+                )
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _cut(self) -> StreamError:
+        """The stream below has ended, and the peer has not said goodbye."""
+        if self._stopped:
+            return EndOfStream(f"{self.peer} has ended the conversation")
+        return BrokenError(
+            f"receiving from {self.peer}: the stream was cut: it ended without TLS's goodbye (close_notify), so that "
+            "more may have been on its way"
+        )
+
+    def _broken(self, error: ssl.SSLError) -> StreamError:
+        reason = _reason(error, None)
+        if not self._has_received and not self._side.is_server and "ALERT" in (error.reason or ""):
+            # TLS 1.3: a client is done before the server has seen its certificate, and learns of it by the first read.
+            return RejectedError(f"TLS handshake with {self.peer}: {reason}", address=self.peer)
+        return BrokenError(f"receiving from {self.peer}: {reason}")
+
+    # --- sending ---
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._unsent) or self._outgoing.pending > 0 or self._inner.has_unsent
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        with self._lock:
+            if self._closed:
+                raise self._closed_error()
+            if self._eof_sent:
+                raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+            if (self._unsent or self._outgoing.pending) and not self._push():
+                return 0
+            size = len(data)
+            if size <= PORTION_SIZE:
+                if size:
+                    self._encrypt(data)
+                    self._push()
+                return size
+            rest = memoryview(data)
+            taken = 0
+            while taken < size:
+                taken += self._encrypt(rest[taken : taken + PORTION_SIZE])
+                if not self._push():
+                    break
+            return taken
+
+    def _encrypt(self, data: bytes | memoryview) -> int:
+        try:
+            return self._write(data)
+        except ssl.SSLError as error:
+            raise BrokenError(f"sending to {self.peer}: {_reason(error, None)}") from None
+
+    def _push(self) -> bool:
+        """Hand what is encrypted to the stream below, as far as it takes it now; whether it took all.
+
+        Raises:
+            BrokenError, ClosedError: as its `send_now`.
+        """
+        send_now = self._inner.send_now
+        if self._unsent:
+            self._unsent = self._unsent[send_now(self._unsent) :]
+            if self._unsent:
+                return False
+        if self._outgoing.pending:
+            data = self._outgoing.read()
+            try:
+                count = send_now(data)
+            except BaseException:
+                self._unsent = memoryview(data)
+                raise
+            if count < len(data):
+                self._unsent = memoryview(data)[count:]
+                return False
+        return True
+
+    def _push_last(self) -> None:
+        """What the peer should know, and need not."""
+        try:
+            self._push()
+        except StreamError:
+            pass
+
+    async def wait_writable(self, *, deadline: float | None = None) -> None:
+        while True:
+            if self._closed:
+                raise self._closed_error()
+            self._waiting_count += 1
+            try:
+                await self._inner.wait_writable(deadline=deadline)
+            finally:
+                self._waiting_count -= 1
+            with self._lock:
+                if self._closed:
+                    raise self._closed_error()
+                if self._push() and not self._inner.has_unsent:
+                    return
+
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        with self._lock:
+            if self._closed:
+                raise self._closed_error()
+            if not self._eof_sent:
+                self._say_goodbye()
+            self._push()
+        while self.has_unsent:
+            await self.wait_writable(deadline=deadline)
+
+    def _say_goodbye(self) -> None:
+        """Our close_notify. OpenSSL then looks for the peer's, and would take data that came before it for a fault; so
+        that is decrypted first."""
+        self._read_early = self._decrypt()
+        self._eof_sent = True
+        try:
+            self._conversation.unwrap()
+        except ssl.SSLError:
+            pass  # the peer's has not come yet
+
+    # --- the end ---
+
+    def stop_receiving(self) -> None:
+        self._stopped = True
+        self._inner.stop_receiving()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._remember_session()
+            if not self._eof_sent:
+                self._say_goodbye()
+            self._closed = True
+            try:
+                is_sent = self._push()
+            except StreamError:
+                is_sent = True  # nobody will read it
+        if is_sent or self._waiting_count:
+            self._inner.close()
+            return
+        self._inner.stop_receiving()  # wakes whoever receives
+        if self.engine.blocks:
+            self.engine.start(self._see_off())
+        else:
+            self.engine.background(self._see_off())
+
+    async def _see_off(self) -> None:
+        """Hand over what was taken, while the peer still reads."""
+        deadline = self.engine.now() + FAREWELL
+        try:
+            while not self._push():
+                await self._inner.wait_writable(deadline=deadline)
+            self._inner.close()
+        except (StreamError, DeadlineError):
+            pass
+        finally:
+            self._inner.abort()  # closed already, if all went well
+
+    def abort(self) -> None:
+        self._closed = True
+        self._inner.abort()
+
+    def _remember_session(self) -> None:
+        if isinstance(self._side, ClientSide) and self._has_received:
+            self._side.remember(self._inner.peer, self._server_name, self._conversation.session)
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(f"the connection with {self.peer} was closed at this end")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "ended by the peer" if self._end is not None else "open"
+        return f"<TlsStream {self.local} - {self.peer}, {self.facts.version or 'before the handshake'}, {state}>"
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _secure_name(address: str) -> str:
+    scheme, colon, rest = address.partition(":")
+    return f"{secure_name(scheme)}{colon}{rest}"
+
+
+def _reason(error: ssl.SSLError, server_name: str | None) -> str:
+    """What went wrong, in words; and what to try."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = _CHECK_HINTS.get(error.verify_code, "")
+        name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
+        return f"the peer's certificate is refused: {error.verify_message.rstrip('.')}{name}{hint}"
+    reason = error.reason or str(error)
+    if reason in _REASONS:
+        return _REASONS[reason]
+    words = reason.lower().replace("_", " ")
+    alert = words.partition(" alert ")[2]
+    return f"the peer refused: {alert}{_ALERT_HINTS.get(alert, '')}" if alert else words
+
+
+_UNKNOWN_ISSUER: Final = ": trust its authority (ca=FILE), or its key alone (pin=sha256:...)"
+
+# X509_V_ERR_..., X509_verify_cert_error_string(3)
+_CHECK_HINTS: Final = {
+    10: ": it has expired, or this machine's clock is wrong",
+    9: ": it is not valid yet, or this machine's clock is wrong",
+    18: _UNKNOWN_ISSUER,
+    19: _UNKNOWN_ISSUER,
+    20: _UNKNOWN_ISSUER,
+    21: _UNKNOWN_ISSUER,
+    62: ": dial the name that it is for, or say it (server_name=NAME)",
+    64: ": dial the address that it is for, or say its name (server_name=NAME)",
+}
+
+_NO_TLS: Final = "the peer does not speak TLS: its first bytes are something else"
+
+_REASONS: Final = {
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "HTTP_REQUEST": "the peer does not speak TLS: it sent an HTTP request",
+    "HTTPS_PROXY_REQUEST": "the peer does not speak TLS: it sent a request to an HTTP proxy",
+    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and one is required (require_client_cert)",
+    "UNSUPPORTED_PROTOCOL": "no version of TLS in common: the peer's is older than we allow (minimum_version)",
+    "NO_SHARED_CIPHER": "no cipher in common",
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "what came was changed on its way (bad record MAC)",
+}
+
+_ALERT_HINTS: Final = {
+    "unknown ca": ": it does not trust who vouches for our certificate",
+    "certificate required": ": it wants a certificate of ours (cert=FILE, key=FILE)",
+    "certificate expired": ": our certificate has expired",
+    "handshake failure": ": no cipher or version in common, or it wants a certificate of ours (cert=FILE, key=FILE)",
+    "protocol version": ": no version of TLS in common (minimum_version)",
+    "no application protocol": ": it takes none of our protocols (alpn)",
+    "unrecognized name": ": it does not serve this name (server_name)",
+}

@@ -1,0 +1,546 @@
+"""The chat over real sockets: guests that are raw sockets of the standard library, a host in a thread, no sleeps."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Awaitable, Iterator
+
+import pytest
+
+from socketkit import Address, engines, serve
+from socketkit.apps.chat import guest as guest_module
+from socketkit.apps.chat import host
+from socketkit.apps.chat.participant import PERSON_FRAMING, Piped
+from socketkit.apps.chat.room import MAX_LINE_SIZE
+from socketkit.apps.talk.conversation import AbandonedError
+from socketkit.connection.connection import Connection
+from socketkit.engines.engine import Engine
+from socketkit.errors import BrokenError, ConnectError, EndOfStream
+
+PATIENCE = 20.0
+ENGINES = [name for name in ("epoll", "poll", "select", "kqueue", "asyncio", "uvloop") if engines.is_available(name)]
+
+
+class _Done:
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+class Scripted:
+    """A person whose typing is a test's, from any thread."""
+
+    def __init__(self, engine: Engine, *, is_terminal: bool = False) -> None:
+        self.is_terminal = is_terminal
+        self.unshown_size = 0
+        self.is_away = False
+        self.seen: queue.Queue[str] = queue.Queue()
+        self._engine = engine
+        self._typed: list[bytes | None] = []
+        self._news = engine.event()
+
+    async def read(self) -> bytes:
+        while not self._typed:
+            await self._news.wait()
+            self._news = self._engine.event()
+        line = self._typed.pop(0)
+        if line is None:
+            raise EndOfStream("nothing more is typed")
+        return line
+
+    def show(self, line: str) -> Awaitable[None]:
+        if self.is_away:
+            raise BrokenPipeError
+        self.seen.put(line)
+        return _Done()
+
+    def types(self, line: str | None) -> None:
+        """Type a line; None: the end."""
+
+        def put() -> None:
+            self._typed.append(None if line is None else line.encode())
+            self._news.set()
+
+        self._engine.from_thread(put)
+
+    def sees(self) -> str:
+        return self.seen.get(timeout=PATIENCE)
+
+
+class Room:
+    """A host in a thread."""
+
+    def __init__(self, engine_name: str, address: str, *, is_terminal: bool, **keywords: object) -> None:
+        self.engine = engines.make(engine_name)
+        self.person = Scripted(self.engine, is_terminal=is_terminal)
+        self.error: BaseException | None = None
+        self._opened: queue.Queue[tuple[Address, ...] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._live, args=(address, keywords), daemon=True)
+        self._thread.start()
+        addresses = self._opened.get(timeout=PATIENCE)
+        if addresses is None:
+            self._thread.join(PATIENCE)
+            assert self.error is not None
+            raise self.error
+        self.address = addresses[0]
+
+    def _live(self, address: str, keywords: dict[str, object]) -> None:
+        try:
+            self.engine.run(host.host(self.engine, address, self.person, listening=self._opened.put, **keywords))  # type: ignore[arg-type]
+        except BaseException as error:
+            self.error = error
+        self._opened.put(None)
+
+    def wait_end(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+@contextlib.contextmanager
+def hosting(
+    engine_name: str = ENGINES[0], address: str = "tcp4://127.0.0.1:0", *, is_terminal: bool = False, **keywords: object
+) -> Iterator[Room]:
+    room = Room(engine_name, address, is_terminal=is_terminal, **keywords)
+    try:
+        yield room
+    finally:
+        with contextlib.suppress(RuntimeError):
+            room.person.types("bye")
+    room.wait_end()
+
+
+class Nc:
+    """A guest with nothing but a socket."""
+
+    def __init__(self, room: Room, name: str | None = None, *, receive_buffer: int = 0) -> None:
+        address = room.address
+        self.socket = socket.socket(socket.AF_UNIX if address.path else socket.AF_INET)
+        self.socket.settimeout(PATIENCE)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(address.path if address.path else (address.host, address.port))
+        self._file = self.socket.makefile("rb")
+        self.greeting = self.reads()
+        self.name = self.greeting.split("you are ")[1].split(";")[0]
+        if name is not None:
+            self.says(f"/name {name}")
+            assert self.reads() == f"* you are {name} now"
+            self.name = name
+
+    def sends(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def says(self, line: str) -> None:
+        self.sends(line.encode() + b"\n")
+
+    def reads(self) -> str:
+        line = self._file.readline()
+        assert line.endswith(b"\n") or not line, line
+        return line.decode().removesuffix("\n")
+
+    def rest(self) -> list[str]:
+        """Every line up to the end."""
+        return self._file.read().decode().splitlines()
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
+    def resets(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self.close()
+
+    def __enter__(self) -> Nc:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+# --- a conversation ---
+
+
+@pytest.mark.parametrize("engine_name", ENGINES)
+@pytest.mark.parametrize("address", ["tcp4://127.0.0.1:0", "unix"])
+def test_guests_and_the_person_at_the_host_hear_each_other_and_nobody_itself(
+    engine_name: str, address: str, tmp_path: object
+) -> None:
+    where = f"unix://{tmp_path}/room" if address == "unix" else address
+    with hosting(engine_name, where) as room, Nc(room, "Alice") as alice:
+        assert [room.person.sees(), room.person.sees()] == ["* guest1 has joined", "* guest1 is Alice now"]
+        with Nc(room, "Bob") as bob:
+            assert bob.greeting.startswith("* welcome, you are guest2; here: host, Alice ")
+            assert [alice.reads(), alice.reads()] == ["* guest2 has joined", "* guest2 is Bob now"]
+            alice.says("hello")
+            bob.says("привет")
+            room.person.types("good evening")
+            assert {bob.reads(), bob.reads()} == {"Alice: hello", "host: good evening"}
+            assert {alice.reads(), alice.reads()} == {"Bob: привет", "host: good evening"}
+        assert alice.reads() == "* Bob has left"
+        seen = [room.person.sees() for _ in range(5)]
+        assert sorted(seen[2:4]) == ["Alice: hello", "Bob: привет"] and seen[4] == "* Bob has left"
+
+
+def test_a_line_in_three_packets_is_one_line_and_two_lines_in_one_packet_are_two() -> None:
+    with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        alice.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert [alice.reads(), alice.reads()] == ["* guest2 has joined", "* guest2 is Bob now"]
+        for piece in (b"one ", "сл".encode()[:3], "сл".encode()[3:] + b"ovo\ntwo\nlines\r\nno"):
+            alice.sends(piece)
+            bob.says("?")
+            assert alice.reads() == "Bob: ?"  # it has come, and was looked at
+        alice.sends(b"w\n")
+        assert [bob.reads() for _ in range(4)] == [
+            "Alice: one слovo", "Alice: two", "Alice: lines", "Alice: now",
+        ]  # fmt: skip
+
+
+def test_forged_lines_stand_behind_the_forger_s_name_on_every_screen() -> None:
+    with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Mallory") as mallory:
+        assert [alice.reads(), alice.reads()] == ["* guest2 has joined", "* guest2 is Mallory now"]
+        for line in (b"Alice: x", b"* host has left", b"\rAlice: x", b"\x1b[1A\x1b[2KAlice: x", b"\xff\xfe", b"\x00"):
+            mallory.sends(line + b"\n")
+        shown = ["Alice: x", "* host has left", "\\x0dAlice: x", "\\x1b[1A\\x1b[2KAlice: x", "\\xff\\xfe", "\\x00"]
+        assert [alice.reads() for _ in shown] == [f"Mallory: {line}" for line in shown]
+        seen = [room.person.sees() for _ in range(4 + len(shown))]
+        assert seen[4:] == [f"Mallory: {line}" for line in shown]
+        mallory.says("/name Alice")
+        answers = [mallory.reads(), mallory.reads()]
+        assert answers == [
+            "* your line was not UTF-8: the others see \\xff and the like in it",
+            "* Alice is here already, or looks the same; free is: /name Alice2",
+        ]
+
+
+def test_an_over_long_line_is_refused_and_the_conversation_goes_on() -> None:
+    with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        for size in (MAX_LINE_SIZE + 1, 300_000, 3_000_000):
+            bob.sends(b"x" * size + b"\n")
+            assert bob.reads() == "* your line was longer than 8192 bytes: nobody has seen it"
+        bob.sends(b"\x1b" * MAX_LINE_SIZE + b"\n")  # the longest that it can become
+        assert [alice.reads() for _ in range(3)][2] == "Bob: " + "\\x1b" * MAX_LINE_SIZE
+
+
+# --- the end of a conversation ---
+
+
+@pytest.mark.parametrize("word", ["bye", "/quit", "До свидания"])
+def test_a_guest_that_says_goodbye_hears_one_and_its_conversation_ends(word: str) -> None:
+    with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        bob.says(word)
+        bob.says("and this is said to nobody")
+        assert bob.rest() == ["* goodbye, Bob"]
+        assert [alice.reads() for _ in range(3)][2] == "* Bob has left"
+        alice.says("still here")
+        with Nc(room) as carol:
+            assert carol.name == "guest3"
+
+
+def test_the_end_of_a_guest_s_direction_is_its_leaving_after_its_last_line() -> None:
+    with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        bob.sends(b"last words without an end")
+        bob.socket.shutdown(socket.SHUT_WR)
+        assert [alice.reads() for _ in range(4)][2:] == ["Bob: last words without an end", "* Bob has left"]
+        assert bob.rest() == []
+
+
+def test_the_host_s_goodbye_ends_it_for_all_with_a_goodbye_to_each() -> None:
+    with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        room.person.types("До свидания")
+        room.wait_end()
+        assert alice.rest()[2:] == bob.rest() == ["* goodbye: host has ended the chat"]
+
+
+def test_the_end_of_a_terminal_ends_the_chat() -> None:
+    with hosting(is_terminal=True) as room, Nc(room) as guest:
+        room.person.types(None)
+        room.wait_end()
+        assert guest.rest() == ["* goodbye: host has ended the chat"]
+
+
+def test_the_end_of_a_file_leaves_a_room_without_a_person() -> None:
+    with hosting() as room, Nc(room, "Alice") as alice:
+        room.person.types(None)
+        assert alice.reads() == "* host has left"
+        alice.says("/who")
+        assert alice.reads() == "* here: Alice (you)"
+        room.person.is_away = True
+        alice.says("good night")
+        assert alice.reads() == "* goodbye: host has ended the chat"
+        room.wait_end()
+
+
+@pytest.mark.parametrize("who", ["guest", "host", "lost"])
+def test_once_ends_with_its_first_guest(who: str) -> None:
+    with hosting(once=True) as room, Nc(room) as guest:
+        with pytest.raises(OSError):
+            socket.create_connection((room.address.host, room.address.port), timeout=PATIENCE).recv(1)
+        if who == "guest":
+            guest.says("bye")
+            assert guest.rest() == ["* goodbye, guest1"]
+        elif who == "host":
+            room.person.types("bye")
+            assert guest.rest() == ["* goodbye: host has ended the chat"]
+        else:
+            guest.resets()
+        room.wait_end()
+
+
+def test_without_once_the_host_stays_for_the_next() -> None:
+    with hosting() as room:
+        for number in range(1, 4):
+            with Nc(room) as guest:
+                assert guest.name == f"guest{number}"
+                guest.says("bye")
+                assert guest.rest() == [f"* goodbye, guest{number}"]
+
+
+def test_a_screen_that_is_gone_ends_the_chat() -> None:
+    with hosting() as room, Nc(room) as guest:
+        room.person.is_away = True
+        guest.says("anybody?")
+        assert guest.rest() == ["* goodbye: host has ended the chat"]
+        room.wait_end()
+
+
+def test_a_screen_that_stands_still_loses_lines_and_is_told_how_many() -> None:
+    with hosting() as room, Nc(room) as guest:
+        assert room.person.sees() == "* guest1 has joined"
+        room.person.unshown_size = host.MAX_UNSENT_SIZE + 1
+        for line in ("one", "two", "/who"):
+            guest.says(line)
+        assert guest.reads().startswith("* here")
+        room.person.unshown_size = 0
+        guest.says("three")
+        assert [room.person.sees(), room.person.sees()] == [
+            "* 2 lines were not shown: this end was not read",
+            "guest1: three",
+        ]
+
+
+# --- guests that are no good company ---
+
+
+def test_a_guest_that_is_lost_in_the_middle_of_a_line_stops_nobody() -> None:
+    with hosting() as room, Nc(room, "Alice") as alice:
+        for number in range(2, 12):
+            lost = Nc(room)
+            assert alice.reads() == f"* guest{number} has joined"
+            alice.says("to you all")
+            lost.sends(b"half a li")
+            lost.resets()  # with a line unread: a reset in any case
+            line = alice.reads()
+            assert line in (f"* guest{number} was lost", f"guest{number}: half a li")
+            if line.endswith("li"):
+                assert alice.reads().startswith(f"* guest{number} ")
+        with Nc(room) as guest:
+            guest.says("well?")
+            assert [alice.reads(), alice.reads()] == ["* guest12 has joined", "guest12: well?"]
+
+
+@pytest.mark.parametrize("engine_name", ENGINES[:1] + ENGINES[-1:])
+def test_a_guest_that_has_stopped_reading_slows_nobody_and_is_shown_out(engine_name: str) -> None:
+    count, text = 2500, "x" * 4000  # 10 MB: more than the system and the bound hold together
+    with hosting(engine_name) as room, Nc(room, "Slow", receive_buffer=4096) as slow, Nc(room, "Fast") as fast:
+        with Nc(room, "Speaker") as speaker:
+            assert [fast.reads(), fast.reads()] == ["* guest3 has joined", "* guest3 is Speaker now"]
+            speaking = threading.Thread(target=lambda: [speaker.says(f"{number} {text}") for number in range(count)])
+            speaking.start()
+            lines = []
+            while len(lines) <= count:
+                lines.append(fast.reads())
+            speaking.join()
+        assert [line for line in lines if line.startswith("*")] == ["* Slow was shown out: it has stopped reading"]
+        said = [line for line in lines if not line.startswith("*")]
+        assert said == [f"Speaker: {number} {text}" for number in range(count)]
+        assert fast.reads().startswith("* Speaker ")  # has left, or was lost: with a line unread
+        slow.says("am I here?")  # to nobody
+        fast.says("/who")
+        assert fast.reads() == "* here: host, Fast (you)"
+
+
+def test_patience_is_a_quarter_second_and_grows_by_a_tenth_of_the_time() -> None:
+    patience = host.Patience(100.0)
+    assert patience.left(200.0) == 0.25
+    patience.spend(0.25)
+    assert patience.left(200.0) == 0.0
+    assert patience.left(201.0) == pytest.approx(0.1)
+    patience.spend(0.2)  # two who talk have waited at once
+    assert patience.left(201.0) == 0.0
+    assert patience.left(203.0) == pytest.approx(0.1)
+    assert patience.left(300.0) == 0.25
+
+
+# --- a guest of ours ---
+
+
+class Joined:
+    """`join` in a thread."""
+
+    def __init__(self, address: object, *, is_terminal: bool = False, **keywords: object) -> None:
+        self.engine = engines.make(ENGINES[0])
+        self.person = Scripted(self.engine, is_terminal=is_terminal)
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._live, args=(str(address), keywords), daemon=True)
+        self._thread.start()
+
+    def _live(self, address: str, keywords: dict[str, object]) -> None:
+        try:
+            self.engine.run(guest_module.join(self.engine, address, self.person, **keywords))  # type: ignore[arg-type]
+        except BaseException as error:
+            self.error = error
+
+    def wait_end(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+def test_joining_asks_for_the_name_types_and_shows() -> None:
+    with hosting() as room:
+        guest = Joined(room.address, name="Zoë")
+        assert guest.person.sees().startswith("* welcome, you are guest1")
+        assert guest.person.sees() == "* you are Zoë now"
+        assert [room.person.sees(), room.person.sees()] == ["* guest1 has joined", "* guest1 is Zoë now"]
+        guest.person.types("hello")
+        assert room.person.sees() == "Zoë: hello"
+        room.person.types("\x1b[2Jhi")
+        assert guest.person.sees() == "host: \\x1b[2Jhi"
+        guest.person.types("bye")
+        assert guest.person.sees() == "* goodbye, Zoë"
+        guest.wait_end()
+
+
+def test_the_host_s_end_ends_the_guest() -> None:
+    with hosting() as room:
+        guest = Joined(room.address)
+        guest.person.sees()
+        room.person.types("bye")
+        guest.wait_end()
+        assert guest.person.sees() == "* goodbye: host has ended the chat"
+
+
+def test_nobody_there_is_said_at_once() -> None:
+    with hosting() as room:
+        pass
+    guest = Joined(room.address)
+    with pytest.raises(ConnectError):
+        guest.wait_end()
+
+
+@contextlib.contextmanager
+def foreign_host() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        yield listener
+
+
+def test_after_the_last_typed_line_our_direction_ends_and_what_still_comes_is_shown() -> None:
+    with foreign_host() as listener:
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        caller, _ = listener.accept()
+        with caller, caller.makefile("rb") as heard:
+            guest.person.types("a question")
+            guest.person.types(None)
+            assert heard.read() == b"a question\n"  # to its end
+            caller.sendall(b"a late\r\nanswer \x1b[2J\xff without an end")
+        guest.wait_end()
+        assert [guest.person.sees(), guest.person.sees()] == ["a late", "answer \\x1b[2J\\xff without an end"]
+
+
+@pytest.mark.parametrize("ending", ["bye", None])
+def test_a_host_that_does_not_answer_a_goodbye_is_not_waited_for_long(
+    ending: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest_module, "LINGER", 0.05)
+    with foreign_host() as listener:
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", is_terminal=ending is None)
+        caller, _ = listener.accept()
+        with caller:
+            guest.person.types(ending)
+            guest.wait_end()
+
+
+def test_a_linger_that_runs_out_is_an_error() -> None:
+    with foreign_host() as listener:
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", linger=0.05)
+        caller, _ = listener.accept()
+        with caller:
+            guest.person.types(None)
+            with pytest.raises(AbandonedError, match=r"gave up after 50ms \(--linger\): tcp://.* did not end"):
+                guest.wait_end()
+
+
+def test_a_lost_host_is_an_error() -> None:
+    with foreign_host() as listener:
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        caller, _ = listener.accept()
+        caller.sendall(b"hello\n")
+        assert guest.person.sees() == "hello"
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        caller.close()
+        with pytest.raises(BrokenError):
+            guest.wait_end()
+
+
+def test_a_screen_that_is_gone_ends_the_guest() -> None:
+    with foreign_host() as listener:
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        caller, _ = listener.accept()
+        guest.person.is_away = True
+        with caller:
+            caller.sendall(b"hello?\n")
+            with pytest.raises(BrokenPipeError):
+                guest.wait_end()
+
+
+# --- a person without a line editor ---
+
+
+def test_a_piped_person_is_a_connection_of_lines() -> None:
+    engine = engines.make(ENGINES[0])
+
+    async def talk() -> None:
+        from socketkit import pair
+
+        async with pair(framing=PERSON_FRAMING, engine=engine) as (ours, theirs):
+            person = Piped(ours)
+            await theirs.send_many([b"typed", b"\xff"])
+            assert [await person.read(), await person.read()] == [b"typed", b"\xff"]
+            await person.show("shown")
+            assert await theirs.receive() == b"shown"
+            assert person.unshown_size == 0
+            await theirs.close()
+            with pytest.raises(EndOfStream):
+                await person.read()
+            with pytest.raises(BrokenPipeError):
+                for _ in range(100):
+                    await person.show("?")
+                    await engine.sleep(0)
+
+    engine.run(talk())
+
+
+def test_a_host_is_a_handler_like_any_other() -> None:
+    """The room can be served by a program of one's own."""
+    engine = engines.make(ENGINES[0])
+
+    async def talk() -> None:
+        person = Scripted(engine)
+        room = host.Host(engine, person)
+        async with serve(room.welcome, "tcp4://127.0.0.1:0", framing="lines:encoding=none", engine=engine) as server:
+            from socketkit import connect
+
+            async with connect(server.addresses[0], framing="lines", engine=engine) as guest:
+                assert isinstance(guest, Connection)
+                assert (await guest.receive()).startswith("* welcome")
+                room.end()
+                assert await guest.receive() == "* goodbye: host has ended the chat"
+            await room.wait_end()
+
+    engine.run(talk())

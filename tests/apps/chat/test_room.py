@@ -1,0 +1,280 @@
+"""The room decides who hears what; nobody speaks as another."""
+
+from __future__ import annotations
+
+import pytest
+
+from socketkit.apps.chat.room import (
+    HOST,
+    MAX_LINE_SIZE,
+    MAX_NAME_LENGTH,
+    Decision,
+    EndChat,
+    Room,
+    ShowOut,
+    Tell,
+    check_name,
+    is_farewell,
+)
+from socketkit.apps.terminal_escape import visible
+
+
+def room_of(*names: str, once: bool = False) -> Room:
+    """A room with guests of these names, at seats 1, 2, ..."""
+    room = Room(once=once)
+    for name in names:
+        seat, _ = room.enter()
+        if name != f"guest{seat}":
+            room.hear(seat, f"/name {name}".encode())
+    assert room.names == ("host", *names)
+    return room
+
+
+def told(decisions: list[Decision]) -> list[tuple[tuple[int, ...], str]]:
+    return [(decision.seats, decision.line) for decision in decisions if isinstance(decision, Tell)]
+
+
+def lines_for(seat: int, decisions: list[Decision]) -> list[str]:
+    return [line for seats, line in told(decisions) if seat in seats]
+
+
+# --- coming and going ---
+
+
+def test_a_guest_is_greeted_with_its_name_and_the_others_hear_that_it_has_joined() -> None:
+    room = room_of("guest1")
+    seat, decisions = room.enter()
+    assert told(decisions) == [
+        ((seat,), "* welcome, you are guest2; here: host, guest1 (/name NEW, /who, /help, /quit)"),
+        ((HOST, 1), "* guest2 has joined"),
+    ]
+
+
+def test_a_given_name_is_never_one_that_is_here() -> None:
+    room = room_of("guest2")
+    assert room.enter()[1][0] == Tell(
+        (2,), "* welcome, you are guest3; here: host, guest2 (/name NEW, /who, /help, /quit)"
+    )
+
+
+def test_who_leaves_is_shown_out_once_and_the_others_are_told() -> None:
+    room = room_of("Alice", "Bob")
+    assert room.leave(1) == [Tell((HOST, 2), "* Alice has left"), ShowOut(1)]
+    assert room.leave(1) == []
+    assert room.hear(1, b"still here?") == []
+    assert room.names == ("host", "Bob")
+
+
+def test_how_somebody_went_is_told() -> None:
+    assert told(room_of("Alice").leave(1, how="was lost")) == [((HOST,), "* Alice was lost")]
+
+
+@pytest.mark.parametrize("word", ["bye", "BYE", "  Bye ", "/quit", "/QUIT", "до свидания", "До Свидания", "bye\t"])
+def test_a_farewell_ends_the_conversation_of_its_speaker_with_a_goodbye(word: str) -> None:
+    room = room_of("Alice", "Bob")
+    assert room.hear(1, word.encode()) == [
+        Tell((1,), "* goodbye, Alice"),
+        Tell((HOST, 2), "* Alice has left"),
+        ShowOut(1),
+    ]
+
+
+@pytest.mark.parametrize("line", ["bye bye", "goodbye", "I said bye", "bye!", "свидания", ""])
+def test_a_farewell_stands_alone_on_its_line(line: str) -> None:
+    assert not is_farewell(line)
+    assert told(room_of("Alice").hear(1, line.encode())) == [((HOST,), f"Alice: {line}")]
+
+
+def test_the_host_ends_the_chat_for_all() -> None:
+    room = room_of("Alice", "Bob")
+    assert room.hear(HOST, b"bye") == [
+        Tell((1, 2), "* goodbye: host has ended the chat"),
+        ShowOut(1),
+        ShowOut(2),
+        EndChat(),
+    ]
+    assert room.end("again") == []
+    assert not room.is_here(1)
+
+
+def test_a_host_without_a_person_still_hears_but_is_not_listed() -> None:
+    room = room_of("Alice")
+    assert told(room.leave(HOST)) == [((1,), "* host has left")]
+    assert told(room.hear(1, b"anybody?")) == [((HOST,), "Alice: anybody?")]
+    assert told(room.hear(1, b"/who")) == [((1,), "* here: Alice (you)")]
+
+
+def test_a_room_for_one_guest_ends_with_it() -> None:
+    room = room_of("Alice", once=True)
+    assert room.hear(1, b"bye")[-2:] == [ShowOut(1), EndChat()]
+
+
+def test_a_room_for_one_guest_sends_the_second_away() -> None:
+    room = room_of("Alice", once=True)
+    seat, decisions = room.enter()
+    assert decisions == [Tell((seat,), "* this chat was for one guest, who was here before you"), ShowOut(seat)]
+    assert room.names == ("host", "Alice")
+    assert room.leave(seat) == []
+
+
+def test_who_comes_after_the_end_is_sent_away() -> None:
+    room = room_of("Alice")
+    room.end("over")
+    seat, decisions = room.enter()
+    assert decisions[-1] == ShowOut(seat)
+
+
+# --- talking ---
+
+
+def test_a_line_goes_to_all_others_behind_one_prefix_and_not_to_its_speaker() -> None:
+    room = room_of("Alice", "Bob", "Carol")
+    assert room.hear(1, b"hello") == [Tell((HOST, 2, 3), "Alice: hello")]
+    assert room.hear(HOST, "привет".encode()) == [Tell((1, 2, 3), "host: привет")]
+
+
+def test_the_first_line_of_a_guest_is_a_message_and_no_name() -> None:
+    room = Room()
+    seat, _ = room.enter()
+    assert told(room.hear(seat, b"Alice")) == [((HOST,), "guest1: Alice")]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b"Alice: I owe you", "Mallory: Alice: I owe you"),
+        (b"* Alice has left", "Mallory: * Alice has left"),
+        (b"<Alice> hi", "Mallory: <Alice> hi"),
+        (b"x\rAlice: hi", "Mallory: x\\x0dAlice: hi"),
+        (b"x\x1b[2K\x1b[GAlice: hi", "Mallory: x\\x1b[2K\\x1b[GAlice: hi"),
+        (b"x\x0bAlice: hi", "Mallory: x\\x0bAlice: hi"),
+        ("x\x85Alice: hi".encode(), "Mallory: x\\x85Alice: hi"),
+        ("x\u2028Alice: hi".encode(), "Mallory: x\\u2028Alice: hi"),
+        ("\u202eih :ecilA".encode(), "Mallory: \\u202eih :ecilA"),
+        (b"\x08\x08\x08Alice: hi", "Mallory: \\x08\\x08\\x08Alice: hi"),
+        (b"//name Alice", "Mallory: /name Alice"),
+    ],
+)
+def test_no_line_of_a_guest_can_be_taken_for_another_s(line: bytes, shown: str) -> None:
+    room = room_of("Alice", "Mallory")
+    assert room.hear(2, line) == [Tell((HOST, 1), shown)]
+
+
+def test_bytes_that_are_no_utf_8_are_shown_as_bytes_and_told_of_once() -> None:
+    room = room_of("Alice", "Bob")
+    assert told(room.hear(1, b"caf\xe9")) == [
+        ((1,), "* your line was not UTF-8: the others see \\xff and the like in it"),
+        ((HOST, 2), "Alice: caf\\xe9"),
+    ]
+    assert told(room.hear(1, b"\xff")) == [((HOST, 2), "Alice: \\xff")]
+
+
+def test_a_line_at_the_limit_is_passed_on_and_one_beyond_is_refused_to_its_speaker() -> None:
+    room = room_of("Alice", "Bob")
+    assert told(room.hear(1, b"x" * MAX_LINE_SIZE)) == [((HOST, 2), "Alice: " + "x" * MAX_LINE_SIZE)]
+    assert told(room.hear(1, b"x" * (MAX_LINE_SIZE + 1))) == [
+        ((1,), "* your line was longer than 8192 bytes: nobody has seen it")
+    ]
+
+
+# --- names ---
+
+
+def test_a_new_name_is_told_to_all_and_stands_before_the_next_line() -> None:
+    room = room_of("guest1", "Bob")
+    assert told(room.hear(1, b"/name Alice")) == [((1,), "* you are Alice now"), ((HOST, 2), "* guest1 is Alice now")]
+    assert told(room.hear(1, b"hi")) == [((HOST, 2), "Alice: hi")]
+
+
+@pytest.mark.parametrize(
+    "name", ["Alice", "alice", "ALICE", "Аlice", "Aliсe", "Ａlice", "A1ice", "аlісе", "host", "HOST"]
+)
+def test_a_name_that_looks_like_one_that_is_here_is_refused(name: str) -> None:
+    room = room_of("Alice", "Mallory")
+    line = lines_for(2, room.hear(2, f"/name {name}".encode()))
+    assert line == [f"* {name} is here already, or looks the same; free is: /name {name}2"]
+    assert "Mallory" in room.names
+
+
+def test_the_suggested_name_is_free() -> None:
+    room = room_of("Alice", "Alice2", "Bob")
+    assert lines_for(3, room.hear(3, b"/name Alice"))[0].endswith("/name Alice3")
+    long = "x" * MAX_NAME_LENGTH
+    room = room_of(long, "Bob")
+    suggested = lines_for(2, room.hear(2, f"/name {long}".encode()))[0].split("/name ")[1]
+    assert check_name(suggested) is None
+
+
+def test_one_s_own_name_may_be_written_otherwise() -> None:
+    room = room_of("alice")
+    assert lines_for(1, room.hear(1, b"/name Alice")) == ["* you are Alice now"]
+    assert lines_for(1, room.hear(1, b"/name Alice")) == ["* you are Alice already"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "A B", "Alice:", "*", "* Alice", "a\x1b[2J", "a\r", "-x", ".", "x" * (MAX_NAME_LENGTH + 1), "a/b", "<x>",
+     "a\u202eb", "a\u200bb", "\u3164", "a\ufe0f", "host,", "🦊"],
+)  # fmt: skip
+def test_a_name_that_could_be_taken_for_something_else_is_refused(name: str) -> None:
+    assert check_name(name) is not None
+    room = room_of("guest1")
+    assert lines_for(1, room.hear(1, f"/name {name}".encode()))[0].startswith("* the name ")
+    assert room.names == ("host", "guest1")
+
+
+@pytest.mark.parametrize(
+    "name", ["Alice", "Ольга", "x", "R2-D2", "a.b_c", "李雷", "Zoë", "हिन्दी", "x" * MAX_NAME_LENGTH]
+)
+def test_names_of_every_script_are_fit(name: str) -> None:
+    assert check_name(name) is None
+
+
+def test_a_name_that_is_left_is_free_again() -> None:
+    room = room_of("Alice", "Bob")
+    room.leave(1)
+    assert lines_for(2, room.hear(2, b"/name Alice")) == ["* you are Alice now"]
+
+
+def test_the_host_s_name_is_checked() -> None:
+    with pytest.raises(ValueError, match=r"the name 'a b' may hold letters"):
+        Room(host_name="a b")
+    with pytest.raises(ValueError, match=r"\\x1b"):
+        Room(host_name="\x1b")
+
+
+# --- lines for the room ---
+
+
+def test_who_is_answered_to_who_asks() -> None:
+    room = room_of("Alice", "Bob")
+    assert told(room.hear(1, b"/who")) == [((1,), "* here: host, Alice (you), Bob")]
+    assert told(room.hear(HOST, b"/WHO")) == [((HOST,), "* here: host (you), Alice, Bob")]
+
+
+def test_help_names_every_line_for_the_room() -> None:
+    room = room_of("Alice")
+    text = "\n".join(lines_for(1, room.hear(1, b"/help")))
+    assert all(word in text for word in ("/name", "/who", "/quit", "bye", "до свидания"))
+
+
+def test_an_unknown_word_is_not_passed_on_and_not_obeyed() -> None:
+    room = room_of("Alice", "Bob")
+    decisions = room.hear(1, b"/nmae\x1b[2J Alice")
+    assert [seats for seats, _ in told(decisions)] == [(1,)]
+    assert lines_for(1, decisions)[0].startswith("* there is no /nmae\\x1b[2J; see /help")
+
+
+# --- what a terminal would obey ---
+
+
+@pytest.mark.parametrize("number", [*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x2028, 0x202E, 0xD800])
+def test_what_a_terminal_would_obey_is_written_out(number: int) -> None:
+    written = visible(f"a{chr(number)}b")
+    assert written.isprintable()
+    assert f"{number:02x}" in written
+
+
+@pytest.mark.parametrize("text", ["hello", "привет", "tab\tstop", "👩\u200d👩\u200d👧", "שלום", "a\u00a0b", "\\x1b"])
+def test_what_is_only_shown_stays_as_it_is(text: str) -> None:
+    assert visible(text) == text

@@ -1,0 +1,75 @@
+"""Which target is tried first, and how much may pass: decided without a socket and without a clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from socketkit import Address
+from socketkit.apps.relay.token_bucket import BURST, Bucket, portion_of
+from socketkit.apps.relay.upstreams import FIRST_REST, LAST_REST, Balance, Targets
+
+A, B, C = [Address.parse(f"tcp://h:{port}") for port in (1, 2, 3)]
+
+
+def order(targets: Targets, now: float = 0.0) -> list[int | None]:
+    return [target.address.port for target in targets.in_order(now)]
+
+
+def test_first_keeps_the_order() -> None:
+    targets = Targets([A, B, C])
+    assert [order(targets) for _ in range(2)] == [[1, 2, 3], [1, 2, 3]]
+
+
+def test_round_robin_begins_with_the_next() -> None:
+    targets = Targets([A, B, C], Balance.ROUND_ROBIN)
+    assert [order(targets) for _ in range(4)] == [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]]
+
+
+def test_least_begins_with_the_one_that_has_the_fewest_conversations() -> None:
+    targets = Targets([A, B, C], Balance.LEAST)
+    first, second, third = targets.in_order(0)
+    first.active_count, second.active_count, third.active_count = 2, 1, 2
+    assert order(targets)[0] == 2
+    second.active_count = 2
+    assert sorted(order(targets)[0] for _ in range(3)) == [1, 2, 3], "equals take turns"
+
+
+def test_one_that_failed_comes_last_until_it_has_rested() -> None:
+    targets = Targets([A, B])
+    ill = targets.in_order(0)[0]
+    assert ill.has_failed(10.0) == FIRST_REST
+    assert order(targets, 10.0) == [2, 1]
+    assert order(targets, 10.0 + FIRST_REST) == [1, 2]
+    assert ill.has_failed(20.0) == 2 * FIRST_REST
+    assert [ill.has_failed(30.0) for _ in range(20)][-1] == LAST_REST
+    assert (ill.has_answered(), ill.has_answered()) == (True, False)
+    assert order(targets, 30.0) == [1, 2]
+
+
+def test_where_all_rest_the_one_that_is_done_first_is_tried_first() -> None:
+    targets = Targets([A, B])
+    first, second = targets.in_order(0)
+    first.has_failed(1.0)
+    second.has_failed(0.5)
+    assert order(targets, 1.0) == [2, 1]
+
+
+def test_a_bucket_lets_its_rate_pass_and_a_burst_after_silence() -> None:
+    bucket = Bucket(1000)
+    now = 100.0
+    assert bucket.take(int(1000 * BURST), now) == 0.0
+    passed = 0
+    while now < 110.0:
+        passed += 10
+        now += bucket.take(10, now)
+    assert passed == pytest.approx(10_000, rel=0.01)
+
+
+def test_silence_earns_no_more_than_a_burst() -> None:
+    bucket = Bucket(1000)
+    bucket.take(1, 0.0)
+    assert bucket.take(1000, 500.0) == pytest.approx(1 - BURST)
+
+
+def test_portions_fit_the_rate() -> None:
+    assert (portion_of(1_000_000), portion_of(1)) == (100_000, 1)

@@ -1,0 +1,144 @@
+"""Ways of writing bytes: any cutting gives the same, and what is not written in the way is refused with what is."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketkit.apps.talk.byte_formats import Chain, CrLf, Escaped, Mixed, ToHex, Unhexed, Visible
+from socketkit.apps.talk.telnet import Telnet
+from socketkit.errors import FramingError
+
+
+def through(made, pieces):
+    return b"".join([*(made.feed(piece) for piece in pieces), made.end()])
+
+
+@st.composite
+def cut(draw, data):
+    whole = draw(data)
+    places = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    return whole, [whole[start:end] for start, end in zip([0, *places], [*places, len(whole)], strict=True)]
+
+
+LINES = st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"---"]), max_size=12).map(b"".join)
+
+
+@given(cut(LINES))
+def test_each_bare_line_feed_gets_its_cr_wherever_it_is_cut(case):
+    whole, pieces = case
+    expected = whole.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    assert through(CrLf(), pieces) == expected
+
+
+@given(st.binary(), st.data())
+def test_hex_reads_what_it_writes(data, more):
+    written = through(ToHex(), [data])
+    _, pieces = more.draw(cut(st.just(written)))
+    assert through(Unhexed(), pieces) == data
+
+
+def test_hex_knows_spaces_cases_and_what_is_none():
+    assert through(Unhexed(), [b"48 65 6c6C", b"\n6F 2", b"1"]) == b"Hello!"
+    with pytest.raises(FramingError, match="'g' is no hex digit"):
+        Unhexed().feed(b"4g")
+    with pytest.raises(FramingError, match="is alone; a byte has two"):
+        through(Unhexed(), [b"486"])
+
+
+@given(cut(st.binary(max_size=40).map(lambda data: "".join(f"\\x{byte:02x}" for byte in data).encode())))
+def test_escapes_cut_anywhere_mean_the_same(case):
+    whole, pieces = case
+    assert through(Escaped(), pieces) == bytes.fromhex(whole.decode().replace("\\x", ""))
+
+
+def test_escapes_mean_what_they_say_and_a_line_end_nothing():
+    assert through(Escaped(), [rb"a\n\r\t\0\e\\\x41" + b"\nnext\r\n"]) == b"a\n\r\t\0\x1b\\Anext"
+    assert through(Escaped(), [b"\\", b"\\", b"n"]) == b"\\n"
+    with pytest.raises(FramingError, match=r"is no escape; allowed are \\n"):
+        Escaped().feed(rb"\q")
+    with pytest.raises(FramingError, match="is cut at the end"):
+        through(Escaped(), [rb"\x4"])
+
+
+@given(cut(st.binary()))
+def test_what_is_shown_moves_no_terminal(case):
+    _, pieces = case
+    for made in (Mixed(), Visible()):
+        shown = through(made, pieces).decode()
+        assert not any(
+            unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in shown if character not in "\n\t"
+        )
+
+
+def test_lines_are_shown_as_lines_and_a_character_may_come_in_two():
+    assert (
+        through(Visible(), [b"one\r", b"\ntwo\r\x1b", "ж".encode()[:1], "ж".encode()[1:]])
+        == "one\ntwo\\x0d\\x1bж".encode()
+    )
+    assert through(Mixed(), [b"one\r\n"]) == b"one\\x0d\n"
+
+
+def test_a_chain_passes_on_what_was_held_back():
+    assert through(Chain(Unhexed(), CrLf()), [b"61 0", b"a"]) == b"a\r\n"
+    assert through(Chain(Visible(), ToHex()), [b"a\r"]) == b"61\n5c 78 30 64\n"
+
+
+# --- telnet ---
+
+IAC, DO, DONT, WILL, WONT, SB, SE = 255, 253, 254, 251, 252, 250, 240
+
+
+def test_offers_are_declined_and_requests_refused_once():
+    telnet = Telnet()
+    assert telnet.feed(bytes([IAC, DO, 24, IAC, WILL, 1, IAC, DO, 24]) + b"login: ") == b"login: "
+    assert telnet.take_answers() == bytes([IAC, WONT, 24, IAC, DONT, 1])
+    assert telnet.take_answers() == b""
+
+
+def test_what_needs_no_answer_gets_none():
+    telnet = Telnet()
+    assert telnet.feed(bytes([IAC, DONT, 1, IAC, WONT, 3, IAC, 249])) == b""
+    assert telnet.take_answers() == b""
+
+
+def test_are_you_there_is_answered():
+    telnet = Telnet()
+    telnet.feed(bytes([IAC, 246]))
+    assert telnet.take_answers() == b"[yes]\r\n"
+
+
+@given(st.binary())
+def test_data_with_every_byte_goes_and_comes_as_it_is(data):
+    telnet = Telnet()
+    sent = telnet.escape(data)
+    assert telnet.feed(sent) == data.replace(b"\r\0", b"\r")
+    assert telnet.take_answers() == b""
+
+
+COMMANDS = st.lists(
+    st.one_of(
+        st.binary(max_size=5).map(lambda data: data.replace(b"\xff", b"\xff\xff")),
+        st.tuples(st.sampled_from([DO, DONT, WILL, WONT]), st.integers(0, 254)).map(lambda pair: bytes([IAC, *pair])),
+        st.binary(max_size=5).map(lambda data: bytes([IAC, SB]) + data.replace(b"\xff", b"") + bytes([IAC, SE])),
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+@given(cut(COMMANDS))
+def test_commands_cut_anywhere_mean_the_same(case):
+    whole, pieces = case
+    one, many = Telnet(), Telnet()
+    assert through(one, [whole]) == through(many, pieces)
+    assert one.take_answers() == many.take_answers()
+
+
+@given(st.binary())
+def test_garbage_is_no_harm(data):
+    telnet = Telnet()
+    assert len(telnet.feed(data)) <= len(data)
+    assert len(telnet.take_answers()) <= 7 * len(data)

@@ -1,0 +1,311 @@
+"""A conversation between a person behind pipes and a peer behind a raw socket, on every engine.
+
+The peer's part is played in a thread: who waits for what is said by the calls themselves, and no test waits for time
+unless it is about time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from socketkit import Options, engines
+from socketkit.apps.talk.conversation import AbandonedError, Manner, converse
+from socketkit.apps.talk.line_messages import words_for
+from socketkit.connection.connection import Connection
+from socketkit.errors import BrokenError, FramingError, OptionError
+from socketkit.framing import of
+from socketkit.sockets.calls import wrap
+from socketkit.streams.pipes import PipeStream
+
+PATIENCE = 10.0
+
+
+class Talk:
+    """A conversation in this thread, and the far ends of all that it uses.
+
+    Attributes:
+        peer: the other end of the connection, a plain blocking socket.
+        typing: what the person types is written here.
+        reading: what the person sees is read here.
+    """
+
+    def __init__(self, engine_name: str, *, framing: str | None = None, sink: int | None = None) -> None:
+        self.engine_name = engine_name
+        self.framing = framing
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.near = socket.create_connection(listener.getsockname())
+            self.peer, _ = listener.accept()
+        self.peer.settimeout(PATIENCE)
+        self._source, typing = os.pipe()
+        reading, self._sink = os.pipe()
+        self.typing = open(typing, "wb", buffering=0)  # noqa: SIM115
+        self.reading = open(reading, "rb")  # noqa: SIM115
+        self._sink = self._sink if sink is None else sink
+
+    def hold(self, **manner: Any) -> bool:
+        """Converse to the end; whether somebody still reads."""
+        engine = engines.make(self.engine_name)
+        self.near.setblocking(False)
+
+        async def main() -> bool:
+            connection = Connection(wrap(engine, self.near, Options()), of(self.framing or "chunks"))
+            with contextlib.closing(PipeStream(engine, self._source, self._sink, peer="standard output")) as person:
+                words = words_for(self.framing)
+                return await converse(connection, person, words=words, manner=Manner(**manner))
+
+        return engine.run(main())
+
+    def reset(self) -> None:
+        """The peer throws the connection away."""
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.peer.close()
+
+    def close(self) -> None:
+        for thing in (self.peer, self.near, self.typing, self.reading):
+            thing.close()
+
+
+@pytest.fixture
+def talk(engine_name: str) -> Iterator[Talk]:
+    made = Talk(engine_name)
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def meanwhile(part: Callable[[], object]) -> Iterator[list[Any]]:
+    """Play a part in a thread; its result is in the list when the block is left."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(part()), daemon=True)
+    thread.start()
+    yield results
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def read_all(sock: socket.socket) -> bytes:
+    pieces = []
+    while data := sock.recv(65536):
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+# --- ends ---
+
+
+def test_what_is_typed_arrives_and_the_answer_to_its_end_is_heard_in_full(talk: Talk) -> None:
+    def answer() -> bytes:
+        heard = read_all(talk.peer)
+        talk.peer.sendall(heard.upper() * 10_000)
+        talk.peer.close()
+        return heard
+
+    talk.typing.write(b"one\ntwo\n")
+    talk.typing.close()
+    with meanwhile(answer) as heard, meanwhile(talk.reading.read) as seen:
+        assert talk.hold() is True
+    assert heard == [b"one\ntwo\n"]
+    assert seen == [b"ONE\nTWO\n" * 10_000]
+
+
+def test_when_the_peer_ends_first_nothing_more_that_is_typed_is_waited_for(talk: Talk) -> None:
+    talk.peer.sendall(b"goodbye")
+    talk.peer.close()
+    assert talk.hold() is True
+    assert talk.reading.read() == b"goodbye"
+
+
+def test_what_was_typed_before_the_peers_end_is_still_sent(talk: Talk) -> None:
+    """The peer may have ended one direction only."""
+    talk.typing.write(b"x" * 50_000)
+    talk.peer.shutdown(socket.SHUT_WR)
+    with meanwhile(lambda: read_all(talk.peer)) as heard:
+        talk.hold()
+    assert heard == [b"x" * 50_000]
+
+
+def test_what_is_being_said_to_a_peer_that_has_ended_is_said_to_its_end(talk: Talk) -> None:
+    """`program | socketkit connect` to a peer that sends nothing: the program is heard to its end."""
+    talk.peer.shutdown(socket.SHUT_WR)
+
+    def speak() -> None:
+        for number in range(300):
+            talk.typing.write(b"%6d\n" % number)
+            assert talk.peer.recv(7, socket.MSG_WAITALL) == b"%6d\n" % number  # the pipe is empty now
+        talk.typing.close()
+
+    with meanwhile(speak):
+        talk.hold()
+    assert read_all(talk.peer) == b""
+
+
+def test_what_a_peer_that_has_ended_does_not_take_is_abandoned_and_not_forgotten(talk: Talk) -> None:
+    talk.peer.shutdown(socket.SHUT_WR)
+
+    def speak() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                talk.typing.write(bytes(65536))
+
+    with (
+        meanwhile(speak),
+        pytest.raises(AbandonedError, match=r"gave up after 300ms \(--linger\): \d+ bytes were left unsent"),
+    ):
+        talk.hold(linger=0.3)
+
+
+def test_a_linger_that_runs_out_says_that_the_peer_did_not_end(talk: Talk) -> None:
+    talk.typing.write(b"well?")
+    talk.typing.close()
+    talk.peer.sendall(b"hm")
+    with pytest.raises(AbandonedError, match=r"^gave up after 50ms \(--linger\): tcp://.* did not end, and is not"):
+        talk.hold(linger=0.05)
+    assert talk.reading.read() == b"hm"
+    assert read_all(talk.peer) == b"well?"  # and a clean end
+
+
+def test_without_any_linger_it_ends_with_what_is_typed(talk: Talk) -> None:
+    talk.typing.write(b"a word")
+    talk.typing.close()
+    with pytest.raises(AbandonedError, match=r"gave up after 0s"):
+        talk.hold(linger=0)
+    assert read_all(talk.peer) in (b"a word", b"")
+
+
+def test_a_reset_is_a_loss_and_what_came_before_it_was_shown(talk: Talk) -> None:
+    def part() -> None:
+        talk.peer.sendall(b"half of it")
+        assert talk.reading.read(10) == b"half of it"
+        talk.reset()
+
+    with meanwhile(part), pytest.raises(BrokenError, match="Connection reset by peer"):
+        talk.hold()
+
+
+def test_a_reader_who_has_had_enough_ends_it_quietly_whatever_is_still_unsent(talk: Talk) -> None:
+    talk.reading.close()
+
+    def part() -> None:
+        with contextlib.suppress(OSError):
+            talk.typing.write(bytes(60_000))
+            talk.peer.sendall(b"the second line")
+            read_all(talk.peer)
+
+    with meanwhile(part):
+        assert talk.hold() is False
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is full is Linux's /dev/full")
+def test_an_output_that_cannot_be_written_says_why(engine_name: str) -> None:
+    talk = Talk(engine_name, sink=os.open("/dev/full", os.O_WRONLY))
+    talk.peer.sendall(b"a file")
+    with pytest.raises(OSError, match=r"sending to standard output: No space left on device \(ENOSPC\)") as caught:
+        talk.hold()
+    assert not isinstance(caught.value, BrokenError)
+    talk.close()
+
+
+def test_much_goes_both_ways_at_once(talk: Talk) -> None:
+    """Nobody reads before it has written: whoever waits with one direction for the other is stuck for ever."""
+    data = os.urandom(1_000_000) * 4
+
+    def typing() -> None:
+        view = memoryview(data)
+        while view:
+            view = view[talk.typing.write(view) :]
+        talk.typing.close()
+
+    def echo() -> None:
+        while piece := talk.peer.recv(65536):
+            talk.peer.sendall(piece)
+        talk.peer.shutdown(socket.SHUT_WR)
+
+    with meanwhile(typing), meanwhile(echo), meanwhile(talk.reading.read) as seen:
+        talk.hold()
+    assert seen == [data]
+
+
+# --- words ---
+
+
+@pytest.mark.parametrize(
+    ("framing", "typed", "on_the_wire", "shown"),
+    [
+        ("lines", b"a\r\nb\nc", b"a\nb\nc\n", b"a\nb\nc\n"),
+        ("lines:encoding=latin-1", "ä\n".encode("latin-1"), b"\xe4\n", b"\xe4\n"),
+        ("length:2", b"one\ntwo\n", b"\0\3one\0\3two", b"one\ntwo\n"),
+        ("netstring", b"a b\n", b"3:a b,", b"a b\n"),
+        ("json", b'{"a": 1}\n[2]\n', b'{"a":1}\n[2]\n', b'{"a":1}\n[2]\n'),
+        ("msgpack", b'{"a": [1, null]}\n', b"\x81\xa1a\x92\x01\xc0", b'{"a":[1,null]}\n'),
+        ("chunks", b"\0\xff\n", b"\0\xff\n", b"\0\xff\n"),
+    ],
+)
+def test_a_line_is_a_message_and_a_message_a_line(framing: str, typed: bytes, on_the_wire: bytes, shown: bytes) -> None:
+    talk = Talk(engines.best_readiness(), framing=framing)
+    talk.typing.write(typed)
+    talk.typing.close()
+
+    def echo() -> bytes:
+        heard = read_all(talk.peer)
+        talk.peer.sendall(heard)
+        talk.peer.close()
+        return heard
+
+    with meanwhile(echo) as heard:
+        talk.hold()
+    assert heard == [on_the_wire]
+    assert talk.reading.read() == shown
+    talk.close()
+
+
+@pytest.mark.parametrize(
+    ("framing", "typed", "came"),
+    [("json", b"{no\n", b""), ("length:4", b"", b"\xff\xff\xff\xff"), ("lines", b"\xff\n", b"")],
+)
+def test_what_follows_no_framing_is_refused_on_either_side(framing: str, typed: bytes, came: bytes) -> None:
+    talk = Talk(engines.best_readiness(), framing=framing)
+    talk.typing.write(typed)
+    talk.peer.sendall(came)
+    with pytest.raises(FramingError):
+        talk.hold()
+    talk.close()
+
+
+def test_what_json_cannot_say_is_refused_too() -> None:
+    with pytest.raises(FramingError, match="a message cannot be shown"):
+        words_for("msgpack").to_bytes([1j])
+
+
+def test_an_unknown_framing_has_no_words() -> None:
+    with pytest.raises(OptionError, match="unknown framing 'line'"):
+        words_for("line")
+
+
+# --- the screen ---
+
+
+class Shouting:
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        shown, self._held = self._held + data[:-1], data[-1:]
+        return shown.upper()
+
+    def end(self) -> bytes:
+        return self._held.upper() + b"."
+
+
+def test_what_comes_passes_through_the_screen_with_what_it_held_back(talk: Talk) -> None:
+    talk.peer.sendall(b"abc")
+    talk.peer.close()
+    talk.hold(screen=Shouting)
+    assert talk.reading.read() == b"ABC."

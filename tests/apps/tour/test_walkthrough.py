@@ -1,0 +1,100 @@
+"""The tour tells what happens, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from socketkit import engines
+from socketkit.apps.tour import benchmark, walkthrough
+from socketkit.apps.tour.socket_state import open_descriptor_count, state_of_ports
+from socketkit.apps.tour.texts import STORY
+
+NAMES = [name for name in engines.NAMES if engines.is_available(name) and name != "blocking"]
+
+
+def walked(engine_name: str) -> list[walkthrough.Step]:
+    engine = engines.make(engine_name)
+    steps: list[walkthrough.Step] = []
+    engine.run(walkthrough.walk(engine, steps.append))
+    return steps
+
+
+def calls_of(step: walkthrough.Step) -> list[str]:
+    return [call.event.name for call in step.calls]
+
+
+@pytest.mark.parametrize("engine_name", NAMES)
+def test_every_step_of_the_story_is_lived_in_order_and_told_with_its_calls(engine_name: str) -> None:
+    steps = walked(engine_name)
+    assert [step.telling.title for step in steps] == [telling.title for telling in STORY.values()]
+    assert [set(calls_of(step)) for step in steps] == [
+        {"socket"},
+        {"setsockopt", "bind"},
+        {"listen"},
+        {"socket", "connect", "getsockopt"},
+        {"getsockopt", "accept"},
+        {"setsockopt"},
+        {"send"},
+        {"recv"},
+        {"send"},
+        {"recv"},
+        {"shutdown", "recv"},
+        {"send", "recv"},
+        {"close", "recv"},
+        {"close"},
+    ]
+    assert all("{" not in step.telling.meaning + step.telling.trap for step in steps)
+
+
+def test_numbers_in_the_words_are_those_of_the_calls() -> None:
+    steps = walked(NAMES[0])
+    by_title = {step.telling.title: step for step in steps}
+    accepted, peer = by_title["accept"].calls[-1].event.result.split(", ")
+    assert f"a new socket, {accepted}," in by_title["accept"].telling.meaning
+    assert f"a port of its own, {peer.rpartition(':')[2]}." in by_title["connect"].telling.meaning
+    assert "waiting callers: 1." in by_title["accept"].telling.meaning
+    assert by_title["recv"].calls[0].event.data == b"hello world"
+    short = by_title["send, too much"]
+    assert int(short.calls[-1].event.result.split()[0]) < walkthrough.LARGE_SIZE
+    closed = [call.event.descriptor for step in steps[-2:] for call in step.calls if call.event.name == "close"]
+    assert len(set(closed)) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the states of TCP")
+def test_states_are_those_of_the_system() -> None:
+    states = [[state for _, state in step.states] for step in walked(NAMES[0])]
+    assert states[2:5] == [["LISTEN"], ["LISTEN", "ESTABLISHED"], ["LISTEN", "ESTABLISHED"]]
+    assert states[10][0].startswith("FIN_WAIT") and states[10][1] == "CLOSE_WAIT"
+    assert state_of_ports(0, 0) == ""
+
+
+def test_the_tour_gives_every_descriptor_back() -> None:
+    walked(NAMES[0])
+    before = open_descriptor_count()
+    walked(NAMES[0])
+    assert open_descriptor_count() == before
+
+
+def test_a_thousand_lines_take_a_handful_of_calls() -> None:
+    engine = engines.make(engines.best_readiness())
+    summary = engine.run(walkthrough.summarize(engine))
+    assert summary.line_count == 1000
+    assert summary.calls["accept"] == summary.calls["connect"] == summary.calls["listen"] == 1
+    assert summary.calls["close"] == 3
+    assert summary.calls["send"] + summary.calls["recv"] < 20
+
+
+def test_every_engine_is_timed_at_every_family_or_says_why_not() -> None:
+    bursts = list(benchmark.measure(0.001))
+    assert [(one.engine, one.family) for one in bursts] == [
+        (name, family) for name in benchmark.ENGINES for family in benchmark.FAMILIES
+    ]
+    assert set(benchmark.ENGINES) == set(engines.NAMES)
+    for one in bursts:
+        assert (one.rate is None) == bool(one.reason)
+        if not engines.is_available(one.engine):
+            assert one.reason == engines.missing(one.engine)
+        elif one.family in ("tcp4", "unix", "pair"):
+            assert one.rate is not None and one.rate > 0, one

@@ -1,0 +1,82 @@
+"""`socketkit tour`: true, beautiful and short."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from socketkit import engines
+from socketkit.apps.tour.benchmark import ENGINES, FAMILIES
+from socketkit.apps.tour.texts import STORY
+from support.programs import socketkit
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    began = time.monotonic()
+    with socketkit("tour", env={"COLUMNS": "80"}) as tour:
+        text = tour.communicate().decode()
+        assert tour.wait() == 0
+        assert tour.told == []
+    assert time.monotonic() - began < 15
+    return text
+
+
+def test_every_step_is_there_with_its_trap(page: str) -> None:
+    for number, telling in enumerate(STORY.values(), 1):
+        assert re.search(rf"^ *{number}  {re.escape(telling.title)} *$", page, re.MULTILINE), telling.title
+    assert len(re.findall(r"^ *trap  ", page, re.MULTILINE)) == len(STORY)
+
+
+def test_real_calls_are_shown(page: str) -> None:
+    listening = re.search(r"^server  socket\(AF_INET, SOCK_STREAM, IPPROTO_TCP\) = (\d+)", page, re.MULTILINE)
+    assert listening is not None
+    for call in (
+        rf"server  bind\({listening[1]}, tcp://127.0.0.1:0\) = 0",
+        rf"server  listen\({listening[1]}, \d+\) = 0",
+        r"client  connect\(\d+, tcp://127.0.0.1:\d+\) = ",
+        rf"server  accept\({listening[1]}\) = \d+, tcp://127.0.0.1:\d+",
+        r"client  send\(\d+, 6 bytes\) = 6 bytes",
+        r"server  recv\(\d+, \d+ bytes\) = 11 bytes",
+        r"client  shutdown\(\d+, SHUT_WR\) = 0",
+        rf"server  close\({listening[1]}\) = 0",
+    ):
+        assert re.search(call, page), call
+
+
+def test_every_family_has_a_row_and_every_engine_a_column_or_a_reason(page: str) -> None:
+    for family in FAMILIES:
+        row = re.search(rf"│ {family} *│(.*)", page)
+        assert row is not None, family
+        cells = [cell.strip() for cell in row[1].rstrip().strip("│").split("│")]
+        assert len(cells) == len(ENGINES)
+        for name, cell in zip(ENGINES, cells, strict=True):
+            reason = engines.missing(name)
+            if reason is not None:
+                assert cell == "-"
+                assert reason in " ".join(page.split())
+            elif family in ("tcp4", "udp4", "unix", "exec"):
+                assert re.fullmatch(r"[\d.]+k", cell), (family, name)
+
+
+def test_it_fits_80_columns_and_has_no_colour_without_a_terminal(page: str) -> None:
+    assert max(map(len, page.splitlines())) <= 80
+    assert "\x1b" not in page
+
+
+def test_every_descriptor_is_given_back(page: str) -> None:
+    found = re.search(r"before the first step: (\d+); after the last: (\d+)", page)
+    assert found is not None and found[1] == found[2]
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    with socketkit("tour") as tour:
+        assert tour.process.stdout is not None
+        tour.process.stdout.readline()
+        tour.process.stdout.close()
+        assert tour.wait() == 0
+        assert tour.told == []

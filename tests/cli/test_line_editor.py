@@ -1,0 +1,114 @@
+"""The line editor as a stream: what is typed, what is shown above it, and a question before what is typed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import pytest
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output.plain_text import PlainTextOutput
+
+from socketkit import ClosedError, EndOfStream
+from socketkit.cli.line_editor import Edited
+from socketkit.cli.prompt import Prompted
+from socketkit.engines.asyncio import engine_of
+
+
+def run(body):
+    """Run with a fresh editor: the keys, the screen, and the stream of it."""
+
+    async def bounded():
+        with create_pipe_input() as keys:
+            screen = io.StringIO()
+            editor = Prompted(
+                prompt="",
+                paint=lambda line: FormattedText([("", line)]),
+                keeps_empty=True,
+                input=keys,
+                output=PlainTextOutput(screen),
+            )
+            stream = Edited(engine_of(asyncio.get_running_loop()), editor)
+            async with asyncio.timeout(20):
+                return await body(keys, screen, stream)
+
+    return asyncio.run(bounded())
+
+
+def test_each_line_is_received_with_its_end_and_enter_alone_is_one():
+    async def body(keys, screen, stream):
+        keys.send_text("hello\r\rпривет\r")
+        return [await stream.receive() for _ in range(3)]
+
+    assert run(body) == [b"hello\n", b"\n", "привет\n".encode()]
+
+
+def test_the_key_for_the_end_is_the_end_and_stays():
+    async def body(keys, screen, stream):
+        keys.send_text("\x04")
+        for _ in range(2):
+            with pytest.raises(EndOfStream):
+                await stream.receive()
+
+    run(body)
+
+
+def test_the_last_line_typed_comes_back_by_the_key_up():
+    async def body(keys, screen, stream):
+        keys.send_text("hello\r")
+        await stream.receive()
+        keys.send_text("\x1b[A\r")
+        return await stream.receive()
+
+    assert run(body) == b"hello\n"
+
+
+def test_whole_lines_are_shown_and_a_question_stands_before_what_is_typed():
+    async def body(keys, screen, stream):
+        await stream.send(b"wel")
+        await stream.send("come\nlogin: п".encode()[:-1])
+        await stream.send("п".encode()[-1:])
+        await stream.wait_writable()
+        shown = screen.getvalue()
+        keys.send_text("me\r")
+        assert await stream.receive() == b"me\n"
+        return shown, screen.getvalue()
+
+    shown, with_prompt = run(body)
+    assert "welcome" in shown and "login" not in shown
+    assert "login: пme" in with_prompt
+
+
+def test_who_waits_for_a_line_is_told_when_nothing_more_is_wanted():
+    async def body(keys, screen, stream):
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(_outcome(stream.receive()))
+            while not stream._editor._session.app.is_running:
+                await asyncio.sleep(0)
+            stream.stop_receiving()
+        return reading.result()
+
+    assert isinstance(run(body), EndOfStream)
+
+
+async def _outcome(awaitable):
+    try:
+        return await awaitable
+    except EndOfStream as error:
+        return error
+
+
+def test_what_was_a_question_is_shown_at_the_end():
+    async def body(keys, screen, stream):
+        await stream.send(b"bye")
+        stream.close()
+        stream.close()
+        await stream.wait_writable()
+        with pytest.raises(ClosedError):
+            await stream.receive()
+        with pytest.raises(ClosedError):
+            stream.send_now(b"more")
+        return screen.getvalue()
+
+    assert "bye" in run(body)

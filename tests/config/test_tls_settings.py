@@ -1,0 +1,124 @@
+"""Settings of TLS are checked when they are made, mean the same as text and natively, and keep the password to
+themselves."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import pickle
+from pathlib import Path
+
+import pytest
+
+from socketkit import Address
+from socketkit.config.options import Options, format_option
+from socketkit.config.tls_settings import TLS, parse_pins
+from socketkit.errors import OptionError
+from socketkit.tls.handshake import chosen, tls_for
+
+DIGEST = hashlib.sha256(b"a key").digest()
+PIN = f"sha256:{DIGEST.hex()}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PIN,
+        f"sha256:{DIGEST.hex().upper()}",
+        f"sha256//{base64.b64encode(DIGEST).decode()}",
+        f"sha256:{base64.b64encode(DIGEST).decode()}",
+        f"sha256:{base64.b64encode(DIGEST).decode().rstrip('=')}",
+    ],
+)
+def test_a_pin_is_read_as_we_write_it_and_as_curl_does(text):
+    assert parse_pins(text) == (PIN,)
+    assert TLS(pin=text).pin == (PIN,)
+
+
+def test_several_pins_are_joined_by_commas_or_as_curl_has_it():
+    other = "sha256:" + "0" * 64
+    assert parse_pins(f"{PIN};{other}") == parse_pins(f"{PIN},{other}") == (PIN, other)
+    assert TLS(pin=[PIN, other]).pin == (PIN, other)
+    assert format_option("pin", f"{PIN};{other}") == f"{PIN},{other}"
+
+
+@pytest.mark.parametrize("text", ["", ",", "sha256:", "sha256:abc", "sha1:" + "0" * 40, PIN + "0", "sha256//!!!", "x"])
+def test_what_is_no_pin_is_refused_with_what_is_allowed(text):
+    with pytest.raises(OptionError, match=r"is not a pin; allowed is sha256:HEX .* sha256//BASE64"):
+        parse_pins(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"key": "k.pem"}, "1 keys for 0 certificates"),
+        ({"cert": "a.pem,b.pem", "key": "a.key"}, "1 keys for 2 certificates"),
+        ({"self_signed": True, "cert": "a.pem"}, "there is a certificate already"),
+        ({"require_client_cert": True}, "give ca=FILE too"),
+        ({"require_client_cert": True, "ca": "ca.pem", "verify": False}, "contradicts verify=no"),
+        ({"minimum_version": "1.1"}, "minimum_version: '1.1' is not allowed; allowed are 1.2 and 1.3"),
+        ({"alpn": ["x" * 256]}, "allowed are 1 to 255 bytes"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, told):
+    with pytest.raises(OptionError, match=told):
+        TLS(**settings)
+
+
+def test_texts_and_lists_mean_the_same():
+    assert TLS(alpn="h2,http/1.1") == TLS(alpn=["h2", "http/1.1"]) == TLS(alpn=("h2", "http/1.1"))
+    assert TLS(ca=Path("/a/ca.pem"), cert=Path("/a/b.pem")) == TLS(ca="/a/ca.pem", cert="/a/b.pem")
+
+
+def test_a_pin_decides_alone_unless_an_authority_is_named():
+    assert TLS().is_verified
+    assert not TLS(pin=PIN).is_verified
+    assert TLS(pin=PIN, ca="ca.pem").is_verified
+    assert TLS(pin=PIN, verify=True).is_verified
+    assert not TLS(ca="ca.pem", verify=False).is_verified
+
+
+def test_the_password_is_never_shown():
+    tls = TLS(cert="c.pem", key_password="secret-word")
+    assert "secret-word" not in repr(tls)
+    assert "key_password=..." in repr(tls)
+    assert pickle.loads(pickle.dumps(tls)) == tls
+
+
+def test_options_say_one_by_one_what_tls_says_at_once():
+    options = Options.make({"ca": "ca.pem", "verify": "no", "alpn": "h2"}, tls=TLS(ca="other.pem", server_name="n"))
+    assert chosen(options) == TLS(ca="ca.pem", verify=False, alpn="h2", server_name="n")
+
+
+@pytest.mark.parametrize(
+    ("address", "keywords", "is_secure"),
+    [
+        ("tcp://h:1", {}, False),
+        ("tcp://h:1", {"ca": "ca.pem"}, False),
+        ("tls://h:1", {}, True),
+        ("tls+unix:///run/s", {}, True),
+        ("tcp://h:1?tls=yes", {}, True),
+        ("tcp://h:1", {"tls": True}, True),
+        ("unix:///run/s", {"tls": TLS()}, True),
+        ("tls://h:1", {"tls": False}, True),
+    ],
+)
+def test_the_address_or_the_option_asks_for_tls(address, keywords, is_secure):
+    parsed = Address.parse(address)
+    options = Options.make(dict(parsed.options), **keywords)
+    assert (tls_for(parsed, options) is not None) == is_secure
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tls://localhost:443", "tls://[::1]:443?ca=%2Fetc%2Fca.pem", "tls+unix:///run/s.sock", f"tls://h:1?pin={PIN}"],
+)
+def test_addresses_of_tls_are_read_and_written_alike(text):
+    address = Address.parse(text)
+    assert Address.parse(str(address)) == address
+    assert address.transport.is_secure
+
+
+def test_a_whole_tls_cannot_stand_in_an_address():
+    with pytest.raises(OptionError, match="cannot stand in an address"):
+        format_option("tls", TLS())

@@ -1,0 +1,195 @@
+"""The order is always the same: the messages that arrived whole, then the end, then errors. No socket is needed."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketkit import framing
+from socketkit.connection.session import Session
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    EndOfStream,
+    FrameTooLongError,
+    FramingError,
+    TruncatedFrameError,
+)
+
+
+def session(name: str = "lines") -> Session:
+    return Session(framing.parse(name).codec())
+
+
+def drain(talk: Session) -> list[object]:
+    """What a receiver gets, and what it meets then."""
+    got: list[object] = []
+    while True:
+        while talk.waiting:
+            got.append(talk.waiting.pop())
+        end = talk.end()
+        if not talk.waiting:
+            return [*got, end]
+
+
+# --- incoming ---
+
+
+@given(st.lists(st.integers(0, 40)))
+def test_any_cutting_gives_the_same_messages(cuts: list[int]) -> None:
+    data, talk = b"one\ntwo\r\n\nthree\nfo", session()
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for start, stop in itertools.pairwise(places):
+        talk.feed(data[start:stop])
+    assert talk.waiting[::-1] == ["one", "two", "", "three"]
+    assert talk.received_size == len(data)
+    assert talk.received_count == 4
+    assert not talk.has_ended
+
+
+def test_while_nothing_is_whole_there_is_no_end_to_meet() -> None:
+    talk = session()
+    talk.feed(b"half")
+    assert talk.end() is None
+    assert not talk.is_between_messages
+
+
+def test_the_end_comes_after_the_last_message_and_stays() -> None:
+    talk, end = session(), EndOfStream("over")
+    talk.feed(b"one\ntwo")
+    talk.feed_eof(end)
+    assert drain(talk) == ["one", "two", end]
+    assert talk.end() is end
+    assert talk.received_count == 2
+
+
+def test_a_loss_comes_after_the_whole_messages_and_the_first_reason_stays() -> None:
+    talk, loss = session(), BrokenError("reset")
+    talk.feed(b"one\ntwo\nthr")
+    talk.fail(loss)
+    talk.fail(BrokenError("later"))
+    assert drain(talk) == ["one", "two", loss]
+
+
+def test_an_end_is_not_overruled_by_a_loss_but_by_our_own_closing() -> None:
+    talk, end, closed = session(), EndOfStream("over"), ClosedError("closed")
+    talk.feed_eof(end)
+    talk.fail(BrokenError("reset"))
+    assert talk.end() is end
+    talk.fail(closed)
+    assert talk.end() is closed
+
+
+def test_a_fault_behind_good_messages_is_met_after_them() -> None:
+    talk = session("netstring")
+    talk.feed(b"3:one,3:two,nonsense")
+    *messages, error = drain(talk)
+    assert messages == [b"one", b"two"]
+    assert isinstance(error, FramingError)
+    assert error.offset == 12
+    assert talk.end() is error
+
+
+def test_a_frame_cut_by_the_end_is_an_error_that_carries_it() -> None:
+    talk = session("netstring")
+    talk.feed(b"3:one,3:tw")
+    talk.feed_eof(EndOfStream("over"))
+    message, error = drain(talk)
+    assert message == b"one"
+    assert isinstance(error, TruncatedFrameError)
+    assert error.partial == b"3:tw"
+
+
+def test_skipped_frames_are_told_and_not_raised() -> None:
+    talk = session("lines:max_size=3,oversize=skip")
+    talk.feed(b"one\nlong one\ntwo\n")
+    (fault,) = talk.take_faults()
+    assert isinstance(fault, FrameTooLongError)
+    assert (fault.size, fault.max_size) == (8, 3)
+    assert drain(talk) == ["one", "two", None]
+
+
+def test_a_codec_that_tells_nothing_of_itself_is_used_as_it_is() -> None:
+    class Plain:
+        def encode(self, messages):
+            return b"".join(messages)
+
+        def feed(self, data):
+            return [data] if data else []
+
+        def feed_eof(self):
+            return []
+
+    talk = Session(Plain())
+    talk.feed(b"x")
+    assert talk.take_faults() == []
+    assert not talk.is_between_messages
+    assert drain(talk) == [b"x", None]
+    assert talk.is_between_messages
+
+
+# --- outgoing ---
+
+
+def test_the_batch_is_one_piece_in_order_and_counted_until_it_is_sent() -> None:
+    talk = session()
+    talk.queue(("a",), 1)
+    talk.queue(("b", "c"), 2)
+    assert (talk.outgoing_size, talk.sent_count) == (6, 3)
+    assert talk.take() == b"a\nb\nc\n"
+    assert talk.outgoing_size == 6
+    talk.sent(4)
+    assert (talk.outgoing_size, talk.sent_size) == (2, 4)
+    assert talk.outgoing == []
+
+
+def test_a_message_that_cannot_be_framed_leaves_nothing_behind() -> None:
+    talk = session()
+    with pytest.raises(FramingError):
+        talk.queue(("good", "a\nb"), 2)
+    with pytest.raises(TypeError):
+        talk.queue((b"bytes",), 1)
+    assert (talk.outgoing, talk.outgoing_size, talk.sent_count) == ([], 0, 0)
+
+
+def test_after_a_refusal_nothing_is_taken_but_what_was_is_still_to_go() -> None:
+    talk, reason = session(), ClosedError("closed")
+    talk.queue(("a",), 1)
+    talk.refuse(reason)
+    talk.refuse(BrokenError("later"))
+    with pytest.raises(ClosedError, match="closed") as caught:
+        talk.queue(("b",), 1)
+    assert caught.value is reason
+    assert talk.refusal is reason
+    assert talk.take() == b"a\n"
+
+
+def test_a_fault_in_what_came_does_not_keep_us_from_answering() -> None:
+    talk = session("netstring")
+    talk.feed(b"nonsense")
+    assert isinstance(talk.end(), FramingError)
+    talk.queue((b"sorry",), 1)
+    assert talk.take() == b"5:sorry,"
+
+
+# --- another framing ---
+
+
+def test_what_was_not_received_becomes_bytes_again() -> None:
+    talk = session()
+    talk.feed(b"one\ntwo\n3:")
+    assert talk.waiting.pop() == "one"
+    talk.reframe(framing.parse("chunks").codec())
+    assert drain(talk) == [b"two\n3:", None]
+
+
+def test_the_end_that_came_is_met_again() -> None:
+    talk, end = session(), EndOfStream("over")
+    talk.feed(b"one\ntw")
+    talk.waiting.pop()
+    talk.feed_eof(end)
+    talk.reframe(framing.parse("chunks").codec())
+    assert drain(talk) == [b"tw", end]

@@ -1,0 +1,535 @@
+"""A session for each peer: one handler for TCP and UDP, bounded in every direction, and every drop told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import socketkit.server.datagram_listener as peers
+from socketkit import Address, BrokenError, ConnectError, EndOfStream, FramingError, OptionError, connect, listen, serve
+from socketkit.config.options import Options
+from socketkit.connection.connection import Connection
+from socketkit.engines.engine import Engine
+from socketkit.events import Accepted, Closed, DatagramDropped
+from socketkit.server.bind import listen_at
+from support.clock import virtual_engine
+from support.programs import PATIENCE
+from support.recorder import Recorder
+from support.running import FAR, until
+
+Handler = Callable[[Connection], Awaitable[None]]
+
+
+async def echo(connection: Connection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+@contextlib.contextmanager
+def plain(family: int = socket.AF_INET, name: Any = ("127.0.0.1", 0)) -> Iterator[socket.socket]:
+    """A datagram socket of the standard library."""
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind(name)
+        sock.settimeout(20)
+        yield sock
+
+
+def name_of(address: Address) -> tuple[str, int]:
+    assert address.port is not None
+    return address.host, address.port
+
+
+# --- the same handler ------------------------------------------------------------------------------------------------
+
+
+def test_one_handler_serves_tcp_and_udp_on_every_engine(engine_name: str) -> None:
+    recorder = Recorder()
+    with serve(echo, "tcp4://127.0.0.1:0", "udp4://127.0.0.1:0", engine=engine_name, observer=recorder) as server:
+        for address in server.addresses:
+            with connect(address) as connection:
+                for message in (b"one", b"two" * 1000):
+                    connection.send(message)
+                    assert connection.receive(timeout=FAR) == message
+    assert len(recorder.of(Accepted)) == len(recorder.of(Closed)) == 2
+    assert {event.connection for event in recorder.of(Accepted)} == {event.connection for event in recorder.of(Closed)}
+
+
+def test_a_plain_function_has_a_thread_a_peer() -> None:
+    def shout(connection: Any) -> None:
+        for message in connection:
+            connection.send(message.upper())
+
+    with (
+        serve(shout, "udp4://127.0.0.1:0") as server,
+        connect(server.addresses[0]) as one,
+        connect(server.addresses[0]) as two,
+    ):
+        one.send(b"one")
+        two.send(b"two")
+        assert (two.receive(timeout=FAR), one.receive(timeout=FAR)) == (b"TWO", b"ONE")
+
+
+def test_each_peer_gets_its_own_answers() -> None:
+    async def count(connection: Connection) -> None:
+        number = 0
+        async for _ in connection:
+            number += 1
+            await connection.send(b"%d" % number)
+
+    with serve(count, "udp4://127.0.0.1:0", engine="poll") as server, plain() as one, plain() as two:
+        there = name_of(server.addresses[0])
+        answers = []
+        for sock in (one, two, one, one, two):
+            sock.sendto(b"?", there)
+            answers.append(sock.recv(100))
+        assert answers == [b"1", b"1", b"2", b"3", b"2"]
+
+
+def test_a_handler_that_answers_once_gets_every_datagram() -> None:
+    """What had come for a session that is over begins the next one: nothing is lost between two."""
+
+    async def once(connection: Connection) -> None:
+        await connection.send(await connection.receive())
+
+    recorder = Recorder()
+    with serve(once, "udp4://127.0.0.1:0", engine="poll", observer=recorder) as server, plain() as sock:
+        for number in range(50):
+            sock.sendto(b"%d" % number, name_of(server.addresses[0]))
+        assert sorted(int(sock.recv(100)) for _ in range(50)) == list(range(50))
+    assert len(recorder.of(Accepted)) == len(recorder.of(Closed)) == 50
+
+
+def test_a_handler_that_takes_nothing_does_not_begin_again_and_again() -> None:
+    begun = []
+
+    async def refuse(connection: Connection) -> None:
+        begun.append(connection.number)
+
+    recorder = Recorder()
+    with serve(refuse, "udp4://127.0.0.1:0", engine="poll", observer=recorder) as server, plain() as sock:
+        sock.sendto(b"x", name_of(server.addresses[0]))
+        while not recorder.of(DatagramDropped):
+            pass
+        assert len(begun) == 1
+
+
+def test_a_frame_that_is_cut_ends_one_session_and_the_next_datagram_begins_another() -> None:
+    recorder = Recorder()
+    with serve(echo, "udp4://127.0.0.1:0", framing="netstring", engine="poll", observer=recorder) as server:
+        with plain() as sock:
+            for datagram in (b"1:a,", b"5:he", b"llo,", b"1:b,"):
+                sock.sendto(datagram, name_of(server.addresses[0]))
+            assert (sock.recv(100), sock.recv(100)) == (b"1:a,", b"1:b,")
+    assert [type(event.error) for event in recorder.of(Closed)].count(type(None)) <= 1
+    assert any(isinstance(event.error, FramingError) for event in recorder.of(Closed))
+
+
+def test_a_handler_may_catch_a_fault_and_go_on() -> None:
+    async def patient(connection: Connection) -> None:
+        while True:
+            try:
+                await connection.send(await connection.receive())
+            except FramingError:
+                await connection.send(b"what?")
+
+    recorder = Recorder()
+    with serve(patient, "udp4://127.0.0.1:0", framing="netstring", engine="poll", observer=recorder) as server:
+        with plain() as sock:
+            for datagram in (b"1:a,", b"5:he", b"1:b,"):
+                sock.sendto(datagram, name_of(server.addresses[0]))
+            assert [sock.recv(100) for _ in range(3)] == [b"1:a,", b"5:what?,", b"1:b,"]
+        assert len(recorder.of(Accepted)) == 1
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("option", "seconds"), [({}, 60.0), ({"idle_timeout": "5s"}, 5.0)])
+def test_a_silent_peer_is_ended_and_begins_anew(option: dict[str, object], seconds: float) -> None:
+    engine, clock = virtual_engine()
+    ended: list[float] = []
+
+    async def handler(connection: Connection) -> None:
+        async for message in connection:
+            await connection.send(message)
+        ended.append(clock())
+
+    async def main() -> None:
+        async with serve(handler, "udp4://127.0.0.1:0", engine=engine, **option) as server:
+            async with connect(server.addresses[0], engine=engine) as connection:
+                await connection.send(b"first")
+                assert await connection.receive() == b"first"
+                begun = clock()
+                await engine.sleep(seconds - 1)
+                await connection.send(b"second")
+                assert await connection.receive() == b"second"
+                await engine.sleep(seconds + 1)
+                assert ended == [begun + seconds - 1 + seconds]
+                await connection.send(b"third")
+                assert await connection.receive() == b"third"
+                assert server.statistics().accepted_count == 2
+
+    engine.run(main())
+
+
+def test_what_is_sent_counts_as_a_sign_of_life() -> None:
+    engine, clock = virtual_engine()
+
+    async def tick(connection: Connection) -> None:
+        await connection.receive()
+        for _ in range(10):
+            await engine.sleep(50)
+            await connection.send(b"tick")
+        with pytest.raises(EndOfStream):
+            await connection.receive()
+
+    async def main() -> None:
+        async with serve(tick, "udp4://127.0.0.1:0", engine=engine) as server:
+            async with connect(server.addresses[0], engine=engine) as connection:
+                await connection.send(b"begin")
+                for _ in range(10):
+                    assert await connection.receive() == b"tick"
+                await server.wait_idle(timeout=100)
+                assert clock() == pytest.approx(560, abs=1)
+                assert server.statistics().failed_count == 0
+
+    engine.run(main())
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_is_bounded_and_who_was_silent_longest_goes() -> None:
+    ended: list[str] = []
+
+    async def handler(connection: Connection) -> None:
+        async for message in connection:
+            await connection.send(message)
+        ended.append(str(connection.peer))
+
+    with (
+        serve(handler, "udp4://127.0.0.1:0", engine="poll", max_connections=2) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        there = name_of(server.addresses[0])
+        socks = [stack.enter_context(plain()) for _ in range(3)]
+        for sock in (socks[0], socks[1], socks[0], socks[2]):
+            sock.sendto(b"?", there)
+            assert sock.recv(100) == b"?"
+        assert ended == [f"udp://127.0.0.1:{socks[1].getsockname()[1]}"]
+
+
+def test_a_queue_is_bounded_and_each_drop_is_told(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+    monkeypatch.setattr(peers, "MAX_QUEUED", 3)
+    recorder = Recorder()
+
+    async def main() -> None:
+        [door] = await listen_at(engine, Address.parse("udp4://127.0.0.1:0"), Options(), observer=recorder)
+        with plain() as sock:
+            for number in range(6):
+                sock.sendto(b"%d" % number, name_of(door.address))
+            await until(engine, lambda: len(recorder.of(DatagramDropped)) == 3)
+            stream = door.accept_now()
+            assert [await stream.receive() for _ in range(3)] == [b"0", b"1", b"2"]  # the newest were dropped
+            assert [(drop.reason, drop.size, drop.count) for drop in recorder.of(DatagramDropped)] == [
+                ("its queue is full", 1, 1),
+                ("its queue is full", 1, 2),
+                ("its queue is full", 1, 3),
+            ]
+            sock.sendto(b"later", name_of(door.address))
+            assert await stream.receive() == b"later"
+            stream.close()
+            door.close()
+
+    engine.run(main())
+
+
+def test_new_peers_that_nobody_lets_in_are_bounded_and_told() -> None:
+    engine, _ = virtual_engine()
+    recorder = Recorder()
+
+    async def main() -> None:
+        [door] = await listen_at(
+            engine, Address.parse("udp4://127.0.0.1:0?backlog=2"), Options(backlog=2), observer=recorder
+        )
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(plain()).sendto(b"x", name_of(door.address))
+            await until(engine, lambda: bool(recorder.of(DatagramDropped)))
+            assert door.pending() == 2
+            assert recorder.of(DatagramDropped)[0].reason == "too many new peers wait to be let in"
+        door.close()
+        with pytest.raises(BlockingIOError):
+            door.accept_now()
+
+    engine.run(main())
+
+
+def test_a_closed_door_lets_nobody_in_and_those_inside_stay() -> None:
+    recorder = Recorder()
+    with serve(echo, "udp4://127.0.0.1:0", engine="poll", observer=recorder) as server, plain() as one, plain() as two:
+        there = name_of(server.addresses[0])
+        one.sendto(b"1", there)
+        assert one.recv(100) == b"1"
+        server.suspend()
+        two.sendto(b"2", there)
+        one.sendto(b"still", there)
+        assert one.recv(100) == b"still"
+        assert [drop.reason for drop in recorder.of(DatagramDropped)] == ["nobody is let in any more"]
+
+
+@pytest.mark.parametrize("place", ["udp4://127.0.0.1:0", "unixgram://{}/s"])
+def test_a_door_opened_again_lets_in_anew_and_those_inside_never_noticed(
+    engine_name: str, place: str, tmp_path: Path
+) -> None:
+    recorder = Recorder()
+    with serve(echo, place.format(tmp_path), engine=engine_name, observer=recorder) as server:
+        address = server.addresses[0]
+        with connect(address, framing="chunks") as inside:
+            inside.send(b"1")
+            assert inside.receive(timeout=PATIENCE) == b"1"
+            for _ in range(2):
+                server.suspend()
+                server.resume()
+            assert server.addresses == (address,)
+            with connect(address, framing="chunks") as late:
+                late.send(b"2")
+                assert late.receive(timeout=PATIENCE) == b"2"
+            inside.send(b"3")
+            assert inside.receive(timeout=PATIENCE) == b"3"
+    assert recorder.names().count("Listening") == recorder.names().count("StoppedListening") == 3
+
+
+def test_a_stopped_server_ends_its_sessions_within_the_grace() -> None:
+    recorder = Recorder()
+    with serve(echo, "udp4://127.0.0.1:0", engine="poll", observer=recorder, grace="1s") as server, plain() as sock:
+        sock.sendto(b"1", name_of(server.addresses[0]))
+        assert sock.recv(100) == b"1"
+        server.close()
+        assert [event.error for event in recorder.of(Closed)] == [None]
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listening", ["udp4://:0", "udp4://127.0.0.1:0"])
+def test_an_answer_leaves_from_the_address_that_was_asked(listening: str) -> None:
+    asked: list[str] = []
+
+    async def handler(connection: Connection) -> None:
+        asked.append(connection.local.host)
+        await echo(connection)
+
+    with serve(handler, listening, engine="poll") as server, plain() as sock:
+        port = server.addresses[0].port
+        hosts = ["127.0.0.3", "127.0.0.1", "127.0.0.3"] if listening == "udp4://:0" else ["127.0.0.1"]
+        for host in hosts:
+            sock.sendto(b"?", (host, port))
+            assert sock.recvfrom(100) == (b"?", (host, port))
+        assert asked == hosts[:2]
+
+
+def test_an_ipv6_answer_leaves_from_the_address_that_was_asked() -> None:
+    with contextlib.suppress(OSError), plain(socket.AF_INET6, ("::1", 0)) as sock:
+        with serve(echo, "udp6://:0", engine="poll") as server:
+            sock.sendto(b"?", ("::1", server.addresses[0].port))
+            data, (host, port, _, _) = sock.recvfrom(100)
+            assert (data, host, port) == (b"?", "::1", server.addresses[0].port)
+
+
+def test_a_name_is_listened_at_on_both_families_and_one_port() -> None:
+    with serve(echo, "udp://localhost:0", engine="poll") as server:
+        assert len({address.port for address in server.addresses}) == 1
+        for address in server.addresses:
+            with connect(address) as connection:
+                connection.send(b"x")
+                assert connection.receive(timeout=FAR) == b"x"
+
+
+def test_two_servers_do_not_share_a_port_by_mistake() -> None:
+    with serve(echo, "udp4://127.0.0.1:0", engine="poll") as server:
+        with pytest.raises(OSError, match="another program listens there"):
+            with serve(echo, server.addresses[0], engine="poll"):
+                pass
+
+
+def test_a_listener_accepts_peers_by_hand() -> None:
+    with listen("udp4://127.0.0.1:0") as listener, connect(listener.addresses[0]) as client:
+        client.send(b"first")
+        with listener.accept(timeout=FAR) as connection:
+            assert connection.receive(timeout=FAR) == b"first"
+            connection.send(b"back")
+            assert client.receive(timeout=FAR) == b"back"
+
+
+# --- UNIX ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_of_a_unix_datagram_server_is_removed_and_a_dead_one_replaced(tmp_path: Any) -> None:
+    path = tmp_path / "server"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
+        dead.bind(str(path))
+    for _ in range(2):
+        with serve(echo, f"unixgram://{path}", engine="poll", mode="600") as server:
+            assert path.stat().st_mode & 0o777 == 0o600
+            with pytest.raises(OSError, match="another program listens there"):
+                serve(echo, f"unixgram://{path}", engine="poll").open()
+            with connect(server.addresses[0]) as connection:
+                connection.send(b"x")
+                assert connection.receive(timeout=FAR) == b"x"
+        assert not path.exists()
+
+
+def test_a_peer_without_a_name_is_heard_and_cannot_be_answered(tmp_path: Any) -> None:
+    errors: list[Exception] = []
+    came: list[bytes] = []
+
+    async def handler(connection: Connection) -> None:
+        came.append(await connection.receive())
+        try:
+            await connection.send(b"answer")
+            await connection.flush()
+        except BrokenError as error:
+            errors.append(error)
+
+    recorder = Recorder()
+    with serve(handler, f"unixgram://{tmp_path}/s", engine="poll", observer=recorder):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"anonymous", f"{tmp_path}/s")
+        while not recorder.of(Closed):
+            pass
+    assert came == [b"anonymous"]
+    assert "unixgram://unnamed" in str(errors[0]) and "no name to be answered at" in str(errors[0])
+
+
+def test_a_client_finds_a_server_that_was_restarted(tmp_path: Any) -> None:
+    address = f"unixgram://{tmp_path}/s"
+    server = serve(echo, address, engine="poll").open()
+    with connect(address) as connection:
+        connection.send(b"1")
+        assert connection.receive(timeout=FAR) == b"1"
+        server.close()
+        with pytest.raises(BrokenError, match=r"ECONNREFUSED|ENOENT|ENOTCONN"):
+            connection.send(b"nobody")
+        with pytest.raises(BrokenError):
+            connection.send(b"nobody")
+        with serve(echo, address, engine="poll"):
+            connection.send(b"2")
+            assert connection.receive(timeout=FAR) == b"2"
+
+
+@pytest.mark.parametrize("abstract", [True, False])
+def test_a_private_name_cannot_be_guessed_and_leaves_nothing(tmp_path: Any, abstract: bool) -> None:
+    from socketkit.sockets.datagram_setup import own_name
+
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as two,
+    ):
+        removes = [own_name(sock, abstract=abstract) for sock in (one, two)]
+        names = [sock.getsockname() for sock in (one, two)]
+        assert names[0] != names[1]
+        if abstract:
+            assert removes == [None, None]
+            return
+        for name, remove in zip(names, removes, strict=True):
+            folder = os.path.dirname(name)
+            assert os.stat(folder).st_mode & 0o777 == 0o700
+            assert remove is not None
+            remove()
+            remove()  # harmless twice
+            assert not os.path.exists(folder)
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_told_by_the_next_call_and_the_connection_goes_on() -> None:
+    with plain() as sock:
+        name = sock.getsockname()
+    with connect(f"udp4://127.0.0.1:{name[1]}") as connection:
+        connection.send(b"nobody")
+        with pytest.raises(BrokenError, match="nobody receives there") as caught:
+            connection.receive(timeout=FAR)
+        assert caught.value.errno is not None
+        with plain(name=name) as sock:
+            connection.send(b"somebody")
+            data, peer = sock.recvfrom(100)
+            sock.sendto(data.upper(), peer)
+            assert connection.receive(timeout=FAR) == b"SOMEBODY"
+
+
+def test_a_sender_that_never_receives_is_told_too() -> None:
+    with plain() as sock:
+        name = sock.getsockname()
+    with connect(f"udp4://127.0.0.1:{name[1]}") as connection:
+        connection.send(b"nobody")
+        with pytest.raises(BrokenError, match="an earlier datagram was refused"):
+            for _ in range(100):
+                connection.send(b"nobody")
+        with plain(name=name) as sock, contextlib.suppress(BrokenError):
+            connection.send(b"somebody")
+            connection.send(b"somebody")
+            assert sock.recv(100)
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "said"),
+    [
+        ("ip://127.0.0.1", OptionError, "protocol: a raw socket speaks one"),
+        ("ip://127.0.0.1?protocol=nonsense", OptionError, "protocol: 'nonsense' is unknown"),
+        ("ip://127.0.0.1?protocol=256", OptionError, "from 1 to 255"),
+        ("udp4://239.1.2.3:5?interface=nonsense", OptionError, "'nonsense' is no interface of this machine; there are"),
+        ("udp4://127.0.0.1:5?interface=lo", OptionError, "goes with a multicast group"),
+        ("udp4://127.255.255.255:9", ConnectError, "broadcast=yes"),
+    ],
+)
+def test_what_cannot_be_dialled_says_why(address: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        connect(address).open()
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def test_members_of_a_group_hear_and_answer_from_their_own_addresses() -> None:
+    """Two programs on one port, one question, two answers."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(serve(echo, "udp4://239.77.1.2:0?interface=lo", engine="poll"))
+        port = first.addresses[0].port
+        stack.enter_context(serve(echo, f"udp4://239.77.1.2:{port}?interface=127.0.0.1", engine="poll"))
+        client = stack.enter_context(connect(f"udp4://239.77.1.2:{port}?interface=lo&ttl=1"))
+        assert client.peer == Address.parse(f"udp://239.77.1.2:{port}")
+        client.send(b"who is there?")
+        assert [client.receive(timeout=FAR) for _ in range(2)] == [b"who is there?"] * 2
+
+
+def test_hops_loop_and_broadcast_are_set_as_said() -> None:
+    with connect("udp4://127.0.0.1:9?ttl=3&broadcast=yes") as connection:
+        assert connection.socket.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 3
+        assert connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) == 1
+    with connect("udp4://239.77.1.3:9?ttl=3&multicast_loop=no&interface=lo") as connection:
+        assert connection.socket.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) == 3
+        assert connection.socket.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP) == 0
+    with connect("udp4://239.77.1.3:9?interface=lo") as connection:
+        assert connection.socket.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP) == 1
+
+
+def test_a_group_of_ipv6() -> None:
+    try:
+        server = serve(echo, "udp6://[ff11::77]:0?interface=lo", engine="poll").open()
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6 multicast: {error}")
+    with contextlib.closing(server), connect(f"udp6://[ff11::77]:{server.addresses[0].port}?interface=lo") as client:
+        assert server.addresses[0].host.startswith("ff11::77%")  # a group of a link is one on each interface
+        try:
+            client.send(b"hello")
+        except BrokenError as error:
+            pytest.skip(f"the loopback of this machine carries no IPv6 multicast: {error}")
+        assert client.receive(timeout=FAR) == b"hello"

@@ -1,0 +1,50 @@
+"""Each error of accept(2) means one of three things."""
+
+from __future__ import annotations
+
+import errno
+from itertools import islice
+
+import pytest
+
+from socketkit.sockets.accept_errors import is_callers_misfortune, is_shortage, pauses
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.ECONNABORTED,
+        errno.EPERM,
+        errno.EPROTO,
+        errno.ENOPROTOOPT,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EOPNOTSUPP,
+        errno.ETIMEDOUT,
+    ],
+    ids=errno.errorcode.get,
+)
+def test_a_callers_misfortune_is_no_shortage(number: int) -> None:
+    error = OSError(number, "")
+    assert is_callers_misfortune(error)
+    assert not is_shortage(error)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM], ids=errno.errorcode.get)
+def test_a_shortage_is_nobodys_misfortune(number: int) -> None:
+    error = OSError(number, "")
+    assert is_shortage(error)
+    assert not is_callers_misfortune(error)
+
+
+@pytest.mark.parametrize("number", [errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EFAULT], ids=errno.errorcode.get)
+def test_our_own_fault_is_neither(number: int) -> None:
+    error = OSError(number, "")
+    assert not is_shortage(error)
+    assert not is_callers_misfortune(error)
+
+
+def test_pauses_grow_to_a_second_and_stay_there() -> None:
+    assert list(islice(pauses(), 7)) == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]

@@ -1,0 +1,74 @@
+"""What the service manager passes is read once, and only where it is meant for us."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from socketkit.sockets import systemd
+from socketkit.sockets.systemd import FIRST, Passed, take_passed
+
+
+@pytest.fixture
+def two_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """Two open descriptors in a row, and a first one that is theirs: 3 belongs to the test run."""
+    ends = socket.socketpair()
+    first = os.dup(ends[0].fileno()) + 100
+    monkeypatch.setattr(systemd, "FIRST", first)
+    for number, end in enumerate(ends):
+        os.dup2(end.fileno(), first + number, inheritable=True)
+    yield first, first + 1
+    for descriptor in (first, first + 1, first - 100):
+        os.close(descriptor)
+    for end in ends:
+        end.close()
+
+
+def test_the_first_is_three() -> None:
+    assert FIRST == 3
+
+
+def test_descriptors_get_their_names_and_are_inherited_no_further(two_open: tuple[int, int]) -> None:
+    environment = {"LISTEN_PID": "17", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:tls", "HOME": "/"}
+    assert take_passed(environment, pid=17) == (Passed(two_open[0], "web"), Passed(two_open[1], "tls"))
+    assert environment == {"HOME": "/"}
+    assert not any(map(os.get_inheritable, two_open))
+
+
+def test_without_names_they_are_unknown_as_the_manual_says(two_open: tuple[int, int]) -> None:
+    for extra in ({}, {"LISTEN_FDNAMES": ""}):
+        environment = {"LISTEN_PID": "17", "LISTEN_FDS": "2", **extra}
+        assert [entry.name for entry in take_passed(environment, pid=17)] == ["unknown", "unknown"]
+
+
+def test_what_is_meant_for_another_process_is_ignored_and_taken_away() -> None:
+    environment = {"LISTEN_PID": "18", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:tls"}
+    assert take_passed(environment, pid=17) == ()
+    assert environment == {}
+
+
+def test_a_helper_that_cannot_know_our_number_leaves_it_out(two_open: tuple[int, int]) -> None:
+    assert [entry.descriptor for entry in take_passed({"LISTEN_FDS": "1"}, pid=17)] == [two_open[0]]
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"LISTEN_FDS": "two"}, "LISTEN_FDS is 'two', which is no count"),
+        ({"LISTEN_FDS": "-1"}, "LISTEN_FDS is '-1', which is no count"),
+        ({"LISTEN_FDS": "9" * 5000}, "which is no count"),
+        ({"LISTEN_FDS": "2", "LISTEN_FDNAMES": "web"}, "LISTEN_FDNAMES holds 1 names, LISTEN_FDS says 2"),
+        ({"LISTEN_FDS": "999999"}, "LISTEN_FDS is '999999', but descriptor [0-9]+ is not open"),
+    ],
+)
+def test_what_is_garbled_is_said(two_open: tuple[int, int], variables: dict[str, str], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        take_passed(variables, pid=17)
+    assert variables == {}
+
+
+def test_nothing_passed_is_nothing() -> None:
+    assert take_passed({}, pid=17) == ()

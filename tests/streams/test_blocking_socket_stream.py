@@ -1,0 +1,123 @@
+"""On the blocking engine a plain thread waits in `recv` itself, and loses nothing by it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from socketkit import BrokenError, ClosedError, DeadlineError, EndOfStream, engines, pair
+from socketkit.blocking import BlockingConnection
+from socketkit.config.options import Options
+from socketkit.sockets.calls import USUAL_SIZE, wrap
+from socketkit.streams.blocking_socket_stream import DirectStream
+from support.streams import tcp4_sockets
+
+
+def ends() -> tuple[BlockingConnection, BlockingConnection]:
+    left, right = pair(framing="lines", engine="blocking").open()
+    return left, right
+
+
+def received(connection: BlockingConnection) -> list[object]:
+    """What a thread gets that receives while others are at the same connection."""
+    got: list[object] = []
+    try:
+        got.append(connection.receive())
+    except Exception as error:
+        got.append(type(error))
+    return got
+
+
+def test_a_reset_that_a_sender_was_told_of_is_no_clean_end_for_the_thread_that_receives() -> None:
+    """The system tells a reset once; the next `recv`, in whatever thread, reads an end."""
+    near, far = tcp4_sockets()
+    told, seen = threading.Event(), threading.Event()
+
+    def send(data: bytes) -> int:
+        try:
+            return near.send(data)
+        except ConnectionResetError:
+            told.set()
+            assert seen.wait(20)  # this thread comes round to noting it later
+            raise
+
+    def receive(size: int) -> bytes:
+        data = near.recv(size)
+        seen.set()
+        return data
+
+    near.setblocking(False)
+    stream = wrap(engines.make("blocking"), near, Options.make({}))
+    assert isinstance(stream, DirectStream)
+    stream.call_by(send, receive)
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+    with ThreadPoolExecutor(1) as other:
+        sending = other.submit(stream.send_now, b"data")
+        assert told.wait(20)
+        with pytest.raises(BrokenError):
+            stream.receive_now()
+        with pytest.raises(BrokenError):
+            sending.result()
+    stream.close()
+
+
+def test_after_a_call_that_blocked_sending_still_takes_only_what_there_is_room_for() -> None:
+    left, right = ends()
+    with left, right:
+        left.send("first")
+        assert right.receive() == "first"  # from here on its descriptor blocks
+        assert right.socket.gettimeout() is None
+        stream = right._connection._stream
+        while stream.send_now(bytes(65536)):
+            pass  # a call that blocked would not come back: nobody reads
+        right.abort()
+
+
+def test_a_deadline_holds_after_a_call_that_blocked() -> None:
+    left, right = ends()
+    with left, right:
+        left.send("first")
+        assert right.receive() == "first"
+        with pytest.raises(DeadlineError):
+            right.receive(timeout=0.01)
+        left.send("second")
+        assert right.receive(timeout=10) == "second"
+
+
+@pytest.mark.parametrize("close", ["close", "abort"])
+def test_closing_wakes_the_thread_that_receives(close: str) -> None:
+    left, right = ends()
+    with left:
+        got: list[object] = []
+        thread = threading.Thread(target=lambda: got.extend(received(right)))
+        thread.start()
+        while not right._connection._inward.is_busy:
+            pass  # it is about to wait, or waits
+        getattr(right, close)()
+        thread.join(10)
+        assert got == [ClosedError]
+
+
+def test_closing_does_not_wait_for_a_peer_that_says_nothing() -> None:
+    left, right = ends()
+    with left:
+        left.send("first")
+        assert right.receive() == "first"
+        right.close()
+        with pytest.raises(EndOfStream):
+            left.receive()
+
+
+def test_more_than_one_call_brings_is_received_without_blocking_behind_it() -> None:
+    left, right = ends()
+    with left, right:
+        left.send("x" * (USUAL_SIZE - 1))  # with its end exactly what one call asks for: there may be more, or not
+        assert right.receive() == "x" * (USUAL_SIZE - 1)
+        left.send("y")
+        assert right.receive() == "y"
+        assert right.socket.type == socket.SOCK_STREAM

@@ -1,0 +1,195 @@
+"""A child as a stream, on every engine: heard to its end, ended with the stream, always waited for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from contracts.stream_contract import receive_all
+from socketkit.engines.engine import Engine
+from socketkit.errors import BrokenError, ClosedError, DeadlineError
+from socketkit.streams.process import ChildStream, start_child
+from support.running import FAR, Running, turns, until
+from support.streams import open_descriptors
+
+Talk = Callable[[ChildStream], Coroutine[Any, Any, None]]
+
+
+def run(engine: Engine, command: str, talk: Talk, **options: Any) -> ChildStream:
+    """Talk to a child; whatever the test did, it has ended and left nothing behind."""
+    made: list[ChildStream] = []
+
+    async def main() -> None:
+        await turns(engine)  # now the engine has all that it needs itself
+        before = open_descriptors()
+        child = start_child(engine, shlex.split(command), address=f"exec:{command}", **options)
+        made.append(child)
+        await talk(child)
+        child.abort()
+        await until(engine, lambda: child.status is not None)
+        await turns(engine)  # for what still waits in the background
+        await until(engine, lambda: open_descriptors() <= before)
+
+    engine.run(main())
+    return made[0]
+
+
+def test_what_is_sent_comes_back_from_cat_and_its_end_is_the_end(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        async def say() -> None:
+            await child.send(b"x" * 200_000)
+            await child.send_eof()
+
+        saying = Running(engine, say())
+        assert await receive_all(child) == b"x" * 200_000
+        assert await saying.outcome() is None
+        await child.finish(deadline=engine.now() + FAR)
+        assert child.status == 0
+
+    run(engine, "cat", talk)
+
+
+def test_a_child_may_open_its_input_anew(engine: Engine) -> None:
+    """Which a socket in its place would not let it do."""
+
+    async def talk(child: ChildStream) -> None:
+        await child.send(b"through a name")
+        await child.send_eof()
+        assert await receive_all(child) == b"through a name"
+
+    run(engine, "cat /dev/stdin", talk)
+
+
+@pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)])
+def test_its_status_is_told_as_a_shell_tells_it(engine: Engine, command: str, status: int) -> None:
+    async def talk(child: ChildStream) -> None:
+        assert await receive_all(child) == b""
+        await child.finish(deadline=engine.now() + FAR)
+        assert child.status == status
+
+    run(engine, f"sh -c '{command}'", talk)
+
+
+def test_the_end_of_the_child_is_the_end_though_a_grandchild_holds_the_pipe(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        said = await receive_all(child)
+        pid = int(said)
+        assert child.status == 3
+        os.kill(pid, signal.SIGKILL)
+
+    if not hasattr(os, "pidfd_open"):
+        pytest.skip("this system tells of no child's end by a descriptor")
+    run(engine, "sh -c 'sleep 60 & echo $!; exit 3'", talk)
+
+
+def test_a_child_that_reads_no_more_is_a_loss_that_says_so(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        assert await child.receive() == b"closed\n"
+        with pytest.raises(BrokenError, match=r"sending to exec:sh .* Broken pipe"):
+            await child.send(bytes(1_000_000))
+
+    run(engine, "sh -c 'exec <&-; echo closed; sleep 60'", talk)
+
+
+def test_finishing_gives_it_the_end_of_its_input_and_waits_for_it(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        await child.finish(deadline=engine.now() + FAR)
+        await child.finish(deadline=engine.now() + FAR)  # harmless twice
+        assert child.status == 5
+        with pytest.raises(ClosedError):
+            child.send_now(b"more")
+
+    run(engine, "sh -c 'cat; echo nobody hears this; exit 5'", talk)
+
+
+def test_one_that_does_not_end_is_told_so_by_a_signal_at_the_deadline(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        await child.finish(deadline=engine.now() + 0.02)
+        assert child.status == 128 + signal.SIGTERM
+
+    run(engine, "sleep 60", talk)
+
+
+@pytest.mark.slow
+def test_one_that_hears_no_signal_is_killed(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        assert await child.receive() == b"deaf\n"
+        await child.finish(deadline=engine.now() + 0.02)
+        assert child.status == 128 + signal.SIGKILL
+
+    run(engine, "sh -c 'trap \"\" TERM; echo deaf; sleep 60 & wait; sleep 60'", talk, is_guest=True)
+
+
+def test_one_that_never_stops_talking_is_not_heard_out(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        await child.finish(deadline=engine.now() + FAR)
+        assert child.status == 128 + signal.SIGPIPE
+
+    run(engine, "yes", talk)
+
+
+def test_a_guest_takes_its_own_children_along(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        pid = int(await child.receive())
+        child.abort()
+        await until(engine, lambda: not is_alive(pid))
+
+    run(engine, "sh -c 'sleep 60 & echo $!; wait'", talk, is_guest=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and that its parent has not waited for does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as facts:
+            return facts.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_cancelled_goodbye_ends_it_all_the_same(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        finishing = Running(engine, child.finish(deadline=engine.now() + FAR))
+        await turns(engine)
+        finishing.cancel()
+        assert isinstance(await finishing.outcome(), engine.cancelled)
+        await until(engine, lambda: child.status is not None)
+        assert child.status == 128 + signal.SIGTERM
+
+    run(engine, "sleep 60", talk)
+
+
+def test_its_environment_is_ours_and_what_is_added(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        assert await receive_all(child) == f"{os.environ['PATH']} mine\n".encode()
+
+    run(engine, "sh -c 'echo $PATH $OURS'", talk, variables={"OURS": "mine"})
+
+
+def test_it_inherits_no_descriptor_of_ours(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        assert eval(await receive_all(child)) <= {"0", "1", "2", "3"}  # the last is that of the listing itself
+
+    run(engine, f"{sys.executable} -c 'import os; print(set(os.listdir(\"/proc/self/fd\")))'", talk)
+
+
+def test_receiving_waits_until_its_deadline_while_the_child_is_silent(engine: Engine) -> None:
+    async def talk(child: ChildStream) -> None:
+        with pytest.raises(DeadlineError):
+            await child.receive(deadline=engine.now() + 0.005)
+        await child.send(b"late")
+        assert await child.receive(deadline=engine.now() + FAR) == b"late"
+
+    run(engine, "cat", talk)
+
+
+def test_what_cannot_be_run_leaves_nothing_behind(engine: Engine) -> None:
+    before = open_descriptors()
+    with pytest.raises(FileNotFoundError):
+        start_child(engine, ["/nowhere/to/be/found"], address="exec:x")
+    assert open_descriptors() <= before
