@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from socketkit.config.address import Address
     from socketkit.config.options import Options
     from socketkit.config.retry import Retry
-    from socketkit.config.tls_settings import TLS, TlsFacts
+    from socketkit.config.tls_settings import TLS
     from socketkit.connection.connection import Connection, ConnectionStatistics
     from socketkit.errors import (
         AddressError,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         TruncatedFrameError,
         WouldBlock,
     )
+    from socketkit.events import TlsFacts
     from socketkit.server.listener import Listener
     from socketkit.server.server import Server, ServerStatistics
 

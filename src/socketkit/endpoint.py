@@ -6,90 +6,19 @@ one room that asks which engine runs; it passes it down, and nobody below looks 
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from copy import copy
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from socketkit import engines
 from socketkit import framing as framings
 from socketkit.config.address import Address
 from socketkit.config.options import Options
-from socketkit.engines.engine import Engine
-from socketkit.errors import BusyError, OptionError
+from socketkit.config.schemes import secure_name
+from socketkit.config.tls_settings import TLS
+from socketkit.errors import OptionError
 from socketkit.framing.codec import Framing
-from socketkit.tls.handshake import settled
+from socketkit.values import replace
 
-__all__ = ["Place", "Recipe"]
-
-A = TypeVar("A")
-B = TypeVar("B")
-
-
-class Recipe(Generic[B, A]):
-    """What is opened by `with` as a B, and by `async with` as an A; each opening is a new one."""
-
-    def __init__(self, engine: str | Engine | None) -> None:
-        if isinstance(engine, str) and (reason := engines.missing(engine)) is not None:
-            raise OptionError(f"engine={engine}: {reason}")
-        self._engine = engine
-        self._opened: list[Any] = []
-
-    def _open_blocking(self) -> B:
-        raise NotImplementedError
-
-    async def _open(self, engine: Engine) -> A:
-        raise NotImplementedError
-
-    def open(self) -> B:
-        """Open it in plain code, without a `with`: the caller closes it."""
-        self._check_plain()
-        return self._open_blocking()
-
-    def _check_plain(self) -> None:
-        if engines.running() is not None:
-            raise BusyError("this thread runs an async engine, which a blocking wait would stop: use `async with`")
-
-    def __await__(self) -> Generator[Any, Any, A]:
-        """Open it in async code, without an `async with`: the caller closes it."""
-        return self._open(self._running_engine()).__await__()
-
-    def __enter__(self) -> B:
-        opened = self.open()
-        self._opened.append(opened)
-        return opened
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._opened.pop().__exit__(kind, error, traceback)
-
-    async def __aenter__(self) -> A:
-        opened = await self._open(self._running_engine())
-        self._opened.append(opened)
-        return opened
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._opened.pop().__aexit__(kind, error, traceback)
-
-    def _running_engine(self) -> Engine:
-        if isinstance(self._engine, Engine):
-            return self._engine
-        running = engines.running()
-        if running is None:
-            raise OptionError("`async with` needs a running engine: asyncio, uvloop, trio, or one of ours")
-        if self._engine is not None and self._engine != running.name:
-            raise OptionError(f"engine={self._engine}: the {running.name} engine runs here; leave `engine` out")
-        return running
-
-    def _blocking_engine(self) -> Engine:
-        if isinstance(self._engine, Engine) and self._engine.blocks:
-            return self._engine
-        if self._engine not in (None, "blocking"):
-            raise OptionError(f"engine={self._engine}: plain code waits by the blocking engine; leave `engine` out")
-        return engines.make("blocking")
+__all__ = ["Place", "chosen", "is_secure", "secure_address", "settled", "tls_for"]
 
 
 class Place:
@@ -106,3 +35,51 @@ class Place:
         place = copy(self)
         place.address = address
         return place
+
+
+_OWN = ("ca", "cert", "key", "verify", "server_name", "alpn", "require_client_cert", "pin", "self_signed")
+
+
+def is_secure(address: Address, options: Options) -> bool:
+    """Whether TLS is spoken from the first byte."""
+    return options.tls is not False or address.transport.is_secure
+
+
+def secure_address(address: Address) -> Address:
+    """The same place, named as one where TLS is spoken."""
+    return address.replace(scheme=secure_name(address.scheme))
+
+
+def chosen(options: Options) -> TLS:
+    """The settings that the options give: a `TLS`, and over it what they say one by one.
+
+    Raises:
+        OptionError: they contradict each other.
+    """
+    base = options.tls if isinstance(options.tls, TLS) else TLS()
+    given: dict[str, Any] = {name: getattr(options, name) for name in _OWN}
+    unsaid = Options.fields
+    return replace(base, **{name: value for name, value in given.items() if value != unsaid[name].default})
+
+
+def tls_for(address: Address, options: Options) -> TLS | None:
+    """The settings for an address; None where plain bytes are spoken there.
+
+    Raises:
+        OptionError: the options contradict each other.
+    """
+    if not is_secure(address, options):
+        return None
+    if address.transport.kind not in ("", "SOCK_STREAM"):
+        raise OptionError(f"tls: it is spoken over streams, and {address.scheme} is none")
+    return chosen(options)
+
+
+def settled(address: Address, options: Options) -> Options:
+    """The options with all that concerns TLS at this address gathered in `tls`: a `TLS`, or no.
+
+    Raises:
+        OptionError: they contradict each other.
+    """
+    tls = tls_for(address, options)
+    return options if tls is None else replace(options, tls=tls)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from socketkit.config.tls_settings import TlsFacts
 from socketkit.errors import FrameTooLongError
 from socketkit.values import Value
 
@@ -42,6 +41,7 @@ __all__ = [
     "SelfSigned",
     "Sent",
     "StoppedListening",
+    "TlsFacts",
     "WorkerEnded",
     "WorkerStarted",
     "combine",
@@ -301,3 +301,31 @@ class _Several:
         for observer in self._observers:
             if not isinstance(event, Called) or wants_calls(observer):
                 observer(event)
+
+
+class TlsFacts(Value):
+    """What the two sides have agreed on, and who the peer says it is. What a peer wrote is not escaped here.
+
+    Attributes:
+        version: `TLSv1.3`.
+        cipher: as OpenSSL calls it.
+        alpn: the application protocol; None: none was agreed on.
+        server_name: the name that the client asked for (SNI); None: it named none.
+        is_resumed: whether an earlier session went on, without certificates on the wire.
+        peer_subject, peer_issuer: whom the peer's certificate names, and who vouches, as `CN=example.com, O=...`.
+        peer_expiry: the moment until which it is valid, as `2027-01-31 12:00:00Z`.
+        peer_fingerprint: SHA-256 of the whole certificate, 64 hexadecimal digits.
+        peer_pin: what `pin` takes to trust this very key.
+            All of the peer are None where it showed no certificate.
+    """
+
+    version: str
+    cipher: str
+    alpn: str | None
+    server_name: str | None
+    is_resumed: bool
+    peer_subject: str | None = None
+    peer_issuer: str | None = None
+    peer_expiry: str | None = None
+    peer_fingerprint: str | None = None
+    peer_pin: str | None = None

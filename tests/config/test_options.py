@@ -22,10 +22,9 @@ from socketkit.config.option_types import (
     parse_size,
     parse_switch,
     parse_text,
-    quote,
-    suggest,
 )
 from socketkit.config.options import Description, Options, format_option, parse_option
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError, SocketkitError
 
 HOUSE = Path(inspect.getfile(SocketkitError)).parent

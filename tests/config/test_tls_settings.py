@@ -13,8 +13,8 @@ import pytest
 from socketkit import Address
 from socketkit.config.options import Options, format_option
 from socketkit.config.tls_settings import TLS, parse_pins
+from socketkit.endpoint import chosen, tls_for
 from socketkit.errors import OptionError
-from socketkit.tls.handshake import chosen, tls_for
 
 DIGEST = hashlib.sha256(b"a key").digest()
 PIN = f"sha256:{DIGEST.hex()}"

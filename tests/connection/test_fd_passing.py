@@ -15,7 +15,7 @@ from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, EndOfStream, OptionError, StreamError
 from socketkit.framing import parse
-from socketkit.sockets.calls import wrap
+from socketkit.streams.from_socket import wrap
 from support.programs import PATIENCE
 from support.running import Running, turns, until
 from support.streams import open_descriptors

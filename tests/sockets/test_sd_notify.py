@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from socketkit.notify import notify
+from socketkit.sockets.systemd import notify
 from support.programs import PATIENCE, Program, socketkit
 
 

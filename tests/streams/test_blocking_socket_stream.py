@@ -12,8 +12,9 @@ import pytest
 from socketkit import BrokenError, ClosedError, DeadlineError, EndOfStream, engines, pair
 from socketkit.blocking import BlockingConnection
 from socketkit.config.options import Options
-from socketkit.sockets.calls import USUAL_SIZE, wrap
 from socketkit.streams.blocking_socket_stream import DirectStream
+from socketkit.streams.from_socket import wrap
+from socketkit.streams.socket_stream import USUAL_SIZE
 from support.streams import tcp4_sockets
 
 

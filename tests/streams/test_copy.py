@@ -10,9 +10,9 @@ import pytest
 from socketkit import Address, Options
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, EndOfStream
-from socketkit.sockets.calls import wrap
 from socketkit.streams import copy as pump_room
 from socketkit.streams.copy import PORTION, Pipes, UntakenError, pump, untaken_size, wait_taken
+from socketkit.streams.from_socket import wrap
 from socketkit.streams.stream import Stream
 from support.datagrams import ends
 from support.running import Running, until

@@ -12,7 +12,7 @@ from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.events import Observer
 from socketkit.framing import of as framing_of
-from socketkit.sockets.calls import wrap
+from socketkit.streams.from_socket import wrap
 from support.streams import SOCKETS
 
 PATIENCE = 20.0

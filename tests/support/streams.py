@@ -13,7 +13,7 @@ import pytest
 
 from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
-from socketkit.sockets.calls import wrap
+from socketkit.streams.from_socket import wrap
 from socketkit.streams.memory import memory_pair
 from socketkit.streams.stream import Stream
 

@@ -13,8 +13,9 @@ from socketkit import engines
 from socketkit import framing as framings
 from socketkit.cli.fast_click import option
 from socketkit.config.address import Address
-from socketkit.config.option_types import format_duration, parse_duration, quote
+from socketkit.config.option_types import format_duration, parse_duration
 from socketkit.config.options import format_option
+from socketkit.config.quoting import quote
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Observer, combine

@@ -23,7 +23,7 @@ from socketkit.errors import (
     OptionError,
     StreamError,
 )
-from socketkit.notify import notify
+from socketkit.sockets.systemd import notify
 
 __all__ = [
     "Status",

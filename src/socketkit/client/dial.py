@@ -12,22 +12,17 @@ from collections.abc import Iterable
 from socketkit.client.happy_eyeballs import Race
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.endpoint import tls_for
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OptionError, StreamError
 from socketkit.events import Connecting, Failed, Observer
-from socketkit.sockets.calls import (
-    SocketStream,
-    begin_connect,
-    connect_socket,
-    finish_connect,
-    new_socket,
-    reason_of,
-    wrap,
-)
+from socketkit.sockets.calls import begin_connect, connect_socket, finish_connect, new_socket, reason_of
 from socketkit.sockets.resolver import Candidate, Lookup, ask_system, resolve
 from socketkit.sockets.socket_options import bind_source, prepare
+from socketkit.streams.from_socket import wrap
+from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
-from socketkit.tls.handshake import call_securely, client_for, tls_for
+from socketkit.tls.handshake import call_securely, client_for
 
 __all__ = ["Ends", "open_stream"]
 
@@ -195,7 +190,7 @@ class Sockets:
 
     def open_datagrams(self, candidates: list[Candidate]) -> Stream:
         """The first candidate to which there is a way: nobody is asked, so there is nothing to wait for."""
-        from socketkit.sockets.datagram_setup import dial_datagrams
+        from socketkit.client.datagrams import dial_datagrams
 
         for candidate in candidates:
             self._begin(candidate)

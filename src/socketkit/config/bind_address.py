@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from socketkit.config.host import host_family, normal_host
-from socketkit.config.option_types import Kind, quote
+from socketkit.config.option_types import Kind
+from socketkit.config.quoting import quote
 from socketkit.errors import AddressError, OptionError
 
 __all__ = ["SOURCE", "parse_source", "split_source"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from socketkit.config.option_types import quote
+from socketkit.config.quoting import quote
 from socketkit.errors import AddressError
 
 __all__ = ["PLACEHOLDER", "host_family", "normal_host", "unmapped"]

@@ -7,10 +7,11 @@ unit or a garbled number is refused with what was wrong and what is allowed, nev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
+from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
 from socketkit.values import Value, replace
 
@@ -35,35 +36,10 @@ __all__ = [
     "parse_size",
     "parse_switch",
     "parse_text",
-    "quote",
     "size_kind",
-    "suggest",
 ]
 
 # --- what is said when something is wrong ----------------------------------------------------------------------------
-
-_QUOTED_LENGTH = 60
-"""Characters of a foreign text that an error repeats: enough to find it, too few to flood a terminal."""
-
-
-def quote(value: object) -> str:
-    """Shows a foreign value in an error: on one line, control characters escaped, cut when it is long."""
-    if isinstance(value, str) and len(value) > _QUOTED_LENGTH:
-        return repr(value[:_QUOTED_LENGTH]) + "..."
-    try:
-        text = repr(value)
-    except Exception:  # a foreign repr may do anything, and one of an int of 5000 digits raises ValueError
-        text = f"<{type(value).__name__}>"
-    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= _QUOTED_LENGTH + 2 else text[:_QUOTED_LENGTH] + "..."
-
-
-def suggest(name: str, known: Iterable[str], *, form: str = "{}") -> str:
-    """Gives `" (did you mean ...?)"` with the known name nearest to this one, or an empty text when none is near."""
-    import difflib  # only a mistake pays for it
-
-    near = difflib.get_close_matches(name.replace("-", "_").lower()[:_QUOTED_LENGTH], list(known), n=1, cutoff=0.6)
-    return f" (did you mean {form.format(near[0])}?)" if near else ""
 
 
 def _refuse(value: object, name: str, problem: str, allowed: str) -> NoReturn:

@@ -20,10 +20,9 @@ from socketkit.config.option_types import (
     count_kind,
     duration_kind,
     or_none,
-    quote,
     size_kind,
-    suggest,
 )
+from socketkit.config.quoting import quote, suggest
 from socketkit.config.retry import RETRY, Retry
 from socketkit.config.tls_settings import PIN_KIND, TLS, TLS_KIND
 from socketkit.errors import OptionError

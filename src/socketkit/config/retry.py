@@ -9,7 +9,8 @@ import errno
 import os
 from typing import Any, Final
 
-from socketkit.config.option_types import Kind, format_duration, parse_count, parse_duration, quote, suggest
+from socketkit.config.option_types import Kind, format_duration, parse_count, parse_duration
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import BrokenError, DeadlineError, OpenError, OptionError, RejectedError, ResolveError
 from socketkit.values import Value
 

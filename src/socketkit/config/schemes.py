@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from socketkit.config.host import host_family, normal_host, unmapped
-from socketkit.config.option_types import quote, suggest
 from socketkit.config.percent_encoding import (
     COMMAND_SAFE,
     PATH_SAFE,
@@ -22,6 +21,7 @@ from socketkit.config.percent_encoding import (
     encode,
     to_bytes,
 )
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import AddressError
 from socketkit.values import Value
 

@@ -10,11 +10,12 @@ import os
 import re
 from typing import Any
 
-from socketkit.config.option_types import Kind, format_switch, parse_switch, quote
+from socketkit.config.option_types import Kind, format_switch, parse_switch
+from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
 from socketkit.values import Value
 
-__all__ = ["PIN_KIND", "TLS", "TLS_KIND", "TlsFacts", "parse_pins"]
+__all__ = ["PIN_KIND", "TLS", "TLS_KIND", "parse_pins"]
 
 _PIN = "sha256:HEX of the public key, or curl's sha256//BASE64"
 
@@ -162,31 +163,3 @@ TLS_KIND = Kind("yes/no", _parse_tls, _format_tls)
 
 
 # --- what came of it -------------------------------------------------------------------------------------------------
-
-
-class TlsFacts(Value):
-    """What the two sides have agreed on, and who the peer says it is. What a peer wrote is not escaped here.
-
-    Attributes:
-        version: `TLSv1.3`.
-        cipher: as OpenSSL calls it.
-        alpn: the application protocol; None: none was agreed on.
-        server_name: the name that the client asked for (SNI); None: it named none.
-        is_resumed: whether an earlier session went on, without certificates on the wire.
-        peer_subject, peer_issuer: whom the peer's certificate names, and who vouches, as `CN=example.com, O=...`.
-        peer_expiry: the moment until which it is valid, as `2027-01-31 12:00:00Z`.
-        peer_fingerprint: SHA-256 of the whole certificate, 64 hexadecimal digits.
-        peer_pin: what `pin` takes to trust this very key.
-            All of the peer are None where it showed no certificate.
-    """
-
-    version: str
-    cipher: str
-    alpn: str | None
-    server_name: str | None
-    is_resumed: bool
-    peer_subject: str | None = None
-    peer_issuer: str | None = None
-    peer_expiry: str | None = None
-    peer_fingerprint: str | None = None
-    peer_pin: str | None = None

@@ -15,26 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
-from socketkit.config.tls_settings import TLS, TlsFacts
+from socketkit.config.tls_settings import TLS
 from socketkit.connection.close import closed_here, say_goodbye
 from socketkit.connection.receiver import Incoming
-from socketkit.connection.sender import LARGE_SIZE, Room, both_sides
+from socketkit.connection.sender import LARGE_SIZE, Outgoing, Room
 from socketkit.connection.session import ConnectionStatistics, Session
+from socketkit.connection.starttls import upgrade
 from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import ClosedError, EndOfStream, SocketkitError
-from socketkit.events import Closed, EndSent, Observer, Proxied, Secured
+from socketkit.events import Closed, EndSent, Observer, Proxied, Secured, TlsFacts
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
 from socketkit.sockets.peer_credentials import Credentials, credentials_of
-from socketkit.streams.stream import Stream
-from socketkit.tls.handshake import side_for, upgrade
+from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.tls.handshake import side_for
 
 if TYPE_CHECKING:
     from socketkit.connection.fd_passing import Passing
     from socketkit.connection.proxy_protocol import ProxyHeader
     from socketkit.tls.context import Side
 
-__all__ = ["Connection", "ConnectionStatistics"]
+__all__ = ["Connection", "ConnectionStatistics", "both_sides"]
 
 _numbers = itertools.count(1)
 
@@ -462,3 +463,21 @@ class Connection:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended by the peer" if self._session.has_ended else "open"
         return f"<Connection {self.number} {self._stream.local} - {self._stream.peer}, {state}>"
+
+
+def both_sides(
+    stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
+) -> tuple[Session, Outgoing]:
+    """The incoming and the outgoing side of a connection, by the kind of stream: decided once, not at each message."""
+    high_water, idle_timeout = options.high_water, options.idle_timeout
+    if isinstance(stream, DatagramStream):
+        from socketkit.connection.datagrams import DatagramOutgoing, DatagramSession
+
+        datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
+        return datagrams, DatagramOutgoing(
+            datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+        )
+    session = Session(framing.codec())
+    return session, Outgoing(
+        session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+    )

@@ -10,7 +10,7 @@ from socketkit.connection.scm_rights import MAX_DESCRIPTORS, Parcels
 from socketkit.connection.sender import Outgoing
 from socketkit.connection.session import Session
 from socketkit.errors import OptionError, StreamError
-from socketkit.sockets.calls import SocketStream
+from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
 
 __all__ = ["Passing"]

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from socketkit.config.address import Address
-from socketkit.config.option_types import quote
+from socketkit.config.quoting import quote
 from socketkit.errors import AddressError, HandshakeError
 from socketkit.values import Value
 

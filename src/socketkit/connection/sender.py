@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final
 
-from socketkit.config.options import Options
 from socketkit.connection.session import Session
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import BrokenError, DeadlineError, StreamError
 from socketkit.events import Observer, Sent
-from socketkit.framing.codec import Framing
-from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.streams.stream import Stream
 
-__all__ = ["LARGE_SIZE", "Outgoing", "Room", "both_sides"]
+__all__ = ["LARGE_SIZE", "Outgoing", "Room"]
 
 LARGE_SIZE: Final = 16 * 1024
 """Bytes from which on a batch leaves at once, and not at the end of the turn: there is nothing left to gain by waiting,
@@ -247,21 +245,3 @@ class Outgoing:
 
     def _fail(self, error: StreamError) -> None:
         self.cut(error.with_traceback(None))
-
-
-def both_sides(
-    stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
-) -> tuple[Session, Outgoing]:
-    """The incoming and the outgoing side of a connection, by the kind of stream: decided once, not at each message."""
-    high_water, idle_timeout = options.high_water, options.idle_timeout
-    if isinstance(stream, DatagramStream):
-        from socketkit.connection.datagrams import DatagramOutgoing, DatagramSession
-
-        datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
-        return datagrams, DatagramOutgoing(
-            datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
-        )
-    session = Session(framing.codec())
-    return session, Outgoing(
-        session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from socketkit.errors import FrameTooLongError
-from socketkit.framing.payload import wrong_type
+from socketkit.framing.decoder import wrong_type
 from socketkit.framing.spec import Described
 
 __all__ = ["Chunks"]

@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.framing.decoder import check_sizes
+from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.length_prefixed import CountedCodec
-from socketkit.framing.payload import listed
 from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["ContentLength"]

@@ -14,7 +14,7 @@ from socketkit.config.option_types import format_size
 from socketkit.errors import FrameTooLongError, FramingError, TruncatedFrameError
 from socketkit.framing.spec import Limited
 
-__all__ = ["Buffer", "check_sizes"]
+__all__ = ["Buffer", "as_bytes", "check_sizes", "listed", "wrong_type"]
 
 _NO_POLICY_HELPS = 2**63
 """A length from here on no file and no counter of the system can hold: it is a fault whatever `oversize` says."""
@@ -217,3 +217,26 @@ def check_sizes(framing: Limited, messages: Sequence[Any], measure: Callable[[An
                 size=size,
                 max_size=framing.max_size,
             )
+
+
+def as_bytes(message: object, framing: str) -> bytes:
+    """The message as `bytes`, copied when it is a bytearray or a view.
+
+    Raises:
+        TypeError: it is nothing like bytes.
+    """
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return bytes(message)
+    raise wrong_type(framing, f"a bytes-like object is wanted, not {type(message).__name__}")
+
+
+def listed(messages: Iterable[object], framing: str) -> list[bytes]:
+    """All messages as `bytes`."""
+    return [message if type(message) is bytes else as_bytes(message, framing) for message in messages]
+
+
+def wrong_type(framing: str, reason: object) -> TypeError:
+    """The error for a message of another type than bytes, with what to do about it."""
+    return TypeError(
+        f"{framing} sends bytes: {reason}; encode text first ('...'.encode()), or use framing='lines' for text"
+    )

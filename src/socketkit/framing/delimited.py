@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from socketkit.config.option_types import Kind, quote
+from socketkit.config.option_types import Kind
+from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.decoder import check_sizes
+from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.payload import listed
 from socketkit.framing.spec import Described, max_size, option, oversize
 
 __all__ = ["Delimited"]

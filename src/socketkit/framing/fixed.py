@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from socketkit.errors import FramingError
+from socketkit.framing.decoder import listed
 from socketkit.framing.length_prefixed import CountedCodec
-from socketkit.framing.payload import listed
 from socketkit.framing.spec import Described, option
 from socketkit.framing.spec import size as size_kind
 

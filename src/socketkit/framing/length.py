@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import Any
 
-from socketkit.config.option_types import Kind, quote
+from socketkit.config.option_types import Kind
+from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.decoder import check_sizes
+from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.length_prefixed import CountedCodec
-from socketkit.framing.payload import listed
 from socketkit.framing.spec import SWITCH, Described, choice, count, max_size, option, oversize
 
 __all__ = ["Length"]

@@ -12,11 +12,11 @@ import codecs
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.config.option_types import Kind, quote
+from socketkit.config.option_types import Kind
+from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.decoder import check_sizes
+from socketkit.framing.decoder import check_sizes, listed, wrong_type
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.payload import listed, wrong_type
 from socketkit.framing.spec import SWITCH, Described, max_size, option, oversize
 
 __all__ = ["Lines"]

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.framing.decimal_prefixed import DecimalCodec
-from socketkit.framing.decoder import check_sizes
-from socketkit.framing.payload import listed
+from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["Netstring"]

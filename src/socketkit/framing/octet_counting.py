@@ -11,8 +11,7 @@ from typing import Any
 
 from socketkit.errors import FramingError
 from socketkit.framing.decimal_prefixed import DecimalCodec
-from socketkit.framing.decoder import check_sizes
-from socketkit.framing.payload import listed
+from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["Octets"]

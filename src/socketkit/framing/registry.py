@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final, cast
 
-from socketkit.config.option_types import quote, suggest
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
 from socketkit.framing.codec import Codec, Framing
 from socketkit.framing.spec import Described

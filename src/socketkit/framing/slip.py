@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.errors import FramingError
-from socketkit.framing.decoder import check_sizes
+from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.payload import listed
 from socketkit.framing.spec import Described, max_size, oversize
 
 __all__ = ["Slip"]

@@ -11,16 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from socketkit.config.option_types import (
-    Kind,
-    format_size,
-    format_switch,
-    parse_count,
-    parse_size,
-    parse_switch,
-    quote,
-    suggest,
-)
+from socketkit.config.option_types import Kind, format_size, format_switch, parse_count, parse_size, parse_switch
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
 from socketkit.values import MISSING, Field, Value, field

@@ -19,7 +19,8 @@ from socketkit.errors import DeadlineError
 from socketkit.events import AcceptPaused, AcceptResumed, Observer, Refused
 from socketkit.framing.codec import Framing
 from socketkit.server.admission import Admission, is_proxy
-from socketkit.sockets.accept_errors import Door, is_callers_misfortune, is_shortage, pauses
+from socketkit.server.stream_listener import Door
+from socketkit.sockets.accept_errors import is_callers_misfortune, is_shortage, pauses
 from socketkit.streams.stream import Stream
 
 __all__ = ["Entrance", "Guest"]

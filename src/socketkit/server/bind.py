@@ -13,16 +13,16 @@ from typing import Any
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.endpoint import is_secure
 from socketkit.engines.engine import Engine
 from socketkit.errors import ListenError
 from socketkit.events import Bound, Listening, Observer
 from socketkit.server.socket_listener import ListeningSocket
-from socketkit.sockets.accept_errors import Door
+from socketkit.server.stream_listener import Door
 from socketkit.sockets.calls import adopt, bind_and_listen, new_socket, reason_of
 from socketkit.sockets.resolver import Candidate, resolve
 from socketkit.sockets.socket_options import backlog_asked, backlog_of
 from socketkit.sockets.unix_paths import clear_the_way, locked_folder, set_mode, widen_mode
-from socketkit.tls.handshake import is_secure
 from socketkit.values import replace
 
 __all__ = ["listen_at", "listen_over"]
@@ -44,7 +44,7 @@ async def listen_at(
     if is_secure(address, options) and options.tls is False:
         options = replace(options, tls=True)
     if address.is_given:
-        from socketkit.streams.inherited import doors_at_given  # only who is given something pays for it
+        from socketkit.server.inherited import doors_at_given  # only who is given something pays for it
 
         return doors_at_given(engine, address, options, observer=observer)
     deadline = engine.deadline(options.connect_timeout)

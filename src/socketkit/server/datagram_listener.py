@@ -20,7 +20,8 @@ from socketkit.engines.condition import Condition
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, FrameTooLongError
 from socketkit.events import DatagramDropped, Listening, Observer, StoppedListening
-from socketkit.sockets.accept_errors import Door, is_shortage
+from socketkit.server.stream_listener import Door
+from socketkit.sockets.accept_errors import is_shortage
 from socketkit.sockets.calls import address_of, reason_of
 from socketkit.sockets.datagram_setup import IP_PKTINFO
 from socketkit.sockets.unix_paths import identity_of, remove_file

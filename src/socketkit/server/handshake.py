@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, HandshakeError
-from socketkit.sockets.calls import SocketStream
+from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
 
 if TYPE_CHECKING:

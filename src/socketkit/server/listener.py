@@ -8,6 +8,7 @@ from types import TracebackType
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
+from socketkit.endpoint import settled
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
@@ -15,8 +16,8 @@ from socketkit.errors import ClosedError, DeadlineError, SocketkitError
 from socketkit.events import Accepted, Observer
 from socketkit.framing.codec import Framing
 from socketkit.server.bind import listen_at
-from socketkit.sockets.accept_errors import Door, is_callers_misfortune
-from socketkit.tls.handshake import settled
+from socketkit.server.stream_listener import Door
+from socketkit.sockets.accept_errors import is_callers_misfortune
 from socketkit.tls.server_certificates import Certificates
 
 __all__ = ["Listener"]

@@ -16,6 +16,7 @@ from typing import Any
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
+from socketkit.endpoint import settled
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import (
@@ -36,9 +37,8 @@ from socketkit.server.bind import listen_at, listen_over
 from socketkit.server.handshake import welcome
 from socketkit.server.signals import caught
 from socketkit.server.socket_listener import ListeningSocket
-from socketkit.sockets.accept_errors import Door
+from socketkit.server.stream_listener import Door
 from socketkit.streams.stream import Stream
-from socketkit.tls.handshake import settled
 from socketkit.tls.server_certificates import Certificates
 from socketkit.values import Value
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from socketkit.engines.engine import Engine
-from socketkit.notify import notify
+from socketkit.sockets.systemd import notify
 
 __all__ = ["STOP_SIGNALS", "caught"]
 

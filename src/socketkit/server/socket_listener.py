@@ -10,13 +10,14 @@ from typing import Any
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.endpoint import secure_address
 from socketkit.engines.engine import READ, Engine
 from socketkit.events import Observer, StoppedListening
-from socketkit.sockets.accept_errors import Door
-from socketkit.sockets.calls import accept_now, reason_of, wrap
+from socketkit.server.stream_listener import Door
+from socketkit.sockets.calls import accept_now, reason_of
 from socketkit.sockets.unix_paths import identity_of, remove_file
+from socketkit.streams.from_socket import wrap
 from socketkit.streams.stream import Stream
-from socketkit.tls.handshake import secure_address
 
 __all__ = ["ListeningSocket", "OneCaller"]
 

@@ -22,13 +22,13 @@ from socketkit import engines
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.tls_settings import TLS
+from socketkit.endpoint import settled
 from socketkit.errors import OptionError, SocketkitError
 from socketkit.events import Observer, WorkerEnded, WorkerStarted
-from socketkit.notify import notify
 from socketkit.server.bind import listen_at
 from socketkit.server.socket_listener import ListeningSocket
 from socketkit.sockets.accept_errors import pauses
-from socketkit.tls.handshake import settled
+from socketkit.sockets.systemd import notify
 from socketkit.tls.server_certificates import Certificates
 from socketkit.values import replace
 

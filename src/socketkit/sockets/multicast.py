@@ -11,8 +11,8 @@ import struct
 import sys
 from typing import Any
 
-from socketkit.config.option_types import quote
 from socketkit.config.options import Options
+from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
 
 __all__ = ["is_for_many", "is_group", "join", "scoped", "set_datagram_options"]

@@ -6,14 +6,15 @@ The variables are read once and taken away, so that no child believes they are m
 from __future__ import annotations
 
 import os
+import socket
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from socketkit.config.option_types import quote
+from socketkit.config.quoting import quote
 from socketkit.values import Value
 
-__all__ = ["Passed", "passed", "take_passed"]
+__all__ = ["Passed", "notify", "passed", "take_passed"]
 
 FIRST: Final = 3
 """SD_LISTEN_FDS_START: the first after the standard ones."""
@@ -71,3 +72,26 @@ def passed() -> tuple[Passed, ...]:
         if "LISTEN_FDS" in os.environ:
             _taken = take_passed(os.environ, pid=os.getpid())
         return _taken
+
+
+def notify(state: str, *, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell a state; never waits, never raises.
+
+    Args:
+        state: assignments, one a line: `READY=1`, `STOPPING=1`, `STATUS=...`.
+        environment: where NOTIFY_SOCKET is looked up: a path, or `@name` in Linux's abstract namespace.
+
+    Returns:
+        Whether the manager's socket has taken it.
+    """
+    place = environment.get("NOTIFY_SOCKET", "")
+    if not place.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+        return False  # none, or one of a kind that is not spoken here (vsock:)
+    name = b"\0" + os.fsencode(place[1:]) if place.startswith("@") else os.fsencode(place)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.sendto(state.encode(), name)
+    except OSError:
+        return False
+    return True

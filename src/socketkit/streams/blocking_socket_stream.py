@@ -14,7 +14,7 @@ from typing import Any
 
 from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import BrokenError, ClosedError, EndOfStream
-from socketkit.sockets.calls import USUAL_SIZE, SocketStream
+from socketkit.streams.socket_stream import USUAL_SIZE, SocketStream
 
 __all__ = ["DirectStream"]
 

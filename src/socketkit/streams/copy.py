@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.sockets.calls import SocketStream
+from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import DatagramStream, Stream
 
 __all__ = ["Passed", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.errors import BrokenError, ClosedError, EndOfStream, FrameTooLongError
-from socketkit.sockets.calls import DISCARD_SIZE, reason_of
+from socketkit.sockets.calls import reason_of
+from socketkit.streams.socket_stream import DISCARD_SIZE
 from socketkit.streams.stream import DatagramStream
 
 __all__ = ["DatagramSocket", "Patience", "ask_true_size", "largest", "too_long_to_receive", "why_not_sent"]

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.errors import BrokenError, ClosedError, EndOfStream
-from socketkit.sockets.calls import DISCARD_SIZE, reason_of
+from socketkit.sockets.calls import reason_of
+from socketkit.streams.socket_stream import DISCARD_SIZE
 from socketkit.streams.stream import Stream
 
 __all__ = ["PipeStream", "Sink", "Source", "stdio"]

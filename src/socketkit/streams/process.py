@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import DeadlineError, StreamError
-from socketkit.sockets.calls import DISCARD_SIZE
 from socketkit.streams.pipes import PipeStream, Source
+from socketkit.streams.socket_stream import DISCARD_SIZE
 
 if TYPE_CHECKING:
     import subprocess

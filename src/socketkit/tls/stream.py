@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from socketkit.config.option_types import format_duration
 from socketkit.config.schemes import secure_name
-from socketkit.config.tls_settings import TlsFacts
 from socketkit.errors import (
     BrokenError,
     ClosedError,
@@ -22,6 +21,7 @@ from socketkit.errors import (
     RejectedError,
     StreamError,
 )
+from socketkit.events import TlsFacts
 from socketkit.streams.stream import Stream
 from socketkit.tls.context import ClientSide, Side
 from socketkit.tls.x509 import read_certificate

@@ -22,7 +22,7 @@ from socketkit.apps.talk.line_messages import words_for
 from socketkit.connection.connection import Connection
 from socketkit.errors import BrokenError, FramingError, OptionError
 from socketkit.framing import of
-from socketkit.sockets.calls import wrap
+from socketkit.streams.from_socket import wrap
 from socketkit.streams.pipes import PipeStream
 
 PATIENCE = 10.0

@@ -19,7 +19,7 @@ from socketkit.cli.fast_click import Group, option
 from socketkit.cli.output import Status, say_listening, told_above
 from socketkit.cli.server_options import metrics
 from socketkit.config.address import Address
-from socketkit.config.option_types import quote
+from socketkit.config.quoting import quote
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import OptionError

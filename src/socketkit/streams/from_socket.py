@@ -1,0 +1,56 @@
+"""The stream for a connected socket, by its family and type."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from socketkit.config.options import Options
+from socketkit.engines.engine import Engine
+from socketkit.sockets.calls import address_of
+from socketkit.sockets.socket_options import tune
+from socketkit.streams.socket_stream import SocketStream
+from socketkit.streams.stream import Stream
+
+__all__ = ["wrap"]
+
+
+def _name_of_peer(sock: socket.socket) -> Any:
+    try:
+        return sock.getpeername()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+        # It was connected a moment ago: the peer has thrown it away since, which this call has no word for.
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
+
+
+def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
+    """A stream over a connected, non-blocking socket, with the options set that such a socket takes.
+
+    Args:
+        engine: where it waits.
+        sock: the socket; the stream owns it from now on.
+        options: which options to set.
+        peer: who the other end is, where the system's own answer would say less (a UNIX client's peer).
+
+    Raises:
+        OSError: the peer is gone already; the socket is still the caller's then.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        tune(sock, options)
+    local = address_of(sock, sock.getsockname())
+    if peer is None:
+        peer = address_of(sock, _name_of_peer(sock))
+    if sock.type == getattr(socket, "SOCK_SEQPACKET", None):
+        from socketkit.streams.datagram_socket import DatagramSocket
+
+        return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
+    kind = SocketStream
+    if engine.blocks:
+        from socketkit.streams.blocking_socket_stream import DirectStream  # which stands on this room
+
+        kind = DirectStream
+    return kind(engine, sock, local=local, peer=peer, receive_size=options.receive_size)

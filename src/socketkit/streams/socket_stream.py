@@ -1,0 +1,291 @@
+"""A stream over a connected socket: TCP, UNIX, VSOCK."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+from socketkit.engines.engine import READ, WRITE, Engine
+from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.sockets.calls import reason_of
+from socketkit.streams.stream import ReadyStream
+
+__all__ = ["SocketStream"]
+
+
+USUAL_SIZE = 8 * 1024
+"""Bytes asked for while they come in small portions: `recv` allocates what it is asked for, and 64 KiB cost half a
+microsecond more than 8 (a ping-pong of 64 bytes takes 11); beyond the C library's threshold (128 KiB) each is
+a map and an unmap, ten times the price of the call."""
+
+
+LARGE_SIZE = 96 * 1024
+"""Bytes asked for when the usual portion was not all: as many as are allocated without a map, and more than the 64 KiB
+that others like to write at once, so that a message of that size is a short read."""
+
+
+TURN_BATCHES = 16
+"""Full batches that are received without a wait before the others have their turn: else a fast sender starves them."""
+
+
+DISCARD_SIZE = 1024 * 1024
+"""Unread bytes that a closing end throws away, so that its own last words are not taken back by a reset."""
+
+
+_SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
+
+
+_LINGER_RESET = struct.pack("ii", 1, 0)
+
+
+class SocketStream(ReadyStream):
+    """A connected stream socket."""
+
+    has_unsent = False  # as the promise has it, and no call for each batch
+
+    __slots__ = (
+        "_descriptor",
+        "_ended",
+        "_eof_sent",
+        "_largest",
+        "_loss",
+        "_recv",
+        "_send",
+        "_size",
+        "_stopped",
+        "_streak",
+        "engine",
+        "local",
+        "may_have_more",
+        "peer",
+        "socket",
+    )
+
+    def __init__(
+        self, engine: Engine, sock: socket.socket, *, local: str, peer: str, receive_size: int = 256 * 1024
+    ) -> None:
+        self.engine = engine
+        self.socket = sock
+        self.local = local
+        self.peer = peer
+        self._descriptor = sock.fileno()
+        self._recv: Callable[..., bytes] = sock.recv
+        self._send: Callable[..., int] = sock.send
+        self._largest = receive_size
+        self._size = min(USUAL_SIZE, receive_size)
+        self.may_have_more = False  # the last call brought all that it asked for
+        self._streak = 0
+        self._ended = False
+        self._stopped = False
+        self._eof_sent = False
+        self._loss: BrokenError | None = None
+
+    def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
+        """Make other calls than send(2) and recv(2), which keep their promises (sendmsg and recvmsg, say)."""
+        self._send, self._recv = send, recv
+
+    def lose(self, error: OSError) -> None:
+        """The system has told of a loss, to somebody else: it is raised behind what was received before."""
+        self._lost(error, "receiving from")
+
+    def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
+        if self._ended:
+            raise self._end()
+        return self.engine.wait(self._descriptor, READ, deadline)
+
+    def receive_now(self) -> bytes | None:
+        if self._ended:
+            raise self._end()
+        try:
+            data = self._recv(self._size)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._lost_receiving(error) from None
+        if not self.may_have_more and 0 < len(data) < self._size <= USUAL_SIZE:
+            return data  # as mostly: all that was there
+        return self._noted(data)
+
+    def _noted(self, data: bytes) -> bytes:
+        """What a `recv` brought, and what it says about the next one."""
+        count = len(data)
+        if not count:
+            raise self._reached_end()
+        if count == self._size:
+            self._streak += 1
+            self.may_have_more = self._streak % TURN_BATCHES != 0  # else who waits lets the others have their turn
+            self._size = self._largest if count >= LARGE_SIZE else min(LARGE_SIZE, self._largest)
+        else:
+            # A short read has emptied the socket: the next call would only fail. Wait first.
+            self.may_have_more = False
+            if count < LARGE_SIZE < self._size:
+                self._size = LARGE_SIZE
+            elif count < USUAL_SIZE < self._size:
+                self._size = USUAL_SIZE
+        return data
+
+    async def receive_up_to(self, size: int, *, deadline: float | None = None) -> bytes:
+        """As `receive`, but at most so many bytes: what comes behind them stays in the system."""
+        self._size = size
+        try:
+            return await self.receive(deadline=deadline)
+        finally:
+            self._size = min(USUAL_SIZE, self._largest)
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        try:
+            return self._send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._lost(error, "sending to") from None
+
+    async def wait_writable(self, *, deadline: float | None = None) -> None:
+        if self._descriptor < 0:
+            raise self._closed_error()
+        await self.engine.wait(self._descriptor, WRITE, deadline)
+
+    async def receive_into(self, pipe: int, size: int, *, deadline: float | None = None) -> int:
+        """Let the next bytes go into a pipe, by splice(2), without ever seeing them; how many they were.
+
+        Args:
+            pipe: its writing end; empty, so that there is room.
+            size: the most that it takes.
+            deadline: a moment of the engine's clock.
+
+        Raises:
+            OSError: EINVAL: such a socket cannot be spliced. Nothing was received; `receive` can do it.
+            Otherwise as `receive`.
+        """
+        if self._ended:
+            raise self._end()
+        while True:
+            try:
+                count = os.splice(self._descriptor, pipe, size, flags=_SPLICE)
+                break
+            except BlockingIOError:
+                await self.engine.wait(self._descriptor, READ, deadline)
+                if self._descriptor < 0:
+                    raise self._closed_error() from None
+            except OSError as error:
+                if error.errno == errno.EINVAL:
+                    raise
+                raise self._lost_receiving(error) from None
+        if not count:
+            raise self._reached_end()
+        return count
+
+    def send_from(self, pipe: int, size: int) -> int:
+        """Hand over as much of what a pipe holds as can be taken without waiting; how many bytes, perhaps 0.
+
+        Raises:
+            BrokenError, ClosedError: as `send_now`.
+        """
+        try:
+            return os.splice(pipe, self._descriptor, size, flags=_SPLICE)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._lost(error, "sending to") from None
+
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        if self._descriptor < 0:
+            raise self._closed_error()
+        if self._eof_sent:
+            return
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self._lost(self._reason_behind(error), "ending our direction to") from None
+        self._eof_sent = True
+
+    def stop_receiving(self) -> None:
+        if self._descriptor >= 0 and not self._ended:
+            self._stopped = True
+            try:
+                self.socket.shutdown(socket.SHUT_RD)
+            except OSError:
+                pass  # lost already, which a receiver finds out by itself
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            self._let_go(socket.SHUT_RDWR)
+
+    def abort(self) -> None:
+        if self._descriptor < 0:
+            return
+        if self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            except OSError:
+                pass  # lost already
+        self._let_go(socket.SHUT_RD)  # the other direction would begin with a goodbye
+
+    def _let_go(self, direction: int) -> None:
+        # First of all: where the engine blocks, a thread that is woken below looks here for the reason.
+        descriptor, self._descriptor = self._descriptor, -1
+        has_unread = self._stopped or not self._ended
+        self._ended = True
+        self.engine.forget(descriptor)
+        if direction == socket.SHUT_RDWR and has_unread:
+            self._discard_unread()
+        if self.engine.blocks:
+            try:
+                self.socket.shutdown(direction)  # wakes a thread that waits there
+            except OSError:
+                pass
+        self.socket.close()
+
+    def _discard_unread(self) -> None:
+        """Closing with unread bytes makes TCP send a reset, which takes back what we said last (RFC 1122, 4.2.2.13):
+        say goodbye first, then throw away what is there, within bounds."""
+        try:
+            if not self._eof_sent:
+                self.socket.shutdown(socket.SHUT_WR)
+            left = DISCARD_SIZE
+            while left > 0 and (count := len(self._recv(USUAL_SIZE))):
+                left -= count
+        except OSError:
+            pass  # nothing there, or lost already
+
+    def _lost_receiving(self, error: OSError) -> ClosedError | BrokenError:
+        self._ended = True
+        return self._lost(error, "receiving from")
+
+    def _lost(self, error: OSError, doing: str) -> ClosedError | BrokenError:
+        if self._descriptor < 0 or error.errno == errno.EBADF:
+            return self._closed_error()
+        if error.errno == errno.EPIPE and self._eof_sent:
+            return ClosedError(f"{doing} {self.peer}: our direction was ended by send_eof")
+        loss = BrokenError(f"{doing} {self.peer}: {reason_of(error)}", errno=error.errno)
+        # The system tells a reset once, to whichever call comes first; the next `recv` would take it for a clean end.
+        # EPIPE is no such news: it says nothing about what is still to be received.
+        if self._loss is None and error.errno != errno.EPIPE:
+            self._loss = loss
+        return loss
+
+    def _reason_behind(self, error: OSError) -> OSError:
+        """After a reset shutdown(2) says no more than "not connected": what the system has noted says why."""
+        number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if error.errno == errno.ENOTCONN else 0
+        return OSError(number, os.strerror(number)) if number else error
+
+    def _reached_end(self) -> EndOfStream | ClosedError | BrokenError:
+        self._ended = True
+        return self._end()
+
+    def _end(self) -> EndOfStream | ClosedError | BrokenError:
+        if self._descriptor < 0:
+            return self._closed_error()
+        if self._loss is not None:
+            return self._loss.with_traceback(None)
+        return EndOfStream(f"{self.peer} has ended the conversation")
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(f"the connection with {self.peer} was closed at this end")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._descriptor < 0 else "ended by the peer" if self._ended else "open"
+        return f"<SocketStream {self.local} - {self.peer}, {state}>"
