@@ -168,7 +168,7 @@ def test_the_command_answers_a_real_client():
     with echo_server("--metrics", "tcp://127.0.0.1:0") as (server, address):
         with call(address) as client:
             assert ask(client, b"hello") == b"hello"
-            url = server.wait_told("metrics at ").removeprefix("metrics at ")
+            url = server.wait_line("metrics at ").removeprefix("metrics at ")
             with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 text = answer.read().decode()
         assert 'socketkit_connections_active{side="accepted"} 1.0' in text

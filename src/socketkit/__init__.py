@@ -93,7 +93,7 @@ _MODULES = {
     "config.address": ("Address",),
     "config.options": ("Options",),
     "config.retry": ("Retry",),
-    "config.tls_settings": ("TLS", "TlsFacts"),
+    "config.tls_settings": ("TLS",),
     "connection.connection": ("Connection", "ConnectionStatistics"),
     "errors": (
         "AddressError",
@@ -117,6 +117,7 @@ _MODULES = {
         "TruncatedFrameError",
         "WouldBlock",
     ),
+    "events": ("TlsFacts",),
     "framing": ("framing",),
     "server.listener": ("Listener",),
     "server.server": ("Server", "ServerStatistics"),

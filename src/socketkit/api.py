@@ -14,30 +14,30 @@ from typing import Any, Generic, TypeVar
 from socketkit import engines
 from socketkit import framing as framings
 from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer, in_threads
-from socketkit.client.connect import open_connection, redial
-from socketkit.client.reconnect import Redial
+from socketkit.client.connect import open_connection, reconnect
+from socketkit.client.reconnect import Reconnect
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
-from socketkit.endpoint import Place
+from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, BusyError, OptionError
 from socketkit.events import Connected, Observer
 from socketkit.framing.codec import Framing
 from socketkit.server.listener import Listener
-from socketkit.server.server import LAST_PATIENCE, Handler, Server
+from socketkit.server.server import CLEANUP_TIMEOUT, Handler, Server
 from socketkit.server.signals import caught
 from socketkit.sockets.systemd import notify
 from socketkit.streams.from_socket import wrap
 
-__all__ = ["Recipe", "connect", "listen", "pair", "serve"]
+__all__ = ["OpenContext", "connect", "listen", "pair", "serve"]
 
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Recipe(Generic[B, A]):
+class OpenContext(Generic[B, A]):
     """What is opened by `with` as a B, and by `async with` as an A; each opening is a new one."""
 
     def __init__(self, engine: str | Engine | None) -> None:
@@ -106,10 +106,10 @@ class Recipe(Generic[B, A]):
 # --- connect ---------------------------------------------------------------------------------------------------------
 
 
-class ConnectRecipe(Recipe[BlockingConnection, Connection]):
+class ConnectRecipe(OpenContext[BlockingConnection, Connection]):
     """Opens to a connection."""
 
-    def __init__(self, place: Place, engine: str | Engine | None, observer: Observer | None) -> None:
+    def __init__(self, place: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
         super().__init__(engine if engine is not None else place.options.engine)
         self._place = place
         self._observer = observer
@@ -122,9 +122,9 @@ class ConnectRecipe(Recipe[BlockingConnection, Connection]):
         place = self._place
         return await open_connection(engine, place.address, place.framing, place.options, observer=self._observer)
 
-    def _redial(self, engine: Engine) -> Redial:
+    def _redial(self, engine: Engine) -> Reconnect:
         place = self._place
-        return redial(engine, place.address, place.framing, place.options, observer=self._observer)
+        return reconnect(engine, place.address, place.framing, place.options, observer=self._observer)
 
     def __iter__(self) -> Iterator[BlockingConnection]:
         """Fresh connections, one after each loss, in plain code; each is closed before the next, and at the end."""
@@ -150,9 +150,9 @@ class Connections:
     connection` in the body closes it at a moment of your own.
     """
 
-    def __init__(self, engine: Engine, redial: Redial) -> None:
+    def __init__(self, engine: Engine, reconnect: Reconnect) -> None:
         self._engine = engine
-        self._redial = redial
+        self._redial = reconnect
 
     def __aiter__(self) -> Connections:
         return self
@@ -165,16 +165,16 @@ class Connections:
         await self._redial.close()
 
     def __del__(self) -> None:
-        redial, engine = self._redial, self._engine
-        if not redial.is_open:
+        reconnect, engine = self._redial, self._engine
+        if not reconnect.is_open:
             return
         if engines.running() is engine:
-            engine.background(redial.close())
+            engine.background(reconnect.close())
             return
         try:  # the last reference may go in any thread, and after the engine's end
-            engine.from_thread(redial.abort)
+            engine.from_thread(reconnect.abort)
         except RuntimeError:
-            redial.abort()
+            reconnect.abort()
 
 
 def connect(
@@ -212,19 +212,19 @@ def connect(
     """
     if retry is not None:
         options["retry"] = retry
-    return ConnectRecipe(Place(address, framing, options), engine, observer)
+    return ConnectRecipe(Endpoint(address, framing, options), engine, observer)
 
 
 # --- serve -----------------------------------------------------------------------------------------------------------
 
 
-class ServeRecipe(Recipe[BlockingServer, Server]):
+class ServeRecipe(OpenContext[BlockingServer, Server]):
     """Opens to a server; `run()` serves until a signal."""
 
     def __init__(
         self,
         handler: Callable[[Any], Any],
-        places: list[Place],
+        places: list[Endpoint],
         engine: str | Engine | None,
         observer: Observer | None,
     ) -> None:
@@ -259,7 +259,7 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
 
         if workers == 1:
             engine = self._make_engine()
-            engine.run(self._serve_until_told(engine, ready), patience=LAST_PATIENCE)
+            engine.run(self._serve_until_told(engine, ready), cleanup_timeout=CLEANUP_TIMEOUT)
             return
         if any(place.options.takeover for place in self._places):
             raise OptionError("takeover is for one process: leave `workers` out")
@@ -274,7 +274,7 @@ class ServeRecipe(Recipe[BlockingServer, Server]):
         """What each worker does."""
         self._places = [self._places[number].moved(address) for number, address in addresses]
         engine = self._make_engine()
-        engine.run(self._serve_until_told(engine, lambda addresses: listens()), patience=LAST_PATIENCE)
+        engine.run(self._serve_until_told(engine, lambda addresses: listens()), cleanup_timeout=CLEANUP_TIMEOUT)
 
     async def _serve_until_told(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
         server = self._make(engine)
@@ -357,7 +357,7 @@ def serve(
         raise AddressError("serve needs at least one address, such as 'tcp://localhost:0'")
     if not callable(handler):
         raise TypeError(f"the handler must be a function of one connection, not {type(handler).__name__}")
-    return ServeRecipe(handler, [Place(address, framing, options) for address in addresses], engine, observer)
+    return ServeRecipe(handler, [Endpoint(address, framing, options) for address in addresses], engine, observer)
 
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, without the 15 ms of importing it
@@ -378,10 +378,10 @@ def _blocks(engine: object) -> bool:
 # --- listen ----------------------------------------------------------------------------------------------------------
 
 
-class ListenRecipe(Recipe[BlockingListener, Listener]):
+class ListenRecipe(OpenContext[BlockingListener, Listener]):
     """Opens to a listener."""
 
-    def __init__(self, place: Place, engine: str | Engine | None, observer: Observer | None) -> None:
+    def __init__(self, place: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
         super().__init__(engine if engine is not None else place.options.engine)
         self._place = place
         self._observer = observer
@@ -413,7 +413,7 @@ def listen(
 
     Args and errors are those of `serve`.
     """
-    return ListenRecipe(Place(address, framing, options), engine, observer)
+    return ListenRecipe(Endpoint(address, framing, options), engine, observer)
 
 
 # --- pair ------------------------------------------------------------------------------------------------------------
@@ -439,7 +439,7 @@ class Pair(tuple[Connection, Connection]):
             await end.__aexit__(kind, error, traceback)
 
 
-class PairRecipe(Recipe[BlockingPair, Pair]):
+class PairRecipe(OpenContext[BlockingPair, Pair]):
     """Opens to two connections that talk to each other; unpacking it opens it too."""
 
     def __init__(

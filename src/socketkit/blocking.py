@@ -19,7 +19,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import BusyError, DeadlineError, EndOfStream
 from socketkit.events import TlsFacts
 from socketkit.server.listener import Listener
-from socketkit.server.server import LAST_PATIENCE, STUCK, Handler, Server, ServerStatistics
+from socketkit.server.server import CLEANUP_TIMEOUT, STUCK, Handler, Server, ServerStatistics
 from socketkit.sockets.peer_credentials import Credentials
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class BlockingConnection:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._waiting = connection.counts.waiting
-        self._fill_directly = connection.inward.fill_directly
+        self._fill_directly = connection.receiver.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
 
     def send(self, message: Any) -> None:
@@ -287,7 +287,7 @@ class BlockingServer:
     def _live(self) -> None:
         try:
             engine = self._make_engine()
-            engine.run(self._serve(engine), patience=LAST_PATIENCE)
+            engine.run(self._serve(engine), cleanup_timeout=CLEANUP_TIMEOUT)
         except BaseException as error:  # told to the thread that opened us, or that closes us
             self._error = error
         finally:

@@ -18,10 +18,10 @@ from socketkit.errors import OptionError
 from socketkit.framing.codec import Framing
 from socketkit.values import replace
 
-__all__ = ["Place", "chosen", "is_secure", "secure_address", "settled", "tls_for"]
+__all__ = ["Endpoint", "chosen", "is_secure", "secure_address", "settled", "tls_for"]
 
 
-class Place:
+class Endpoint:
     """An address, and how to talk there: options from the address, overruled by keywords."""
 
     def __init__(self, address: str | Address, framing: object, keywords: dict[str, object]) -> None:
@@ -30,7 +30,7 @@ class Place:
         chosen = framing if framing is not None else self.options.framing
         self.framing: Framing = framings.of("chunks" if chosen is None else chosen)
 
-    def moved(self, address: Address) -> Place:
+    def moved(self, address: Address) -> Endpoint:
         """The same conversation somewhere else."""
         place = copy(self)
         place.address = address

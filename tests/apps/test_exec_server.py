@@ -141,7 +141,7 @@ def test_socat_calls_a_program() -> None:
 def test_we_call_a_program_that_socat_runs() -> None:
     socat = needs("socat")
     with Program(socat, "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1", "EXEC:sort -r,pipes") as server:
-        port = server.wait_told("listening on").rpartition(":")[2]
+        port = server.wait_line("listening on").rpartition(":")[2]
         with socketkit("connect", f"tcp://127.0.0.1:{port}") as caller:
             assert caller.communicate(b"a\nb\n") == b"b\na\n"
             assert caller.wait() == 0
@@ -151,6 +151,6 @@ def test_abstract_names_are_those_of_socat() -> None:
     socat = needs("socat")
     name = f"socketkit-test-{os.getpid()}"
     with socketkit("echo", f"@{name}") as server:
-        server.wait_told("listening")
+        server.wait_line("listening")
         with Program(socat, "-t10", "-", f"ABSTRACT-CONNECT:{name}") as caller:
             assert caller.communicate(b"hello") == b"hello"

@@ -48,7 +48,7 @@ def test_52_a_refusal_is_told(tool: Tool) -> None:
     """A caller who is kept out is told of on standard error, where the server is asked to tell."""
     with tool.serving("echo", deny="127.0.0.2", loud=True) as server:
         assert not served_from(server, "127.0.0.2")
-        server.program.wait_told("127.0.0.2")
+        server.program.wait_line("127.0.0.2")
 
 
 def test_60_a_port_that_is_taken_is_named(tool: Tool) -> None:

@@ -171,7 +171,7 @@ def test_68_a_listener_that_was_handed_over(tool: Tool, meant: bool, tmp_path: P
         )
         with Program(needs("bash"), "-c", line, sys.executable, pass_fds=[listener.fileno()]) as server:
             if meant:
-                server.wait_told("listening ")
+                server.wait_line("listening ")
                 assert asked(Address.parse(f"unix://{tmp_path}/s"), b"x") == b"x"
                 assert server.stop() == 0
             else:

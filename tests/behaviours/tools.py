@@ -175,7 +175,7 @@ class Socketkit(Tool):
         return self.program
 
     def listened(self, program: Program, place: Address) -> Address:
-        program.wait_told("listening ")
+        program.wait_line("listening ")
         return place
 
 

@@ -33,7 +33,7 @@ def test_a_server_that_comes_later_is_found(verb: list[str]) -> None:
     port = refusing_port()
     arguments = (*verb, f"tcp://127.0.0.1:{port}", "-v", "--retry", "forever", "--backoff", "10ms..20ms")
     with socketkit(*arguments) as program:
-        program.wait_told("trying again")
+        program.wait_line("trying again")
         with socket.create_server(("127.0.0.1", port)) as listener:
             caller, _ = listener.accept()
             with caller:
@@ -49,7 +49,7 @@ def test_a_caller_of_a_relay_is_put_through_to_a_target_that_comes_later() -> No
     with socketkit("relay", *arguments) as relay:
         place = relay.address()
         with socket.create_connection((place.host, place.port), 20) as client:
-            relay.wait_told("trying again")
+            relay.wait_line("trying again")
             with socket.create_server(("127.0.0.1", port)) as target:
                 caller, _ = target.accept()
                 with caller:
@@ -81,7 +81,7 @@ def test_what_will_not_go_well_later_is_not_tried_again() -> None:
 def test_a_signal_ends_a_pause(number: signal.Signals, status: int) -> None:
     arguments = ("-v", "--retry", "forever", "--backoff", "1m..1m")
     with socketkit("connect", f"tcp://127.0.0.1:{refusing_port()}", *arguments) as program:
-        program.wait_told("trying again")
+        program.wait_line("trying again")
         assert program.stop(number) == status
 
 

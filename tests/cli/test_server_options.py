@@ -20,7 +20,7 @@ def test_too_many_are_reset_and_told():
                     assert second.recv(1) == b"and never this"
             except ConnectionResetError:
                 pass
-            server.wait_told("was reset: 1 conversations, and max_connections is 1")
+            server.wait_line("was reset: 1 conversations, and max_connections is 1")
             assert ask(first, b"still") == b"still"
         assert server.stop() == 0
 
@@ -29,20 +29,20 @@ def test_lists_may_be_given_together_or_one_by_one():
     with echo_server("--allow", "10.0.0.0/8,::1", "--allow", "unix", "-v") as (server, address):
         with pytest.raises(ConnectionResetError), call(address) as caller:
             caller.recv(1)
-        server.wait_told("its network is not allowed (allow)")
+        server.wait_line("its network is not allowed (allow)")
 
 
 def test_who_is_silent_is_shown_out():
     with echo_server("--idle-timeout", "50ms", "-v") as (server, address), call(address) as caller:
         assert caller.recv(1) == b""
-        server.wait_told("it was silent for 0.05 s (idle_timeout)")
+        server.wait_line("it was silent for 0.05 s (idle_timeout)")
 
 
 def test_a_proxy_speaks_for_others():
     with echo_server("--accept-proxy", "127.0.0.1", "-v") as (server, address), call(address) as proxy:
         proxy.sendall(b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\nhello\n")
         assert proxy.recv(100) == b"hello\n"
-        server.wait_told("speaks for tcp://192.0.2.7:40000")
+        server.wait_line("speaks for tcp://192.0.2.7:40000")
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_a_new_process_takes_over(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_workers_share_one_line_and_end_together(number):
     with echo_server("--workers", "2", "-vv") as (server, address):
-        server.wait_told("worker 1 is process")
+        server.wait_line("worker 1 is process")
         for _ in range(10):
             with call(address) as caller:
                 assert ask(caller, b"hello") == b"hello"
         assert sum("listening tcp" in line for line in server.told if not line.startswith("no")) == 1
         assert server.stop(number) == 0
-        server.wait_told("has ended: status 0", 2)
+        server.wait_line("has ended: status 0", 2)

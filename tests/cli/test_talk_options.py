@@ -130,9 +130,9 @@ def test_a_summary_as_json_and_as_text():
 def test_a_signal_asks_for_the_figures_and_all_goes_on():
     peer = Peer(b"hello", ends=False)
     with socketkit("connect", peer.address, "-v") as client:
-        client.wait_told("received 5 bytes")
+        client.wait_line("received 5 bytes")
         client.process.send_signal(signal.SIGUSR1)
-        assert "5 bytes received" in client.wait_told("bytes sent (")
+        assert "5 bytes received" in client.wait_line("bytes sent (")
         assert client.communicate(b"more") == b"hello"
         assert client.wait() == 0
     assert peer.end() == b"more"

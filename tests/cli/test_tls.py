@@ -25,7 +25,7 @@ def test_there_and_back(server):
     with socketkit("connect", str(server), "--cacert", papers().ca, "-v") as client:
         assert client.communicate(b"hello\n") == b"hello\n"
         assert client.wait() == 0
-        told = client.wait_told("TLSv1.3, ")
+        told = client.wait_line("TLSv1.3, ")
         assert "peer O=trustme" in told
         assert "pin sha256:" in told
 
@@ -93,10 +93,10 @@ def test_what_cannot_be_used_is_a_mistake_of_usage(arguments):
 def test_a_certificate_of_our_own_making_is_told_by_its_pin_and_read_anew_at_sighup():
     with socketkit("echo", "tls://127.0.0.1:0", "--self-signed") as server:
         address = server.address()
-        pin = server.wait_told("pin ").removeprefix("pin ")
+        pin = server.wait_line("pin ").removeprefix("pin ")
         assert pin.startswith("sha256:")
         server.process.send_signal(signal.SIGHUP)
-        server.wait_told("certificates read anew")
+        server.wait_line("certificates read anew")
         with socketkit("connect", str(address), "--pin", pin) as client:
             assert client.communicate(b"hello\n") == b"hello\n"
         assert server.stop() == 0
@@ -131,7 +131,7 @@ def test_listen_answers_the_first_with_whom_it_agrees():
 def test_a_chat_may_be_secret():
     with socketkit("chat", "host", "tls://127.0.0.1:0", "--self-signed") as host:
         address = str(host.address())
-        pin = host.wait_told("pin ").removeprefix("pin ")
+        pin = host.wait_line("pin ").removeprefix("pin ")
         with socketkit("chat", "join", address, "--name", "guest", "--pin", pin) as guest:
             assert b"welcome, you are guest" in guest.communicate(b"bye\n")
 
@@ -146,7 +146,7 @@ def test_a_relay_shows_callers_its_own_certificate_and_trusts_targets_as_told(se
     arguments = ("--cacert", papers().ca, "--self-signed")
     with socketkit("relay", "tls://127.0.0.1:0", str(server), *arguments) as relay:
         address = str(relay.address())
-        pin = relay.wait_told("pin ").removeprefix("pin ")
+        pin = relay.wait_line("pin ").removeprefix("pin ")
         with socketkit("connect", address, "--pin", pin) as client:
             assert client.communicate(b"hello\n") == b"hello\n"
             assert client.wait() == 0
@@ -191,13 +191,13 @@ def test_workers_show_one_certificate_and_all_read_it_anew_at_sighup(tmp_path):
             anew.write_bytes(Path(papers().stranger).read_bytes())
             anew.replace(cert)  # at once, as a worker may be about to begin
             server.process.send_signal(signal.SIGHUP)
-            server.wait_told("certificates read anew", 3)
+            server.wait_line("certificates read anew", 3)
             pins = shown(address)
             assert len(pins) == 1
             assert guest.tls.peer_pin not in pins
             cert.write_text("no certificate")
             server.process.send_signal(signal.SIGHUP)
-            server.wait_told("the old certificates stay", 3)
+            server.wait_line("the old certificates stay", 3)
             assert shown(address) == pins
             guest.send("after")
             assert guest.receive(timeout=PATIENCE) == "after"

@@ -260,7 +260,7 @@ def test_cancelled_after_whatever_turn_it_leaves_nothing_open(
     names = Names(holes[0], ("127.0.0.1", refusing_port()), ("127.0.0.1", port))
 
     async def main() -> None:
-        await engine.aside(lambda: None, deadline=engine.now() + FAR)  # the engine has by now what it keeps
+        await engine.run_in_thread(lambda: None, deadline=engine.now() + FAR)  # the engine has by now what it keeps
         before = open_descriptors()
         task = Running(engine, open_stream(engine, NAME, Options(happy_eyeballs_delay=0.001), lookup=names))
         await turns(engine, turn)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socketkit.client.happy_eyeballs import Race, interleaved
+from socketkit.client.happy_eyeballs import HappyEyeballs, interleaved
 from socketkit.engines.engine import Engine
 from support.clock import virtual_engine
 from support.engines import parameters
@@ -39,7 +39,7 @@ SIX, FOUR = "2001:db8::1", "192.0.2.1"
 class Told:
     """How a race went: its winner, whether it was late, who was not tried, and the story with its moments."""
 
-    def __init__(self, race: Race[Any, Any], network: ScriptedNetwork, winner: ScriptedAttempt | None) -> None:
+    def __init__(self, race: HappyEyeballs[Any, Any], network: ScriptedNetwork, winner: ScriptedAttempt | None) -> None:
         self.winner = None if winner is None else winner.host
         self.is_late = race.is_late
         self.untried = [candidate.name[0] for candidate in race.untried]
@@ -55,7 +55,7 @@ def told(
     """Run the script."""
     made, clock = virtual_engine(engine)
     network = ScriptedNetwork(made, clock, script)
-    race = Race(made, network, candidates(script), delay=delay, deadline=deadline)
+    race = HappyEyeballs(made, network, candidates(script), delay=delay, deadline=deadline)
 
     async def main() -> Told:
         return Told(race, network, await race.run())
@@ -255,7 +255,7 @@ def test_cancelled_at_any_moment_it_leaves_nothing_open(
     before = open_descriptors()
     engine, clock = virtual_engine()
     network = ScriptedNetwork(engine, clock, script)
-    race = Race(engine, network, candidates(script), delay=delay)
+    race = HappyEyeballs(engine, network, candidates(script), delay=delay)
 
     async def main() -> object:
         task = Running(engine, race.run())
@@ -276,7 +276,7 @@ def test_what_nobody_expects_ends_the_race_and_leaves_nothing_open() -> None:
     engine, clock = virtual_engine()
     network = ScriptedNetwork(engine, clock, script := [(SIX, 1, ODD), (FOUR, 0, SILENT)])
     with pytest.raises(ZeroDivisionError):
-        engine.run(Race(engine, network, candidates(script), delay=0.25).run())
+        engine.run(HappyEyeballs(engine, network, candidates(script), delay=0.25).run())
     assert (len(network.opened), network.still_open()) == (2, [])
 
 
@@ -288,7 +288,7 @@ def test_it_leaves_no_circle(no_gc: None, fate: str) -> None:
         engine: Engine
         engine, clock = virtual_engine()
         network = ScriptedNetwork(engine, clock, script := [(SIX, 0, REFUSES), (FOUR, 1, fate)])
-        race = Race(engine, network, candidates(script), delay=0.25)
+        race = HappyEyeballs(engine, network, candidates(script), delay=0.25)
         winner = engine.run(race.run())
         if winner is not None:
             winner.close()

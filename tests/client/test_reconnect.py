@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from socketkit.client.reconnect import Redial
+from socketkit.client.reconnect import Reconnect
 from socketkit.config.address import Address
 from socketkit.config.retry import Retry
 from socketkit.connection.connection import Connection
@@ -68,16 +68,16 @@ class Service:
         self._made.append(connection)
         return connection
 
-    def redial(self, retry: Retry, *, luck: Callable[[], float] = lambda: 0.5) -> Redial:
-        return Redial(self.engine, ADDRESS, retry, self.dial, observer=self.seen, luck=luck)
+    def reconnect(self, retry: Retry, *, luck: Callable[[], float] = lambda: 0.5) -> Reconnect:
+        return Reconnect(self.engine, ADDRESS, retry, self.dial, observer=self.seen, luck=luck)
 
     def open(self, retry: Retry) -> Any:
         """Dial once, with patience: what came of it."""
-        return self.engine.run(self._open(self.redial(retry)))
+        return self.engine.run(self._open(self.reconnect(retry)))
 
-    async def _open(self, redial: Redial) -> Any:
+    async def _open(self, reconnect: Reconnect) -> Any:
         try:
-            await (await redial.open()).close()
+            await (await reconnect.open()).close()
         except SocketkitError as error:
             return error.with_traceback(None)
         return None
@@ -86,17 +86,17 @@ class Service:
         """So many rounds of a loop that receives what there is and stays for a while: the error that ended it."""
 
         async def main() -> Any:
-            redial = self.redial(retry)
+            reconnect = self.reconnect(retry)
             try:
                 for _ in range(count):
-                    connection = await redial.next()
+                    connection = await reconnect.next()
                     async for _ in connection:
                         pass
                     await self.engine.sleep(stays)
             except SocketkitError as error:
                 return error.with_traceback(None)
             finally:
-                await redial.close()
+                await reconnect.close()
             return None
 
         return self.engine.run(main())
@@ -130,8 +130,8 @@ def test_each_failure_is_told_with_its_pause() -> None:
 def test_chance_shortens_each_pause() -> None:
     lots = iter([0.0, 0.5, 1.0])
     service = Service(*[refused()] * 3, b"")
-    redial = service.redial(Retry(first=1, factor=2, jitter=0.5), luck=lambda: next(lots))
-    service.engine.run(service._open(redial))
+    reconnect = service.reconnect(Retry(first=1, factor=2, jitter=0.5), luck=lambda: next(lots))
+    service.engine.run(service._open(reconnect))
     assert service.pauses == [1, 1.5, 2]
 
 
@@ -177,7 +177,7 @@ def test_cancelled_in_a_pause_it_stops_at_once() -> None:
     service = Service(then=refused())
 
     async def main() -> Any:
-        task = Running(service.engine, service.redial(Retry(**PLAIN)).open())
+        task = Running(service.engine, service.reconnect(Retry(**PLAIN)).open())
         await service.engine.sleep(2)
         task.cancel()
         return await task.outcome()
@@ -254,9 +254,9 @@ def test_cancelled_in_the_pause_after_a_loss_nothing_is_open() -> None:
     service = Service(then=b"data")
 
     async def main() -> Any:
-        redial = service.redial(Retry(**PLAIN))
-        await redial.next()
-        task = Running(service.engine, redial.next())
+        reconnect = service.reconnect(Retry(**PLAIN))
+        await reconnect.next()
+        task = Running(service.engine, reconnect.next())
         await service.engine.sleep(0.5)
         task.cancel()
         return await task.outcome()
@@ -269,10 +269,10 @@ def test_giving_up_leaves_no_circle(no_gc: None) -> None:
     gone: list[weakref.ref[Any]] = []
 
     async def main(service: Service, retry: Retry) -> None:
-        redial = service.redial(retry)
-        gone.append(weakref.ref(redial))
+        reconnect = service.reconnect(retry)
+        gone.append(weakref.ref(reconnect))
         try:
-            await redial.open()
+            await reconnect.open()
         except SocketkitError as error:
             assert error.__traceback__ is not None
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketkit.config.options import Options
-from socketkit.config.retry import Retry, Tries, chance, is_transient, parse_retry
+from socketkit.config.retry import Retry, RetryState, chance, is_transient, parse_retry
 from socketkit.errors import (
     AddressError,
     Attempt,
@@ -131,13 +131,13 @@ def test_chance_lies_between_nothing_and_one_and_is_no_constant() -> None:
 
 
 def test_a_row_ends_with_its_last_try() -> None:
-    tries = Tries(Retry(attempts=3, first=1, jitter=0))
+    tries = RetryState(Retry(attempts=3, first=1, jitter=0))
     assert [tries.failed(0, 0), tries.failed(1, 0), tries.failed(3, 0)] == [1, 2, None]
     assert tries.is_over()
 
 
 def test_a_pause_takes_no_more_than_half_of_what_is_left_and_the_row_ends_when_that_is_too_little() -> None:
-    tries = Tries(Retry(first=1, jitter=0, deadline=10))
+    tries = RetryState(Retry(first=1, jitter=0, deadline=10))
     assert tries.begin(100) == 10
     assert tries.failed(100, 0) == 1
     assert tries.begin(101) == 9
@@ -151,13 +151,13 @@ def test_a_pause_takes_no_more_than_half_of_what_is_left_and_the_row_ends_when_t
 
 @pytest.mark.parametrize("deadline", [0, 1])
 def test_a_row_without_time_ends_at_once(deadline: float) -> None:
-    tries = Tries(Retry(first=0, deadline=deadline))
+    tries = RetryState(Retry(first=0, deadline=deadline))
     tries.begin(100)
     assert tries.failed(100 + deadline, 0) is None
 
 
 def test_success_begins_a_new_row() -> None:
-    tries = Tries(Retry(attempts=2, first=1, jitter=0, deadline=10))
+    tries = RetryState(Retry(attempts=2, first=1, jitter=0, deadline=10))
     tries.begin(0)
     assert tries.failed(0, 0) == 1
     tries.succeeded()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from socketkit import framing
-from socketkit.connection.close import closed_here, say_goodbye
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.close import close_gracefully, closed_error
+from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream
 from socketkit.streams.memory import memory_pair
@@ -21,10 +21,10 @@ class Talk:
         self.engine, self.clock = virtual_engine()
         self.near, self.far = memory_pair(self.engine, size=10)
         self.session = Session(framing.parse("chunks").codec())
-        self.outgoing = Outgoing(self.session, self.near, high_water=64, number=1, observer=None)
+        self.outgoing = Sender(self.session, self.near, high_water=64, number=1, observer=None)
 
     def goodbye(self, timeout: float = 5.0):
-        return say_goodbye(self.session, self.outgoing, self.near, timeout=timeout)
+        return close_gracefully(self.session, self.outgoing, self.near, timeout=timeout)
 
 
 def test_what_is_unsent_goes_first_then_the_end() -> None:
@@ -118,5 +118,5 @@ def test_cancelled_it_resets_and_goes() -> None:
 
 def test_who_uses_it_afterwards_is_told_who_closed_it() -> None:
     talk = Talk()
-    error = closed_here(talk.near)
+    error = closed_error(talk.near)
     assert str(error) == f"the connection with {talk.near.peer} was closed at this end"

@@ -327,7 +327,7 @@ def test_over_the_high_water_mark_a_sender_waits_until_the_peer_has_read(run):
                 await turns(engine)
                 assert connection.statistics().unsent_size < 10_000 + 8000
             assert not sending.has_ended
-            assert await engine.aside(lambda: read_all(far)) == data
+            assert await engine.run_in_thread(lambda: read_all(far)) == data
             await sending.result()
 
     run(main)
@@ -349,7 +349,7 @@ def test_a_cancelled_sender_has_sent_its_message_whole(run):
             assert isinstance(await sending.outcome(), engine.cancelled)
             connection.send(b"the next")
             closing = Running(engine, connection.close())
-            assert await engine.aside(lambda: read_all(far)) == data + b"the next"
+            assert await engine.run_in_thread(lambda: read_all(far)) == data + b"the next"
             await closing.result()
 
     run(main)
@@ -366,7 +366,7 @@ def test_frames_of_many_senders_never_interleave(run):
                     await connection.send(letter * 2000)
 
             senders = [Running(engine, sender(letter)) for letter in "abcdef"]
-            reading = Running(engine, engine.aside(lambda: read_exactly(far, 6 * 30 * 2001)))
+            reading = Running(engine, engine.run_in_thread(lambda: read_exactly(far, 6 * 30 * 2001)))
             for each in senders:
                 await each.result()
             lines = (await reading.result()).decode().splitlines()
@@ -434,7 +434,7 @@ def test_flush_waits_until_the_system_has_it_all_or_the_time_is_over(run):
             connection.send(bytes(300_000))
             with pytest.raises(DeadlineError):
                 await connection.flush(timeout=0.02)
-            reading = Running(engine, engine.aside(lambda: read_exactly(far, 300_000)))
+            reading = Running(engine, engine.run_in_thread(lambda: read_exactly(far, 300_000)))
             await connection.flush(timeout=20)
             assert connection.statistics().unsent_size == 0
             assert await reading.result() == bytes(300_000)
@@ -491,7 +491,7 @@ def test_close_sends_what_is_left_and_the_end(run):
         with talk(engine, "chunks", buffer=SMALL) as (connection, far):
             connection.send(bytes(500_000))
             closing = Running(engine, connection.close())
-            assert await engine.aside(lambda: read_all(far)) == bytes(500_000)
+            assert await engine.run_in_thread(lambda: read_all(far)) == bytes(500_000)
             await closing.result()
 
     run(main)
@@ -524,7 +524,7 @@ def test_a_peer_that_takes_nothing_is_reset_after_close_timeout_and_the_loss_is_
             (closed,) = recorder.of(Closed)
             assert isinstance(closed.error, DeadlineError)
             with pytest.raises(ConnectionResetError):
-                await engine.aside(lambda: read_all(far))
+                await engine.run_in_thread(lambda: read_all(far))
 
     run(main)
 

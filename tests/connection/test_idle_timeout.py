@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from socketkit import serve
-from socketkit.connection.idle_timeout import Silence
+from socketkit.connection.idle_timeout import IdleTimer
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream
 from socketkit.events import Closed
 from socketkit.streams.memory import memory_pair
@@ -19,7 +19,7 @@ from support.recorder import Recorder
 def silence(limit=10.0, taken=lambda: 0):
     engine, clock = virtual_engine()
     near, far = memory_pair(engine)
-    return engine, clock, Silence(near, limit, taken), far
+    return engine, clock, IdleTimer(near, limit, taken), far
 
 
 def test_a_peer_is_silent_when_the_whole_time_is_over():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from socketkit import framing
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, ClosedError, DeadlineError
 from socketkit.events import Sent
@@ -23,7 +23,7 @@ class Sending:
         self.near, self.far = memory_pair(self.engine, size=10)
         self.session = Session(framing.parse("chunks").codec())
         self.recorder = Recorder()
-        self.outgoing = Outgoing(self.session, self.near, high_water=high_water, number=7, observer=self.recorder)
+        self.outgoing = Sender(self.session, self.near, high_water=high_water, number=7, observer=self.recorder)
 
     def queue(self, data: bytes) -> None:
         self.session.queue((data,), 1)
@@ -73,7 +73,7 @@ def test_what_is_not_taken_at_once_follows_in_order_with_what_came_meanwhile(sen
 def test_a_sender_goes_on_when_a_quarter_of_the_mark_is_left(sending):
     async def main():
         sending.queue(bytes(60))
-        room = Running(sending.engine, sending.outgoing.wait_room())
+        room = Running(sending.engine, sending.outgoing.drain())
         for _ in range(3):
             assert not room.has_ended
             assert sending.session.outgoing_size > 10
@@ -91,7 +91,7 @@ def test_every_sender_that_waits_gets_its_turn_though_others_fill_the_room_first
         async def sender(letter: bytes) -> None:
             for _ in range(20):
                 sending.queue(letter * 45)
-                await sending.outgoing.wait_room()
+                await sending.outgoing.drain()
 
         senders = [Running(sending.engine, sender(letter)) for letter in (b"a", b"b", b"c", b"d")]
         data = await sending.read(4 * 20 * 45)
@@ -116,7 +116,7 @@ def test_a_sender_whose_batches_always_leave_at_once_lets_the_others_have_their_
         counting = Running(sending.engine, count())
         for _ in range(64):
             sending.queue(b"")
-            await sending.outgoing.wait_room()
+            await sending.outgoing.drain()
         counting.cancel()
         await counting.outcome()
 
@@ -157,7 +157,7 @@ def test_a_loss_is_kept_for_the_next_sender_and_nothing_more_is_taken(sending):
 def test_giving_up_wakes_whoever_waits_with_the_reason(sending):
     async def main():
         sending.queue(bytes(60))
-        room = Running(sending.engine, sending.outgoing.wait_room())
+        room = Running(sending.engine, sending.outgoing.drain())
         await turns(sending.engine)
         sending.outgoing.cut(ClosedError("enough"))
         error = await room.outcome()

@@ -52,14 +52,14 @@ def open_descriptors() -> set[str]:
 
 
 class TurnContract:
-    """`soon`."""
+    """`call_soon`."""
 
     def test_soon_is_the_end_of_the_turn(self, engine: Engine) -> None:
         """After the tasks that run now have come to their waits; at once where there are no turns."""
         story: list[str] = []
 
         async def main() -> None:
-            engine.soon(lambda: story.append("soon"))
+            engine.call_soon(lambda: story.append("soon"))
             story.append("running")
             await engine.sleep(0)
             await engine.sleep(0)
@@ -77,9 +77,9 @@ class TurnContract:
                 pair[1].send(b"a")
                 await engine.wait(pair[0].fileno(), READ)
                 pair[0].recv(9)
-                engine.soon(lambda turn=turn: story.append(turn + 1))
-                engine.soon(lambda turn=turn: engine.soon(lambda: story.append(turn + 3)))
-                engine.soon(lambda turn=turn: story.append(turn + 2))
+                engine.call_soon(lambda turn=turn: story.append(turn + 1))
+                engine.call_soon(lambda turn=turn: engine.call_soon(lambda: story.append(turn + 3)))
+                engine.call_soon(lambda turn=turn: story.append(turn + 2))
                 for _ in range(3):
                     await engine.sleep(0)
 
@@ -92,7 +92,7 @@ class TurnContract:
         batch: list[int] = []
 
         async def main() -> bytes:
-            engine.soon(lambda: pair[1].send(bytes(batch)))
+            engine.call_soon(lambda: pair[1].send(bytes(batch)))
             batch.extend([1, 2, 3])
             await engine.wait(pair[0].fileno(), READ)
             return pair[0].recv(9)
@@ -105,14 +105,14 @@ class TurnContract:
         story: list[str] = []
 
         async def main() -> None:
-            engine.soon(lambda: story.append("soon"))
+            engine.call_soon(lambda: story.append("soon"))
 
         engine.run(main())
         assert story == ["soon"]
 
 
 class ThreadContract:
-    """`from_thread` and `aside`."""
+    """`from_thread` and `run_in_thread`."""
 
     def test_calls_from_many_threads_all_come(self, engine: Engine) -> None:
         """In each thread's own order, and in the engine's thread."""
@@ -166,7 +166,7 @@ class ThreadContract:
             with signal_handler(engine, heard):
                 me = threading.get_ident()
                 thread = threading.Thread(target=lambda: signal.pthread_kill(me, signal.SIGUSR1))
-                engine.soon(thread.start)
+                engine.call_soon(thread.start)
                 await heard.wait()
                 thread.join()
 
@@ -174,7 +174,10 @@ class ThreadContract:
 
     def test_aside_gives_the_result(self, engine: Engine) -> None:
         async def main() -> list[int]:
-            return [await engine.aside(lambda: 42), await engine.aside(lambda: 43, deadline=engine.now() + FAR)]
+            return [
+                await engine.run_in_thread(lambda: 42),
+                await engine.run_in_thread(lambda: 43, deadline=engine.now() + FAR),
+            ]
 
         assert engine.run(main()) == [42, 43]
 
@@ -187,7 +190,7 @@ class ThreadContract:
 
             async with Group(engine) as group:
                 group.start(free())
-                await engine.aside(release.wait)
+                await engine.run_in_thread(release.wait)
 
         engine.run(main())
 
@@ -199,7 +202,7 @@ class ThreadContract:
         async def main() -> None:
             for deadline in (None, engine.now() + FAR):
                 with pytest.raises(kind, match="mine"):
-                    await engine.aside(fail, deadline=deadline)
+                    await engine.run_in_thread(fail, deadline=deadline)
 
         engine.run(main())
 
@@ -212,10 +215,10 @@ class ThreadContract:
 
         async def main() -> None:
             with pytest.raises(DeadlineError):
-                await engine.aside(work, deadline=engine.now())
+                await engine.run_in_thread(work, deadline=engine.now())
             # another one that comes late, after the engine's end
             with pytest.raises(DeadlineError):
-                await engine.aside(release.wait, deadline=engine.now())
+                await engine.run_in_thread(release.wait, deadline=engine.now())
 
         engine.run(main())
         release.set()
@@ -230,7 +233,7 @@ class ThreadContract:
 
         async def main() -> None:
             try:
-                await engine.aside(fail, deadline=engine.now() + FAR)
+                await engine.run_in_thread(fail, deadline=engine.now() + FAR)
             except MineError as error:
                 caught = weakref.ref(error)
             for thread in threading.enumerate():
@@ -333,7 +336,7 @@ class RunContract:
                 await begun.wait()
                 thread = threading.Thread(target=lambda: signal.pthread_kill(me, signal.SIGINT))
                 try:
-                    engine.soon(thread.start)
+                    engine.call_soon(thread.start)
                     await engine.event().wait()
                 finally:
                     story.append("main")
@@ -435,7 +438,7 @@ class RunContract:
                 await engine.event().wait(deadline=engine.now())
             with pytest.raises(DeadlineError):
                 await engine.wait(pair[1].fileno(), READ, engine.now())
-            await engine.aside(lambda: None, deadline=engine.now() + FAR)
+            await engine.run_in_thread(lambda: None, deadline=engine.now() + FAR)
             for thread in threading.enumerate():
                 if thread.name == "socketkit aside":
                     thread.join()

@@ -31,7 +31,7 @@ async def at_a_group(engine: Engine, pair: Pair) -> None:
 async def at_a_thread(engine: Engine, pair: Pair) -> None:
     release = threading.Event()
     try:
-        await engine.aside(release.wait)
+        await engine.run_in_thread(release.wait)
     finally:
         release.set()
 
@@ -45,7 +45,7 @@ PLACES: dict[str, Place] = {
     "event with a deadline": lambda engine, pair: engine.event().wait(deadline=engine.now() + FAR),
     "condition": lambda engine, pair: Condition(engine).wait_until(lambda: False),
     "group": at_a_group,
-    "aside": at_a_thread,
+    "run_in_thread": at_a_thread,
 }
 """Every place where a task may stand."""
 

@@ -65,7 +65,7 @@ def reset(sock: socket.socket) -> None:
 
 
 class WaitContract:
-    """`wait`, `forget` and what wakes a task."""
+    """`wait`, `unregister` and what wakes a task."""
 
     def test_data_wakes_a_reader(self, engine: Engine, pair: Pair) -> None:
         async def main() -> bytes:
@@ -210,7 +210,7 @@ class WaitContract:
                 await engine.wait(near.fileno(), READ)
             with pytest.raises(ConnectionResetError):
                 near.recv(9)
-            engine.forget(near.fileno())
+            engine.unregister(near.fileno())
 
         engine.run(main())
         near.close()
@@ -224,7 +224,7 @@ class WaitContract:
             await engine.wait(near.fileno(), WRITE)
             with pytest.raises(ConnectionResetError):
                 near.send(b"more")
-            engine.forget(near.fileno())
+            engine.unregister(near.fileno())
 
         engine.run(main())
         near.close()
@@ -239,7 +239,7 @@ class WaitContract:
             await engine.wait(writer, WRITE)
             with pytest.raises(BrokenPipeError):
                 os.write(writer, b"more")
-            engine.forget(writer)
+            engine.unregister(writer)
 
         engine.run(main())
         os.close(writer)
@@ -252,7 +252,7 @@ class WaitContract:
 
             async def main() -> int:
                 await engine.wait(near.fileno(), WRITE)
-                engine.forget(near.fileno())
+                engine.unregister(near.fileno())
                 return near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
             assert engine.run(main()) == errno.ECONNREFUSED
@@ -278,7 +278,7 @@ class WaitContract:
                 late.sendto(b"!", near.getsockname())
                 await engine.wait(near.fileno(), READ)
                 answers.append(near.recv(9))
-            engine.forget(near.fileno())
+            engine.unregister(near.fileno())
             return answers
 
         assert engine.run(main()) == [b"!"]
@@ -292,7 +292,7 @@ class WaitContract:
             with path.open("r+b") as file:
                 for direction in (READ, WRITE, READ):
                     await engine.wait(file.fileno(), direction)
-                engine.forget(file.fileno())
+                engine.unregister(file.fileno())
 
         engine.run(main())
 
@@ -415,20 +415,20 @@ class WaitContract:
             async with Group(engine) as group:
                 group.start(wait(woken))
                 while not woken.is_set():  # a thread may come to its wait later than we
-                    engine.forget(pair[0].fileno())
+                    engine.unregister(pair[0].fileno())
                     await engine.sleep(0)
 
         engine.run(main())
 
     def test_forget_is_harmless_for_an_unknown_or_closed_descriptor(self, engine: Engine, pair: Pair) -> None:
         async def main() -> None:
-            engine.forget(pair[0].fileno())
+            engine.unregister(pair[0].fileno())
             pair[1].send(b"data")
             await engine.wait(pair[0].fileno(), READ)
             number = pair[0].fileno()
             pair[0].close()
-            engine.forget(number)
-            engine.forget(number)
+            engine.unregister(number)
+            engine.unregister(number)
 
         engine.run(main())
 
@@ -448,7 +448,7 @@ class WaitContract:
                     far.send(b"%d" % count)
                     await engine.wait(number, READ, engine.now() + FAR)
                     received.append(os.read(number, 9))
-                    engine.forget(number)
+                    engine.unregister(number)
             return received
 
         assert engine.run(main()) == [b"%d" % count for count in range(10)]
@@ -467,7 +467,7 @@ class WaitContract:
             await engine.wait(mine.fileno(), READ)
             if not story:
                 story.append("first")
-                engine.forget(theirs.fileno())
+                engine.unregister(theirs.fileno())
                 os.dup2(mine.fileno(), theirs.fileno())
             else:
                 story.append("second")
@@ -480,7 +480,7 @@ class WaitContract:
                 pair[1].send(b"a")
                 other[1].send(b"b")
             for end in ends:
-                engine.forget(end.fileno())
+                engine.unregister(end.fileno())
 
         engine.run(main())
         for end in other:

@@ -172,14 +172,14 @@ def test_a_cancellation_wins_over_a_deadline_and_forget(run: Run, pair: Pair) ->
         async def read() -> None:
             await engine.wait(pair[0].fileno(), READ, engine.now())
 
-        for order in (("cancel", "forget"), ("forget", "cancel")):
+        for order in (("cancel", "unregister"), ("unregister", "cancel")):
             task = asyncio.create_task(read())
             await asyncio.sleep(0)
             for verb in order:
                 if verb == "cancel":
                     task.cancel()
                 else:
-                    engine.forget(pair[0].fileno())
+                    engine.unregister(pair[0].fileno())
             with pytest.raises(asyncio.CancelledError):
                 await task
 
@@ -354,7 +354,7 @@ def test_a_file_that_was_reset_can_be_waited_for_in_the_other_direction(run: Run
         await engine.wait(near.fileno(), READ)
         await asyncio.sleep(0)
         await engine.wait(near.fileno(), WRITE)
-        engine.forget(near.fileno())
+        engine.unregister(near.fileno())
 
     with near:
         run(main)
@@ -404,7 +404,7 @@ def test_forget_after_the_end_of_the_loop_is_harmless(pair: Pair) -> None:
         await engine.wait(pair[0].fileno(), READ, engine.now() + 60)
 
     asyncio.run(main())
-    kept[0].forget(pair[0].fileno())
+    kept[0].unregister(pair[0].fileno())
 
 
 def test_a_descriptor_is_registered_once(pair: Pair) -> None:
@@ -447,7 +447,7 @@ def test_a_waiting_task_is_resumed_in_the_callback_itself(run: Run, pair: Pair) 
         async def answer() -> None:
             await engine.wait(pair[0].fileno(), READ)
             pair[0].recv(9)
-            engine.soon(lambda: pair[0].send(b"answer"))
+            engine.call_soon(lambda: pair[0].send(b"answer"))
 
         task = engine.start(answer())
         await asyncio.sleep(0)
@@ -467,7 +467,7 @@ def test_standard_files_can_be_waited_for(run: Run) -> None:
     async def main(engine: AsyncioEngine) -> None:
         os.write(writer, b"data")
         await engine.wait(reader, READ)
-        engine.forget(reader)
+        engine.unregister(reader)
 
     run(main)
     os.close(reader)

@@ -169,7 +169,7 @@ def test_a_descriptor_that_was_forgotten_before_a_thread_came_to_its_wait_is_loo
         await engine.wait(number, READ)  # for data
         assert pair[0].recv(9) == b"data"
 
-    closer = threading.Thread(target=engine.forget, args=(number,))
+    closer = threading.Thread(target=engine.unregister, args=(number,))
     closer.start()
     closer.join()
     waiter = threading.Thread(target=engine.run, args=(late(),))

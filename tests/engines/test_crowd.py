@@ -1,4 +1,4 @@
-"""What a turn gathers for many leaves in a row (`soon`), but nobody waits for all the others."""
+"""What a turn gathers for many leaves in a row (`call_soon`), but nobody waits for all the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CROWD = 4 * TURN_TASKS
 @pytest.fixture
 def story(engine: Engine) -> list[str]:
     """In each of some turns all of a crowd have news: `woken` is a task that was resumed, `called` what it has asked
-    for by `soon`."""
+    for by `call_soon`."""
     if engine.blocks or not engine.is_prompt:
         pytest.skip(f"the turns of {engine.name} are another's")
     story: list[str] = []
@@ -29,7 +29,7 @@ def story(engine: Engine) -> list[str]:
             if not sock.recv(1):
                 return
             story.append("woken")
-            engine.soon(lambda: story.append("called"))
+            engine.call_soon(lambda: story.append("called"))
 
     async def main() -> None:
         async with Group(engine) as group:
@@ -43,7 +43,7 @@ def story(engine: Engine) -> list[str]:
             for _, far in pairs:
                 far.close()
         for near, _ in pairs:
-            engine.forget(near.fileno())
+            engine.unregister(near.fileno())
 
     engine.run(main())
     for near, _ in pairs:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from socketkit.engines.descriptor_set import NESTED, Several
+from socketkit.engines.descriptor_set import NESTED, DescriptorSet
 from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.engines.pollers import POLLERS
 from socketkit.errors import DeadlineError
@@ -39,8 +39,8 @@ def kind(request: pytest.FixtureRequest) -> str | None:
     return kind
 
 
-def several(engine: Engine, pairs: Pairs, kind: str | None = None) -> Several:
-    made = Several(engine, READ, kind=kind)
+def several(engine: Engine, pairs: Pairs, kind: str | None = None) -> DescriptorSet:
+    made = DescriptorSet(engine, READ, kind=kind)
     for near, _ in pairs:
         made.add(near.fileno())
     return made
@@ -83,7 +83,7 @@ def test_it_waits_until_one_has_news(engine: Engine, pairs: Pairs, kind: str | N
 
 def test_room_is_news_for_writers(engine: Engine, pairs: Pairs, kind: str | None) -> None:
     async def main() -> list[int]:
-        with Several(engine, WRITE, kind=kind) as waiting:
+        with DescriptorSet(engine, WRITE, kind=kind) as waiting:
             waiting.add(pairs[0][0].fileno())
             return await waiting.wait()
 
@@ -96,7 +96,7 @@ def test_a_refused_connect_is_news_for_writers(engine: Engine) -> None:
         name = free.getsockname()
 
     async def main() -> int:
-        with socket.socket() as sock, Several(engine, WRITE) as waiting:
+        with socket.socket() as sock, DescriptorSet(engine, WRITE) as waiting:
             sock.setblocking(False)
             assert sock.connect_ex(name) in (errno.EINPROGRESS, errno.ECONNREFUSED)
             waiting.add(sock.fileno())
@@ -176,7 +176,7 @@ def test_a_descriptor_may_be_waited_for_by_the_engine_too(engine: Engine, pairs:
             pairs[0][1].send(b"data")
             await waiting.wait()
             await engine.wait(pairs[0][0].fileno(), READ)
-            engine.forget(pairs[0][0].fileno())
+            engine.unregister(pairs[0][0].fileno())
 
     engine.run(main())
 

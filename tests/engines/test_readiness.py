@@ -119,7 +119,7 @@ def test_a_deadline_in_the_past_wakes_in_the_same_turn_and_news_is_heard_before(
         with pytest.raises(DeadlineError):
             await engine.event().wait(deadline=-math.inf)
         assert clock() == 0.0
-        engine.forget(near.fileno())
+        engine.unregister(near.fileno())
 
     with near, far:
         engine.run(main())
@@ -211,7 +211,7 @@ def test_a_descriptor_is_registered_once(name: str, pair: Pair) -> None:
             await engine.wait(pair[0].fileno(), READ)
             pair[0].recv(9)
         assert poller.changes_of(pair[0]) == [(0, READ)]
-        engine.forget(pair[0].fileno())
+        engine.unregister(pair[0].fileno())
         assert poller.changes_of(pair[0]) == [(0, READ), (READ, 0)]
 
     engine.run(main())

@@ -229,7 +229,7 @@ def soak_process(judge: Judge, seconds: float) -> None:
     server, name = start("--metrics", "tcp://127.0.0.1:0")
     with server:
         pid = server.process.pid
-        url = server.wait_told("metrics at ").split()[-1]
+        url = server.wait_line("metrics at ").split()[-1]
         scrape(url)
         first, small = descriptors(pid), memory("VmRSS", pid)
         crowd, begun, sizes, robbed = Crowd(name, CROWD, 1), time.monotonic(), [], 0

@@ -58,7 +58,7 @@ def exhaust(server, address, count):
     with ExitStack() as callers:
         for _ in range(count):
             callers.enter_context(call(address))
-        server.wait_told("out of descriptors")
+        server.wait_line("out of descriptors")
 
 
 def wait_until_alone(pid, before):

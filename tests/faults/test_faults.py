@@ -116,7 +116,7 @@ def test_what_came_whole_before_a_reset_is_delivered_before_the_loss(engine):
 
     async def listens(connection):
         if (first := await connection.receive()) == "listen":
-            await connection.engine.aside(lambda: gone.wait(20))
+            await connection.engine.run_in_thread(lambda: gone.wait(20))
             try:
                 async for message in connection:
                     heard.append(message)

@@ -41,7 +41,7 @@ def test_each_shortage_is_one_pause_and_one_resumption_and_the_guests_do_not_fee
         for episode in (1, 2):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + 5, spare[1]))
             with silent(name, 30) as callers:
-                server.wait_told("callers have to wait", episode)
+                server.wait_line("callers have to wait", episode)
                 begun, cost = time.monotonic(), spent(pid)
                 while time.monotonic() < begun + EPISODE:
                     companion.wait_rounds(1)
@@ -50,7 +50,7 @@ def test_each_shortage_is_one_pause_and_one_resumption_and_the_guests_do_not_fee
                 for caller in callers:
                     caller.sendall(b"am I in?\n")
                     assert read_lines(caller, 1) == [b"am I in?"]
-            server.wait_told("callers are let in again", episode)
+            server.wait_line("callers are let in again", episode)
             deadline = time.monotonic() + PATIENCE
             while descriptors(pid) > before:
                 assert time.monotonic() < deadline, f"{descriptors(pid)} descriptors are left of {before}"

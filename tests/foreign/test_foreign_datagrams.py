@@ -39,7 +39,7 @@ def run(*arguments: str, data: bytes) -> bytes:
 def test_our_client_and_socat_over_udp() -> None:
     path, port = needs("socat"), free_port()
     with Program(path, "-d", "-d", f"UDP4-RECVFROM:{port},bind=127.0.0.1,fork", "EXEC:cat") as server:
-        server.wait_told("receiving on")
+        server.wait_line("receiving on")
         assert ask(f"udp://127.0.0.1:{port}") == b"hello"
 
 
@@ -47,21 +47,21 @@ def test_our_client_and_socat_over_unix_datagrams(tmp_path: Path) -> None:
     """The answer arrives because our client has a name."""
     path, name = needs("socat"), tmp_path / "s"
     with Program(path, "-d", "-d", f"UNIX-RECVFROM:{name},fork", "EXEC:cat") as server:
-        server.wait_told("receiving on")
+        server.wait_line("receiving on")
         assert ask(f"unixgram://{name}") == b"hello"
 
 
 def test_our_client_and_socat_over_unix_packets(tmp_path: Path) -> None:
     path, name = needs("socat"), tmp_path / "s"
     with Program(path, "-d", "-d", f"UNIX-LISTEN:{name},type=5,fork", "EXEC:cat") as server:
-        server.wait_told("listening on")
+        server.wait_line("listening on")
         assert ask(f"unixpacket://{name}") == b"hello"
 
 
 def test_our_client_and_nc_over_udp() -> None:
     path, port = needs("nc.openbsd"), free_port()
     with Program(path, "-v", "-u", "-l", "127.0.0.1", str(port), stdin=subprocess.DEVNULL) as server:
-        server.wait_told("Bound on")
+        server.wait_line("Bound on")
         assert ask(f"udp://127.0.0.1:{port}") == b""
         assert server.process.stdout is not None
         assert server.process.stdout.read(5) == b"hello"
@@ -70,7 +70,7 @@ def test_our_client_and_nc_over_udp() -> None:
 def test_our_client_and_nc_over_unix_datagrams(tmp_path: Path) -> None:
     path, name = needs("nc.openbsd"), str(tmp_path / "s")
     with Program(path, "-v", "-u", "-U", "-l", name, stdin=subprocess.DEVNULL) as server:
-        server.wait_told("Bound on")
+        server.wait_line("Bound on")
         assert ask(f"unixgram://{name}") == b""
         assert server.process.stdout is not None
         assert server.process.stdout.read(5) == b"hello"

@@ -91,7 +91,7 @@ def test_curl_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
             assert slow.process.stdout is not None
             slow.process.stdout.read(50_000)
             slow.process.kill()
-        relay.wait_told("] closed,", 8)
+        relay.wait_line("] closed,", 8)
         assert len(os.listdir(f"/proc/{relay.process.pid}/fd")) <= before
         assert relay.stop() == 0
 

@@ -70,7 +70,7 @@ def test_asyncio_streams_that_answer_only_after_our_end():
 def test_a_program_behind_socat_that_answers_after_our_end():
     path, port = needs("socat"), free_port()
     with Program(path, "-d", "-d", f"TCP4-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", "EXEC:sort") as server:
-        server.wait_told("listening on")
+        server.wait_line("listening on")
         assert sorted(ask(f"tcp://127.0.0.1:{port}").splitlines()) == sorted(LINES.splitlines())
 
 
@@ -78,7 +78,7 @@ def test_a_program_behind_ncat():
     """ncat drops what its program says after our end (measured with 7.93), so ours comes after the answer."""
     path, port = needs("ncat"), free_port()
     with Program(path, "-v", "-lk", "127.0.0.1", str(port), "-e", "/bin/cat") as server:
-        server.wait_told("Listening on 127.0.0.1")
+        server.wait_line("Listening on 127.0.0.1")
         with socketkit("connect", f"tcp://127.0.0.1:{port}") as client:
             assert client.process.stdin is not None and client.process.stdout is not None
             client.process.stdin.write(LINES)
@@ -91,7 +91,7 @@ def test_a_program_behind_ncat():
 def test_nc_that_takes_what_we_send():
     path, port = needs("nc.openbsd"), free_port()
     with Program(path, "-v", "-l", "-N", "127.0.0.1", str(port), stdin=subprocess.DEVNULL) as server:
-        server.wait_told("Listening on")
+        server.wait_line("Listening on")
         assert ask(f"tcp://127.0.0.1:{port}") == b""
         assert server.process.stdout is not None
         assert server.process.stdout.read() == LINES

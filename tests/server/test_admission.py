@@ -28,30 +28,30 @@ def test_the_limit_is_inclusive_and_a_place_that_is_left_is_free():
 
 def test_each_peer_has_its_own_limit_and_gets_its_place_back():
     book, options = admission(), Options.make(max_per_peer=2)
-    keys = [book.take_place(f"tcp://10.0.0.1:{port}", options) for port in (1, 2)]
+    keys = [book.admit(f"tcp://10.0.0.1:{port}", options) for port in (1, 2)]
     assert [reason for _, reason in keys] == [None, None]
-    assert book.take_place("tcp://10.0.0.1:3", options) == (
+    assert book.admit("tcp://10.0.0.1:3", options) == (
         "",
         "2 conversations of 10.0.0.1, and max_per_peer is 2",
     )
-    assert book.take_place("tcp://10.0.0.2:1", options)[1] is None
+    assert book.admit("tcp://10.0.0.2:1", options)[1] is None
     book.enter(0)
     book.leave(keys[0][0])
-    assert book.take_place("tcp://10.0.0.1:3", options)[1] is None
+    assert book.admit("tcp://10.0.0.1:3", options)[1] is None
 
 
 def test_a_machine_of_ipv6_counts_by_its_network_and_a_mapped_one_by_its_number():
     book, options = admission(), Options.make(max_per_peer=1)
-    assert book.take_place("tcp://[2001:db8::1]:1", options)[1] is None
-    assert "2001:db8::/64" in str(book.take_place("tcp://[2001:db8::2]:1", options)[1])
-    assert book.take_place("tcp://[2001:db8:0:1::1]:1", options)[1] is None
-    assert book.take_place("tcp://10.0.0.1:1", options)[1] is None
-    assert book.take_place("tcp://[::ffff:10.0.0.1]:1", options)[1] is not None
+    assert book.admit("tcp://[2001:db8::1]:1", options)[1] is None
+    assert "2001:db8::/64" in str(book.admit("tcp://[2001:db8::2]:1", options)[1])
+    assert book.admit("tcp://[2001:db8:0:1::1]:1", options)[1] is None
+    assert book.admit("tcp://10.0.0.1:1", options)[1] is None
+    assert book.admit("tcp://[::ffff:10.0.0.1]:1", options)[1] is not None
 
 
 def test_unix_sockets_have_no_address_to_be_counted_by():
     book, options = admission(), Options.make(max_per_peer=1)
-    assert [book.take_place("unix:///run/a", options) for _ in range(3)] == [("", None)] * 3
+    assert [book.admit("unix:///run/a", options) for _ in range(3)] == [("", None)] * 3
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_unix_sockets_have_no_address_to_be_counted_by():
 def test_what_is_denied_is_denied_whatever_is_allowed(allow, deny, peer, is_let_in):
     options = Options.make(allow=allow, deny=deny)
     text = "unix:///run/a" if peer == "unix" else f"tcp://{peer}:1"
-    assert (admission().take_place(text, options)[1] is None) is is_let_in
+    assert (admission().admit(text, options)[1] is None) is is_let_in
 
 
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.1/8", "localhost", "", "10.0.0.0/8,,", 5, True, "fe80::1%lo"])

@@ -235,7 +235,7 @@ def test_a_queue_is_bounded_and_each_drop_is_told(monkeypatch: pytest.MonkeyPatc
             for number in range(6):
                 sock.sendto(b"%d" % number, name_of(door.address))
             await until(engine, lambda: len(recorder.of(DatagramDropped)) == 3)
-            stream = door.accept_now()
+            stream = door.accept_nowait()
             assert [await stream.receive() for _ in range(3)] == [b"0", b"1", b"2"]  # the newest were dropped
             assert [(drop.reason, drop.size, drop.count) for drop in recorder.of(DatagramDropped)] == [
                 ("its queue is full", 1, 1),
@@ -266,7 +266,7 @@ def test_new_peers_that_nobody_lets_in_are_bounded_and_told() -> None:
             assert recorder.of(DatagramDropped)[0].reason == "too many new peers wait to be let in"
         door.close()
         with pytest.raises(BlockingIOError):
-            door.accept_now()
+            door.accept_nowait()
 
     engine.run(main())
 

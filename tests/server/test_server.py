@@ -355,7 +355,7 @@ def test_a_handler_at_work_ends_its_work(engine_name):
     async def handler(connection):
         message = await connection.receive()
         begun.set()
-        await connection.engine.aside(lambda: go_on.wait(PATIENCE))
+        await connection.engine.run_in_thread(lambda: go_on.wait(PATIENCE))
         await until(connection.engine, lambda: connection.server_closing)
         await connection.send(f"answer to {message}")
 
@@ -506,7 +506,7 @@ def test_close_inside_the_engine_is_bounded_too(engine):
     async def main():
         server = await serve(handler, ANY, engine=engine)
         with call(server.addresses[0]):
-            await engine.aside(lambda: handler.begun.acquire(timeout=PATIENCE))
+            await engine.run_in_thread(lambda: handler.begun.acquire(timeout=PATIENCE))
             began = engine.now()
             await server.close(grace=0.1)
             took = engine.now() - began

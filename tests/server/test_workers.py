@@ -102,8 +102,8 @@ def test_a_dead_worker_is_replaced_and_who_waited_for_it_is_served(start):
         victim.send("die")
         with pytest.raises((BrokenError, EndOfStream)):
             victim.receive(timeout=PATIENCE)
-    assert "status=-9" in program.wait_told("WorkerEnded")
-    program.wait_told("WorkerStarted", 4)
+    assert "status=-9" in program.wait_line("WorkerEnded")
+    program.wait_line("WorkerStarted", 4)
     assert len(ask_all(address, 3) - before) >= 1
     assert program.stop() == 0
 
@@ -131,7 +131,7 @@ def test_under_load_a_worker_is_killed_and_no_caller_is_refused(start):
     for count in range(1, 6):
         victim = ask(address).split()[0]
         os.kill(int(victim), signal.SIGKILL)
-        program.wait_told("WorkerEnded", count)
+        program.wait_line("WorkerEnded", count)
         so_far = len(answered)
         while len(answered) < so_far + 30:
             time.sleep(0.001)
@@ -151,7 +151,7 @@ def test_a_stop_lets_conversations_end_and_a_second_one_does_not(start):
         assert guest.receive(timeout=PATIENCE) == "waiting"
         began = time.monotonic()
         program.process.send_signal(signal.SIGTERM)
-        program.wait_told("WorkerEnded", 2)  # the third has a guest
+        program.wait_line("WorkerEnded", 2)  # the third has a guest
         program.process.send_signal(signal.SIGTERM)
         assert program.wait() == 0
         assert time.monotonic() - began < 30
@@ -177,7 +177,7 @@ def test_workers_stop_when_their_supervisor_is_gone(start):
 def test_a_unix_socket_and_both_families_are_shared_too(start, tmp_path):
     path = tmp_path / "s"
     program = start(f"tcp://localhost:0 unix://{path}")
-    program.wait_told("listening unix:")
+    program.wait_line("listening unix:")
     ask_all(Address.parse(f"unix://{path}"), 1)
     ask_all(program.address(), 3)
     assert program.stop(signal.SIGINT) == 0

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from socketkit.sockets.accept_errors import is_callers_misfortune, is_shortage, pauses
+from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, pauses
 
 
 @pytest.mark.parametrize(
@@ -28,22 +28,22 @@ from socketkit.sockets.accept_errors import is_callers_misfortune, is_shortage, 
 )
 def test_a_callers_misfortune_is_no_shortage(number: int) -> None:
     error = OSError(number, "")
-    assert is_callers_misfortune(error)
-    assert not is_shortage(error)
+    assert is_peer_error(error)
+    assert not is_resource_shortage(error)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM], ids=errno.errorcode.get)
 def test_a_shortage_is_nobodys_misfortune(number: int) -> None:
     error = OSError(number, "")
-    assert is_shortage(error)
-    assert not is_callers_misfortune(error)
+    assert is_resource_shortage(error)
+    assert not is_peer_error(error)
 
 
 @pytest.mark.parametrize("number", [errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EFAULT], ids=errno.errorcode.get)
 def test_our_own_fault_is_neither(number: int) -> None:
     error = OSError(number, "")
-    assert not is_shortage(error)
-    assert not is_callers_misfortune(error)
+    assert not is_resource_shortage(error)
+    assert not is_peer_error(error)
 
 
 def test_pauses_grow_to_a_second_and_stay_there() -> None:

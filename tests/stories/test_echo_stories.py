@@ -239,7 +239,7 @@ def test_the_whole_life_in_two_terminals() -> None:
             assert client.communicate(b"This is the message.\n") == b"This is the message.\n"
             assert client.wait() == 0
             assert any("connected to" in line for line in client.told)
-        server.wait_told("closed, 21 bytes received, 21 bytes sent")
+        server.wait_line("closed, 21 bytes received, 21 bytes sent")
         assert server.stop() == 0
 
 

@@ -108,6 +108,6 @@ def test_a_task_that_outlasts_the_patience_is_left_where_it_stands(engine):
 
     way = engines.make(engine)
     began = time.monotonic()
-    assert way.run(main(), patience=0.1) == "done"
+    assert way.run(main(), cleanup_timeout=0.1) == "done"
     assert 0.1 <= time.monotonic() - began < 5
     assert sorted(seen) == sorted(["polite", way.cancelled.__name__])

@@ -210,7 +210,7 @@ def test_a_listening_socket_is_served_and_left_to_its_owner(engine: Engine, list
 
     async def talk(server: Server) -> None:
         assert list(map(str, server.addresses)) == [f"tcp://{host}:{port}"]
-        assert await engine.aside(lambda: ask((host, port)), deadline=engine.now() + PATIENCE) == b"hello\n"
+        assert await engine.run_in_thread(lambda: ask((host, port)), deadline=engine.now() + PATIENCE) == b"hello\n"
 
     serve_at(engine, f"fd://{listener.fileno()}", talk=talk)
     with socket.create_connection((host, port)) as late:  # its owner still listens
@@ -228,7 +228,7 @@ def test_an_inherited_socket_file_is_never_removed(engine: Engine, tmp_path: Pat
 
         async def talk(server: Server) -> None:
             assert str(server.addresses[0]) == f"unix://{path}"
-            answer = await engine.aside(lambda: ask(path, socket.AF_UNIX), deadline=engine.now() + PATIENCE)
+            answer = await engine.run_in_thread(lambda: ask(path, socket.AF_UNIX), deadline=engine.now() + PATIENCE)
             assert answer == b"hello\n"
 
         serve_at(engine, f"fd://{listener.fileno()}", talk=talk)
@@ -240,7 +240,7 @@ def test_suspended_and_resumed_it_is_the_same_socket(engine: Engine, listener: s
         server.suspend()
         await server.resume()
         name = listener.getsockname()
-        assert await engine.aside(lambda: ask(name), deadline=engine.now() + PATIENCE) == b"hello\n"
+        assert await engine.run_in_thread(lambda: ask(name), deadline=engine.now() + PATIENCE) == b"hello\n"
 
     serve_at(engine, f"fd://{listener.fileno()}", talk=talk)
 
@@ -272,7 +272,9 @@ def test_a_bound_datagram_socket_is_served_and_left_to_its_owner(engine: Engine,
         async def talk(server: Server) -> None:
             assert server.addresses[0].scheme == kind
             for _ in range(2):
-                answer = await engine.aside(lambda: ask_by_datagram(name, family), deadline=engine.now() + PATIENCE)
+                answer = await engine.run_in_thread(
+                    lambda: ask_by_datagram(name, family), deadline=engine.now() + PATIENCE
+                )
                 assert answer == b"hello\n"
                 server.suspend()
                 await server.resume()
@@ -441,7 +443,7 @@ def test_systemd_itself_activates_us() -> None:
         port = free.getsockname()[1]
     command = (sys.executable, "-m", "socketkit", "echo", "systemd:echo", "--framing", "lines")
     with Program(activate, "-l", f"127.0.0.1:{port}", "--fdname=echo", *command) as manager:
-        manager.wait_told("Listening on")
+        manager.wait_line("Listening on")
         assert ask(("127.0.0.1", port)) == b"hello\n"
         assert manager.address().port == port
 

@@ -61,8 +61,8 @@ async def ends(
     left = await open_stream(engine, to_dial(door.address), client or options or Options())
     assert isinstance(left, DatagramStream)
     left.send_datagram(HELLO)
-    await door.wait_caller()
-    right = door.accept_now()
+    await door.wait_incoming()
+    right = door.accept_nowait()
     assert isinstance(right, DatagramStream)
     try:
         assert await right.receive() == HELLO

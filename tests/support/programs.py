@@ -56,7 +56,7 @@ class Program:
         with self._news:
             self._news.notify_all()
 
-    def wait_told(self, text: str, count: int = 1) -> str:
+    def wait_line(self, text: str, count: int = 1) -> str:
         """Wait until so many lines of standard error contain the text; the last of them."""
 
         def found() -> list[str]:
@@ -70,7 +70,7 @@ class Program:
 
     def address(self, count: int = 1) -> Address:
         """The real address in the program's `listening` line; of several, the one of that number."""
-        return Address.parse(self.wait_told("listening ", count).removeprefix("listening "))
+        return Address.parse(self.wait_line("listening ", count).removeprefix("listening "))
 
     def communicate(self, data: bytes = b"") -> bytes:
         """Give it these bytes and the end; wait for its end; all that it wrote to standard output."""

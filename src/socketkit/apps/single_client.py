@@ -48,6 +48,6 @@ class Once:
             await self._handler(connection)
         except SocketkitError as error:
             self.failure = error
-            connection.note(error)
+            connection.set_cause(error)
         finally:
             self._engine.start(server.close())

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from socketkit.apps.observers.transfer_stats import Figures, Tally
+from socketkit.apps.observers.transfer_stats import Figures, TransferStats
 from socketkit.cli.fast_click import option
 from socketkit.cli.output import ERRORS, tell
 from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
@@ -36,7 +36,7 @@ def counting(function: F) -> F:
 
     @functools.wraps(function)
     def with_figures(*args: Any, observer: Observer | None, summary: str | None, progress: bool, **options: Any) -> Any:
-        tally = Tally(_teller(summary))
+        tally = TransferStats(_teller(summary))
         with _told_on_demand(tally), _progress(progress and os.isatty(ERRORS)) as bar:
             return function(*args, observer=combine(tally, bar, observer), **options)
 
@@ -52,7 +52,7 @@ def _teller(form: str | None) -> Callable[[Figures], object]:
 
 
 @contextmanager
-def _told_on_demand(tally: Tally) -> Iterator[None]:
+def _told_on_demand(tally: TransferStats) -> Iterator[None]:
     """While the block runs, SIGUSR1 tells the figures, and all goes on, as with dd(1)."""
     number = getattr(signal, "SIGUSR1", None)
     if number is None or threading.current_thread() is not threading.main_thread():

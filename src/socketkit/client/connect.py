@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from socketkit.client.dial import Ends, open_stream
-from socketkit.client.reconnect import Redial
+from socketkit.client.reconnect import Reconnect
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.retry import Retry
@@ -13,7 +13,7 @@ from socketkit.events import Connected, Observer, Secured
 from socketkit.framing.codec import Framing
 from socketkit.values import replace
 
-__all__ = ["open_connection", "redial"]
+__all__ = ["open_connection", "reconnect"]
 
 
 async def open_connection(
@@ -27,14 +27,14 @@ async def open_connection(
 ) -> Connection:
     """Dial, again where `options.retry` says so, and begin the conversation. For whom a proxy does, `on_behalf` says.
 
-    Raises, and what is true after a cancellation: as `dial.open_stream` says, and `Redial.open`.
+    Raises, and what is true after a cancellation: as `dial.open_stream` says, and `Reconnect.open`.
     """
     if options.retry is not None:
-        return await redial(engine, address, framing, options, observer=observer, on_behalf=on_behalf).open()
+        return await reconnect(engine, address, framing, options, observer=observer, on_behalf=on_behalf).open()
     return await _open_once(engine, address, framing, options, observer, on_behalf)
 
 
-def redial(
+def reconnect(
     engine: Engine,
     address: Address,
     framing: Framing,
@@ -42,7 +42,7 @@ def redial(
     *,
     observer: Observer | None = None,
     on_behalf: Ends | None = None,
-) -> Redial:
+) -> Reconnect:
     """Connections to one address, one after the other; for ever where `options.retry` says nothing else."""
 
     async def dial(left: float | None) -> Connection:
@@ -52,7 +52,7 @@ def redial(
         return await _open_once(engine, address, framing, how, observer, on_behalf)
 
     retry = Retry() if options.retry is None else options.retry
-    return Redial(engine, address, retry, dial, observer=observer)
+    return Reconnect(engine, address, retry, dial, observer=observer)
 
 
 async def _open_once(

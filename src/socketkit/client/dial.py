@@ -9,7 +9,7 @@ import errno
 import socket
 from collections.abc import Iterable
 
-from socketkit.client.happy_eyeballs import Race
+from socketkit.client.happy_eyeballs import HappyEyeballs
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.endpoint import tls_for
@@ -99,7 +99,7 @@ async def _open_plain(
         if stream is None:
             raise sockets.late() if sockets.is_late else sockets.refused()
         return await _announced(stream, options, on_behalf, deadline)
-    race = Race(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
+    race = HappyEyeballs(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
     try:
         stream = await race.run()
     except OSError as error:  # the system is short of something that a race needs
@@ -180,7 +180,7 @@ class Sockets:
                 return self._wrap_lost(candidate, sock, error)
         except BaseException as error:
             if sock is not None:
-                self._engine.forget(sock.fileno())
+                self._engine.unregister(sock.fileno())
                 sock.close()
             if not isinstance(error, OSError):
                 raise

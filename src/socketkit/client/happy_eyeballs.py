@@ -12,15 +12,15 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
-from socketkit.engines.descriptor_set import Several
+from socketkit.engines.descriptor_set import DescriptorSet
 from socketkit.engines.engine import WRITE, Engine
 from socketkit.errors import DeadlineError
 from socketkit.sockets.resolver import Candidate
 
-__all__ = ["Begun", "Network", "Race", "interleaved"]
+__all__ = ["Attempt", "Connector", "HappyEyeballs", "interleaved"]
 
 
-class Begun(Protocol):
+class Attempt(Protocol):
     """An attempt under way: a descriptor that can be written when there is an answer."""
 
     def fileno(self) -> int:
@@ -30,11 +30,11 @@ class Begun(Protocol):
         """Give it up."""
 
 
-B = TypeVar("B", bound=Begun)
+B = TypeVar("B", bound=Attempt)
 T = TypeVar("T", covariant=True)
 
 
-class Network(Protocol[B, T]):
+class Connector(Protocol[B, T]):
     """Where connecting is done. An attempt that fails has raised, and is told of by `failed`."""
 
     def begin(self, candidate: Candidate) -> B:
@@ -69,7 +69,7 @@ def interleaved(candidates: Iterable[Candidate]) -> list[Candidate]:
     return order
 
 
-class Race(Generic[B, T]):
+class HappyEyeballs(Generic[B, T]):
     """One dial at several addresses.
 
     Args:
@@ -88,7 +88,7 @@ class Race(Generic[B, T]):
     def __init__(
         self,
         engine: Engine,
-        network: Network[B, T],
+        network: Connector[B, T],
         candidates: Iterable[Candidate],
         *,
         delay: float | None,
@@ -111,7 +111,7 @@ class Race(Generic[B, T]):
 
         Cancellation: everything is closed.
         """
-        with Several(self._engine, WRITE) as several:
+        with DescriptorSet(self._engine, WRITE) as several:
             try:
                 return await self._run(several)
             finally:
@@ -119,7 +119,7 @@ class Race(Generic[B, T]):
                     begun.close()
                 self._under_way.clear()
 
-    async def _run(self, several: Several) -> T | None:
+    async def _run(self, several: DescriptorSet) -> T | None:
         while self._under_way or self.untried:
             if self._under_way:
                 moment = min(self._next, self._deadline) if self.untried else self._deadline
@@ -141,7 +141,7 @@ class Race(Generic[B, T]):
                 self._start(several, now)
         return None
 
-    def _start(self, several: Several, now: float) -> None:
+    def _start(self, several: DescriptorSet, now: float) -> None:
         candidate = self.untried.popleft()
         try:
             begun = self._network.begin(candidate)
@@ -155,7 +155,7 @@ class Race(Generic[B, T]):
         else:
             self._next = now + (self._deadline - now) / (len(self.untried) + 1)
 
-    def _hear(self, several: Several, ready: list[int]) -> T | None:
+    def _hear(self, several: DescriptorSet, ready: list[int]) -> T | None:
         for descriptor in [descriptor for descriptor in self._under_way if descriptor in ready]:
             candidate, begun = self._under_way[descriptor]
             try:
@@ -169,11 +169,11 @@ class Race(Generic[B, T]):
                 return winner
         return None
 
-    def _give_up(self, several: Several) -> None:
+    def _give_up(self, several: DescriptorSet) -> None:
         for descriptor in list(self._under_way):
             self._drop(several, descriptor, DeadlineError("no answer in time"))
 
-    def _drop(self, several: Several, descriptor: int, error: OSError) -> None:
+    def _drop(self, several: DescriptorSet, descriptor: int, error: OSError) -> None:
         several.remove(descriptor)
         candidate, begun = self._under_way.pop(descriptor)
         begun.close()

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from socketkit.config.address import Address
-from socketkit.config.retry import Retry, Tries, chance, is_transient
+from socketkit.config.retry import Retry, RetryState, chance, is_transient
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, SocketkitError
 from socketkit.events import Observer, Retrying
 
-__all__ = ["Dial", "Redial"]
+__all__ = ["Dial", "Reconnect"]
 
 Dial = Callable[[float | None], Awaitable[Connection]]
 """Connects, within so many seconds; None: within its own time."""
 
 
-class Redial:
+class Reconnect:
     """Connections to one address, one after the other.
 
     Args:
@@ -51,7 +51,7 @@ class Redial:
         self._dial = dial
         self._observer = observer
         self._luck = luck
-        self._tries = Tries(retry)
+        self._tries = RetryState(retry)
         self._connection: Connection | None = None
         self._connected = 0.0
 

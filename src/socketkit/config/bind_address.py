@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from socketkit.config.host import host_family, normal_host
-from socketkit.config.option_types import Kind
+from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import AddressError, OptionError
 
@@ -47,4 +47,4 @@ def split_source(text: str) -> tuple[str, str, int]:
     return host_family(host), host, int(port or 0)
 
 
-SOURCE = Kind("address", parse_source, str)
+SOURCE = OptionType("address", parse_source, str)

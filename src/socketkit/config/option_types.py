@@ -20,7 +20,7 @@ __all__ = [
     "NETWORKS",
     "SWITCH",
     "TEXT",
-    "Kind",
+    "OptionType",
     "choice_kind",
     "count_kind",
     "duration_kind",
@@ -303,7 +303,7 @@ def _parse_choice(value: object, *, name: str = "", allowed: tuple[str, ...] = (
 # --- kinds -----------------------------------------------------------------------------------------------------------
 
 
-class Kind(Value):
+class OptionType(Value):
     """What values an option takes.
 
     Attributes:
@@ -338,32 +338,32 @@ class Kind(Value):
         return "none" if value is None else self.write(value)
 
 
-def duration_kind(minimum: float = 0.0, maximum: float = _LONGEST) -> Kind:
+def duration_kind(minimum: float = 0.0, maximum: float = _LONGEST) -> OptionType:
     """Times, in seconds, from the least to the most that is allowed, both inclusive."""
-    return Kind("time", partial(parse_duration, minimum=minimum, maximum=maximum), format_duration)
+    return OptionType("time", partial(parse_duration, minimum=minimum, maximum=maximum), format_duration)
 
 
-def size_kind(minimum: int = 0, maximum: int = _LARGEST) -> Kind:
+def size_kind(minimum: int = 0, maximum: int = _LARGEST) -> OptionType:
     """Sizes, in bytes, likewise."""
-    return Kind("size", partial(parse_size, minimum=minimum, maximum=maximum), format_size)
+    return OptionType("size", partial(parse_size, minimum=minimum, maximum=maximum), format_size)
 
 
-def count_kind(minimum: int = 0, maximum: int = _MOST) -> Kind:
+def count_kind(minimum: int = 0, maximum: int = _MOST) -> OptionType:
     """Whole numbers of things, likewise."""
-    return Kind("count", partial(parse_count, minimum=minimum, maximum=maximum), str)
+    return OptionType("count", partial(parse_count, minimum=minimum, maximum=maximum), str)
 
 
-def choice_kind(*allowed: str) -> Kind:
+def choice_kind(*allowed: str) -> OptionType:
     """One of a few words."""
-    return Kind("/".join(allowed), partial(_parse_choice, allowed=allowed), str)
+    return OptionType("/".join(allowed), partial(_parse_choice, allowed=allowed), str)
 
 
-def or_none(kind: Kind) -> Kind:
+def or_none(kind: OptionType) -> OptionType:
     """The same kind with None as one more value."""
     return replace(kind, optional=True)
 
 
-SWITCH = Kind("yes/no", parse_switch, format_switch)
-MODE = Kind("file mode", parse_mode, format_mode)
-TEXT = Kind("name", parse_text, str)
-NETWORKS = Kind("networks", parse_networks, _format_networks)
+SWITCH = OptionType("yes/no", parse_switch, format_switch)
+MODE = OptionType("file mode", parse_mode, format_mode)
+TEXT = OptionType("name", parse_text, str)
+NETWORKS = OptionType("networks", parse_networks, _format_networks)

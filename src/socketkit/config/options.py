@@ -15,7 +15,7 @@ from socketkit.config.option_types import (
     NETWORKS,
     SWITCH,
     TEXT,
-    Kind,
+    OptionType,
     choice_kind,
     count_kind,
     duration_kind,
@@ -33,7 +33,7 @@ __all__ = ["Description", "Options", "format_option", "parse_option"]
 # --- the options -----------------------------------------------------------------------------------------------------
 
 
-def _option(default: object, kind: Kind, sentence: str) -> Any:
+def _option(default: object, kind: OptionType, sentence: str) -> Any:
     return field(default, kind=kind, sentence=sentence)
 
 
@@ -336,7 +336,7 @@ class Options(Value):
         )
 
 
-_KINDS: dict[str, Kind] = {name: entry.facts["kind"] for name, entry in Options.fields.items()}
+_KINDS: dict[str, OptionType] = {name: entry.facts["kind"] for name, entry in Options.fields.items()}
 
 
 def parse_option(name: str, value: object) -> Any:
@@ -357,7 +357,7 @@ def format_option(name: str, value: object) -> str:
     return _kind(name).format(parse_option(name, value))
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> OptionType:
     kind = _KINDS.get(name)
     if kind is None:
         near = suggest(name, _KINDS)

@@ -1,6 +1,6 @@
 """Trying again: how often, after which pauses, and after which failures it is worth it.
 
-Plain values and arithmetic: the moment and the chance are arguments. Who waits and dials is `redial`.
+Plain values and arithmetic: the moment and the chance are arguments. Who waits and dials is `reconnect`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import errno
 import os
 from typing import Any, Final
 
-from socketkit.config.option_types import Kind, format_duration, parse_count, parse_duration
+from socketkit.config.option_types import OptionType, format_duration, parse_count, parse_duration
 from socketkit.config.quoting import quote, suggest
 from socketkit.errors import BrokenError, DeadlineError, OpenError, OptionError, RejectedError, ResolveError
 from socketkit.values import Value
 
-__all__ = ["RETRY", "Retry", "Tries", "chance", "is_transient", "parse_retry"]
+__all__ = ["RETRY", "Retry", "RetryState", "chance", "is_transient", "parse_retry"]
 
 FOREVER: Final = "forever"
 MOST: Final = 2**31 - 2  # further tries, after the first
@@ -136,7 +136,7 @@ def _number(name: str, value: object, minimum: float, maximum: float) -> float:
     return number + 0.0  # minus zero becomes zero
 
 
-RETRY: Final = Kind("retry", parse_retry, str)
+RETRY: Final = OptionType("retry", parse_retry, str)
 """The kind of an option that says how to try again."""
 
 
@@ -148,7 +148,7 @@ def chance() -> float:
 # --- a row of tries --------------------------------------------------------------------------------------------------
 
 
-class Tries:
+class RetryState:
     """Tries in a row that failed so far.
 
     Attributes:

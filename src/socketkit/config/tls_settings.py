@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from socketkit.config.option_types import Kind, format_switch, parse_switch
+from socketkit.config.option_types import OptionType, format_switch, parse_switch
 from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
 from socketkit.values import Value
@@ -141,7 +141,7 @@ def _format_pins(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-PIN_KIND = Kind("pin", parse_pins, _format_pins, optional=True)
+PIN_KIND = OptionType("pin", parse_pins, _format_pins, optional=True)
 """One pin or several, as an option takes them."""
 
 
@@ -158,7 +158,7 @@ def _format_tls(value: bool | TLS) -> str:
     return format_switch(value)
 
 
-TLS_KIND = Kind("yes/no", _parse_tls, _format_tls)
+TLS_KIND = OptionType("yes/no", _parse_tls, _format_tls)
 """A switch, or in a program a `TLS`."""
 
 

@@ -6,15 +6,15 @@ an error, never a secret.
 
 from __future__ import annotations
 
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import ClosedError, DeadlineError
 from socketkit.streams.stream import Stream
 
-__all__ = ["say_goodbye"]
+__all__ = ["close_gracefully"]
 
 
-async def say_goodbye(session: Session, outgoing: Outgoing, stream: Stream, *, timeout: float) -> None:
+async def close_gracefully(session: Session, outgoing: Sender, stream: Stream, *, timeout: float) -> None:
     """End a conversation in good order. The stream is closed when this returns, and also when it raises.
 
     Args:
@@ -30,7 +30,7 @@ async def say_goodbye(session: Session, outgoing: Outgoing, stream: Stream, *, t
     Cancellation: what the system does not take at once is lost, the stream is aborted.
     """
     told = session.refusal is not None
-    session.refuse(closed_here(stream))
+    session.refuse(closed_error(stream))
     deadline = stream.engine.deadline(timeout)
     try:
         await outgoing.wait_empty(deadline=deadline)
@@ -48,6 +48,6 @@ async def say_goodbye(session: Session, outgoing: Outgoing, stream: Stream, *, t
         outgoing.check()
 
 
-def closed_here(stream: Stream) -> ClosedError:
+def closed_error(stream: Stream) -> ClosedError:
     """What a call on a connection that we closed ourselves meets."""
     return ClosedError(f"the connection with {stream.peer} was closed at this end")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.tls_settings import TLS
-from socketkit.connection.close import closed_here, say_goodbye
-from socketkit.connection.receiver import Incoming
-from socketkit.connection.sender import LARGE_SIZE, Outgoing, Room
+from socketkit.connection.close import close_gracefully, closed_error
+from socketkit.connection.receiver import Receiver
+from socketkit.connection.sender import LARGE_SIZE, Drain, Sender
 from socketkit.connection.session import ConnectionStatistics, Session
 from socketkit.connection.starttls import upgrade
 from socketkit.engines.engine import DONE, Engine
@@ -31,7 +31,7 @@ from socketkit.streams.stream import DatagramStream, Stream
 from socketkit.tls.handshake import side_for
 
 if TYPE_CHECKING:
-    from socketkit.connection.fd_passing import Passing
+    from socketkit.connection.fd_passing import FdChannel
     from socketkit.connection.proxy_protocol import ProxyHeader
     from socketkit.tls.context import Side
 
@@ -73,17 +73,17 @@ class Connection:
         self._options = options
         self._observer = observer
         self._session, self._outgoing = both_sides(stream, framing, options, self.number, observer)
-        self._inward = Incoming(self._session, self._outgoing, stream, options, number=self.number, observer=observer)
+        self._inward = Receiver(self._session, self._outgoing, stream, options, number=self.number, observer=observer)
         self._waiting = self._session.waiting
         self._unsent = self._session.outgoing
         self._high_water = options.high_water
         self._large = min(options.high_water, LARGE_SIZE)
-        self._soon = stream.engine.soon
+        self._soon = stream.engine.call_soon
         self._blocks = stream.engine.blocks
         self._flush = self._outgoing.flush
         self._closed = False
         self._end_told = False  # that our direction has ended
-        self._passing: Passing | None = None
+        self._passing: FdChannel | None = None
 
     # --- sending ---
 
@@ -108,7 +108,7 @@ class Connection:
         data = encode_one(message)
         if self._blocks:
             self._outgoing.push(data)
-            return DONE if session.outgoing_size < self._high_water else Room(self._outgoing.wait_room)
+            return DONE if session.outgoing_size < self._high_water else Drain(self._outgoing.drain)
         unsent = self._unsent
         unsent.append(data)
         session.sent_count += 1
@@ -217,7 +217,7 @@ class Connection:
             await self._inward.fill(timeout)
 
     @property
-    def inward(self) -> Incoming:
+    def receiver(self) -> Receiver:
         """What receives, for the one who waits without a coroutine (`BlockingConnection`)."""
         return self._inward
 
@@ -257,11 +257,11 @@ class Connection:
         """
         self._check_open()
         side, name = side_for(tls, self._options, self._dialled, server_side)
-        stream = self.carry()
+        stream = self.detach_stream()
         try:
             secured = await upgrade(self._session, self._outgoing, stream, self._framing, side, name, self._options)
         except SocketkitError as error:
-            self.note(error)
+            self.set_cause(error)
             raise
         finally:
             self._inward.is_busy = False
@@ -289,17 +289,17 @@ class Connection:
         """
         return await self._pass().receive(lambda: self.receive(timeout=timeout))
 
-    def _pass(self) -> Passing:
+    def _pass(self) -> FdChannel:
         self._check_open()
         if self._passing is None:
-            from socketkit.connection.fd_passing import Passing  # only who passes any pays for it
+            from socketkit.connection.fd_passing import FdChannel  # only who passes any pays for it
 
-            self._passing = Passing(self._session, self._outgoing, self._stream)
+            self._passing = FdChannel(self._session, self._outgoing, self._stream)
         return self._passing
 
     # --- carrying bytes past the framing ---
 
-    def carry(self) -> Stream:
+    def detach_stream(self) -> Stream:
         """Hand the stream below to one who carries bytes past the framing (a relay does) and counts them in `counts`.
         Messages are received no more (BusyError), and none should be sent. What came already is in `incoming`. Closing,
         aborting and the end event stay here.
@@ -328,9 +328,9 @@ class Connection:
             return
         self._closed = True
         try:
-            await say_goodbye(self._session, self._outgoing, self._stream, timeout=self._options.close_timeout)
+            await close_gracefully(self._session, self._outgoing, self._stream, timeout=self._options.close_timeout)
         except SocketkitError as error:
-            self.note(error)
+            self.set_cause(error)
             raise
         finally:
             self._end()
@@ -341,7 +341,7 @@ class Connection:
             self._stream.abort()
             return
         self._closed = True
-        self._outgoing.cut(closed_here(self._stream))
+        self._outgoing.cut(closed_error(self._stream))
         self._stream.abort()
         self._end()
 
@@ -350,12 +350,12 @@ class Connection:
         peer had ended it."""
         self._stream.stop_receiving()
 
-    def note(self, error: BaseException) -> None:
+    def set_cause(self, error: BaseException) -> None:
         """Say in the end event that this is what ended the conversation; the first to say so is heard."""
-        self._inward.note(error)
+        self._inward.set_cause(error)
 
     def _end(self) -> None:
-        self._session.fail(closed_here(self._stream))
+        self._session.fail(closed_error(self._stream))
         self._waiting.clear()
         if self._passing is not None:
             self._passing.close()
@@ -365,7 +365,7 @@ class Connection:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise closed_here(self._stream)
+            raise closed_error(self._stream)
 
     async def __aenter__(self) -> Connection:
         return self
@@ -382,7 +382,7 @@ class Connection:
                 pass  # the block's own error goes on
         else:
             self._flush()  # cancelled, or the program ends: what can go now goes, and nothing is waited for
-            self.abort() if not self._outgoing.is_empty else await self.engine.undisturbed(self.close())
+            self.abort() if not self._outgoing.is_empty else await self.engine.shielded(self.close())
 
     # --- facts ---
 
@@ -391,7 +391,7 @@ class Connection:
         """The bytes below the messages, for what comes before the first message (a proxy's header)."""
         return self._stream
 
-    def introduce(self, header: ProxyHeader) -> None:
+    def apply_proxy_header(self, header: ProxyHeader) -> None:
         """A proxy has said for whom it speaks: that one is our peer from now on. One that speaks for itself (a health
         check), or does not know, stays the peer."""
         self.proxy, self.proxy_header = self.peer, header
@@ -467,7 +467,7 @@ class Connection:
 
 def both_sides(
     stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
-) -> tuple[Session, Outgoing]:
+) -> tuple[Session, Sender]:
     """The incoming and the outgoing side of a connection, by the kind of stream: decided once, not at each message."""
     high_water, idle_timeout = options.high_water, options.idle_timeout
     if isinstance(stream, DatagramStream):
@@ -478,6 +478,6 @@ def both_sides(
             datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
         )
     session = Session(framing.codec())
-    return session, Outgoing(
+    return session, Sender(
         session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
     )

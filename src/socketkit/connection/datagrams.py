@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import (
     BrokenError,
@@ -148,7 +148,7 @@ def _cost(frame: bytes) -> int:
     return len(frame) or 1
 
 
-class DatagramOutgoing(Outgoing):
+class DatagramOutgoing(Sender):
     """The sending side: a datagram a call, whole or not at all; one that is refused does not stop those behind it."""
 
     __slots__ = ("_datagrams",)

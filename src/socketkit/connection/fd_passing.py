@@ -6,21 +6,21 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from socketkit.connection.scm_rights import MAX_DESCRIPTORS, Parcels
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.scm_rights import MAX_DESCRIPTORS, ScmRights
+from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import OptionError, StreamError
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
 
-__all__ = ["Passing"]
+__all__ = ["FdChannel"]
 
 
-class Passing:
+class FdChannel:
     """The descriptors of one connection. From its making on, those that come are received; before, the system drops
     them, as it does for every `recv`."""
 
-    def __init__(self, session: Session, outgoing: Outgoing, stream: Stream) -> None:
+    def __init__(self, session: Session, outgoing: Sender, stream: Stream) -> None:
         """Raises:
         StreamError: no descriptor can travel there.
         """
@@ -28,7 +28,7 @@ class Passing:
             raise StreamError(f"no descriptor can be passed to or from {stream.peer}: only UNIX sockets carry them")
         self._session = session
         self._outgoing = outgoing
-        self._parcels = Parcels(stream.socket, self._settle)
+        self._parcels = ScmRights(stream.socket, self._settle)
         stream.call_by(self._parcels.send, self._parcels.receive)
 
     async def send(self, descriptors: Sequence[int], queue: Callable[[], Awaitable[None]]) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from socketkit.config.options import Options
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.sender import Sender
 from socketkit.errors import DeadlineError
 from socketkit.streams.stream import Stream
 
-__all__ = ["Silence", "silence_of"]
+__all__ = ["IdleTimer", "silence_of"]
 
 
-class Silence:
+class IdleTimer:
     """Receives from one stream, and counts.
 
     Args:
@@ -67,9 +67,9 @@ class Silence:
                 return data
 
 
-def silence_of(stream: Stream, options: Options, outgoing: Outgoing) -> Silence | None:
+def silence_of(stream: Stream, options: Options, outgoing: Sender) -> IdleTimer | None:
     """How the silence of a stream's peer is counted; None where it is not."""
     limit = options.idle_timeout
     if limit is None or getattr(stream, "ends_when_silent", False):
         return None
-    return Silence(stream, limit, lambda: outgoing.drained_size)
+    return IdleTimer(stream, limit, lambda: outgoing.drained_size)

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from socketkit.config.options import Options
-from socketkit.connection.idle_timeout import Silence, silence_of
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.idle_timeout import IdleTimer, silence_of
+from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream
 from socketkit.events import EndReceived, FrameSkipped, Observer, Received
 from socketkit.streams.stream import ReadyStream, Stream
 
-__all__ = ["Incoming"]
+__all__ = ["Receiver"]
 
 
-class Incoming:
+class Receiver:
     """The receiving side of one connection.
 
     Attributes:
@@ -44,7 +44,7 @@ class Incoming:
     def __init__(
         self,
         session: Session,
-        outgoing: Outgoing,
+        outgoing: Sender,
         stream: Stream,
         options: Options,
         *,
@@ -63,7 +63,7 @@ class Incoming:
     def use(self, stream: Stream, options: Options) -> None:
         """Receive from this stream from now on."""
         self._stream = stream
-        self._silence: Silence | None = silence_of(stream, options, self._outgoing)
+        self._silence: IdleTimer | None = silence_of(stream, options, self._outgoing)
         self._ready = stream if isinstance(stream, ReadyStream) and self._silence is None else None
         is_direct = self._ready is not None and self._observer is None
         self._receive_directly: Callable[[], bytes | None] | None = (
@@ -143,7 +143,7 @@ class Incoming:
             if self._observer is not None:
                 self._observer(EndReceived(self._number))
         elif self._session.fail(error):
-            self.note(error)
+            self.set_cause(error)
 
     def _tell(self, observer: Observer, data: bytes) -> None:
         observer(Received(self._number, data))
@@ -153,10 +153,10 @@ class Incoming:
     def _late(self, error: DeadlineError, timeout: float | None) -> DeadlineError:
         if self._silence is None or not self._silence.is_over:
             return DeadlineError(f"receiving from {self._stream.peer}: no message within {timeout:g} s")
-        self.note(error)
+        self.set_cause(error)
         self._session.fail(error)
         return error.with_traceback(None)
 
-    def note(self, error: BaseException) -> None:
+    def set_cause(self, error: BaseException) -> None:
         """This is what ended the conversation."""
         self.loss = self.loss or error

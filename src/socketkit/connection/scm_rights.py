@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
-__all__ = ["MAX_DESCRIPTORS", "Parcel", "Parcels"]
+__all__ = ["MAX_DESCRIPTORS", "Parcel", "ScmRights"]
 
 MAX_DESCRIPTORS: Final = 253
 """As many as Linux lets travel with one message (SCM_MAX_FD), and as many as we hold for one who does not take them."""
@@ -38,7 +38,7 @@ class Parcel:
             os.close(self.descriptors.pop())
 
 
-class Parcels:
+class ScmRights:
     """What leaves by one socket, and what has arrived there. Its `send` and `receive` stand in for the socket's."""
 
     def __init__(self, sock: socket.socket, settle: Callable[[], object]) -> None:

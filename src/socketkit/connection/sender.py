@@ -17,7 +17,7 @@ from socketkit.errors import BrokenError, DeadlineError, StreamError
 from socketkit.events import Observer, Sent
 from socketkit.streams.stream import Stream
 
-__all__ = ["LARGE_SIZE", "Outgoing", "Room"]
+__all__ = ["LARGE_SIZE", "Drain", "Sender"]
 
 LARGE_SIZE: Final = 16 * 1024
 """Bytes from which on a batch leaves at once, and not at the end of the turn: there is nothing left to gain by waiting,
@@ -27,7 +27,7 @@ TURN_BATCHES: Final = 16
 """So many times the high-water mark a sender may write without a wait before it lets the others have their turn."""
 
 
-class Room:
+class Drain:
     """What `send` returns over the high-water mark. Who does not await it is not held back, and not warned."""
 
     __slots__ = ("_wait",)
@@ -39,7 +39,7 @@ class Room:
         return self._wait().__await__()
 
 
-class Outgoing:
+class Sender:
     """The sending side of one connection.
 
     Attributes:
@@ -153,9 +153,9 @@ class Outgoing:
         if is_taken and self._streak + size < TURN_BATCHES * self._high:
             self._streak += size
             return DONE
-        return Room(self.wait_room)
+        return Drain(self.drain)
 
-    async def wait_room(self) -> None:
+    async def drain(self) -> None:
         """After a batch over the high-water mark: wait until it has sunk to a quarter of it.
 
         Raises:

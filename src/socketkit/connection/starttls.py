@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from socketkit.config.options import Options
-from socketkit.connection.sender import Outgoing
+from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, ClosedError, HandshakeError, OptionError
 from socketkit.framing.codec import Framing
 from socketkit.streams.stream import DatagramStream, Stream
-from socketkit.tls.context import Side
-from socketkit.tls.stream import TlsStream
+
+if TYPE_CHECKING:
+    from socketkit.tls.context import Side
+    from socketkit.tls.stream import TlsStream
 
 __all__ = ["upgrade"]
 
 
 async def upgrade(
     session: Session,
-    outgoing: Outgoing,
+    outgoing: Sender,
     stream: Stream,
     framing: Framing,
     side: Side,

@@ -325,7 +325,7 @@ class AsyncioEngine(Engine):
         """What the second of two waiters is told."""
         return BusyError(f"another task already waits for descriptor {descriptor} in that direction")
 
-    def forget(self, descriptor: int) -> None:
+    def unregister(self, descriptor: int) -> None:
         for sides in self._sides:
             side = sides.pop(descriptor, None)
             if side is not None and not self.loop.is_closed():
@@ -346,7 +346,7 @@ class AsyncioEngine(Engine):
     def event(self) -> LoopEvent:
         return LoopEvent(self)
 
-    def soon(self, callback: Callable[[], object]) -> None:
+    def call_soon(self, callback: Callable[[], object]) -> None:
         if not self._inside and not self._is_called:
             self._is_called = True
             self._gathered = 0
@@ -382,7 +382,7 @@ class AsyncioEngine(Engine):
         """Call at a moment of this engine's clock, and never before it."""
         return self.loop.call_at(moment, callback, *arguments)
 
-    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         if self.loop.is_closed():
             coroutine.close()
             raise RuntimeError(f"the {self.name} engine has ended: it runs once")
@@ -396,7 +396,7 @@ class AsyncioEngine(Engine):
             try:
                 return runner.run(coroutine)
             finally:
-                left = runner.run(_end_all(patience))
+                left = runner.run(_end_all(cleanup_timeout))
         finally:
             if left:
                 self._leave(left)
@@ -411,10 +411,10 @@ class AsyncioEngine(Engine):
         self.loop.close()
 
 
-async def _end_all(patience: float | None) -> set[asyncio.Task[Any]]:
+async def _end_all(cleanup_timeout: float | None) -> set[asyncio.Task[Any]]:
     """Cancel what is left, until nothing is: a task may start another in its clean-up, which `Runner` overlooks. Those
     that outlast the patience are returned."""
-    last = None if patience is None else time.monotonic() + patience
+    last = None if cleanup_timeout is None else time.monotonic() + cleanup_timeout
     asked = {asyncio.current_task()}
     while left := asyncio.all_tasks() - {asyncio.current_task()}:
         ahead = None if last is None else last - time.monotonic()

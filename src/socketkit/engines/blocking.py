@@ -151,7 +151,7 @@ class BlockingEngine(Engine):
 
     def _is_news(self, descriptor: int) -> bool:
         """Whether it was forgotten since this thread last waited for it: its number may belong to another by now, and
-        the caller, who has read it before that, is to look again. Asked after one is put in, as `forget` takes out
+        the caller, who has read it before that, is to look again. Asked after one is put in, as `unregister` takes out
         after it has counted: so that one of both sees the other."""
         count, seen = self._forgotten.get(descriptor, 0), self._here.forgotten
         if seen.get(descriptor, 0) == count:
@@ -199,7 +199,7 @@ class BlockingEngine(Engine):
         except DeadlineError:
             pass  # which is what it waited for
 
-    def forget(self, descriptor: int) -> None:
+    def unregister(self, descriptor: int) -> None:
         self._forgotten[descriptor] = self._here.forgotten[descriptor] = self._forgotten.get(descriptor, 0) + 1
         for direction in (READ, WRITE):
             waker = self._waiting.pop((descriptor, direction), None)
@@ -224,18 +224,18 @@ class BlockingEngine(Engine):
 
     # --- turns and threads ---
 
-    def soon(self, callback: Callable[[], object]) -> None:
+    def call_soon(self, callback: Callable[[], object]) -> None:
         callback()
 
     def from_thread(self, callback: Callable[[], object]) -> None:
         callback()
 
-    async def aside(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
+    async def run_in_thread(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
         if deadline is None and self._here.task is None:
             return function()  # nothing could interrupt it anyway
-        return await super().aside(function, deadline=deadline)
+        return await super().run_in_thread(function, deadline=deadline)
 
-    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         here = self._here
         outer, family = here.family, set[ThreadTask]()
         here.family = family
@@ -244,13 +244,13 @@ class BlockingEngine(Engine):
         finally:
             here.family = outer
             if family:
-                _end_all(family, STUCK if patience is None else patience)
+                _end_all(family, STUCK if cleanup_timeout is None else cleanup_timeout)
 
 
-def _end_all(family: set[ThreadTask], patience: float) -> None:
+def _end_all(family: set[ThreadTask], cleanup_timeout: float) -> None:
     """Cancel the threads that are left, and those that they start meanwhile; leave behind those that do not hear."""
     asked: set[ThreadTask] = set()
-    last = time.monotonic() + patience
+    last = time.monotonic() + cleanup_timeout
     while family and time.monotonic() < last:
         left = list(family)
         for task in left:

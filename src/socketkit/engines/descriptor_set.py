@@ -13,7 +13,7 @@ from socketkit.engines.engine import READ, Engine
 from socketkit.engines.pollers import POLLERS, Poller
 from socketkit.errors import DeadlineError
 
-__all__ = ["Several"]
+__all__ = ["DescriptorSet"]
 
 NESTED: Final = ("epoll", "kqueue")
 """The pollers that can be polled themselves."""
@@ -22,7 +22,7 @@ LOOK: Final = 0.01
 """Seconds between two looks where the system has neither: seldom enough to cost nothing, often enough for a dial."""
 
 
-class Several:
+class DescriptorSet:
     """Descriptors that are waited for together, in one direction, by one task at a time.
 
     A descriptor may be registered with the engine too, though it need not be. As a block, it is closed at the end.
@@ -81,10 +81,10 @@ class Several:
         """Give back what the system lent; the descriptors stay open. Harmless twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            self._engine.forget(descriptor)
+            self._engine.unregister(descriptor)
         self._poller.close()
 
-    def __enter__(self) -> Several:
+    def __enter__(self) -> DescriptorSet:
         return self
 
     def __exit__(

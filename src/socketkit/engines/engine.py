@@ -78,7 +78,7 @@ class Engine(ABC):
     Class attributes:
         name: how `engine=` and `--engine` call it.
         blocks: True where a wait stops the thread, so that a coroutine runs to its end in a single step.
-        is_prompt: True where what is said to `soon` is called before anything that comes from outside is looked at.
+        is_prompt: True where callbacks of `call_soon` run before the loop looks at new events.
         cancelled: the exception that a cancelled wait raises; a `BaseException`, to be let through.
     """
 
@@ -108,7 +108,7 @@ class Engine(ABC):
         """Wait until a call on the descriptor has something to say: data, room, an end, an error.
 
         May wake up early for nothing (another process was faster): call again, and wait again if it would block.
-        The registration outlives the wait; whoever closes the descriptor calls `forget` first.
+        The registration outlives the wait; whoever closes the descriptor calls `unregister` first.
 
         Args:
             descriptor: an open socket, pipe or terminal. A regular file never blocks: it is ready at once.
@@ -123,7 +123,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def forget(self, descriptor: int) -> None:
+    def unregister(self, descriptor: int) -> None:
         """The descriptor is about to be closed: drop its registration. A waiting task wakes up. Harmless if unknown."""
 
     # --- tasks ---
@@ -145,7 +145,7 @@ class Engine(ABC):
     def event(self) -> Event:
         """A fresh event of this engine."""
 
-    async def undisturbed(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    async def shielded(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await a clean-up that has to wait, in a task that was cancelled; keep it short, or under a deadline.
 
         Most engines tell a cancellation once, and need nothing for it; trio tells a scope's at every wait."""
@@ -154,7 +154,7 @@ class Engine(ABC):
     # --- turns and threads ---
 
     @abstractmethod
-    def soon(self, callback: Callable[[], object]) -> None:
+    def call_soon(self, callback: Callable[[], object]) -> None:
         """Call at the end of the current turn, after the tasks that are running now have come to their waits; at once
         where the engine blocks. The callback must let no exception out."""
 
@@ -162,7 +162,7 @@ class Engine(ABC):
     def from_thread(self, callback: Callable[[], object]) -> None:
         """From any thread, or a signal handler: call this soon in the engine's own thread, and wake it up for it."""
 
-    async def aside(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
+    async def run_in_thread(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
         """Run a blocking function in a thread of its own; wait for its result.
 
         Raises:
@@ -195,7 +195,7 @@ class Engine(ABC):
         return result  # type: ignore[return-value]
 
     @abstractmethod
-    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         """Run a coroutine to its end and return its result. An engine runs once; one that blocks, as often as you like.
 
         When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled once

@@ -102,7 +102,7 @@ class Group:
         except BaseException:
             if not self._cancelled:
                 self.cancel()
-            await self._engine.undisturbed(self._join_all())
+            await self._engine.shielded(self._join_all())
             raise
 
     async def _live(self, key: int, coroutine: Coroutine[Any, Any, None]) -> None:

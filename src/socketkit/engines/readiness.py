@@ -29,8 +29,8 @@ LONGEST_POLL: Final = 24 * 3600.0
 """Seconds: poll(2) and epoll_wait(2) take less than 25 days, and select(2) no infinity. As asyncio."""
 
 TURN_TASKS: Final = 32
-"""Tasks whose callbacks (`soon`: what they have sent) may wait for the others' part of the turn. To send for many in a
-row costs less than to receive and send for each (a ping-pong of 64 bytes over 50 connections: 10.2 us instead of 11.0),
+"""Tasks whose callbacks (`call_soon`: what they have sent) may wait for the others' part of the turn. To send for many
+in a row costs less than to receive and send for each (a ping-pong of 64 bytes over 50 connections: 10.2 us, not 11.0),
 but the first shall not wait for the last of five hundred."""
 
 FEW_TIMERS: Final = 64
@@ -177,7 +177,7 @@ class ReadinessEngine(Engine):
         self._timer_count = 0
         self._stale_count = 0  # entries of the heap that nothing will come of
         self._soon: deque[Callable[[], object]] = deque()
-        self.soon = self._soon.append  # type: ignore[method-assign,assignment]  # one call less a message
+        self.call_soon = self._soon.append  # type: ignore[method-assign,assignment]  # one call less a message
         self._tasks: set[KernelTask] = set()
         self._current: KernelTask | None = None
         self._main: KernelTask | None = None
@@ -260,7 +260,7 @@ class ReadinessEngine(Engine):
         except DeadlineError:
             pass  # which is what it waited for
 
-    def forget(self, descriptor: int) -> None:
+    def unregister(self, descriptor: int) -> None:
         slot = self._slots.pop(descriptor, None)
         if slot is None:
             return
@@ -309,7 +309,7 @@ class ReadinessEngine(Engine):
     def event(self) -> KernelEvent:
         return KernelEvent(self)
 
-    def soon(self, callback: Callable[[], object]) -> None:  # replaced by the queue's own verb
+    def call_soon(self, callback: Callable[[], object]) -> None:  # replaced by the queue's own verb
         raise NotImplementedError
 
     def from_thread(self, callback: Callable[[], object]) -> None:
@@ -320,7 +320,7 @@ class ReadinessEngine(Engine):
 
     # --- the loop ---
 
-    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         if self._ended:
             coroutine.close()
             raise RuntimeError(f"the {self.name} engine has ended: it runs once")
@@ -332,7 +332,7 @@ class ReadinessEngine(Engine):
         finally:
             self._main = None  # it is done; else nobody will ask what became of it
             try:
-                self._end_all(patience)
+                self._end_all(cleanup_timeout)
             finally:
                 _running.kernel = before
                 self._close()
@@ -344,13 +344,13 @@ class ReadinessEngine(Engine):
         finally:
             self._error = self._result = error = None  # no circle of exception, frame and engine
 
-    def _end_all(self, patience: float | None) -> None:
+    def _end_all(self, cleanup_timeout: float | None) -> None:
         """Cancel what is left, main included, until nothing is: a task may start another in its clean-up."""
         # A KeyboardInterrupt may have struck between taking a task from its place and running it.
         ready = set(self._ready)
         self._ready.extend(task for task in self._tasks if task not in ready and not task.is_parked())
         asked: set[KernelTask] = set()  # once each: those that clean up are not disturbed again
-        alarm = None if patience is None else self.start(self.sleep(patience))
+        alarm = None if cleanup_timeout is None else self.start(self.sleep(cleanup_timeout))
         while (left := self._tasks - {alarm}) and not (alarm is not None and alarm.done):
             for task in left - asked:
                 asked.add(task)

@@ -151,7 +151,7 @@ class TrioEngine(Engine):
         except PermissionError:  # EPERM, epoll_ctl(2): a regular file, which never blocks
             pass
 
-    def forget(self, descriptor: int) -> None:
+    def unregister(self, descriptor: int) -> None:
         if in_trio_run():
             notify_closing(descriptor)
 
@@ -182,7 +182,7 @@ class TrioEngine(Engine):
             if self._task_ended is not None:
                 self._task_ended.set()
 
-    async def undisturbed(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    async def shielded(self, coroutine: Coroutine[Any, Any, T]) -> T:
         with trio.CancelScope(shield=True):
             return await coroutine
         raise AssertionError("nobody cancels this scope")
@@ -192,7 +192,7 @@ class TrioEngine(Engine):
 
     # --- turns and threads ---
 
-    def soon(self, callback: Callable[[], object]) -> None:
+    def call_soon(self, callback: Callable[[], object]) -> None:
         self._soon.append(callback)
         if len(self._soon) > 1:
             return  # the call is on its way
@@ -227,7 +227,7 @@ class TrioEngine(Engine):
 
     # --- a run of our own ---
 
-    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         if self._state != "new":
             coroutine.close()
             raise RuntimeError("the trio engine has ended: it runs once")

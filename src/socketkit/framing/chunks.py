@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 from socketkit.errors import FrameTooLongError
 from socketkit.framing.decoder import wrong_type
-from socketkit.framing.spec import Described
+from socketkit.framing.spec import FramingSpec
 
 __all__ = ["Chunks"]
 
 
-class Chunks(Described):
+class Chunks(FramingSpec):
     """Bytes as they come: each message is what one system call brought."""
 
     name = "chunks"

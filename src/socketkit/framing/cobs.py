@@ -12,7 +12,7 @@ from typing import Any
 
 from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Cobs"]
 
@@ -20,7 +20,7 @@ _RUN = 254
 """Bytes that are not zero and that one code byte can lead; the code 0xff says: so many, and no zero after them."""
 
 
-class Cobs(Described):
+class Cobs(FramingSpec):
     """Frames over a serial line, with consistent overhead byte stuffing."""
 
     name = "cobs"

@@ -14,7 +14,7 @@ from typing import Any
 
 from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.length_prefixed import CountedCodec
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["ContentLength"]
 
@@ -28,7 +28,7 @@ _DIGITS = re.compile(rb"[0-9]{1,19}")
 _BARE = re.compile(rb"(?<!\r)\n")
 
 
-class ContentLength(Described):
+class ContentLength(FramingSpec):
     """A header block with `Content-Length`, and a body of so many bytes: the Language Server Protocol's framing."""
 
     name = "content-length"

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from socketkit.config.option_types import Kind
+from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import Described, max_size, option, oversize
+from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Delimited"]
 
@@ -59,14 +59,15 @@ def _write_delimiter(value: bytes) -> str:
 # --- the framing -----------------------------------------------------------------------------------------------------
 
 
-class Delimited(Described):
+class Delimited(FramingSpec):
     r"""Bytes up to a delimiter. `Delimited(b"\0")`; text is read with its escapes: `Delimited(r"\r\n")`."""
 
     name = "delimited"
     title = "bytes up to a delimiter"
 
     delimiter: bytes = option(
-        Kind("delimiter", _read_delimiter, _write_delimiter), r"What ends a message: characters, \0 \n \r \t \\ \xNN."
+        OptionType("delimiter", _read_delimiter, _write_delimiter),
+        r"What ends a message: characters, \0 \n \r \t \\ \xNN.",
     )
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")

@@ -11,13 +11,13 @@ from typing import Any
 from socketkit.errors import FramingError
 from socketkit.framing.decoder import listed
 from socketkit.framing.length_prefixed import CountedCodec
-from socketkit.framing.spec import Described, option
+from socketkit.framing.spec import FramingSpec, option
 from socketkit.framing.spec import size as size_kind
 
 __all__ = ["Fixed"]
 
 
-class Fixed(Described):
+class Fixed(FramingSpec):
     """Messages of one size: `Fixed(16)`."""
 
     name = "fixed"

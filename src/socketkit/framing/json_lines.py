@@ -14,12 +14,12 @@ from socketkit.errors import TruncatedFrameError
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.json_values import encoded, json_values
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Json"]
 
 
-class Json(Described):
+class Json(FramingSpec):
     """A JSON value a line. Messages are what JSON means in Python: dict, list, str, int, float, bool, None."""
 
     name = "json"

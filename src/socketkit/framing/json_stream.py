@@ -16,12 +16,12 @@ from typing import Any
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.json_values import encoded, json_values
 from socketkit.framing.scanning import ScannedCodec
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["JsonStream"]
 
 
-class JsonStream(Described):
+class JsonStream(FramingSpec):
     """JSON values without separators. Messages are JSON in Python: dict, list, str, int, float, bool, None."""
 
     name = "json-stream"

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import Any
 
-from socketkit.config.option_types import Kind
+from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.length_prefixed import CountedCodec
-from socketkit.framing.spec import SWITCH, Described, choice, count, max_size, option, oversize
+from socketkit.framing.spec import SWITCH, FramingSpec, choice, count, max_size, option, oversize
 
 __all__ = ["Length"]
 
@@ -41,7 +41,7 @@ def _read_order(value: object, *, name: str = "") -> str:
     return _ORDERS[value]
 
 
-class Length(Described):
+class Length(FramingSpec):
     """A number that says the size, then the payload: `Length(4)`, `Length(2, order="little", includes="header")`.
 
         before        field        after        payload
@@ -57,9 +57,9 @@ class Length(Described):
     name = "length"
     title = "number of 1, 2, 3, 4 or 8 bytes, payload"
 
-    width: int = option(Kind("1 | 2 | 3 | 4 | 8", _read_width, str), "Bytes of the number.")
+    width: int = option(OptionType("1 | 2 | 3 | 4 | 8", _read_width, str), "Bytes of the number.")
     order: str = option(
-        Kind("big | little", _read_order, str),
+        OptionType("big | little", _read_order, str),
         "Byte order of the number, short be or le behind the width; big as networks have it.",
         default="big",
     )

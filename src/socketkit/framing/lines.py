@@ -12,12 +12,12 @@ import codecs
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.config.option_types import Kind
+from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import check_sizes, listed, wrong_type
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import SWITCH, Described, max_size, option, oversize
+from socketkit.framing.spec import SWITCH, FramingSpec, max_size, option, oversize
 
 __all__ = ["Lines"]
 
@@ -49,7 +49,7 @@ def _read_encoding(value: object, *, name: str = "") -> str:
 # --- the framing -----------------------------------------------------------------------------------------------------
 
 
-class Lines(Described):
+class Lines(FramingSpec):
     r"""Text, a line a message: `\n` or `\r\n` ends it, `\n` is sent. Messages are `str`; without encoding `bytes`."""
 
     name = "lines"
@@ -57,7 +57,7 @@ class Lines(Described):
 
     crlf: bool = option(SWITCH, r"Send \r\n instead of \n; both are accepted anyway.", default=False)
     encoding: str | None = option(
-        Kind("encoding", _read_encoding, str, optional=True),
+        OptionType("encoding", _read_encoding, str, optional=True),
         "How text lies in the bytes; utf-8 as everybody expects, none: messages are bytes.",
         default="utf-8",
     )

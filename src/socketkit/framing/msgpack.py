@@ -12,12 +12,12 @@ from typing import Any, Final
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.scanning import ScannedCodec
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Msgpack"]
 
 
-class Msgpack(Described):
+class Msgpack(FramingSpec):
     """MessagePack values. Messages are dict, list, str, bytes, int, float, bool, None, and datetime with a zone."""
 
     name = "msgpack"

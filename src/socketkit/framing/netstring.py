@@ -10,12 +10,12 @@ from typing import Any
 
 from socketkit.framing.decimal_prefixed import DecimalCodec
 from socketkit.framing.decoder import check_sizes, listed
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Netstring"]
 
 
-class Netstring(Described):
+class Netstring(FramingSpec):
     """A decimal size, a colon, the payload, a comma."""
 
     name = "netstring"

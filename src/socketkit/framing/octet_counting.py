@@ -12,12 +12,12 @@ from typing import Any
 from socketkit.errors import FramingError
 from socketkit.framing.decimal_prefixed import DecimalCodec
 from socketkit.framing.decoder import check_sizes, listed
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Octets"]
 
 
-class Octets(Described):
+class Octets(FramingSpec):
     """A decimal size, a space, the payload: RFC 6587."""
 
     name = "octets"

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
 from socketkit.framing.codec import Codec, Framing
-from socketkit.framing.spec import Described
+from socketkit.framing.spec import FramingSpec
 from socketkit.values import Value
 
 __all__ = ["FRAMINGS", "of", "parse"]
@@ -32,13 +32,13 @@ _ROOMS: Final = {
 }
 
 
-class _Framings(Mapping[str, type[Described]]):
+class _Framings(Mapping[str, type[FramingSpec]]):
     """A room is loaded when its framing is asked for: a program uses one or two of them."""
 
-    def __getitem__(self, name: str) -> type[Described]:
+    def __getitem__(self, name: str) -> type[FramingSpec]:
         room, kind = _ROOMS[name]
         module = import_module(f"socketkit.framing.{room}")
-        found: type[Described] = getattr(module, kind)
+        found: type[FramingSpec] = getattr(module, kind)
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -48,11 +48,11 @@ class _Framings(Mapping[str, type[Described]]):
         return len(_ROOMS)
 
 
-FRAMINGS: Final[Mapping[str, type[Described]]] = _Framings()
+FRAMINGS: Final[Mapping[str, type[FramingSpec]]] = _Framings()
 """Every framing by its name, in the order of the docs."""
 
 
-def parse(text: str) -> Described:
+def parse(text: str) -> FramingSpec:
     """The framing that this text names, with its options: `lines`, `lines:crlf`, `length:2le,includes=header`.
 
     Returns:
@@ -98,7 +98,7 @@ def of(value: object) -> Framing:
 
 def _of_factory(factory: Callable[[], Any]) -> Framing:
     """A framing from what makes a codec (or a framing); tried once, so that a mistake shows before anything opens."""
-    if isinstance(factory, type) and issubclass(factory, Described):
+    if isinstance(factory, type) and issubclass(factory, FramingSpec):
         return factory.read(None)
     name = getattr(factory, "__name__", type(factory).__name__)
     try:

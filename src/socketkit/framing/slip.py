@@ -12,7 +12,7 @@ from typing import Any
 from socketkit.errors import FramingError
 from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Slip"]
 
@@ -22,7 +22,7 @@ ESC_END = b"\xdb\xdc"
 ESC_ESC = b"\xdb\xdd"
 
 
-class Slip(Described):
+class Slip(FramingSpec):
     """Packets over a serial line, RFC 1055."""
 
     name = "slip"

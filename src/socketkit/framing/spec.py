@@ -11,27 +11,27 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from socketkit.config.option_types import Kind, format_size, format_switch, parse_count, parse_size, parse_switch
+from socketkit.config.option_types import OptionType, format_size, format_switch, parse_count, parse_size, parse_switch
 from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
 from socketkit.values import MISSING, Field, Value, field
 
-__all__ = ["SWITCH", "Described", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]
+__all__ = ["SWITCH", "FramingSpec", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]
 
-D = TypeVar("D", bound="Described")
+D = TypeVar("D", bound="FramingSpec")
 _KEY = r"[A-Za-z][A-Za-z_-]*"
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
 
 
-def option(kind: Kind, sentence: str, *, default: Any = MISSING) -> Any:
+def option(kind: OptionType, sentence: str, *, default: Any = MISSING) -> Any:
     """A field of a description: what values it takes, its default, and one sentence for the docs."""
     return field(default, kind=kind, sentence=sentence)
 
 
-def choice(*words: str) -> Kind:
+def choice(*words: str) -> OptionType:
     """One word of these."""
 
     def read(value: object, *, name: str = "") -> str:
@@ -39,28 +39,28 @@ def choice(*words: str) -> Kind:
             raise OptionError(f"{name}: {quote(value)} is none of {', '.join(words)}")
         return str(value)
 
-    return Kind(" | ".join(words), read, str)
+    return OptionType(" | ".join(words), read, str)
 
 
-def size(minimum: int = 0, maximum: int = 2**63 - 1) -> Kind:
+def size(minimum: int = 0, maximum: int = 2**63 - 1) -> OptionType:
     """A count of bytes, as a number or as text with a unit."""
 
     def read(value: object, *, name: str = "") -> int:
         return parse_size(value, name=name, minimum=minimum, maximum=maximum)
 
-    return Kind("size", read, format_size)
+    return OptionType("size", read, format_size)
 
 
-def count(minimum: int, maximum: int) -> Kind:
+def count(minimum: int, maximum: int) -> OptionType:
     """A whole number of things."""
 
     def read(value: object, *, name: str = "") -> int:
         return parse_count(value, name=name, minimum=minimum, maximum=maximum)
 
-    return Kind("number", read, str)
+    return OptionType("number", read, str)
 
 
-SWITCH = Kind("yes/no", parse_switch, format_switch)
+SWITCH = OptionType("yes/no", parse_switch, format_switch)
 
 
 def max_size() -> Any:
@@ -104,7 +104,7 @@ class OptionRow(Value):
 # --- descriptions ----------------------------------------------------------------------------------------------------
 
 
-class Described(Value):
+class FramingSpec(Value):
     """A framing as a value: its fields are its options, checked when it is made; equal when they are equal."""
 
     name = ""
@@ -197,6 +197,6 @@ class Described(Value):
         )
 
 
-def _kind(entry: Field) -> Kind:
-    kind: Kind = entry.facts["kind"]
+def _kind(entry: Field) -> OptionType:
+    kind: OptionType = entry.facts["kind"]
     return kind

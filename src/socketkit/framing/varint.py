@@ -11,14 +11,14 @@ from typing import Any
 
 from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.length_prefixed import CountedCodec
-from socketkit.framing.spec import Described, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Varint"]
 
 _MOST_BYTES = 10
 
 
-class Varint(Described):
+class Varint(FramingSpec):
     """The size as a varint, the payload: protobuf's delimited messages."""
 
     name = "varint"

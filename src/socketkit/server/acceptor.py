@@ -19,11 +19,11 @@ from socketkit.errors import DeadlineError
 from socketkit.events import AcceptPaused, AcceptResumed, Observer, Refused
 from socketkit.framing.codec import Framing
 from socketkit.server.admission import Admission, is_proxy
-from socketkit.server.stream_listener import Door
-from socketkit.sockets.accept_errors import is_callers_misfortune, is_shortage, pauses
+from socketkit.server.stream_listener import StreamListener
+from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, pauses
 from socketkit.streams.stream import Stream
 
-__all__ = ["Entrance", "Guest"]
+__all__ = ["Acceptor", "Guest"]
 
 TURN_CALLERS: Final = 16
 """Callers that a door lets in before those who are inside have their turn."""
@@ -36,7 +36,7 @@ Guest = Callable[[Stream, Options, Framing, str], bool]
 """Begins a conversation over a stream, under a key to leave with; False where there will be none."""
 
 
-class Entrance:
+class Acceptor:
     """All the doors of one server.
 
     Args:
@@ -59,7 +59,9 @@ class Entrance:
         self._observer = observer
         self._lock = threading.Lock()  # where the engine blocks each door has a thread: one lets in at a time
         self._paused_count = 0
-        self._kept: dict[Door, Stream] = {}  # accepted, but something lacked for the conversation: begun when it can be
+        self._deferred: dict[
+            StreamListener, Stream
+        ] = {}  # accepted, but something lacked for the conversation: begun when it can be
         self.changed = Condition(engine)
         self.refused_count = 0
 
@@ -68,7 +70,7 @@ class Entrance:
         """Whether a shortage keeps callers out at a door."""
         return self._paused_count > 0
 
-    async def watch(self, door: Door, options: Options, framing: Framing) -> None:
+    async def watch(self, door: StreamListener, options: Options, framing: Framing) -> None:
         """Let in one caller after the other, until the door is closed or spent.
 
         Raises:
@@ -80,8 +82,8 @@ class Entrance:
             while not door.is_closed:
                 if not self._rejects:
                     await self._wait_place(door)
-                if not door.is_closed and door not in self._kept:
-                    await door.wait_caller()
+                if not door.is_closed and door not in self._deferred:
+                    await door.wait_incoming()
                 if door.is_closed:
                     return  # that is what woke us
                 limit = min(2 * limit, TURN_CALLERS) if self._engine.now() - before < CROWD else 1
@@ -90,47 +92,47 @@ class Entrance:
                 except BlockingIOError:
                     limit = 1  # no more, or another process was faster
                 except OSError as error:
-                    if door.is_closed or is_callers_misfortune(error):
+                    if door.is_closed or is_peer_error(error):
                         continue
-                    if not is_shortage(error):
+                    if not is_resource_shortage(error):
                         raise
                     await self._pause(door, shortage.next_pause(error))
                     continue
                 before = self._engine.now()
                 shortage.end()
-                if door.is_spent:
+                if door.is_exhausted:
                     return
         except Exception:
             if not door.is_closed:  # else it is only the door that was closed under our hands
                 raise
         finally:
             shortage.end()
-            if (kept := self._kept.pop(door, None)) is not None:
+            if (kept := self._deferred.pop(door, None)) is not None:
                 kept.abort()
 
-    def let_in_pending(self, door: Door, options: Options, framing: Framing) -> None:
+    def let_in_pending(self, door: StreamListener, options: Options, framing: Framing) -> None:
         """Before a door is closed for good: whoever waits behind it has come in time."""
         with suppress(OSError):
             for _ in range(door.pending()):
                 self._let_in(door, options, framing)
 
-    def _let_in_several(self, door: Door, options: Options, framing: Framing, limit: int) -> None:
+    def _let_in_several(self, door: StreamListener, options: Options, framing: Framing, limit: int) -> None:
         for _ in range(limit):
             if not self._let_in(door, options, framing):
                 return
 
-    def _let_in(self, door: Door, options: Options, framing: Framing) -> bool:
+    def _let_in(self, door: StreamListener, options: Options, framing: Framing) -> bool:
         """One caller. False: not now, because of a limit; he waits in the backlog.
 
         Raises:
-            OSError: as `Door.accept_now`; or the conversation could not be begun for want of something.
+            OSError: as `StreamListener.accept_nowait`; or the conversation could not be begun for want of something.
         """
         with self._lock:
             now = self._engine.now()
             overload = self._admission.overload(now)
             if overload is not None and not self._rejects:
                 return False
-            stream = self._kept.pop(door, None) or door.accept_now()
+            stream = self._deferred.pop(door, None) or door.accept_nowait()
             key, reason = "", overload
             if reason is None:
                 key, reason = self._judge(stream, options)
@@ -145,20 +147,22 @@ class Entrance:
     def _judge(self, stream: Stream, options: Options) -> tuple[str, str | None]:
         """Where proxies call, they are judged by who they are, and the peer later, by what they say of him."""
         if options.accept_proxy is None:
-            return self._admission.take_place(stream.peer, options)
+            return self._admission.admit(stream.peer, options)
         known = is_proxy(stream.peer, options.accept_proxy)
         return "", None if known else "it is none of the proxies that may call (accept_proxy)"
 
-    def _try_to_begin(self, door: Door, stream: Stream, options: Options, framing: Framing, key: str) -> str | None:
+    def _try_to_begin(
+        self, door: StreamListener, stream: Stream, options: Options, framing: Framing, key: str
+    ) -> str | None:
         begun = False
         try:
             begun = self._begin(stream, options, framing, key)
         except RuntimeError as error:  # no thread could be started
-            self._kept[door] = stream
+            self._deferred[door] = stream
             raise OSError(errno.ENOMEM, str(error)) from None
         except OSError as error:
-            if is_shortage(error):
-                self._kept[door] = stream
+            if is_resource_shortage(error):
+                self._deferred[door] = stream
             else:
                 stream.abort()
             raise
@@ -171,7 +175,7 @@ class Entrance:
             stream.close()
         return None
 
-    def _refuse(self, door: Door, stream: Stream, reason: str) -> None:
+    def _refuse(self, door: StreamListener, stream: Stream, reason: str) -> None:
         self.refused_count += 1
         stream.abort()
         if self._observer is not None:
@@ -179,10 +183,10 @@ class Entrance:
 
     # --- who is in ---
 
-    def take_place(self, peer: str, options: Options) -> tuple[str, str | None]:
-        """Judge one who is in already, by the address that was learnt since; as `Admission.take_place`."""
+    def admit(self, peer: str, options: Options) -> tuple[str, str | None]:
+        """Judge one who is in already, by the address that was learnt since; as `Admission.admit`."""
         with self._lock:
-            return self._admission.take_place(peer, options)
+            return self._admission.admit(peer, options)
 
     def leave(self, key: str) -> None:
         """Somebody has gone."""
@@ -192,7 +196,7 @@ class Entrance:
 
     # --- waiting ---
 
-    async def _wait_place(self, door: Door) -> None:
+    async def _wait_place(self, door: StreamListener) -> None:
         """Callers beyond the limit wait in the backlog, not in memory."""
         admission = self._admission
         if admission.is_full:
@@ -200,18 +204,18 @@ class Entrance:
         while (delay := admission.delay(self._engine.now())) > 0 and not door.is_closed:
             await self._pause(door, delay)
 
-    async def _pause(self, door: Door, seconds: float) -> None:
+    async def _pause(self, door: StreamListener, seconds: float) -> None:
         with suppress(DeadlineError):
             await self.changed.wait_until(lambda: door.is_closed, deadline=self._engine.now() + seconds)
 
-    def begin_shortage(self, door: Door, error: OSError) -> float:
+    def begin_shortage(self, door: StreamListener, error: OSError) -> float:
         """It begins, at this moment."""
         self._paused_count += 1
         if self._observer is not None:
             self._observer(AcceptPaused(str(door.address), error))
         return self._engine.now()
 
-    def end_shortage(self, door: Door, began: float) -> None:
+    def end_shortage(self, door: StreamListener, began: float) -> None:
         """It is over."""
         self._paused_count -= 1
         if self._observer is not None:
@@ -221,7 +225,7 @@ class Entrance:
 class _Shortage:
     """What the machine is out of, at one door: an episode has one beginning and one end."""
 
-    def __init__(self, entrance: Entrance, door: Door) -> None:
+    def __init__(self, entrance: Acceptor, door: StreamListener) -> None:
         self._entrance = entrance
         self._door = door
         self._pauses: Iterator[float] | None = None

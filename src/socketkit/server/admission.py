@@ -61,7 +61,7 @@ class Admission:
             self._next = max(self._next, now) + 1 / self._rate
 
     def leave(self, key: str) -> None:
-        """Somebody has gone, of this key (what `take_place` has given; empty where it was not asked)."""
+        """Somebody has gone, of this key (what `admit` has given; empty where it was not asked)."""
         self.count -= 1
         if key:
             left = self._peers[key] - 1
@@ -70,7 +70,7 @@ class Admission:
             else:
                 del self._peers[key]
 
-    def take_place(self, peer: str, options: Options) -> tuple[str, str | None]:
+    def admit(self, peer: str, options: Options) -> tuple[str, str | None]:
         """Whether this peer may come in, by its own address.
 
         Args:

@@ -17,8 +17,8 @@ from socketkit.endpoint import is_secure
 from socketkit.engines.engine import Engine
 from socketkit.errors import ListenError
 from socketkit.events import Bound, Listening, Observer
-from socketkit.server.socket_listener import ListeningSocket
-from socketkit.server.stream_listener import Door
+from socketkit.server.socket_listener import SocketListener
+from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.calls import adopt, bind_and_listen, new_socket, reason_of
 from socketkit.sockets.resolver import Candidate, resolve
 from socketkit.sockets.socket_options import backlog_asked, backlog_of
@@ -33,7 +33,7 @@ PORT_TRIES = 16
 
 async def listen_at(
     engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
-) -> list[Door]:
+) -> list[StreamListener]:
     """Listen at every socket address that this address stands for, all on one port.
 
     Raises:
@@ -65,20 +65,20 @@ async def listen_at(
 
 def listen_over(
     engine: Engine, descriptors: list[int], address: Address, options: Options, *, observer: Observer | None = None
-) -> list[Door]:
+) -> list[StreamListener]:
     """Doors over sockets that listen already, and are ours from now on, with their files.
 
     Raises:
         ListenError: one of them is no socket that listens; all are closed then.
     """
     path = address.socket_path if address.is_local_path else None
-    doors: list[Door] = []
+    doors: list[StreamListener] = []
     left = list(descriptors)
     try:
         while left:
             sock = adopt(left.pop(0), observer=observer)
             sock.setblocking(False)
-            doors.append(ListeningSocket(engine, sock, options, observer=observer, path=path))
+            doors.append(SocketListener(engine, sock, options, observer=observer, path=path))
     except OSError as error:
         for door in doors:
             door.close()
@@ -90,10 +90,10 @@ def listen_over(
 
 def _listen_at_all(
     engine: Engine, address: Address, candidates: list[Candidate], options: Options, observer: Observer | None
-) -> list[Door]:
+) -> list[StreamListener]:
     """Bind the first, and the others to the same port. A family that this machine has not is left out, unless none
     is left."""
-    listening: list[Door] = []
+    listening: list[StreamListener] = []
     port = address.port
     absent: ListenError | None = None
     try:
@@ -123,7 +123,7 @@ def _listen_on(
     name: Any,
     options: Options,
     observer: Observer | None,
-) -> Door:
+) -> StreamListener:
     is_datagrams = candidate.kind in (socket.SOCK_DGRAM, socket.SOCK_RAW)
     path = name if address.is_local_path else None
     sock: socket.socket | None = None
@@ -135,7 +135,7 @@ def _listen_on(
             door = _bind_datagrams(engine, sock, candidate, name, options, observer, path)
         else:
             bind_and_listen(sock, name, options)
-            door = ListeningSocket(engine, sock, options, observer=observer, path=path)
+            door = SocketListener(engine, sock, options, observer=observer, path=path)
         if path is not None and options.mode is not None:
             widen_mode(path, options.mode)
     except BaseException as error:
@@ -166,13 +166,13 @@ def _bind_datagrams(
     options: Options,
     observer: Observer | None,
     path: bytes | None,
-) -> Door:
-    from socketkit.server.datagram_listener import DatagramDoor
+) -> StreamListener:
+    from socketkit.server.datagram_listener import DatagramListener
     from socketkit.sockets.datagram_setup import bind_datagrams
 
     bind_datagrams(sock, name, options)
     address = Address.from_socket_name(candidate.family, candidate.kind, sock.getsockname())
-    return DatagramDoor(engine, sock, options, address=address, observer=observer, path=path)
+    return DatagramListener(engine, sock, options, address=address, observer=observer, path=path)
 
 
 def _listen_error(address: Address, candidate: Candidate, error: OSError | OverflowError) -> ListenError:
@@ -195,7 +195,7 @@ def _listen_error(address: Address, candidate: Candidate, error: OSError | Overf
 
 async def _listen_at_path(
     engine: Engine, address: Address, candidate: Candidate, options: Options, observer: Observer | None
-) -> Door:
+) -> StreamListener:
     path: bytes = candidate.name
     if not address.is_local_path:
         return _listen_on(engine, address, candidate, path, options, observer)

@@ -20,8 +20,8 @@ from socketkit.engines.condition import Condition
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, FrameTooLongError
 from socketkit.events import DatagramDropped, Listening, Observer, StoppedListening
-from socketkit.server.stream_listener import Door
-from socketkit.sockets.accept_errors import is_shortage
+from socketkit.server.stream_listener import StreamListener
+from socketkit.sockets.accept_errors import is_resource_shortage
 from socketkit.sockets.calls import address_of, reason_of
 from socketkit.sockets.datagram_setup import IP_PKTINFO
 from socketkit.sockets.unix_paths import identity_of, remove_file
@@ -35,7 +35,7 @@ from socketkit.streams.datagram_socket import (
 )
 from socketkit.streams.stream import DatagramStream
 
-__all__ = ["DatagramDoor", "PeerStream"]
+__all__ = ["DatagramListener", "PeerStream"]
 
 IDLE: Final = 60.0
 """Seconds of silence after which a peer is forgotten, unless `idle_timeout` says otherwise: UDP has no goodbye."""
@@ -66,7 +66,9 @@ class PeerStream(DatagramStream):
 
     ends_when_silent = True
 
-    def __init__(self, door: DatagramDoor, key: Any, name: Name, *, local: str, peer: str, source: list[Any]) -> None:
+    def __init__(
+        self, door: DatagramListener, key: Any, name: Name, *, local: str, peer: str, source: list[Any]
+    ) -> None:
         self.engine = door.engine
         self.local = local
         self.peer = peer
@@ -117,7 +119,7 @@ class PeerStream(DatagramStream):
         try:
             self._door.send(self, data)
         except OSError as error:
-            if (isinstance(error, BlockingIOError) or is_shortage(error)) and self._patience.refused(error):
+            if (isinstance(error, BlockingIOError) or is_resource_shortage(error)) and self._patience.refused(error):
                 return False
             raise why_not_sent(error, self._door.socket, self.peer, len(data)) from None
         if self._patience.is_needed:
@@ -170,7 +172,7 @@ class PeerStream(DatagramStream):
         return f"<PeerStream {self.local} - {self.peer}, {state}>"
 
 
-class DatagramDoor(Door):
+class DatagramListener(StreamListener):
     """One bound datagram socket, and who talks through it.
 
     Args:
@@ -227,12 +229,12 @@ class DatagramDoor(Door):
 
     # --- as a door ---
 
-    async def wait_caller(self, *, deadline: float | None = None) -> None:
+    async def wait_incoming(self, *, deadline: float | None = None) -> None:
         await self._changed.wait_until(
             lambda: bool(self._callers) or self._closed or self.failure is not None, deadline=deadline
         )
 
-    def accept_now(self) -> PeerStream:
+    def accept_nowait(self) -> PeerStream:
         if not self._callers and self.failure is not None:
             raise OSError(self.failure.errno, str(self.failure))
         try:
@@ -350,7 +352,7 @@ class DatagramDoor(Door):
             except (ConnectionError, TimeoutError):
                 continue  # about a datagram that we sent, and that somebody refused: not about the socket
             except OSError as error:
-                if self._over or not is_shortage(error):
+                if self._over or not is_resource_shortage(error):
                     raise
                 return False
             source, local = self._asked(ancillary) if self._is_any else ([], None)
@@ -467,7 +469,7 @@ class DatagramDoor(Door):
             if not self._closed or self._open or self._over:
                 return
             self._over = True
-        self.engine.forget(self.socket.fileno())
+        self.engine.unregister(self.socket.fileno())
         if self.engine.blocks:
             self._received_all.wait(STUCK)  # a poll under way holds the socket, and with it the address
         self.socket.close()

@@ -39,7 +39,7 @@ async def welcome(connection: Connection, options: Options) -> None:
         ) from None
     except HandshakeError as error:
         raise HandshakeError(f"the PROXY header from {peer} is wrong: {error}", address=peer) from None
-    connection.introduce(header)
+    connection.apply_proxy_header(header)
 
 
 async def _receive_header(stream: Stream, deadline: float | None) -> ProxyHeader:

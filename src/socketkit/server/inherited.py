@@ -10,8 +10,8 @@ from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
 from socketkit.errors import ListenError
 from socketkit.events import Listening, Observer
-from socketkit.server.socket_listener import ListeningSocket, OneCaller
-from socketkit.server.stream_listener import Door
+from socketkit.server.socket_listener import SingleStreamListener, SocketListener
+from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.calls import reason_of
 from socketkit.sockets.socket_options import backlog_of, prepare
 from socketkit.streams.inherited import (
@@ -29,16 +29,16 @@ __all__ = ["doors_at_given"]
 
 def doors_at_given(
     engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
-) -> list[Door]:
+) -> list[StreamListener]:
     """The doors that an address of these schemes stands for: where callers come, or where the only one stands.
 
     Raises:
         ListenError: it is not there, or nobody can come that way.
     """
-    doors: list[Door] = []
+    doors: list[StreamListener] = []
     try:
         if address.scheme in ("stdio", "exec"):
-            return [OneCaller(engine, address, _open(engine, address, options))]
+            return [SingleStreamListener(engine, address, _open(engine, address, options))]
         for entry in _descriptors_of(address):
             doors.append(_door_at(engine, address, entry.descriptor, options, observer))
     except OSError as error:
@@ -51,12 +51,14 @@ def doors_at_given(
     return doors
 
 
-def _door_at(engine: Engine, address: Address, descriptor: int, options: Options, observer: Observer | None) -> Door:
+def _door_at(
+    engine: Engine, address: Address, descriptor: int, options: Options, observer: Observer | None
+) -> StreamListener:
     sock = _socket_at(descriptor, observer)
     if sock is None or not (_is_listening(sock) or _is_for_all(sock)):
         if sock is not None:
             sock.close()
-        return OneCaller(engine, address, _stream_over(engine, address, descriptor, options))
+        return SingleStreamListener(engine, address, _stream_over(engine, address, descriptor, options))
     try:
         # Our siblings and the manager see this too; none of them can mind who does not wait in accept(2).
         sock.setblocking(False)
@@ -64,7 +66,7 @@ def _door_at(engine: Engine, address: Address, descriptor: int, options: Options
         place = Address("fd", path=str(descriptor), options=address.options)
         if _is_listening(sock):
             prepare(sock, options)
-            door: Door = ListeningSocket(engine, sock, options, observer=observer, borrowed_from=place)
+            door: StreamListener = SocketListener(engine, sock, options, observer=observer, borrowed_from=place)
         else:
             door = _datagram_door(engine, sock, place, options, observer)
     except BaseException:
@@ -77,10 +79,10 @@ def _door_at(engine: Engine, address: Address, descriptor: int, options: Options
 
 def _datagram_door(
     engine: Engine, sock: socket.socket, place: Address, options: Options, observer: Observer | None
-) -> Door:
-    from socketkit.server.datagram_listener import DatagramDoor
+) -> StreamListener:
+    from socketkit.server.datagram_listener import DatagramListener
     from socketkit.sockets.datagram_setup import adopt_datagrams
 
     adopt_datagrams(sock, options)
     address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
-    return DatagramDoor(engine, sock, options, address=address, observer=observer, borrowed_from=place)
+    return DatagramListener(engine, sock, options, address=address, observer=observer, borrowed_from=place)

@@ -16,8 +16,8 @@ from socketkit.errors import ClosedError, DeadlineError, SocketkitError
 from socketkit.events import Accepted, Observer
 from socketkit.framing.codec import Framing
 from socketkit.server.bind import listen_at
-from socketkit.server.stream_listener import Door
-from socketkit.sockets.accept_errors import is_callers_misfortune
+from socketkit.server.stream_listener import StreamListener
+from socketkit.sockets.accept_errors import is_peer_error
 from socketkit.tls.server_certificates import Certificates
 
 __all__ = ["Listener"]
@@ -38,7 +38,7 @@ class Listener:
         self._options = settled(address, options)
         self._observer = observer
         self._certificates = Certificates(observer)
-        self._doors: list[Door] = []
+        self._doors: list[StreamListener] = []
 
     async def open(self) -> None:
         """Listen.
@@ -84,21 +84,21 @@ class Listener:
         for door in self._doors:
             door.close()
 
-    async def _wait_any(self, deadline: float | None) -> Door:
+    async def _wait_any(self, deadline: float | None) -> StreamListener:
         """Wait until somebody is at one of the doors."""
         doors = self._doors
         if not doors or doors[0].is_closed:
             raise ClosedError(f"the listener at {self._address} was closed")
-        if all(door.is_spent for door in doors):
+        if all(door.is_exhausted for door in doors):
             raise ClosedError(f"the listener at {self._address} had one caller, who has come")
         if len(doors) == 1:
-            await doors[0].wait_caller(deadline=deadline)
+            await doors[0].wait_incoming(deadline=deadline)
             return doors[0]
-        found: list[Door] = []
+        found: list[StreamListener] = []
         changed = Condition(self._engine)
 
-        async def watch(door: Door) -> None:
-            await door.wait_caller()
+        async def watch(door: StreamListener) -> None:
+            await door.wait_incoming()
             found.append(door)
             changed.notify()
 
@@ -111,15 +111,15 @@ class Listener:
                 group.cancel()
         return found[0]
 
-    def _accept_from(self, door: Door) -> Connection | None:
+    def _accept_from(self, door: StreamListener) -> Connection | None:
         try:
-            stream = door.accept_now()
+            stream = door.accept_nowait()
         except BlockingIOError:
             return None
         except OSError as error:
             if door.is_closed:
                 raise ClosedError(f"the listener at {self._address} was closed") from None
-            if is_callers_misfortune(error):
+            if is_peer_error(error):
                 return None
             raise
         connection = Connection(stream, self._framing, options=self._options, observer=self._observer)

@@ -32,12 +32,12 @@ from socketkit.errors import (
 )
 from socketkit.events import Accepted, HandlerFailed, Observer
 from socketkit.framing.codec import Framing
-from socketkit.server.acceptor import Entrance
+from socketkit.server.acceptor import Acceptor
 from socketkit.server.bind import listen_at, listen_over
 from socketkit.server.handshake import welcome
 from socketkit.server.signals import caught
-from socketkit.server.socket_listener import ListeningSocket
-from socketkit.server.stream_listener import Door
+from socketkit.server.socket_listener import SocketListener
+from socketkit.server.stream_listener import StreamListener
 from socketkit.streams.stream import Stream
 from socketkit.tls.server_certificates import Certificates
 from socketkit.values import Value
@@ -52,7 +52,7 @@ QUIET = 1.0
 STUCK = 0.25
 """Seconds that cancelled handlers have to come to their end, after the grace."""
 
-LAST_PATIENCE = 0.1
+CLEANUP_TIMEOUT = 0.1
 """Seconds more that they have before an engine of ours ends without them."""
 
 _CONVERSATION = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
@@ -103,14 +103,14 @@ class Server:
         self._certificates = Certificates(observer)
         self._grace = grace
         self._observer = observer
-        self._doors: list[tuple[Door, Options, Framing]] = []
-        self._names: dict[Door, str] = {}  # what each door was opened for
-        self._suspended: dict[Address, Door] = {}
+        self._doors: list[tuple[StreamListener, Options, Framing]] = []
+        self._names: dict[StreamListener, str] = {}  # what each door was opened for
+        self._suspended: dict[Address, StreamListener] = {}
         self._addresses: tuple[Address, ...] = ()
         self._group = Group(engine)
         self._connections: set[Connection] = set()
         self._spent_count = 0  # of the doors through which nobody more will come
-        self._entrance = Entrance(engine, addresses[0][1], self._begin, observer=observer)
+        self._entrance = Acceptor(engine, addresses[0][1], self._begin, observer=observer)
         self._changed = self._entrance.changed
         self._failure: BaseException | None = None
         self._deadline: float | None = None  # of the stop that is under way
@@ -181,13 +181,13 @@ class Server:
 
     def listening_sockets(self) -> tuple[list[str], list[int]]:
         """The descriptors of all listening sockets, each with the name that `open` takes it by."""
-        doors = [door for door, _, _ in self._doors if isinstance(door, ListeningSocket)]
+        doors = [door for door, _, _ in self._doors if isinstance(door, SocketListener)]
         return [self._names[door] for door in doors], [door.socket.fileno() for door in doors]
 
     def give_away(self) -> None:
         """Close the doors, but not for others who have their sockets too: callers go to them from now on."""
         for door, _, _ in self._doors:
-            if isinstance(door, ListeningSocket):
+            if isinstance(door, SocketListener):
                 door.give_away()
         self._close_doors()
 
@@ -229,10 +229,10 @@ class Server:
 
     # --- letting in ---
 
-    async def _watch(self, door: Door, options: Options, framing: Framing) -> None:
+    async def _watch(self, door: StreamListener, options: Options, framing: Framing) -> None:
         try:
             await self._entrance.watch(door, options, framing)
-            if door.is_spent and not door.is_closed:
+            if door.is_exhausted and not door.is_closed:
                 self._spent_count += 1
                 self._changed.notify()
         except Exception as error:
@@ -271,10 +271,10 @@ class Server:
         except SocketkitError:
             pass  # what was lost in closing is in the end event
         except Exception as error:  # of an observer
-            connection.note(error)
+            connection.set_cause(error)
             self._report(connection, error)
         except BaseException as error:
-            connection.note(error)
+            connection.set_cause(error)
             raise
         finally:
             self._leave(connection, places[-1])
@@ -284,7 +284,7 @@ class Server:
         is_conversation = isinstance(error, _CONVERSATION)
         if not is_conversation and self._ends_more(error):
             raise error
-        connection.note(error)
+        connection.set_cause(error)
         if not is_conversation:
             self._report(connection, error)
 
@@ -312,7 +312,7 @@ class Server:
         try:
             await welcome(connection, options)
             if connection.proxy is not None:  # judge once more, by the address for which the proxy speaks
-                key, reason = self._entrance.take_place(connection.stream.peer, options)
+                key, reason = self._entrance.admit(connection.stream.peer, options)
                 if reason is not None:
                     raise HandshakeError(f"{connection.peer} may not come in: {reason}", address=str(connection.peer))
                 places.append(key)
@@ -321,7 +321,7 @@ class Server:
                 await connection.start_tls(side, server_side=True)
         except (HandshakeError, StreamError, DeadlineError) as error:
             self._unwelcome_count += 1
-            connection.note(error)
+            connection.set_cause(error)
             if options.tls is False or isinstance(error, DeadlineError):
                 connection.abort()  # else the alert that says why is on its way, and a reset would take it back
             return False
@@ -392,12 +392,12 @@ class Server:
             await self._see_out(min(QUIET, grace / 4))
         finally:
             for connection in list(self._connections):
-                connection.note(ClosedError(f"{connection.stream.peer} was cut off: the server stops (grace)"))
+                connection.set_cause(ClosedError(f"{connection.stream.peer} was cut off: the server stops (grace)"))
                 connection.abort()
             self._group.cancel()
             try:
                 with suppress(DeadlineError):
-                    await self.engine.undisturbed(self._group.join(deadline=self.engine.now() + STUCK))
+                    await self.engine.shielded(self._group.join(deadline=self.engine.now() + STUCK))
             finally:
                 for connection in list(self._connections):
                     self._report(connection, _stuck(connection))

@@ -13,16 +13,16 @@ from socketkit.config.options import Options
 from socketkit.endpoint import secure_address
 from socketkit.engines.engine import READ, Engine
 from socketkit.events import Observer, StoppedListening
-from socketkit.server.stream_listener import Door
-from socketkit.sockets.calls import accept_now, reason_of
+from socketkit.server.stream_listener import StreamListener
+from socketkit.sockets.calls import accept_nowait, reason_of
 from socketkit.sockets.unix_paths import identity_of, remove_file
 from socketkit.streams.from_socket import wrap
 from socketkit.streams.stream import Stream
 
-__all__ = ["ListeningSocket", "OneCaller"]
+__all__ = ["SingleStreamListener", "SocketListener"]
 
 
-class ListeningSocket(Door):
+class SocketListener(StreamListener):
     """One bound, listening socket."""
 
     def __init__(
@@ -54,11 +54,11 @@ class ListeningSocket(Door):
         self._borrowed_from = borrowed_from
         self._closed = False
 
-    async def wait_caller(self, *, deadline: float | None = None) -> None:
+    async def wait_incoming(self, *, deadline: float | None = None) -> None:
         await self.engine.wait(self.socket.fileno(), READ, deadline)
 
-    def accept_now(self) -> Stream:
-        sock, name = accept_now(self.socket)
+    def accept_nowait(self) -> Stream:
+        sock, name = accept_nowait(self.socket)
         try:
             return wrap(self.engine, sock, self._options, peer=self._peer_of(name))
         except OSError as error:
@@ -83,7 +83,7 @@ class ListeningSocket(Door):
         self._closed = True
         if self._path is not None:
             remove_file(self._path, self._identity)
-        self.engine.forget(self.socket.fileno())
+        self.engine.unregister(self.socket.fileno())
         if self.engine.blocks and self._borrowed_from is None:
             with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits there
@@ -118,7 +118,7 @@ def _is_somebody_there(sock: socket.socket) -> int:
     return len(poller.poll(0))
 
 
-class OneCaller(Door):
+class SingleStreamListener(StreamListener):
     """A door whose only caller stands in it: standard input and output, a connected descriptor, a child."""
 
     def __init__(self, engine: Engine, address: Address, stream: Stream) -> None:
@@ -127,11 +127,11 @@ class OneCaller(Door):
         self._closing = engine.event()
         self._is_closed = False
 
-    async def wait_caller(self, *, deadline: float | None = None) -> None:
+    async def wait_incoming(self, *, deadline: float | None = None) -> None:
         if self._stream is None:
             await self._closing.wait(deadline=deadline)
 
-    def accept_now(self) -> Stream:
+    def accept_nowait(self) -> Stream:
         stream, self._stream = self._stream, None
         if stream is None:
             raise BlockingIOError(errno.EAGAIN, "the only caller has come")
@@ -152,8 +152,9 @@ class OneCaller(Door):
         return self._is_closed
 
     @property
-    def is_spent(self) -> bool:
+    def is_exhausted(self) -> bool:
         return self._stream is None
 
     def __repr__(self) -> str:
-        return f"<OneCaller {self.address}, {'closed' if self._is_closed else 'spent' if self.is_spent else 'open'}>"
+        state = "closed" if self._is_closed else "exhausted" if self.is_exhausted else "open"
+        return f"<SingleStreamListener {self.address}, {state}>"

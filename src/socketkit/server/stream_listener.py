@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from socketkit.config.address import Address
 from socketkit.streams.stream import Stream
 
-__all__ = ["Door"]
+__all__ = ["StreamListener"]
 
 
-class Door(ABC):
+class StreamListener(ABC):
     """Where callers come in: a listening socket, or whatever else gives a stream for each new peer.
 
     Attributes:
@@ -22,7 +22,7 @@ class Door(ABC):
     address: Address
 
     @abstractmethod
-    async def wait_caller(self, *, deadline: float | None = None) -> None:
+    async def wait_incoming(self, *, deadline: float | None = None) -> None:
         """Wait until somebody is there (or seems to be), or the door is closed.
 
         Raises:
@@ -30,12 +30,12 @@ class Door(ABC):
         """
 
     @abstractmethod
-    def accept_now(self) -> Stream:
+    def accept_nowait(self) -> Stream:
         """The stream of the next caller.
 
         Raises:
             BlockingIOError: nobody is there.
-            OSError: as accept(2) says; `is_callers_misfortune` and `is_shortage` tell what it means.
+            OSError: as accept(2) says; `is_peer_error` and `is_resource_shortage` tell what it means.
         """
 
     @abstractmethod
@@ -61,6 +61,6 @@ class Door(ABC):
         return False
 
     @property
-    def is_spent(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether nobody more will ever come, though it is open: the only caller there was has come."""
         return False

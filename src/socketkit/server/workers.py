@@ -26,7 +26,7 @@ from socketkit.endpoint import settled
 from socketkit.errors import OptionError, SocketkitError
 from socketkit.events import Observer, WorkerEnded, WorkerStarted
 from socketkit.server.bind import listen_at
-from socketkit.server.socket_listener import ListeningSocket
+from socketkit.server.socket_listener import SocketListener
 from socketkit.sockets.accept_errors import pauses
 from socketkit.sockets.systemd import notify
 from socketkit.tls.server_certificates import Certificates
@@ -84,7 +84,7 @@ class Workers:
         self._listening = listening
         self._observer = observer
         self._grace = max(options.grace for _, options in places)
-        self._doors: list[tuple[int, list[ListeningSocket]]] = []  # a place, and a socket for each worker or for all
+        self._doors: list[tuple[int, list[SocketListener]]] = []  # a place, and a socket for each worker or for all
         self._members: list[_Member] = []
         self._stops = 0
         self._deadline = float("inf")
@@ -122,7 +122,7 @@ class Workers:
             self._close_doors()
             raise
 
-    def _listen_at(self, address: Address, options: Options) -> list[list[ListeningSocket]]:
+    def _listen_at(self, address: Address, options: Options) -> list[list[SocketListener]]:
         """For each socket address of this one (a name may have several): its sockets."""
         shares = sys.platform == "linux" and address.port is not None
         options = replace(options, reuse_port=True) if shares else options
@@ -134,16 +134,16 @@ class Workers:
                     doors += self._open(place, options)
         return sockets
 
-    def _open(self, address: Address, options: Options) -> list[ListeningSocket]:
+    def _open(self, address: Address, options: Options) -> list[SocketListener]:
         if address.scheme in ("stdio", "exec"):
             raise _one_caller_only(address)
         engine = engines.make("select")  # one that does not shut a socket down for others when it is closed
         doors = engine.run(listen_at(engine, address, options))
-        if not all(isinstance(door, ListeningSocket) for door in doors):
+        if not all(isinstance(door, SocketListener) for door in doors):
             for door in doors:
                 door.close()
             raise _one_caller_only(address)
-        return [door for door in doors if isinstance(door, ListeningSocket)]
+        return [door for door in doors if isinstance(door, SocketListener)]
 
     def _close_doors(self) -> None:
         for _, doors in self._doors:

@@ -10,7 +10,7 @@ import errno
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["FIRST_PAUSE", "LAST_PAUSE", "is_callers_misfortune", "is_shortage", "pauses"]
+__all__ = ["FIRST_PAUSE", "LAST_PAUSE", "is_peer_error", "is_resource_shortage", "pauses"]
 
 FIRST_PAUSE: Final = 0.05
 LAST_PAUSE: Final = 1.0
@@ -38,12 +38,12 @@ _CALLERS: Final = _numbers(
 _SHORTAGES: Final = _numbers("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "WSAEMFILE")
 
 
-def is_callers_misfortune(error: OSError) -> bool:
+def is_peer_error(error: OSError) -> bool:
     """Whether only the caller is gone: accept the next one at once."""
     return error.errno in _CALLERS
 
 
-def is_shortage(error: OSError) -> bool:
+def is_resource_shortage(error: OSError) -> bool:
     """Whether the machine or the process is out of something: accept again after a pause."""
     return error.errno in _SHORTAGES
 

@@ -19,7 +19,7 @@ from socketkit.events import Observer, wants_calls
 from socketkit.sockets.socket_options import backlog_asked, prepare
 
 __all__ = [
-    "accept_now",
+    "accept_nowait",
     "address_of",
     "adopt",
     "begin_connect",
@@ -166,7 +166,7 @@ def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
     sock.listen(backlog_asked(options))
 
 
-def accept_now(listener: socket.socket) -> tuple[socket.socket, Any]:
+def accept_nowait(listener: socket.socket) -> tuple[socket.socket, Any]:
     """accept(2): the next caller, non-blocking, and its socket name.
 
     Raises:

@@ -183,7 +183,7 @@ async def _ask_aside(
             pass  # the engine has ended meanwhile: nobody waits any more
 
     try:
-        await engine.aside(work, deadline=deadline)
+        await engine.run_in_thread(work, deadline=deadline)
     except RuntimeError:  # no thread could be had
         _asked.pop(key, None)
         raise

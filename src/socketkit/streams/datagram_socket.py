@@ -282,7 +282,7 @@ class DatagramSocket(DatagramStream):
     def stop_receiving(self) -> None:
         if self._descriptor >= 0 and not self._ended:
             self._stopped = True
-            self.engine.forget(self._descriptor)  # wakes whoever waits there
+            self.engine.unregister(self._descriptor)  # wakes whoever waits there
 
     def close(self) -> None:
         if self._descriptor < 0:
@@ -298,7 +298,7 @@ class DatagramSocket(DatagramStream):
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         self._ended = True
-        self.engine.forget(descriptor)
+        self.engine.unregister(descriptor)
         if self.engine.blocks and not self.is_connectionless:
             try:
                 self.socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits there

@@ -269,11 +269,11 @@ class End:
         """Wake up whoever waits, or is about to."""
         if self._engine.blocks and not self.is_file:
             _replace_by_nothing(self._waiting, inheritable=False)
-        self._engine.forget(self._waiting)
+        self._engine.unregister(self._waiting)
 
     def close(self) -> None:
         """Give back what is ours."""
-        self._engine.forget(self._waiting)
+        self._engine.unregister(self._waiting)
         if self._watch is not None:
             self._watch.close()
         elif self._waiting != self._descriptor:

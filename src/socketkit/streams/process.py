@@ -170,14 +170,14 @@ class ChildStream(PipeStream):
         try:
             while process.poll() is None:
                 if handle is None:
-                    await self.engine.aside(process.wait, deadline=deadline)
+                    await self.engine.run_in_thread(process.wait, deadline=deadline)
                 else:
                     await self.engine.wait(handle, READ, deadline)
         except DeadlineError:
             return process.poll() is not None
         finally:
             if handle is not None:
-                self.engine.forget(handle)
+                self.engine.unregister(handle)
                 os.close(handle)
         return True
 

@@ -229,7 +229,7 @@ class SocketStream(ReadyStream):
         descriptor, self._descriptor = self._descriptor, -1
         has_unread = self._stopped or not self._ended
         self._ended = True
-        self.engine.forget(descriptor)
+        self.engine.unregister(descriptor)
         if direction == socket.SHUT_RDWR and has_unread:
             self._discard_unread()
         if self.engine.blocks:

@@ -532,7 +532,7 @@ def test_a_host_is_a_handler_like_any_other() -> None:
 
     async def talk() -> None:
         person = Scripted(engine)
-        room = host.Host(engine, person)
+        room = host.ChatHost(engine, person)
         async with serve(room.welcome, "tcp4://127.0.0.1:0", framing="lines:encoding=none", engine=engine) as server:
             from socketkit import connect
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from socketkit.apps.observers.transfer_stats import Tally
+from socketkit.apps.observers.transfer_stats import TransferStats
 from socketkit.errors import BrokenError
 from socketkit.events import Accepted, Closed, Connected, Connecting, Received, Resolved, Sent
 
@@ -15,7 +15,7 @@ class Told:
     def __init__(self):
         self.moment = 100.0
         self.ended = []
-        self.tally = Tally(self.ended.append, clock=lambda: self.moment)
+        self.tally = TransferStats(self.ended.append, clock=lambda: self.moment)
 
     def at(self, seconds, event):
         self.moment = 100.0 + seconds

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from socketkit import Address, Connection, connect, serve
-from socketkit.apps.relay.access_log import Journal
+from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.service import Plan, Relay
 from socketkit.apps.relay.tunnel import Limits
 from socketkit.apps.relay.upstreams import Balance
@@ -367,7 +367,7 @@ def test_a_rate_holds(engine: Engine, plan: dict[str, int]) -> None:
 
 def test_the_journal_has_a_line_for_each_conversation(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "log"
-    journal = Journal(path, clock=lambda: 0.5)
+    journal = AccessLog(path, clock=lambda: 0.5)
 
     async def main() -> None:
         async with relaying(engine, echo, journal=journal) as (address, seen):

@@ -108,7 +108,7 @@ def test_with_keep_a_lost_caller_is_told_of_and_the_next_one_served(engine):
                 engine, ANY, host, keep=True, listening=listening, lost=lambda connection, error: lost.append(error)
             ),
         )
-        await engine.aside(lambda: enough.wait(PATIENCE))
+        await engine.run_in_thread(lambda: enough.wait(PATIENCE))
         serving.cancel()
         assert isinstance(await serving.outcome(), engine.cancelled)
 

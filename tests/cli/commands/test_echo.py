@@ -37,7 +37,7 @@ def test_each_address_has_a_line_and_the_ready_descriptor_has_them_too(tmp_path)
         os.close(writing)
         with open(reading) as ready:
             lines = ready.read().splitlines()  # it is closed: whoever waits for its end is not kept
-        server.wait_told("listening ", 2)
+        server.wait_line("listening ", 2)
         assert lines == server.told
         assert re.fullmatch(r"listening tcp://127\.0\.0\.1:\d+", lines[0])
         assert lines[1] == f"listening unix://{path}"
@@ -78,7 +78,7 @@ def test_v_tells_the_story() -> None:
         client.sendall(b"This is \x1b[31mthe message.\n")
         client.shutdown(socket.SHUT_WR)
         read_all(client)
-        server.wait_told("closed")
+        server.wait_line("closed")
         story = "\n".join(server.told[1:])
         here = f"tcp://127.0.0.1:{client.getsockname()[1]}"
         assert story == "\n".join(

@@ -57,7 +57,7 @@ def test_with_keep_a_caller_that_is_lost_is_told_of_in_a_line_and_the_next_is_se
             lost.sendall(b"hello\n")
             assert program.process.stdout.readline() == b"hello\n"
             reset(lost)
-        program.wait_told("Connection reset by peer")
+        program.wait_line("Connection reset by peer")
         with call(address) as caller:
             caller.sendall(b"me too\n")
             assert program.process.stdout.readline() == b"me too\n"

@@ -49,11 +49,11 @@ def test_a_range_is_tested_and_one_that_accepts_is_enough():
 def test_every_way_to_say_where_to_listen(arguments):
     port = free_port()
     with socketkit("nc", *(word.format(port=port) for word in arguments)) as server:
-        server.wait_told("Listening on")
+        server.wait_line("Listening on")
         with socket.create_connection(("127.0.0.1", port)) as caller:
             caller.sendall(b"hello")
             caller.shutdown(socket.SHUT_WR)
-            server.wait_told("Connection received on 127.0.0.1")
+            server.wait_line("Connection received on 127.0.0.1")
             assert server.communicate(b"back") == b"hello"
             assert caller.makefile("rb").read() == b"back"
         assert server.wait() == 0
@@ -62,7 +62,7 @@ def test_every_way_to_say_where_to_listen(arguments):
 def test_a_unix_socket_both_ways(tmp_path):
     path = str(tmp_path / "talk.sock")
     with socketkit("nc", "-lUv", path) as server:
-        server.wait_told(f"Listening on {path}")
+        server.wait_line(f"Listening on {path}")
         assert nc("-U", path, data=b"hello")[::2] == (b"", 0)
         assert (server.communicate(), server.wait()) == (b"hello", 0)
 
@@ -70,7 +70,7 @@ def test_a_unix_socket_both_ways(tmp_path):
 def test_a_program_for_each_caller():
     port = free_port()
     with socketkit("nc", "-lkv", "-p", str(port), "-e", "cat -n") as server:
-        server.wait_told("Listening on")
+        server.wait_line("Listening on")
         for _ in range(2):
             assert nc("127.0.0.1", port, data=b"hello\n") == (b"     1\thello\n", [], 0)
         assert server.stop() == 0
@@ -79,7 +79,7 @@ def test_a_program_for_each_caller():
 def test_a_program_at_the_callers_end():
     port = free_port()
     with socketkit("nc", "-lv", "127.0.0.1", str(port)) as server:
-        server.wait_told("Listening on")
+        server.wait_line("Listening on")
         with socketkit("nc", "-e", "echo from the child", "127.0.0.1", str(port)) as client:
             assert server.communicate() == b"from the child\n"
             assert client.wait() == 0
@@ -129,6 +129,6 @@ def test_seconds_to_hear_the_peer_out_are_no_failure():
 def test_the_foreign_nc_on_the_other_end():
     foreign, port = needs("nc.openbsd"), free_port()
     with socketkit("nc", "-lv", "127.0.0.1", str(port)) as server:
-        server.wait_told("Listening on")
+        server.wait_line("Listening on")
         done = subprocess.run([foreign, "-N", "127.0.0.1", str(port)], input=b"hello", timeout=50, check=False)
         assert (server.communicate(), server.wait(), done.returncode) == (b"hello", 0, 0)

@@ -132,8 +132,8 @@ def test_lists_and_the_access_log(tmp_path: Path) -> None:
             with pytest.raises(ConnectionResetError):
                 denied.connect(("127.0.0.1", relay.address().port))
                 denied.recv(1)
-        relay.wait_told("was reset: its network is denied (deny)")
-        relay.wait_told("closed, 5 bytes received, 5 bytes sent", 2)
+        relay.wait_line("was reset: its network is denied (deny)")
+        relay.wait_line("closed, 5 bytes received, 5 bytes sent", 2)
         assert relay.stop() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(line["end"], line["received"]) for line in lines] == [("done", 5), ("refused", 0)]
@@ -174,7 +174,7 @@ def test_without_a_target_standard_input_ends_with_status_3(closed: str) -> None
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_standard_input_s_relay_as_a_client(number: signal.Signals, status: int) -> None:
     with echo_server() as (_, target), socketkit("relay", "-", str(target), "-v") as relay:
-        relay.wait_told("connected to")
+        relay.wait_line("connected to")
         assert relay.stop(number) == status
 
 
@@ -214,7 +214,7 @@ def test_who_a_proxy_speaks_for_is_in_the_log(tmp_path: Path) -> None:
         with call(relay.address()) as sock:
             sock.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 1000 2000\r\nhello")
             assert sock.recv(5) == b"hello"
-        relay.wait_told("closed, 5 bytes received, 5 bytes sent", 2)
+        relay.wait_line("closed, 5 bytes received, 5 bytes sent", 2)
         assert relay.stop() == 0
     [line] = [json.loads(line) for line in log.read_text().splitlines()]
     assert (line["client"], line["received"], line["end"]) == ("tcp://192.0.2.7:1000", 5, "done")
@@ -223,18 +223,18 @@ def test_who_a_proxy_speaks_for_is_in_the_log(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
 def test_workers_put_callers_through_and_one_that_dies_is_replaced() -> None:
     with echo_server() as (_, target), relaying(target, arguments=("--workers", "2", "-vv")) as relay:
-        first = int(relay.wait_told("worker 0 is process").split()[-1])
-        relay.wait_told("worker 1 is process")
+        first = int(relay.wait_line("worker 0 is process").split()[-1])
+        relay.wait_line("worker 1 is process")
         assert ask(relay.address(), b"hello\n") == b"hello\n"
         os.kill(first, signal.SIGKILL)
-        relay.wait_told("worker 0 is process", 2)
+        relay.wait_line("worker 0 is process", 2)
         assert ask(relay.address(), b"again\n") == b"again\n"
         assert relay.stop() == 0
 
 
 def test_metrics_count_what_is_put_through() -> None:
     with echo_server() as (_, target), relaying(target, arguments=("--metrics", "tcp://127.0.0.1:0")) as relay:
-        url = relay.wait_told("metrics at ").split()[-1]
+        url = relay.wait_line("metrics at ").split()[-1]
         assert ask(relay.address(), b"hello\n") == b"hello\n"
         with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             lines = answer.read().decode().splitlines()
@@ -297,11 +297,11 @@ def test_a_log_that_cannot_be_opened_is_said_before_anything_is(tmp_path: Path) 
 def test_v_tells_connections_and_vv_what_passes() -> None:
     with echo_server() as (_, target), relaying(target, arguments=("-v",)) as relay:
         ask(relay.address(), b"hello")
-        relay.wait_told("closed, 5 bytes received, 5 bytes sent", 2)
+        relay.wait_line("closed, 5 bytes received, 5 bytes sent", 2)
         assert not any('"hello"' in line for line in relay.told)
     with echo_server() as (_, target), relaying(target, arguments=("-vv",)) as relay:
         ask(relay.address(), b"hello")
-        relay.wait_told('received 5 bytes "hello"', 2)
+        relay.wait_line('received 5 bytes "hello"', 2)
 
 
 def descriptors_of(program: Program) -> int:

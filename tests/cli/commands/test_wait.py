@@ -114,7 +114,7 @@ def test_what_cannot_be_is_status_2_before_anything_is_looked_at(arguments: tupl
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_wait(closed: str, number: signal.Signals, status: int) -> None:
     with socketkit("wait", closed, "-vvv", "--for", "forever", "--", "echo", "never") as program:
-        program.wait_told("Connection refused")
+        program.wait_line("Connection refused")
         assert program.stop(number) == status
         assert program.process.stdout is not None and program.process.stdout.read() == b""
 
@@ -122,7 +122,7 @@ def test_a_signal_ends_the_wait(closed: str, number: signal.Signals, status: int
 def test_a_server_that_opens_late(tmp_path: Path) -> None:
     path = tmp_path / "late.sock"
     with socketkit("wait", f"unix://{path}", "-vvv", "--", "echo", "up") as waiting:
-        waiting.wait_told("No such file")
+        waiting.wait_line("No such file")
         with socketkit("echo", f"unix://{path}") as server:
             assert (waiting.communicate(), waiting.wait()) == (b"up\n", 0)
             assert server.stop() == 0

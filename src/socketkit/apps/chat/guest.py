@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from socketkit.api import connect
-from socketkit.apps.chat.participant import PERSON_FRAMING, Person
+from socketkit.apps.chat.participant import PERSON_FRAMING, Participant
 from socketkit.apps.chat.room import is_farewell
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.apps.terminal_escape import visible
@@ -26,7 +26,7 @@ LINGER: Final = 2.0
 async def join(
     engine: Engine,
     address: str | Address,
-    person: Person,
+    person: Participant,
     *,
     name: str | None = None,
     linger: float | None = None,
@@ -75,7 +75,7 @@ class _Visit:
         was_too_long: the other end did not end in the time that it was given.
     """
 
-    def __init__(self, connection: Connection, person: Person, linger: float | None) -> None:
+    def __init__(self, connection: Connection, person: Participant, linger: float | None) -> None:
         self._connection = connection
         self._person = person
         self._linger = linger

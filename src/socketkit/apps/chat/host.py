@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from socketkit.api import serve
-from socketkit.apps.chat.participant import Person
+from socketkit.apps.chat.participant import Participant
 from socketkit.apps.chat.room import HOST, Decision, EndChat, Room, ShowOut, Tell
 from socketkit.config.address import Address
 from socketkit.connection.connection import Connection
@@ -22,7 +22,7 @@ from socketkit.events import Observer
 from socketkit.server.server import Server
 from socketkit.server.signals import caught
 
-__all__ = ["MAX_UNSENT_SIZE", "Host", "Patience", "host"]
+__all__ = ["MAX_UNSENT_SIZE", "ChatHost", "Patience", "host"]
 
 CROWDED_SIZE: Final = 64 * 1024
 """Unsent bytes of one guest from which on it is behind: who talks waits for it, as long as there is patience left."""
@@ -98,13 +98,13 @@ class _Guest:
 # --- the host --------------------------------------------------------------------------------------------------------
 
 
-class Host:
+class ChatHost:
     """A room, the connections of its guests, and the person at the host.
 
     Concurrency: one thread; engines that block are not for rooms.
     """
 
-    def __init__(self, engine: Engine, person: Person, *, name: str = "host", once: bool = False) -> None:
+    def __init__(self, engine: Engine, person: Participant, *, name: str = "host", once: bool = False) -> None:
         """Raises:
         ValueError: the name is not fit.
         """
@@ -244,7 +244,7 @@ class Host:
 async def host(
     engine: Engine,
     address: str | Address,
-    person: Person,
+    person: Participant,
     *,
     name: str = "host",
     once: bool = False,
@@ -269,7 +269,7 @@ async def host(
         ResolveError, ListenError: nobody can listen at the address.
         OSError: callers could not be let in any more.
     """
-    chat = Host(engine, person, name=name, once=once)
+    chat = ChatHost(engine, person, name=name, once=once)
     if "max_connections" not in dict(Address.parse(address).options):
         options.setdefault("max_connections", MAX_GUESTS)
     async with serve(

@@ -8,13 +8,13 @@ from typing import Any, Final, Protocol
 from socketkit.connection.connection import Connection
 from socketkit.errors import BrokenError, EndOfStream
 
-__all__ = ["PERSON_FRAMING", "Person", "Piped"]
+__all__ = ["PERSON_FRAMING", "Participant", "Piped"]
 
 PERSON_FRAMING: Final = "lines:encoding=none,oversize=truncate"
 """How a person speaks over a connection: lines of bytes, because nobody can be forced to write UTF-8."""
 
 
-class Person(Protocol):
+class Participant(Protocol):
     """Whoever sits at this end."""
 
     is_terminal: bool

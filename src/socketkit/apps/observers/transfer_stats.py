@@ -10,7 +10,7 @@ from socketkit.config.address import Address
 from socketkit.events import Accepted, Closed, Connected, Connecting, Event, Received, Resolved, Sent
 from socketkit.values import Value, field
 
-__all__ = ["Figures", "Tally"]
+__all__ = ["Figures", "TransferStats"]
 
 
 class Figures(Value):
@@ -68,7 +68,7 @@ def _rate(rate: float) -> str:
     return f"{rate:.0f} B/s"
 
 
-class Tally:
+class TransferStats:
     """An observer that keeps the figures of the conversations that stand, and tells each at its end.
 
     Args:

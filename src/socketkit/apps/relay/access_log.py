@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Journal"]
+__all__ = ["AccessLog"]
 
 
-class Journal:
+class AccessLog:
     """A file that lines are added to, each by one write, so that several programs may share it, and whoever watches it
     never sees half a line."""
 

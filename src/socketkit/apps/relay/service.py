@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from socketkit.api import serve
-from socketkit.apps.relay.access_log import Journal
+from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.token_bucket import Bucket, portion_of
 from socketkit.apps.relay.tunnel import Limits, Pace, hold
 from socketkit.apps.relay.upstreams import Balance, Target, Targets
@@ -27,7 +27,7 @@ from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, So
 from socketkit.events import Event, Observer, Refused, combine
 from socketkit.framing import of as framing_of
 from socketkit.server.signals import caught
-from socketkit.sockets.accept_errors import is_shortage
+from socketkit.sockets.accept_errors import is_resource_shortage
 from socketkit.streams.copy import Pipes, UntakenError
 from socketkit.streams.pipes import PipeStream
 
@@ -55,7 +55,7 @@ class Plan:
         limits: Limits | None = None,
         rate: int | None = None,
         total_rate: int | None = None,
-        journal: Journal | None = None,
+        journal: AccessLog | None = None,
         tell: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.balance = balance
@@ -130,7 +130,7 @@ class Relay:
                     return
                 failure = error
                 end = _word_for(error, target is not None)
-                client.note(error)
+                client.set_cause(error)
                 raise
             finally:
                 client.abort()  # closed already after a clean end
@@ -180,7 +180,7 @@ class Relay:
                     on_behalf=(client.peer, client.local),
                 )
             except (OpenError, DeadlineError) as error:
-                if not is_shortage(error):  # else it is ours
+                if not is_resource_shortage(error):  # else it is ours
                     self._note_failure(place, error)
                 if len(self._targets) == 1:
                     raise
@@ -250,7 +250,7 @@ class _Refusals:
 
     wants_data = False
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: AccessLog) -> None:
         self._journal = journal
 
     def __call__(self, event: Event) -> None:

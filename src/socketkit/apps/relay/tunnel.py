@@ -131,7 +131,7 @@ class _Passage:
     async def hold(self) -> None:
         """All of it; see `hold`."""
         client, target = self._client, self._target
-        near, far = client.carry(), target.carry()
+        near, far = client.detach_stream(), target.detach_stream()
         there = _Direction(client, target, (near, far), b"".join(client.incoming), self._pace.buckets(0))
         back = _Direction(target, client, (far, near), b"".join(target.incoming), self._pace.buckets(1))
         is_whole = False
@@ -160,7 +160,7 @@ class _Passage:
     def _note(self, *connections: Connection) -> None:
         for connection in connections:
             if self._failure is not None:
-                connection.note(self._failure)
+                connection.set_cause(self._failure)
 
     # --- one direction ---
 

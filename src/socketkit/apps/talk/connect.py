@@ -9,7 +9,7 @@ from socketkit.apps.talk.conversation import Manner, converse
 from socketkit.apps.talk.line_messages import words_for
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
-from socketkit.endpoint import Place
+from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine
 from socketkit.errors import SocketkitError
 from socketkit.events import Observer
@@ -48,7 +48,7 @@ async def call(
         ResolveError, ConnectError, DeadlineError: nobody answers there.
         SocketkitError, OSError: as `converse`.
     """
-    place = Place(address, framing, options)  # not the door `connect`, behind which the servers are loaded too
+    place = Endpoint(address, framing, options)  # not the door `connect`, behind which the servers are loaded too
     words = words_for(framing or dict(address.options).get("framing"))
     connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     try:

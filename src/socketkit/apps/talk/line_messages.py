@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from socketkit import framing as framings
 from socketkit.errors import FramingError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
-from socketkit.framing.spec import Described
+from socketkit.framing.spec import FramingSpec
 
 __all__ = ["Words", "words_for"]
 
@@ -68,7 +68,7 @@ class _Bytes:
 class _Lines:
     """Lines whose messages are those of the connection."""
 
-    def __init__(self, framing: Described) -> None:
+    def __init__(self, framing: FramingSpec) -> None:
         self._codec: Codec = framing.codec()
         self._name = str(framing)
 

@@ -11,7 +11,7 @@ import click
 from socketkit import engines, framing
 from socketkit.apps.chat import guest
 from socketkit.apps.chat import host as rooms
-from socketkit.apps.chat.participant import PERSON_FRAMING, Person, Piped
+from socketkit.apps.chat.participant import PERSON_FRAMING, Participant, Piped
 from socketkit.apps.chat.room import check_name
 from socketkit.apps.talk.conversation import until_told
 from socketkit.cli import common_options, tls_options
@@ -30,7 +30,7 @@ __all__ = ["chat"]
 
 ADDRESS: Final = "tcp://localhost:5000"
 
-Talk = Callable[[Engine, Person], Coroutine[Any, Any, Any]]
+Talk = Callable[[Engine, Participant], Coroutine[Any, Any, Any]]
 
 
 def _name(text: str) -> str:
@@ -79,7 +79,7 @@ def host(
     something else (a pipe, a file, /dev/null) its end is not: the room stays, without you, until it is told to stop.
     """
 
-    async def talk(way: Engine, person: Person) -> None:
+    async def talk(way: Engine, person: Participant) -> None:
         await rooms.host(
             way,
             address,
@@ -119,7 +119,7 @@ def join(
     still says is shown.
     """
 
-    async def talk(way: Engine, person: Person) -> int | None:
+    async def talk(way: Engine, person: Participant) -> int | None:
         async def work() -> None:
             await guest.join(
                 way,

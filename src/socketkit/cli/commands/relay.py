@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from socketkit.apps.relay.access_log import Journal
+from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.service import Plan, serve_relay
 from socketkit.apps.relay.tunnel import Limits
 from socketkit.apps.relay.upstreams import Balance
@@ -120,7 +120,7 @@ def relay(
         limits=Limits(idle_timeout or parse_option("idle_timeout", own), max_duration, linger),
         rate=rate,
         total_rate=total_rate,
-        journal=None if access_log is None else Journal(access_log),
+        journal=None if access_log is None else AccessLog(access_log),
         tell=say_failure,
     )
     how = common_options.given(**options)
