@@ -41,7 +41,8 @@ def test_importing_it_loads_nothing_heavy():
     assert (done.stdout, done.stderr, done.returncode) == ("\n", "", 0)
 
 
-def test_every_public_name_is_there_and_has_a_docstring():
+def test_public_names_have_docstrings():
+    """Every public name is there and has a docstring."""
     for name in socketkit.__all__:
         assert getattr(socketkit, name).__doc__, name
 
@@ -72,7 +73,8 @@ def test_a_pair_talks_in_async_code(engine):
     assert recorder.names().count("Closed") == 2
 
 
-def test_a_pair_can_be_unpacked_and_is_then_the_callers_to_close():
+def test_unpacked_pair_is_yours_to_close():
+    """A pair can be unpacked and is then the clients to close."""
     left, right = pair()
     left.send(b"x")
     assert right.receive() == b"x"
@@ -89,7 +91,8 @@ def test_a_pair_can_be_unpacked_and_is_then_the_callers_to_close():
     asyncio.run(main())
 
 
-def test_the_engine_that_runs_is_the_one_that_waits(engine):
+def test_running_engine_is_used(engine):
+    """The engine that runs is the one that waits."""
     if engine.blocks:
         pytest.skip("plain code has no running engine")
 
@@ -109,7 +112,9 @@ async def echo(connection):
 
 
 @pytest.mark.parametrize("recipe", [lambda: connect(ANY, engine="poll"), lambda: listen(ANY, engine="poll")])
-def test_another_engine_than_the_one_that_runs_is_refused(recipe):
+def test_other_engine_refused(recipe):
+    """Another engine than the one that runs is refused."""
+
     async def main():
         with pytest.raises(OptionError, match="engine=poll: the asyncio engine runs here; leave `engine` out"):
             await recipe()
@@ -117,7 +122,9 @@ def test_another_engine_than_the_one_that_runs_is_refused(recipe):
     asyncio.run(main())
 
 
-def test_a_blocking_wait_would_stop_the_engine_that_runs():
+def test_blocking_wait_in_engine_refused():
+    """A blocking wait would stop the engine that runs."""
+
     async def main():
         for recipe in (connect("tcp://127.0.0.1:9"), listen(ANY), pair()):
             with pytest.raises(BusyError, match="which a blocking wait would stop: use `async with`"):
@@ -127,7 +134,9 @@ def test_a_blocking_wait_would_stop_the_engine_that_runs():
     asyncio.run(main())
 
 
-def test_the_default_engine_of_a_server_is_that_of_asyncios_libraries():
+def test_default_server_engine():
+    """The default engine of a server is that of asyncios libraries."""
+
     async def handler(connection):
         await asyncio.sleep(0)
         await connection.send(type(connection.engine).__name__)
@@ -158,7 +167,8 @@ class Service:
     [echo, functools.partial(echo), Service().method, Service()],
     ids=["function", "partial", "method", "object"],
 )
-def test_whatever_is_async_is_a_handler_for_an_engine(handler):
+def test_any_async_callable_is_a_handler(handler):
+    """Whatever is async is a handler for an engine."""
     with serve(handler, ANY, framing="lines", engine="poll") as server, call(server.addresses[0]) as client:
         assert ask(client, b"hello") == b"hello"
 
@@ -175,13 +185,16 @@ def test_whatever_is_async_is_a_handler_for_an_engine(handler):
         (lambda: connect("ftp://localhost:1"), AddressError, "ftp"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_opened(open_, error, text):
+def test_bad_address_before_opening(open_, error, text):
+    """A mistake is reported before anything is opened."""
     with pytest.raises(error) as caught:
         open_()
     assert text in str(caught.value)
 
 
-def test_a_plain_function_has_no_place_in_a_loop():
+def test_plain_handler_in_async_refused():
+    """A plain function has no place in a loop."""
+
     async def main():
         with pytest.raises(OptionError, match="a plain function needs threads"):
             await serve(lambda connection: None, ANY)
@@ -189,7 +202,8 @@ def test_a_plain_function_has_no_place_in_a_loop():
     asyncio.run(main())
 
 
-def test_an_engine_that_is_none_is_refused_at_once() -> None:
+def test_unknown_engine_refused_at_once() -> None:
+    """An engine that is none is refused at once."""
     for make in (lambda: connect("tcp://h:1", engine="warp"), lambda: connect("tcp://h:1?engine=warp")):
         with pytest.raises(OptionError, match="there is no engine 'warp'"):
             make()

@@ -63,7 +63,8 @@ def test_send_has_sent_when_it_returns():
         assert left.receive(timeout=5) == "back"
 
 
-def test_iteration_and_batches_end_with_the_peers_direction():
+def test_iteration_and_batches_end_at_eof():
+    """Iteration and batches end with the peers direction."""
     with pair(framing="lines") as (left, right):
         left.send_many(["1", "2"])
         left.send_eof()
@@ -104,7 +105,8 @@ def test_a_framing_error_sends_nothing():
         assert right.receive() == "fine"
 
 
-def test_one_thread_receives_and_a_second_is_told_that_it_is_busy():
+def test_second_receiving_thread_is_busy():
+    """One thread receives and a second is reported that it is busy."""
     with pair(framing="lines") as (left, right):
         thread, outcome = in_thread(right.receive)
         error = None
@@ -121,7 +123,8 @@ def test_one_thread_receives_and_a_second_is_told_that_it_is_busy():
         assert "one at a time" in str(error)
 
 
-def test_frames_of_many_threads_never_interleave():
+def test_thread_frames_do_not_interleave():
+    """Frames of many threads never interleave."""
     with pair(framing="lines") as (left, right):
         threads = [
             in_thread(lambda letter=letter: [left.send(letter * 3000) for _ in range(30)])[0] for letter in "abcd"
@@ -132,7 +135,8 @@ def test_frames_of_many_threads_never_interleave():
     assert sorted(lines) == sorted(letter * 3000 for letter in "abcd" for _ in range(30))
 
 
-def test_one_thread_sends_while_another_receives():
+def test_send_while_receiving():
+    """One thread sends while another receives."""
     data = os.urandom(1_000_000)
     with pair() as (left, right):
 
@@ -167,7 +171,7 @@ def test_abort_ends_a_send_that_waits():
         assert [type(each) for each in outcome] == [ClosedError]
 
 
-def test_a_close_while_a_thread_sends_waits_for_it():
+def test_close_waits_for_sending_thread():
     """The lock is the sender's: a frame is never cut by a goodbye."""
     with pair() as (left, right):
         sending, outcome = in_thread(lambda: left.send(bytes(3_000_000)))
@@ -203,7 +207,8 @@ def test_facts_are_those_of_the_connection():
         assert repr(left).startswith(f"<BlockingConnection {left.number} ")
 
 
-def test_a_listener_accepts_one_by_one_and_can_be_closed_by_another_thread():
+def test_listener_closed_by_other_thread():
+    """A listener accepts one by one and can be closed by another thread."""
     with listen("tcp://127.0.0.1:0", framing="lines") as listener:
         with connect(listener.addresses[0], framing="lines") as client:
             assert listener.pending() == 1
@@ -218,7 +223,8 @@ def test_a_listener_accepts_one_by_one_and_can_be_closed_by_another_thread():
         assert [type(each) for each in outcome] == [ClosedError]
 
 
-def test_a_server_that_cannot_start_says_so_and_leaves_no_thread():
+def test_failed_server_leaves_no_thread():
+    """A server that cannot start says so and leaves no thread."""
     before = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(ListenError):
@@ -227,7 +233,8 @@ def test_a_server_that_cannot_start_says_so_and_leaves_no_thread():
     assert threading.active_count() == before
 
 
-def test_an_error_of_the_block_goes_on_and_the_server_is_closed():
+def test_error_in_block_closes_server():
+    """An error of the block goes on and the server is closed."""
     with pytest.raises(ZeroDivisionError):
         with serve(lambda connection: None, "tcp://127.0.0.1:0") as server:
             (address,) = server.addresses

@@ -54,7 +54,8 @@ KINDS = [getattr(errors, name) for name in errors.__all__ if name not in ("Attem
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_an_error_is_ours_and_the_built_in_that_one_would_catch(kind: type[SocketkitError]) -> None:
+def test_errors_are_builtin_subclasses(kind: type[SocketkitError]) -> None:
+    """An error is ours and the built in that one would catch."""
     assert issubclass(kind, (SocketkitError,))
     for parent in PARENTS.get(kind, (SocketkitError,)):
         assert issubclass(kind, parent)
@@ -62,7 +63,7 @@ def test_an_error_is_ours_and_the_built_in_that_one_would_catch(kind: type[Socke
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_an_error_says_its_message_and_nothing_else(kind: type[SocketkitError]) -> None:
+def test_error_text_is_its_message(kind: type[SocketkitError]) -> None:
     """OSError would make more of its arguments."""
     error = kind("receiving from tcp://a:1: it was so")
     assert str(error) == error.message == "receiving from tcp://a:1: it was so"
@@ -83,14 +84,16 @@ def test_an_error_says_its_message_and_nothing_else(kind: type[SocketkitError]) 
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_error_crosses_processes_with_its_values(error: SocketkitError, fields: str) -> None:
+def test_errors_pickle_with_values(error: SocketkitError, fields: str) -> None:
+    """An error crosses processes with its values."""
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
     for field in fields.split():
         assert getattr(again, field) == getattr(error, field)
 
 
-def test_the_systems_number_is_told_where_there_is_one() -> None:
+def test_errno_is_kept() -> None:
+    """The systems number is reported where there is one."""
     assert ConnectError("x", errno=errno.ECONNREFUSED).errno == errno.ECONNREFUSED
     assert ConnectError("x").errno is None
     assert ClosedError("x").errno == errno.EBADF

@@ -30,7 +30,8 @@ def test_an_event_is_a_value(kind: type[Event]) -> None:
         setattr(event, next(iter(kind.fields)), None)
 
 
-def test_events_of_different_kinds_differ_also_with_the_same_values() -> None:
+def test_event_types_never_equal() -> None:
+    """Events of different kinds differ also with the same values."""
     assert events.EndReceived(1) != events.EndSent(1)
 
 
@@ -38,7 +39,8 @@ def test_every_event_says_what_it_means() -> None:
     assert all(kind.__doc__ and kind.__doc__.strip().endswith((".", "`")) for kind in KINDS if kind is not Called)
 
 
-def test_one_observer_needs_no_wrapper_and_none_is_none() -> None:
+def test_combine_observers() -> None:
+    """One observer needs no wrapper and none is none."""
     recorder = Recorder()
     assert combine(None, recorder) is recorder
     assert combine(None, None) is None
@@ -53,7 +55,8 @@ def test_several_are_told_in_order() -> None:
     assert told == [("a", Received(1, b"x")), ("b", Received(1, b"x"))]
 
 
-def test_calls_are_told_to_those_alone_who_want_them() -> None:
+def test_call_events_only_on_request() -> None:
+    """Calls are reported to those alone who want them."""
     plain, curious = Recorder(), CallRecorder()
     observer = combine(plain, curious)
     assert observer is not None and wants_calls(observer)

@@ -110,7 +110,8 @@ def test_labels_are_words_that_we_know(counted):
         assert value("refused_total", limit=limit) == 1
 
 
-def test_bytes_that_were_not_shown_are_counted_at_the_end(counted):
+def test_undisplayed_bytes_counted(counted):
+    """Bytes that were not shown are counted at the end."""
     observer, value = counted
     observer(Accepted(7, "tcp://a:1", "tcp://b:2"))
     observer(Received(7, b"12"))
@@ -156,7 +157,8 @@ def test_whoever_scrapes_is_answered(counted, request_, status):
         assert b"socketkit_connections_active" in body
 
 
-def test_who_sends_a_head_without_end_is_not_listened_to():
+def test_endless_request_head_is_dropped():
+    """Who sends a head without end is not listened to."""
     registry = prometheus_client.CollectorRegistry()
     with serve(scraper(registry), "tcp://127.0.0.1:0", framing=HEAD, engine="poll") as server:
         with pytest.raises((ConnectionResetError, BrokenPipeError)), call(server.addresses[0]) as client:

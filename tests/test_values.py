@@ -39,7 +39,8 @@ class Even(Value):
             raise ValueError(f"{self.number} is odd")
 
 
-def test_fields_are_given_by_position_or_by_name_and_defaults_fill_the_rest():
+def test_fields_positional_keyword_default():
+    """Fields are given by position or by name and defaults fill the rest."""
     assert (Point(1).y, Point(x=1, y=2).y, Named(1, name="n").name, Named(1).name) == (0, 2, "n", "here")
 
 
@@ -57,7 +58,8 @@ def test_wrong_arguments_are_told(args, keywords, told):
         Point(*args, **keywords)
 
 
-def test_equal_means_the_same_class_and_the_same_values():
+def test_equality_by_class_and_values():
+    """Equal means the same class and the same values."""
     assert Point(1, 2) == Point(1, 2)
     assert Point(1, 2) != Point(1, 3)
     assert Point(1, 2) != Twin(1, 2)
@@ -73,7 +75,8 @@ def test_nothing_can_be_changed_or_added():
     assert point == Point(1)
 
 
-def test_it_shows_pickles_replaces_and_matches():
+def test_repr_pickle_replace_match():
+    """It shows pickles replaces and matches."""
     assert repr(Named(1)) == "Named(x=1, y=0, name='here')"
     assert pickle.loads(pickle.dumps(Named(1, 2, "n"))) == Named(1, 2, "n")
     assert replace(Named(1, 2, "n"), y=3) == Named(1, 3, "n")

@@ -35,7 +35,8 @@ class Served:
         return self.addresses[0]
 
 
-def test_what_came_in_one_batch_goes_back_in_one(engine):
+def test_echo_batch_in_batch_out(engine):
+    """What came in one batch goes back in one."""
     recorder = Recorder()
 
     async def main():
@@ -52,7 +53,9 @@ def test_what_came_in_one_batch_goes_back_in_one(engine):
     assert len(recorder.of(Sent)) <= len(recorder.of(Received)) + 1
 
 
-def test_once_is_for_the_first_alone_and_ends_with_it(engine):
+def test_once_serves_only_the_first(engine):
+    """Once is for the first alone and ends with it."""
+
     async def main():
         served = Served(engine, once=True)
         async with connect(await served.address(), engine=engine) as client:
@@ -65,7 +68,9 @@ def test_once_is_for_the_first_alone_and_ends_with_it(engine):
     engine.run(main())
 
 
-def test_once_raises_how_its_conversation_was_lost(engine):
+def test_once_raises_connection_loss(engine):
+    """Once raises how its conversation was lost."""
+
     async def main():
         served = Served(engine, once=True)
         async with connect(await served.address(), engine=engine) as client:
@@ -98,7 +103,8 @@ def test_a_signal_ends_it(engine, number):
     ("place", "options", "error"),
     [("tcp://nowhere", {}, AddressError), (ANY, {"framing": "morse"}, OptionError), (ANY, {"grace": "x"}, OptionError)],
 )
-def test_a_mistake_is_told_before_anything_is_opened(engine, place, options, error):
+def test_bad_address_before_opening(engine, place, options, error):
+    """A mistake is reported before anything is opened."""
     opened = []
 
     async def main():

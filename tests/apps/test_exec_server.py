@@ -37,7 +37,8 @@ def listen(command: str, *arguments: str) -> Program:
     return socketkit("listen", "tcp://127.0.0.1:0", "--exec", command, *arguments)
 
 
-def test_eight_callers_at_once_get_eight_answers(engine_name: str) -> None:
+def test_eight_clients_eight_answers(engine_name: str) -> None:
+    """Eight clients at once get eight answers."""
     with listen("sh -c 'cat; sleep 0.05; echo end'", "--keep", "--engine", engine_name) as server:
         address = server.address()
         with ThreadPoolExecutor(8) as threads:
@@ -55,30 +56,32 @@ def test_eight_callers_at_once_get_eight_answers(engine_name: str) -> None:
         ("sh -c 'kill -9 $$'", b"", b"", 137),
     ],
 )
-def test_the_first_caller_is_heard_out_and_the_status_is_the_childs(
-    command: str, said: bytes, heard: bytes, status: int
-) -> None:
+def test_first_client_and_child_status(command: str, said: bytes, heard: bytes, status: int) -> None:
+    """The first client is received out and the status is the childs."""
     with listen(command) as server:
         assert ask(server.address(), said) == heard
         assert server.wait() == status
         assert len(server.told) == 1
 
 
-def test_a_program_that_does_not_read_its_input_has_not_failed() -> None:
+def test_child_that_ignores_input() -> None:
+    """A program that does not read its input has not failed."""
     with listen("echo done") as server, dial(server.address()) as client:
         client.sendall(b"x" * 1_000)
         assert client.makefile("rb").read() == b"done\n"  # though we have not ended
         assert server.wait() == 0
 
 
-def test_what_cannot_be_run_is_said_before_anybody_calls() -> None:
+def test_unrunnable_child_before_listening() -> None:
+    """What cannot be run is said before anybody calls."""
     for command, status in (("/nowhere/x", 127), ("/etc/passwd", 126), ("sh -c 'x", 2)):
         with listen(command) as server:
             assert server.wait() == status
             assert "listening" not in " ".join(server.told)
 
 
-def test_what_is_said_of_a_person_is_refused_beside_a_program() -> None:
+def test_terminal_options_refused_with_exec() -> None:
+    """What is said of a person is refused beside a program."""
     with listen("cat", "--crlf") as server:
         assert server.wait() == 2
         assert "--crlf is for whoever sits here; with --exec a program does" in server.told[0]
@@ -100,14 +103,16 @@ def test_a_child_learns_who_calls() -> None:
         assert told[name] == str(local)
 
 
-def test_a_child_learns_who_calls_over_a_socket_file(tmp_path: Path) -> None:
+def test_child_gets_unix_peer_variables(tmp_path: Path) -> None:
+    """A child learns who calls over a socket file."""
     with socketkit("listen", str(tmp_path / "s"), "--exec", "env") as server, dial(server.address()) as client:
         told = dict(line.split("=", 1) for line in client.makefile("r").read().splitlines() if "=" in line)
     assert (told["PROTO"], told["IPCLOCALPATH"]) == ("IPC", str(tmp_path / "s"))
     assert (told["SOCKETKIT_PEER_PID"], told["IPCREMOTEEUID"]) == (str(os.getpid()), str(os.getuid()))
 
 
-def test_the_child_of_a_caller_who_is_lost_is_ended() -> None:
+def test_lost_client_ends_child() -> None:
+    """The child of a client who is lost is ended."""
     with listen("sh -c 'echo $$; exec sleep 60'", "--keep") as server:
         client = dial(server.address())
         pid = int(client.recv(100))
@@ -118,7 +123,8 @@ def test_the_child_of_a_caller_who_is_lost_is_ended() -> None:
         assert server.stop() == 0
 
 
-def test_a_stop_ends_the_children_that_are_left() -> None:
+def test_stop_ends_remaining_children() -> None:
+    """A stop ends the children that are left."""
     with listen("sh -c 'echo $$; trap \"\" HUP; sleep 60'", "--keep") as server:
         client = dial(server.address())
         pid = int(client.recv(100))

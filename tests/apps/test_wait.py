@@ -72,7 +72,8 @@ def test_whoever_comes_late_is_waited_for(engine: Engine, tmp_path: Path) -> Non
         thread.join()
 
 
-def test_when_the_time_is_over_the_error_names_who_is_missing_and_why(engine: Engine, tmp_path: Path) -> None:
+def test_timeout_error_names_missing_targets(engine: Engine, tmp_path: Path) -> None:
+    """When the time is over the error names who is missing and why."""
     with open_port() as (there, _), closed_port() as (closed, _):
         absent = Address.parse(f"unix://{tmp_path}/absent")
         with pytest.raises(DeadlineError) as caught:
@@ -94,7 +95,8 @@ def test_of_any_none_is_a_deadline(engine: Engine) -> None:
         wait(engine, first, second, is_one_enough=True, timeout=0.05)
 
 
-def test_a_port_that_nobody_listens_at_is_free(engine: Engine, tmp_path: Path) -> None:
+def test_unused_port_is_free(engine: Engine, tmp_path: Path) -> None:
+    """A port that no one listens at is free."""
     with closed_port() as (closed, _):
         absent = Address.parse(f"unix://{tmp_path}/absent")
         assert len(wait(engine, closed, absent, free=True, timeout=0.0)) == 2
@@ -107,7 +109,8 @@ def test_a_port_that_is_taken_is_not_free(engine: Engine) -> None:
     assert str(caught.value) == f"not free after 100ms: {address}: somebody accepts there"
 
 
-def test_a_port_is_waited_for_until_its_server_has_gone(engine: Engine) -> None:
+def test_free_waits_for_server_exit(engine: Engine) -> None:
+    """A port is waited for until its server has gone."""
     with open_port() as (address, sock):
 
         def go() -> None:
@@ -121,18 +124,21 @@ def test_a_port_is_waited_for_until_its_server_has_gone(engine: Engine) -> None:
         thread.join()
 
 
-def test_a_name_is_free_only_where_every_place_of_it_is(engine: Engine) -> None:
+def test_name_is_free_on_all_addresses(engine: Engine) -> None:
+    """A name is free only where every place of it is."""
     with open_port() as (address, _), pytest.raises(DeadlineError, match="somebody accepts there"):
         wait(engine, address.replace(host="localhost"), free=True, timeout=0.2)
 
 
-def test_an_unknown_name_is_waited_for_and_says_so(engine: Engine) -> None:
+def test_unknown_name_is_retried(engine: Engine) -> None:
+    """An unknown name is waited for and says so."""
     with pytest.raises(DeadlineError, match=r"^not there after 300ms: tcp://no-such-name\.invalid:1"):
         wait(engine, Address.parse("tcp://no-such-name.invalid:1"), timeout=0.3)
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220 welcome\r\n"])
-def test_a_look_says_goodbye_and_the_server_sees_no_reset(engine: Engine, greeting: bytes) -> None:
+def test_probe_closes_without_reset(engine: Engine, greeting: bytes) -> None:
+    """A look says close and the server sees no reset."""
     ends: list[bytes | OSError] = []
     with open_port() as (address, sock):
 
@@ -156,7 +162,7 @@ def test_a_look_says_goodbye_and_the_server_sees_no_reset(engine: Engine, greeti
     assert ends == [b"", b""]
 
 
-def test_a_silent_target_uses_up_its_own_time_only() -> None:
+def test_silent_target_has_its_own_timeout() -> None:
     """A full queue of callers lets SYNs go unanswered: as a machine does that is not there."""
     from socketkit import engines
 

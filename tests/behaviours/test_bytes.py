@@ -99,7 +99,7 @@ def test_39_a_datagram_stays_one(tool: Tool, size: int) -> None:
             assert len(client.recv(65536)) == size
 
 
-def test_40_the_last_line_without_an_end_is_delivered(tool: Tool) -> None:
+def test_40_unterminated_last_line(tool: Tool) -> None:
     """By lines: empty ones are lines, and a last one without its end is delivered."""
     with peer(lambda caller: caller.sendall(b"a\n\nb")) as address, tool.calling(address, lines=True) as client:
         assert client.communicate().splitlines() == [b"a", b"", b"b"]
@@ -128,7 +128,7 @@ def test_41_a_dump_marks_the_directions(tool: Tool) -> None:
         assert before[0] != before[1]
 
 
-def test_42_standard_output_is_payload_at_any_verbosity(tool: Tool) -> None:
+def test_42_stdout_is_payload_only(tool: Tool) -> None:
     """However talkative, standard output carries the payload alone."""
     with peer(lambda caller: caller.sendall(read_all(caller))) as address, tool.calling(address, loud=True) as client:
         assert client.communicate(b"payload") == b"payload"

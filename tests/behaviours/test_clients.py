@@ -94,7 +94,7 @@ def test_17_no_more_clients_than_allowed(tool: Tool) -> None:
 
 
 @pytest.mark.slow
-def test_19_no_descriptor_is_left_of_clients_that_have_gone(tool: Tool) -> None:
+def test_19_no_descriptor_leak_after_close(tool: Tool) -> None:
     """After 300 clients, some of them lost, a server has as many descriptors open as before."""
     with tool.serving("echo") as server:
         assert echoed(server.address)
@@ -113,7 +113,7 @@ def test_19_no_descriptor_is_left_of_clients_that_have_gone(tool: Tool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("why", ["no target", "denied"])
-def test_19_no_descriptor_is_left_of_clients_that_were_turned_away(tool: Tool, why: str) -> None:
+def test_19_no_descriptor_leak_after_refusal(tool: Tool, why: str) -> None:
     """The same for a relay, of clients whose target is down, and of clients that are denied."""
     target = f"tcp://127.0.0.1:{refusing_port()}"
     wishes = {"deny": "127.0.0.1"} if why == "denied" else {}
@@ -126,7 +126,7 @@ def test_19_no_descriptor_is_left_of_clients_that_were_turned_away(tool: Tool, w
 
 
 @pytest.mark.slow
-def test_20_no_zombie_is_left_of_programs_that_have_ended(tool: Tool) -> None:
+def test_20_no_zombie_children(tool: Tool) -> None:
     """After 50 clients of a program no dead child is left."""
 
     def children() -> list[str]:
@@ -144,7 +144,7 @@ def test_20_no_zombie_is_left_of_programs_that_have_ended(tool: Tool) -> None:
         until(lambda: children() == [], "children are left")
 
 
-def test_21_a_stopped_server_removes_its_socket_file(tool: Tool, tmp_path: Path) -> None:
+def test_21_socket_file_removed(tool: Tool, tmp_path: Path) -> None:
     """SIGTERM while listening removes the socket file, and a restart works at once."""
     for _ in range(2):
         with tool.serving("listen", f"unix://{tmp_path}/s") as server:
@@ -152,7 +152,7 @@ def test_21_a_stopped_server_removes_its_socket_file(tool: Tool, tmp_path: Path)
         assert list(tmp_path.iterdir()) == []
 
 
-def test_22_a_file_that_is_no_socket_is_left_alone(tool: Tool, tmp_path: Path) -> None:
+def test_22_regular_file_left_alone(tool: Tool, tmp_path: Path) -> None:
     """A regular file in the place of the socket stays, and the message names it."""
     path = tmp_path / "precious"
     path.write_text("precious")
@@ -181,7 +181,7 @@ def test_23_a_living_one_is_refused(tool: Tool, tmp_path: Path) -> None:
         call(Address.parse(f"unix://{tmp_path}/s")).close()
 
 
-def test_23_the_file_of_another_is_not_removed(tool: Tool, tmp_path: Path) -> None:
+def test_23_foreign_socket_file_kept(tool: Tool, tmp_path: Path) -> None:
     """A socket file that another has put in the place of ours is not removed when we end."""
     with tool.serving("listen", f"unix://{tmp_path}/s") as server, socket.socket(socket.AF_UNIX) as other:
         (tmp_path / "s").unlink()
@@ -207,9 +207,7 @@ def test_24_permissions_of_a_socket_file(tool: Tool, tmp_path: Path) -> None:
         ("datagrams", "wrong type|datagram"),
     ],
 )
-def test_25_each_place_that_cannot_be_called_has_its_message(
-    tool: Tool, place: str, words: str, tmp_path: Path
-) -> None:
+def test_25_connect_errors_are_specific(tool: Tool, place: str, words: str, tmp_path: Path) -> None:
     """Nobody there, no such file, a directory, a file, a datagram socket: each its own words, and no crash."""
     path = tmp_path / place
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
@@ -226,7 +224,7 @@ def test_25_each_place_that_cannot_be_called_has_its_message(
             assert re.search(words, "\n".join(client.told))
 
 
-def test_26_a_datagram_client_can_be_answered(tool: Tool, tmp_path: Path) -> None:
+def test_26_datagram_client_gets_answer(tool: Tool, tmp_path: Path) -> None:
     """A client by UNIX datagrams has a path of its own, so that it can be answered; it is removed in the end."""
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -245,7 +243,7 @@ def test_26_a_datagram_client_can_be_answered(tool: Tool, tmp_path: Path) -> Non
     assert name.startswith("\0") or not os.path.exists(name)
 
 
-def test_27_a_restart_at_a_port_with_old_connections(tool: Tool) -> None:
+def test_27_rebind_with_time_wait(tool: Tool) -> None:
     """A server that ended first can be started again at its port at once (TIME_WAIT)."""
     with tool.serving("listen") as server, call(server.address) as caller:
         assert server.program.process.stdin is not None
@@ -257,7 +255,7 @@ def test_27_a_restart_at_a_port_with_old_connections(tool: Tool) -> None:
         pass
 
 
-def test_27_two_servers_do_not_share_a_port_by_accident(tool: Tool) -> None:
+def test_27_no_accidental_port_sharing(tool: Tool) -> None:
     """A second server at the same port is refused, in words."""
     with tool.serving("listen") as server:
         with Program(*tool.command("listen", server.address, {})) as second:

@@ -40,7 +40,7 @@ def answers_late(caller: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_01_the_peer_of_a_client_sees_its_end_and_may_answer_then(tool: Tool, place: str, tmp_path: Path) -> None:
+def test_01_client_half_close(tool: Tool, place: str, tmp_path: Path) -> None:
     """A peer that answers only when it has seen our end (as `sort` does) is heard: client."""
     with peer(sorts, at(place, tmp_path)) as address, tool.calling(address) as client:
         assert client.communicate(b"c\na\nb\n") == b"a\nb\nc\n"
@@ -48,7 +48,7 @@ def test_01_the_peer_of_a_client_sees_its_end_and_may_answer_then(tool: Tool, pl
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_01_the_caller_of_a_listener_sees_its_end_and_may_answer_then(tool: Tool, place: str, tmp_path: Path) -> None:
+def test_01_listener_half_close(tool: Tool, place: str, tmp_path: Path) -> None:
     """A peer that answers only when it has seen our end is heard: listener."""
     with tool.serving("listen", at(place, tmp_path)) as server:
         thread = threading.Thread(target=lambda: with_close(call(server.address), sorts))
@@ -64,7 +64,7 @@ def with_close(sock: socket.socket, part) -> None:
 
 
 @pytest.mark.slow
-def test_02_an_answer_that_comes_late_after_our_end_is_heard(tool: Tool) -> None:
+def test_02_late_answer_after_eof(tool: Tool) -> None:
     """An answer that comes 1.2 s after our end is heard, without any option."""
     with peer(answers_late) as address, tool.calling(address) as client:
         assert client.communicate(b"question\n") == b"answer\n"
@@ -91,7 +91,7 @@ def test_03_a_relay_brings_a_late_answer(tool: Tool) -> None:
         assert asked(relay.address, b"question\n") == b"answer\n"
 
 
-def test_03_a_relay_passes_the_end_on_behind_the_last_byte(tool: Tool) -> None:
+def test_03_relay_forwards_eof_last(tool: Tool) -> None:
     """A relay passes an end on after the last byte, and not before our end."""
     open_still = threading.Event()
 
@@ -112,7 +112,7 @@ def test_03_a_relay_passes_the_end_on_behind_the_last_byte(tool: Tool) -> None:
         assert read_all(client) == b""
 
 
-def test_04_a_client_ends_when_both_directions_have(tool: Tool) -> None:
+def test_04_client_ends_after_both_eofs(tool: Tool) -> None:
     """After the end of our input and the peer's end the client exits within a second or two."""
     ended: list[float] = []
 
@@ -128,7 +128,7 @@ def test_04_a_client_ends_when_both_directions_have(tool: Tool) -> None:
         assert time.monotonic() - ended[0] < 2
 
 
-def test_05_a_client_ends_with_its_peer_though_its_input_is_open(tool: Tool) -> None:
+def test_05_client_ends_with_peer(tool: Tool) -> None:
     """When the peer has ended, a client whose input is silent but open prints what came, and exits."""
     with peer(lambda caller: caller.sendall(b"abc\n")) as address, tool.calling(address) as client:
         assert output(client) == b"abc\n"
@@ -165,7 +165,7 @@ def test_06_receive_only(tool: Tool) -> None:
         assert client.wait() == 0
 
 
-def test_07_the_order_of_a_conversation_backwards(tool: Tool) -> None:
+def test_07_reversed_half_close(tool: Tool) -> None:
     """A line, our end, and only then the greeting: it is delivered, and the two ends are in that order."""
 
     def part(caller: socket.socket) -> None:
@@ -183,7 +183,7 @@ def test_07_the_order_of_a_conversation_backwards(tool: Tool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("linger", "least", "most"), [(1, 0.8, 3.0), (0, 0.0, 1.5)])
-def test_08_the_wait_after_our_end_is_limited(tool: Tool, linger: int, least: float, most: float) -> None:
+def test_08_wait_after_eof_is_bounded(tool: Tool, linger: int, least: float, most: float) -> None:
     """A limit for the wait after our end is kept to, also where the peer never ends."""
     ended = threading.Event()
     gone = threading.Event()
@@ -205,7 +205,7 @@ def test_08_the_wait_after_our_end_is_limited(tool: Tool, linger: int, least: fl
 
 
 @pytest.mark.slow
-def test_09_the_end_of_one_direction_leaves_the_other_alone(tool: Tool) -> None:
+def test_09_one_eof_keeps_other_direction(tool: Tool) -> None:
     """Through a relay one direction ends, and the other goes on for as long as it likes, whichever it is."""
 
     def part(caller: socket.socket) -> None:
@@ -234,7 +234,7 @@ def test_10_an_empty_datagram_is_not_the_end(tool: Tool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "after a second"])
-def test_11_eight_clients_of_a_program_at_once(tool: Tool, late: bool, tmp_path: Path) -> None:
+def test_11_exec_eight_clients(tool: Tool, late: bool, tmp_path: Path) -> None:
     """A program for each of eight callers at once: all answered, all clients with status 0."""
     program = script(tmp_path, "sleep 1; exec cat") if late else (shutil.which("cat") or "/bin/cat")
     with tool.serving("listen", keep=True, exec=program) as server, contextlib.ExitStack() as stack:
@@ -248,7 +248,7 @@ def test_11_eight_clients_of_a_program_at_once(tool: Tool, late: bool, tmp_path:
 
 
 @pytest.mark.slow
-def test_12_a_program_may_answer_after_its_input_has_ended(tool: Tool, tmp_path: Path) -> None:
+def test_12_child_answers_after_eof(tool: Tool, tmp_path: Path) -> None:
     """A program that answers a second after its input has ended loses nothing of it."""
     program = script(tmp_path, "cat >/dev/null; sleep 1; echo done")
     with tool.serving("listen", exec=program) as server:

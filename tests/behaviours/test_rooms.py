@@ -66,7 +66,7 @@ def guests(server: Running, count: int) -> Iterator[list[Guest]]:
 
 
 @pytest.mark.parametrize("verb", ["broker"])
-def test_47_a_message_reaches_the_others_in_order_and_not_its_sender(tool: Tool, verb: str) -> None:
+def test_47_messages_in_order_not_echoed(tool: Tool, verb: str) -> None:
     """What one of three says reaches the other two, in order, and not itself."""
     with room(tool, verb) as server, guests(server, 3) as (one, two, three):
         for number in range(20):
@@ -79,7 +79,7 @@ def test_47_a_message_reaches_the_others_in_order_and_not_its_sender(tool: Tool,
 
 
 @pytest.mark.slow
-def test_48_one_who_does_not_read_holds_nobody_up(tool: Tool) -> None:
+def test_48_stalled_reader_blocks_nobody(tool: Tool) -> None:
     """One guest does not read: another hears all of eight megabytes, and the room goes on."""
     line = "x" * 1000
     with room(tool) as server, guests(server, 3) as (talker, listener, _sleeper):
@@ -99,7 +99,7 @@ def test_48_one_who_does_not_read_holds_nobody_up(tool: Tool) -> None:
         assert heard == 8000
 
 
-def test_49_each_line_has_one_name_in_whatever_pieces_it_came(tool: Tool) -> None:
+def test_49_one_name_per_line(tool: Tool) -> None:
     """A line that is sent in three pieces is one message with one name; of two lines each has its own."""
     with room(tool) as server, guests(server, 2) as (one, two):
         for piece in (b"in th", b"ree pie", b"ces\nand a second line\n"):
@@ -155,7 +155,7 @@ def test_50_fifty_lines_at_once(tool: Tool) -> None:
 
 
 @pytest.mark.slow
-def test_50_a_line_without_an_end_is_not_kept_for_ever(tool: Tool) -> None:
+def test_50_unterminated_line_is_bounded(tool: Tool) -> None:
     """A line of four megabytes without an end does not grow the room by as much, and the room goes on."""
     with room(tool) as server, guests(server, 2) as (one, two):
         before = largest(server.program.process.pid)
@@ -168,7 +168,7 @@ def test_50_a_line_without_an_end_is_not_kept_for_ever(tool: Tool) -> None:
 
 
 @pytest.mark.slow
-def test_51_guests_that_die_do_not_stop_the_room(tool: Tool) -> None:
+def test_51_dying_guests_keep_room_open(tool: Tool) -> None:
     """Guests that are lost in the middle of what is said stop nothing."""
     with room(tool) as server, guests(server, 2) as (one, two):
         for number in range(30):

@@ -19,7 +19,7 @@ pause = threading.Event().wait
 
 
 @pytest.mark.slow
-def test_32_an_address_that_is_silent_is_given_up(tool: Tool) -> None:
+def test_32_unresponsive_address_times_out(tool: Tool) -> None:
     """An address that does not answer is given up after the time that was given, with a failing status."""
     with black_hole() as port:
         since = time.monotonic()
@@ -43,7 +43,7 @@ def test_32_a_late_answer_is_in_time(tool: Tool) -> None:
 
 
 @pytest.mark.slow
-def test_33_a_client_that_starts_before_its_server(tool: Tool) -> None:
+def test_33_client_retries_until_server_starts(tool: Tool) -> None:
     """A client that is started before its server tries again until it is there."""
     place = f"tcp://127.0.0.1:{free_port()}"
     with tool.calling(Address.parse(place), retry=50) as client:
@@ -62,7 +62,7 @@ def test_33_so_many_tries_and_no_more(tool: Tool) -> None:
 
 
 @pytest.mark.slow
-def test_34_silence_ends_it_and_traffic_in_either_direction_does_not(tool: Tool) -> None:
+def test_34_idle_timeout_spares_traffic(tool: Tool) -> None:
     """A limit for silence: traffic in one direction keeps both, then silence ends it."""
     since: list[float] = []
 
@@ -83,7 +83,7 @@ def test_34_silence_ends_it_and_traffic_in_either_direction_does_not(tool: Tool)
 
 
 @pytest.mark.slow
-def test_34_a_server_ends_a_silent_conversation_and_goes_on(tool: Tool) -> None:
+def test_34_server_idle_timeout_one_connection(tool: Tool) -> None:
     """A server with a limit for silence ends the silent conversation, and serves the next."""
     with tool.serving("echo", idle=1) as server:
         with call(server.address) as sock:

@@ -37,7 +37,8 @@ def test_a_dump_goes_to_a_file(tmp_path):
     assert [value["text"] for value in values if "text" in value] == ["hello\n", "hello\n"]
 
 
-def test_tshark_reads_the_capture_and_has_nothing_to_say(tmp_path):
+def test_tshark_reads_capture(tmp_path):
+    """Tshark reads the capture and has nothing to say."""
     tshark, path = needs("tshark"), tmp_path / "talk.pcapng"
     with echo_server() as (_, address):
         output, told, status = talk(address, "--pcap", str(path))
@@ -56,7 +57,8 @@ def test_tshark_reads_the_capture_and_has_nothing_to_say(tmp_path):
     assert all(int(severity) < warning for row in rows for severity in row[2].split(",") if severity)
 
 
-def test_a_full_disk_ends_the_recording_and_not_the_conversation():
+def test_full_disk_stops_recording_only():
+    """A full disk ends the recording and not the conversation."""
     with echo_server() as (_, address):
         output, told, status = talk(address, "--pcap", "/dev/full")
     assert (output, status) == (b"hello\n", 0)
@@ -64,14 +66,16 @@ def test_a_full_disk_ends_the_recording_and_not_the_conversation():
 
 
 @pytest.mark.parametrize("option", ["--pcap", "--dump-file"])
-def test_a_file_that_cannot_be_written_is_refused_before_anything_is_opened(option, tmp_path):
+def test_unwritable_file_before_opening(option, tmp_path):
+    """A file that cannot be written is refused before anything is opened."""
     path = tmp_path / "nowhere" / "file"
     output, told, status = talk("tcp://127.0.0.1:1", option, str(path))
     assert (output, status) == (b"", 2)
     assert told == [f"socketkit: {str(path)!r} cannot be written: No such file or directory"]
 
 
-def test_each_conversation_of_a_server_has_its_number(tmp_path):
+def test_server_connections_are_numbered(tmp_path):
+    """Each conversation of a server has its number."""
     path = tmp_path / "talk.json"
     with echo_server("--dump", "json", "--dump-file", str(path)) as (server, address):
         for _ in range(3):

@@ -38,7 +38,8 @@ def test_an_example_is_understood(verb, typed):
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_the_help_of_a_verb_is_told_on_standard_output(name):
+def test_verb_help_on_stdout(name):
+    """The help of a verb is reported on standard output."""
     done = subprocess.run(
         [sys.executable, "-m", "socketkit", name, "--help"], capture_output=True, text=True, timeout=50, check=False
     )
@@ -47,7 +48,8 @@ def test_the_help_of_a_verb_is_told_on_standard_output(name):
     assert ("Examples:" in done.stdout) == (name in EXAMPLES)
 
 
-def test_the_help_lists_every_verb_and_every_status():
+def test_help_lists_verbs_and_statuses():
+    """The help lists every verb and every status."""
     done = subprocess.run(
         [sys.executable, "-m", "socketkit", "--help"], capture_output=True, text=True, timeout=50, check=False
     )

@@ -36,7 +36,9 @@ def run(body):
     return asyncio.run(bounded())
 
 
-def test_each_line_is_received_with_its_end_and_enter_alone_is_one():
+def test_lines_keep_their_ends():
+    """Each line is received with its end and enter alone is one."""
+
     async def body(keys, screen, stream):
         keys.send_text("hello\r\rпривет\r")
         return [await stream.receive() for _ in range(3)]
@@ -44,7 +46,9 @@ def test_each_line_is_received_with_its_end_and_enter_alone_is_one():
     assert run(body) == [b"hello\n", b"\n", "привет\n".encode()]
 
 
-def test_the_key_for_the_end_is_the_end_and_stays():
+def test_eof_key_is_final():
+    """The key for the end is the end and stays."""
+
     async def body(keys, screen, stream):
         keys.send_text("\x04")
         for _ in range(2):
@@ -54,7 +58,9 @@ def test_the_key_for_the_end_is_the_end_and_stays():
     run(body)
 
 
-def test_the_last_line_typed_comes_back_by_the_key_up():
+def test_history_by_up_key():
+    """The last line typed comes back by the key up."""
+
     async def body(keys, screen, stream):
         keys.send_text("hello\r")
         await stream.receive()
@@ -64,7 +70,9 @@ def test_the_last_line_typed_comes_back_by_the_key_up():
     assert run(body) == b"hello\n"
 
 
-def test_whole_lines_are_shown_and_a_question_stands_before_what_is_typed():
+def test_prompt_before_typed_text():
+    """Whole lines are shown and a question stands before what is typed."""
+
     async def body(keys, screen, stream):
         await stream.send(b"wel")
         await stream.send("come\nlogin: п".encode()[:-1])
@@ -80,7 +88,9 @@ def test_whole_lines_are_shown_and_a_question_stands_before_what_is_typed():
     assert "login: пme" in with_prompt
 
 
-def test_who_waits_for_a_line_is_told_when_nothing_more_is_wanted():
+def test_waiting_reader_is_stopped():
+    """Who waits for a line is reported when nothing more is wanted."""
+
     async def body(keys, screen, stream):
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(_outcome(stream.receive()))
@@ -99,7 +109,9 @@ async def _outcome(awaitable):
         return error
 
 
-def test_what_was_a_question_is_shown_at_the_end():
+def test_prompt_shown_at_end():
+    """What was a question is shown at the end."""
+
     async def body(keys, screen, stream):
         await stream.send(b"bye")
         stream.close()

@@ -45,7 +45,8 @@ def run(body: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(bounded())
 
 
-def test_a_line_is_what_stands_before_enter_and_empty_ones_are_not_meant(terminal: Terminal) -> None:
+def test_empty_lines_are_skipped(terminal: Terminal) -> None:
+    """A line is what stands before enter and empty ones are not meant."""
     terminal.press("hello\r\r\rпривет\r")
 
     async def body() -> list[bytes]:
@@ -54,7 +55,8 @@ def test_a_line_is_what_stands_before_enter_and_empty_ones_are_not_meant(termina
     assert run(body) == [b"hello", "привет".encode()]
 
 
-def test_a_pasted_text_is_as_many_lines_as_it_has(terminal: Terminal) -> None:
+def test_pasted_text_is_split_into_lines(terminal: Terminal) -> None:
+    """A pasted text is as many lines as it has."""
     terminal.press("\x1b[200~one\ntwo\r\nthree\x1b[201~\r")
 
     async def body() -> list[bytes]:
@@ -73,7 +75,9 @@ def test_ctrl_d_is_the_end(terminal: Terminal) -> None:
     run(body)
 
 
-def test_what_is_shown_meanwhile_does_not_cut_what_is_typed(terminal: Terminal) -> None:
+def test_output_keeps_typed_line(terminal: Terminal) -> None:
+    """What is shown meanwhile does not cut what is typed."""
+
     async def body() -> bytes:
         reading = asyncio.ensure_future(terminal.person.read())
         for word in ("I am ", "typing ", "this"):
@@ -88,7 +92,9 @@ def test_what_is_shown_meanwhile_does_not_cut_what_is_typed(terminal: Terminal) 
     assert terminal.person.unshown_size == 0
 
 
-def test_what_was_not_shown_when_the_loop_ends_is_shown_at_the_finish(terminal: Terminal) -> None:
+def test_pending_output_shown_at_finish(terminal: Terminal) -> None:
+    """What was not shown when the loop ends is shown at the finish."""
+
     async def body() -> None:
         terminal.person.show("* goodbye: host has ended the chat")
 
@@ -116,7 +122,8 @@ def test_ctrl_c_is_the_signal(terminal: Terminal) -> None:
     assert caught == [signal.SIGINT]
 
 
-def test_colours_that_are_pasted_are_no_mouse(terminal: Terminal) -> None:
+def test_pasted_colours_are_not_mouse(terminal: Terminal) -> None:
+    """Colours that are pasted are no mouse."""
     terminal.press("a\x1b[31mb\r")
 
     async def body() -> bytes:

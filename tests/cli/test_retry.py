@@ -22,7 +22,8 @@ def test_two_more_tries_are_three() -> None:
         assert re.search(r"\(3 tries in \d\.\d s\)$", program.told[-1])
 
 
-def test_without_it_the_first_failure_ends_it() -> None:
+def test_no_retry_by_default() -> None:
+    """Without it the first failure ends it."""
     with socketkit("connect", f"tcp://127.0.0.1:{refusing_port()}", "-v") as program:
         program.communicate()
         assert (program.wait(), len(program.told)) == (3, 1)
@@ -43,7 +44,8 @@ def test_a_server_that_comes_later_is_found(verb: list[str]) -> None:
     assert program.wait() == 0
 
 
-def test_a_caller_of_a_relay_is_put_through_to_a_target_that_comes_later() -> None:
+def test_relay_retries_target() -> None:
+    """A client of a relay is put through to a target that comes later."""
     port = refusing_port()
     arguments = ("tcp://127.0.0.1:0", f"tcp://127.0.0.1:{port}", "-v", "--retry", "forever", "--backoff", "10ms..20ms")
     with socketkit("relay", *arguments) as relay:
@@ -58,7 +60,8 @@ def test_a_caller_of_a_relay_is_put_through_to_a_target_that_comes_later() -> No
         assert relay.stop() == 0
 
 
-def test_the_deadline_of_an_address_ends_the_tries() -> None:
+def test_retry_deadline_in_address() -> None:
+    """The deadline of an address ends the tries."""
     address = f"tcp://127.0.0.1:{refusing_port()}?retry=forever,first=10ms,deadline=100ms"
     with socketkit("connect", address) as program:
         program.communicate()
@@ -67,7 +70,8 @@ def test_the_deadline_of_an_address_ends_the_tries() -> None:
         assert len(program.told) == 1
 
 
-def test_what_will_not_go_well_later_is_not_tried_again() -> None:
+def test_permanent_errors_not_retried() -> None:
+    """What will not go well later is not tried again."""
     with pytest.raises(socket.gaierror) as caught:
         socket.getaddrinfo("name.invalid", 1)  # RFC 6761: a name that never exists
     if caught.value.errno == socket.EAI_AGAIN:
@@ -103,7 +107,8 @@ def test_a_wrong_argument_is_a_usage_error(arguments: tuple[str, ...], text: str
         assert len(program.told) == 1 and text in program.told[0]
 
 
-def test_a_server_that_is_there_is_dialled_once() -> None:
+def test_first_success_ends_retries() -> None:
+    """A server that is there is dialled once."""
     with echo_server() as (_, address), socketkit("connect", str(address), "--retry", "5", "-vv") as program:
         assert program.communicate(b"hello") == b"hello"
         assert program.wait() == 0

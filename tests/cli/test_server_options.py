@@ -25,7 +25,8 @@ def test_too_many_are_reset_and_told():
         assert server.stop() == 0
 
 
-def test_lists_may_be_given_together_or_one_by_one():
+def test_networks_joined_or_repeated():
+    """Lists may be given together or one by one."""
     with echo_server("--allow", "10.0.0.0/8,::1", "--allow", "unix", "-v") as (server, address):
         with pytest.raises(ConnectionResetError), call(address) as caller:
             caller.recv(1)
@@ -56,7 +57,8 @@ def test_a_proxy_speaks_for_others():
         (["--workers", "2", "--once"], "leave --workers out"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_opened(arguments, said):
+def test_bad_values_before_opening(arguments, said):
+    """What is wrong is said before anything is opened."""
     with socketkit("echo", "tcp://127.0.0.1:0", *arguments) as server:
         assert server.wait() == 2
         assert said in server.told[-1]
@@ -78,7 +80,8 @@ def test_a_new_process_takes_over(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_workers_share_one_line_and_end_together(number):
+def test_workers_announce_once_and_stop(number):
+    """Workers share one line and end together."""
     with echo_server("--workers", "2", "-vv") as (server, address):
         server.wait_line("worker 1 is process")
         for _ in range(10):

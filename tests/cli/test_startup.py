@@ -35,19 +35,22 @@ def run(*words):
 
 
 @pytest.mark.parametrize("word", ["--version", "-V"])
-def test_the_version_is_told_before_anything_is_loaded(word):
+def test_version_loads_nothing(word):
+    """The version is reported before anything is loaded."""
     done, modules = run(word)
     assert (done.returncode, done.stdout) == (0, f"socketkit {__version__}\n")
     assert {name for name in modules if not name.startswith("socketkit")} <= {"__future__", "gc"}
     assert {name for name in modules if name.startswith("socketkit.")} <= {"socketkit.cli", "socketkit.cli.main"}
 
 
-def test_the_version_is_told_wherever_it_is_asked_for():
+def test_version_with_a_verb():
+    """The version is reported wherever it is asked for."""
     done, _ = run("--version", "echo")
     assert (done.returncode, done.stdout) == (0, f"socketkit {__version__}\n")
 
 
-def test_connect_loads_neither_a_server_nor_what_others_need():
+def test_connect_imports_no_server():
+    """Connect loads neither a server nor what others need."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))  # nobody listens there
         done, modules = run("connect", f"tcp://127.0.0.1:{sock.getsockname()[1]}")
@@ -57,7 +60,8 @@ def test_connect_loads_neither_a_server_nor_what_others_need():
     assert not modules & {*LIGHT, *ROOMS}
 
 
-def test_a_server_loads_no_more_than_it_needs():
+def test_server_imports():
+    """A server loads no more than it needs."""
     done, modules = run("echo", "tcp://127.0.0.1:0", "fd://999999")
     assert done.returncode == 3  # and the door before it was closed again
     assert "socketkit.server.server" in modules

@@ -129,9 +129,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("command", "typed", "status", "line"), CASES, ids=[case[0] or "nothing" for case in CASES])
-def test_a_status_for_each_end_and_one_line_for_each_failure(
+def test_status_and_one_line_per_failure(
     peers: Peers, command: str, typed: bytes, status: int, line: str | None
 ) -> None:
+    """A status for each end and one line for each failure."""
+
     def stuck(caller: socket.socket) -> None:
         peers.release.wait(PATIENCE)
 
@@ -162,7 +164,8 @@ def test_a_status_for_each_end_and_one_line_for_each_failure(
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
-def test_a_client_that_is_told_to_stop_ends_as_shells_say_it(peers: Peers, number: signal.Signals, status: int) -> None:
+def test_client_signal_status(peers: Peers, number: signal.Signals, status: int) -> None:
+    """A client that is reported to stop ends as shells say it."""
     came = threading.Event()
 
     def part(caller: socket.socket) -> None:
@@ -180,7 +183,8 @@ def test_a_client_that_is_told_to_stop_ends_as_shells_say_it(peers: Peers, numbe
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
 @pytest.mark.parametrize("name", ["echo"])
-def test_a_server_that_is_told_to_stop_has_done_its_work(name: str, number: signal.Signals) -> None:
+def test_server_signal_status_0(name: str, number: signal.Signals) -> None:
+    """A server that is reported to stop has done its work."""
     with socketkit(name, "tcp://127.0.0.1:0") as program:
         program.address()
         assert program.stop(number) == 0
@@ -194,7 +198,8 @@ def test_debug_shows_where_it_failed(peers: Peers) -> None:
         assert program.told[-1].startswith("socketkit.errors.ConnectError: cannot connect to ")
 
 
-def test_a_foreign_text_in_an_error_is_one_line_without_control_characters() -> None:
+def test_control_characters_in_errors_escaped() -> None:
+    """A foreign text in an error is one line without control characters."""
     with socketkit("connect", "tcp://ho\x1b[31mst\n:1") as program:
         program.communicate()
         assert program.wait() == 2

@@ -43,20 +43,23 @@ def run(*arguments, data=b"", **options):
         return client.communicate(data), client.told, client.wait()
 
 
-def test_send_only_never_prints_and_ends_with_its_input():
+def test_send_only_ends_with_input():
+    """Send only never prints and ends with its input."""
     peer = Peer(b"never shown", ends=False)
     assert run(peer.address, "--send-only", data=b"abc") == (b"", [], 0)
     assert peer.end() == b"abc"
 
 
 @pytest.mark.parametrize("option", ["--receive-only", "--recv-only"])
-def test_receive_only_sends_no_byte_and_ends_with_the_peer(option):
+def test_receive_only_sends_nothing(option):
+    """Receive only sends no byte and ends with the peer."""
     peer = Peer(b"shown")
     assert run(peer.address, option, data=b"never sent") == (b"shown", [], 0)
     assert peer.end() == b""
 
 
-def test_crlf_is_sent_and_what_comes_is_left_as_it_is():
+def test_crlf_sent_received_unchanged():
+    """Crlf is sent and what comes is left as it is."""
     peer = Peer(b"a\nb\r\n")
     assert run(peer.address, "--crlf", data=b"\na\nb\n---\r\n") == (b"a\nb\r\n", [], 0)
     assert peer.end() == b"\r\na\r\nb\r\n---\r\n"
@@ -73,14 +76,16 @@ def test_escaped_in_and_mixed_out():
     assert output == (rb"a\x00\x1b" + b"\n", [], 0)
 
 
-def test_what_is_not_written_in_the_way_ends_with_the_status_of_framing():
+def test_bad_notation_is_framing_status():
+    """What is not written in the way ends with the status of framing."""
     with echo_server() as (_, address):
         output, told, status = run(str(address), "--in", "hex", data=b"4g")
     assert (output, status) == (b"", 5)
     assert told == ["socketkit: --in hex: 'g' is no hex digit; allowed are 0-9, a-f and white space"]
 
 
-def test_telnet_negotiation_is_answered_and_not_shown():
+def test_telnet_negotiation_hidden():
+    """Telnet negotiation is answered and not shown."""
     peer = Peer(bytes([255, 253, 24, 255, 251, 1]) + b"login: ")
     with socketkit("connect", peer.address, "--telnet") as client:
         assert client.process.stdout is not None
@@ -104,7 +109,8 @@ def test_who_has_ended_owes_telnet_no_answer():
         ("--in", "octal"),
     ],
 )
-def test_what_does_not_go_together_is_refused(arguments):
+def test_exclusive_options_refused(arguments):
+    """What does not go together is refused."""
     output, told, status = run("tcp://127.0.0.1:1", *arguments)
     assert (output, len(told), status) == (b"", 1, 2)
 
@@ -127,7 +133,8 @@ def test_a_summary_as_json_and_as_text():
         assert "5 bytes sent" in told[0] and "5 bytes received" in told[0]
 
 
-def test_a_signal_asks_for_the_figures_and_all_goes_on():
+def test_sigusr1_prints_figures():
+    """A signal asks for the figures and all goes on."""
     peer = Peer(b"hello", ends=False)
     with socketkit("connect", peer.address, "-v") as client:
         client.wait_line("received 5 bytes")

@@ -39,7 +39,8 @@ def test_there_and_back(server):
         (("--cacert", "CA", "--alpn", "h2"), "we offered h2"),
     ],
 )
-def test_a_peer_who_is_not_who_it_should_be_gets_nothing(server, arguments, told):
+def test_unverified_peer_gets_no_data(server, arguments, told):
+    """A peer who is not who it should be gets nothing."""
     given = [papers().ca if argument == "CA" else argument for argument in arguments]
     with socketkit("connect", str(server), *given) as client:
         assert client.communicate(b"a secret\n") == b""
@@ -54,7 +55,8 @@ def test_insecure_asks_for_nothing(server):
         assert client.communicate(b"hello\n") == b"hello\n"
 
 
-def test_a_plain_address_with_the_option_is_the_same(server):
+def test_tls_option_equals_tls_scheme(server):
+    """A plain address with the option is the same."""
     with socketkit("connect", f"{server.host}:{server.port}", "--tls", "--cacert", papers().ca) as client:
         assert client.communicate(b"hello\n") == b"hello\n"
 
@@ -67,7 +69,7 @@ def test_a_plain_address_with_the_option_is_the_same(server):
         ("echo", "tcp://127.0.0.1:0", "--self-signed"),
     ],
 )
-def test_an_option_that_would_do_nothing_is_refused(arguments):
+def test_option_without_effect_refused(arguments):
     """Whoever gives it believes that he is safe."""
     with socketkit(*arguments) as program:
         assert program.wait() == 2
@@ -84,13 +86,15 @@ def test_an_option_that_would_do_nothing_is_refused(arguments):
         ("connect", "tls://127.0.0.1:9?ca=%2Fno%2Fsuch%2Ffile"),
     ],
 )
-def test_what_cannot_be_used_is_a_mistake_of_usage(arguments):
+def test_unusable_certificates_are_usage_errors(arguments):
+    """What cannot be used is a mistake of usage."""
     with socketkit(*arguments) as program:
         assert program.wait() == 2
         assert len(program.told) == 1
 
 
-def test_a_certificate_of_our_own_making_is_told_by_its_pin_and_read_anew_at_sighup():
+def test_self_signed_pin_and_sighup():
+    """A certificate of our own making is reported by its pin and read anew at sighup."""
     with socketkit("echo", "tls://127.0.0.1:0", "--self-signed") as server:
         address = server.address()
         pin = server.wait_line("pin ").removeprefix("pin ")
@@ -103,7 +107,8 @@ def test_a_certificate_of_our_own_making_is_told_by_its_pin_and_read_anew_at_sig
         assert sorted(line.partition(" ")[0] for line in server.told) == ["listening", "pin", "socketkit:"]
 
 
-def test_nobody_without_a_certificate_is_let_in():
+def test_client_certificate_required():
+    """No one without a certificate is let in."""
     arguments = ("--cert", papers().cert, "--client-ca", papers().ca, "--require-client-cert")
     with socketkit("echo", "tls://127.0.0.1:0", *arguments) as server:
         address = str(server.address())
@@ -116,7 +121,8 @@ def test_nobody_without_a_certificate_is_let_in():
         assert server.stop() == 0
 
 
-def test_listen_answers_the_first_with_whom_it_agrees():
+def test_listen_serves_first_handshake():
+    """Listen answers the first with whom it agrees."""
     with socketkit("listen", "tls://127.0.0.1:0", "--cert", papers().cert) as server:
         address = str(server.address())
         with socketkit("connect", address, "--cacert", papers().ca) as client:
@@ -136,13 +142,15 @@ def test_a_chat_may_be_secret():
             assert b"welcome, you are guest" in guest.communicate(b"bye\n")
 
 
-def test_wait_looks_at_a_certificate_as_connect_does(server):
+def test_wait_verifies_certificate(server):
+    """Wait looks at a certificate as connect does."""
     for arguments, status in (((), 124), (("--cacert", papers().ca), 0), (("--insecure",), 0)):
         with socketkit("wait", str(server), "--for", "0", *arguments) as wait:
             assert (wait.communicate(), wait.wait()) == (b"", status)
 
 
-def test_a_relay_shows_callers_its_own_certificate_and_trusts_targets_as_told(server):
+def test_relay_certificates_both_sides(server):
+    """A relay shows clients its own certificate and trusts targets as reported."""
     arguments = ("--cacert", papers().ca, "--self-signed")
     with socketkit("relay", "tls://127.0.0.1:0", str(server), *arguments) as relay:
         address = str(relay.address())
@@ -160,14 +168,16 @@ def test_a_relay_shows_callers_its_own_certificate_and_trusts_targets_as_told(se
         ("tls://127.0.0.1:0?self_signed=yes", "tcp://127.0.0.1:1", ("--insecure",)),
     ],
 )
-def test_a_relay_refuses_what_would_do_nothing(listen, target, option):
+def test_relay_tls_option_without_effect(listen, target, option):
+    """A relay refuses what would do nothing."""
     with socketkit("relay", listen, target, *option) as relay:
         assert relay.wait() == 2
         assert f"{option[0]} does nothing without TLS" in relay.told[0]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
-def test_workers_show_one_certificate_and_all_read_it_anew_at_sighup(tmp_path):
+def test_workers_share_certificate_and_reload(tmp_path):
+    """Workers show one certificate and all read it anew at sighup."""
     cert = tmp_path / "cert.pem"
     cert.write_bytes(Path(papers().cert).read_bytes())
 
@@ -208,7 +218,8 @@ def test_workers_show_one_certificate_and_all_read_it_anew_at_sighup(tmp_path):
 @pytest.mark.parametrize(
     ("paper", "told"), [(("--cert", __file__), "no certificate (PEM)"), (("--self-signed",), "each worker would make")]
 )
-def test_workers_do_not_begin_with_what_none_of_them_can_use(paper, told):
+def test_workers_refuse_unusable_certificate(paper, told):
+    """Workers do not begin with what none of them can use."""
     with socketkit("echo", "tls://127.0.0.1:0", "--workers", "2", *paper) as server:
         assert server.wait() == 2
         assert len(server.told) == 1

@@ -43,7 +43,8 @@ def port(sock):
     return sock.getsockname()[1]
 
 
-def test_a_listener_is_connected_to_and_the_story_told(engine, listener):
+def test_connect_and_events(engine, listener):
+    """A listener is connected to and the story reported."""
     recorder, address = Recorder(), f"tcp://127.0.0.1:{port(listener)}"
 
     async def talk(connection):
@@ -77,7 +78,8 @@ def test_over_a_path(engine, tmp_path):
         dialled(engine, str(path), talk)
 
 
-def test_a_refusal_names_the_address_and_the_reason(engine, closed_port):
+def test_refused_names_address_and_reason(engine, closed_port):
+    """A refusal names the address and the reason."""
     recorder, address = Recorder(), f"tcp://127.0.0.1:{closed_port}"
     with pytest.raises(ConnectError) as caught:
         dialled(engine, address, observer=recorder)
@@ -101,7 +103,8 @@ def test_a_refusal_leaves_no_descriptor(engine, closed_port):
     engine.run(main())
 
 
-def test_of_a_name_every_address_is_tried_and_named(engine, closed_port):
+def test_every_address_tried_and_named(engine, closed_port):
+    """Of a name every address is tried and named."""
     with pytest.raises(ConnectError) as caught:
         dialled(engine, f"tcp://localhost:{closed_port}")
     error = caught.value
@@ -111,7 +114,7 @@ def test_of_a_name_every_address_is_tried_and_named(engine, closed_port):
         assert str(each) in str(error)
 
 
-def test_the_second_address_of_a_name_answers_when_the_first_does_not(engine, listener):
+def test_second_address_after_first_fails(engine, listener):
     """`localhost` is ::1 first on most machines, and the listener has IPv4 alone."""
 
     async def talk(connection):
@@ -136,7 +139,8 @@ def test_a_path_where_nobody_is(engine, tmp_path, make, reason):
     assert str(caught.value) == f"cannot connect to unix://{path}: {reason}"
 
 
-def test_a_socket_of_another_kind_is_said_to_be_one(engine, tmp_path):
+def test_wrong_socket_type_is_named(engine, tmp_path):
+    """A socket of another kind is said to be one."""
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
@@ -169,7 +173,8 @@ def test_silence_has_so_much_time(engine, silent):
     assert [each.address for each in caught.value.attempts] == [address]
 
 
-def test_a_cancelled_dial_leaves_no_descriptor(engine, silent):
+def test_cancelled_connect_leaks_nothing(engine, silent):
+    """A cancelled dial leaves no descriptor."""
     from support.running import Running, turns
 
     async def main():
@@ -203,7 +208,8 @@ def test_a_full_unix_queue_is_waited_for(engine, tmp_path):
                 dialled(engine, path, connect_timeout=0.05)
 
 
-def test_what_is_wrong_is_told_before_anything_is_opened():
+def test_bad_arguments_before_opening():
+    """What is wrong is reported before anything is opened."""
     with pytest.raises(AddressError):
         connect("tcp://localhost")
     with pytest.raises(OptionError, match=r"unknown option 'no_delay' \(did you mean nodelay\?\)"):
@@ -232,7 +238,8 @@ def test_an_unknown_name_is_a_resolve_error():
         connect("tcp://no-such-host.invalid:1").open()
 
 
-def test_plain_code_inside_a_running_engine_is_refused(listener):
+def test_blocking_connect_in_async_refused(listener):
+    """Plain code inside a running engine is refused."""
     import asyncio
 
     async def main():
@@ -242,13 +249,15 @@ def test_plain_code_inside_a_running_engine_is_refused(listener):
     asyncio.run(main())
 
 
-def test_async_code_without_an_engine_is_told_what_it_needs(listener):
+def test_async_connect_without_engine(listener):
+    """Async code without an engine is reported what it needs."""
     opening = connect(f"tcp://127.0.0.1:{port(listener)}").__aenter__()
     with pytest.raises(OptionError, match="needs a running engine"):
         opening.send(None)
 
 
-def test_a_recipe_opens_as_often_as_one_likes(listener):
+def test_context_opens_many_times(listener):
+    """A recipe opens as often as one likes."""
     recipe = connect(f"tcp://127.0.0.1:{port(listener)}", framing="lines")
     numbers = set()
     for _ in range(3):

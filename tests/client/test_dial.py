@@ -84,14 +84,16 @@ def dialled(
     return engine.run(main())
 
 
-def test_a_silent_first_address_costs_a_quarter_of_a_second(engine: Engine, hole: int, port: int) -> None:
+def test_silent_first_address_costs_delay(engine: Engine, hole: int, port: int) -> None:
+    """A silent first address costs a quarter of a second."""
     before = engine.now()
     names = Names(("127.0.0.1", hole), ("127.0.0.1", port))
     assert dialled(engine, names, address=NUMBER) == f"tcp://127.0.0.1:{port}"
     assert 0.25 <= engine.now() - before < 1  # more than enough, also on a busy machine
 
 
-def test_a_refused_first_address_costs_nothing(engine: Engine, port: int) -> None:
+def test_refused_first_address_costs_nothing(engine: Engine, port: int) -> None:
+    """A refused first address costs nothing."""
     names = Names(("127.0.0.1", refusing_port()), ("127.0.0.1", port))
     assert dialled(engine, names, happy_eyeballs_delay=FAR) == f"tcp://127.0.0.1:{port}"
 
@@ -101,13 +103,15 @@ def test_all_at_once_the_good_one_answers(engine: Engine, holes: list[tuple[str,
     assert dialled(engine, names, happy_eyeballs_delay=0.0) == f"tcp://127.0.0.1:{port}"
 
 
-def test_one_after_another_a_silent_one_has_its_share_of_the_time(engine: Engine, hole: int, port: int) -> None:
+def test_sequential_share_of_the_deadline(engine: Engine, hole: int, port: int) -> None:
+    """One after another a silent one has its share of the time."""
     names = Names(("127.0.0.1", hole), ("127.0.0.1", port))
     peer = dialled(engine, names, address=NUMBER, happy_eyeballs_delay=None, connect_timeout=0.4)
     assert peer == f"tcp://127.0.0.1:{port}"
 
 
-def test_the_error_names_every_address_with_its_reason(engine: Engine) -> None:
+def test_error_lists_every_address(engine: Engine) -> None:
+    """The error names every address with its reason."""
     ports = refusing_port(), refusing_port()
     with pytest.raises(ConnectError) as caught:
         dialled(engine, Names(*(("127.0.0.1", port) for port in ports)))
@@ -121,14 +125,16 @@ def test_the_error_names_every_address_with_its_reason(engine: Engine) -> None:
     )
 
 
-def test_a_machine_that_refuses_tells_more_than_one_that_was_not_reached(engine: Engine) -> None:
+def test_refused_outranks_unreachable(engine: Engine) -> None:
+    """A machine that refuses reports more than one that was not reached."""
     with pytest.raises(ConnectError) as caught:  # a broadcast address, tcp(7): unreachable at once
         dialled(engine, Names(("255.255.255.255", 1), ("127.0.0.1", refusing_port())))
     assert [attempt.errno for attempt in caught.value.attempts][1] == errno.ECONNREFUSED
     assert caught.value.errno == errno.ECONNREFUSED
 
 
-def test_the_time_is_one_for_all_and_each_is_told(engine: Engine, holes: list[tuple[str, int]]) -> None:
+def test_one_deadline_for_all_attempts(engine: Engine, holes: list[tuple[str, int]]) -> None:
+    """The time is one for all and each is reported."""
     with pytest.raises(DeadlineError) as caught:
         dialled(engine, Names(*holes), address=NUMBER, connect_timeout=0.1, happy_eyeballs_delay=FAR)
     addresses = [f"tcp://127.0.0.1:{port}" for _, port in holes]
@@ -138,7 +144,8 @@ def test_the_time_is_one_for_all_and_each_is_told(engine: Engine, holes: list[tu
     assert "no answer within 0.1 s (connect_timeout)" in str(caught.value)
 
 
-def test_a_single_silent_address_is_given_up_in_time(engine: Engine, hole: int) -> None:
+def test_single_address_times_out(engine: Engine, hole: int) -> None:
+    """A single silent address is given up in time."""
     with pytest.raises(DeadlineError) as caught:
         dialled(engine, address=Address.parse(f"tcp://127.0.0.1:{hole}"), connect_timeout=0.02)
     assert [attempt.reason for attempt in caught.value.attempts] == ["no answer in time"]
@@ -177,7 +184,8 @@ def test_a_number_never_reaches_the_resolver(engine: Engine, host: str) -> None:
     assert flags and all(each & socket.AI_NUMERICHOST for each in flags)  # getaddrinfo(3): no lookup then
 
 
-def test_the_resolver_has_no_more_time_than_the_dial(engine: Engine) -> None:
+def test_resolver_shares_the_deadline(engine: Engine) -> None:
+    """The resolver has no more time than the dial."""
     answer = threading.Event()
     gone = threading.Event()
 
@@ -195,7 +203,9 @@ def test_the_resolver_has_no_more_time_than_the_dial(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "failure", [socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), OSError(errno.EMFILE, "Too many open files")]
 )
-def test_a_resolver_that_fails_is_a_resolve_error(engine: Engine, failure: OSError) -> None:
+def test_resolver_failure_is_resolve_error(engine: Engine, failure: OSError) -> None:
+    """A resolver that fails is a resolve error."""
+
     def lookup(*question: Any) -> list[Any]:
         raise failure.with_traceback(None)
 
@@ -229,20 +239,23 @@ def leaves_nothing_open(engine: Engine, dial: Any, times: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_cancelled_connects_leave_nothing_open(engine: Engine, hole: int) -> None:
+def test_thousand_cancelled_connects_leak_nothing(engine: Engine, hole: int) -> None:
+    """A thousand cancelled connects leave nothing open."""
     address = Address.parse(f"tcp://127.0.0.1:{hole}")
     leaves_nothing_open(engine, lambda: open_stream(engine, address, Options()), 1000)
 
 
 @pytest.mark.slow
-def test_hundreds_of_cancelled_races_leave_nothing_open(engine: Engine, holes: list[tuple[str, int]]) -> None:
+def test_cancelled_races_leak_nothing(engine: Engine, holes: list[tuple[str, int]]) -> None:
+    """Hundreds of cancelled races leave nothing open."""
     names = Names(holes[0], ("127.0.0.1", refusing_port()), *holes[1:])
     options = Options(happy_eyeballs_delay=0.0)
     leaves_nothing_open(engine, lambda: open_stream(engine, NUMBER, options, lookup=names), 300)
 
 
 @pytest.mark.slow
-def test_hundreds_of_cancelled_calls_of_a_busy_unix_server_leave_nothing_open(engine: Engine, tmp_path: Path) -> None:
+def test_cancelled_busy_unix_connects_leak_nothing(engine: Engine, tmp_path: Path) -> None:
+    """Hundreds of cancelled calls of a busy unix server leave nothing open."""
     path = os.fspath(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as caller:
         listener.bind(path)
@@ -253,7 +266,7 @@ def test_hundreds_of_cancelled_calls_of_a_busy_unix_server_leave_nothing_open(en
 
 
 @pytest.mark.parametrize("turn", range(10))
-def test_cancelled_after_whatever_turn_it_leaves_nothing_open(
+def test_cancel_after_any_turn_leaks_nothing(
     engine: Engine, holes: list[tuple[str, int]], port: int, turn: int
 ) -> None:
     """The name is asked for in a thread, the first address is silent, the second refuses, the third answers."""
@@ -276,9 +289,8 @@ def test_cancelled_after_whatever_turn_it_leaves_nothing_open(
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_without_descriptors_the_error_says_so_and_none_is_lost(
-    engine: Engine, holes: list[tuple[str, int]], count: int
-) -> None:
+def test_emfile_is_reported_and_leaks_nothing(engine: Engine, holes: list[tuple[str, int]], count: int) -> None:
+    """Without descriptors the error says so and none is lost."""
     names = Names(*holes[:count])
 
     async def main() -> ConnectError:
@@ -313,7 +325,8 @@ def no_descriptors_left() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_an_interrupt_ends_a_dial_at_once_and_leaves_nothing_open(holes: list[tuple[str, int]], count: int) -> None:
+def test_interrupt_ends_connect(holes: list[tuple[str, int]], count: int) -> None:
+    """An interrupt ends a dial at once and leaves nothing open."""
     engine = engines.make("blocking")  # which the signal finds in its wait
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
@@ -359,7 +372,8 @@ def test_a_failed_dial_leaves_no_circle(no_gc: None, engine: Engine, count: int)
     gc.collect()
 
 
-def test_a_unix_path_that_is_not_there_says_so(engine: Engine, tmp_path: Path) -> None:
+def test_missing_unix_path(engine: Engine, tmp_path: Path) -> None:
+    """A unix path that is not there says so."""
     with pytest.raises(ConnectError) as caught:
         dialled(engine, address=Address.parse(f"unix://{tmp_path}/none"))
     assert caught.value.errno == errno.ENOENT
@@ -367,7 +381,8 @@ def test_a_unix_path_that_is_not_there_says_so(engine: Engine, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["file", "datagram", "denied"])
-def test_a_unix_path_that_is_no_listener_says_so(engine: Engine, tmp_path: Path, kind: str) -> None:
+def test_unix_path_without_listener(engine: Engine, tmp_path: Path, kind: str) -> None:
+    """A unix path that is no listener says so."""
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if kind == "datagram" else socket.SOCK_STREAM) as sock:
         path.touch() if kind == "file" else sock.bind(os.fspath(path))
@@ -381,7 +396,7 @@ def test_a_unix_path_that_is_no_listener_says_so(engine: Engine, tmp_path: Path,
     assert caught.value.errno == expected
 
 
-def test_one_who_is_thrown_away_at_once_hears_what_was_said_and_then_the_loss(engine: Engine) -> None:
+def test_reset_after_accept_delivers_data_first(engine: Engine) -> None:
     """However late we look: a connection that stood is no failure to connect."""
 
     async def main() -> None:

@@ -78,7 +78,9 @@ def told(
         ("4a 6a 4b 6b", "4a 6a 4b 6b"),
     ],
 )
-def test_the_families_take_turns_and_the_resolvers_first_begins(resolved: str, tried: str) -> None:
+def test_families_alternate(resolved: str, tried: str) -> None:
+    """The families take turns and the resolvers first begins."""
+
     def host(word: str) -> str:
         return f"2001:db8::{word[1]}" if word[0] == "6" else f"192.0.2.{ord(word[1])}"
 
@@ -90,7 +92,8 @@ def test_the_families_take_turns_and_the_resolvers_first_begins(resolved: str, t
 
 
 @pytest.mark.parametrize("engine", VIRTUAL)
-def test_the_second_begins_a_quarter_of_a_second_after_a_silent_first(engine: str) -> None:
+def test_second_attempt_after_the_delay(engine: str) -> None:
+    """The second begins a quarter of a second after a silent first."""
     run = told([(SIX, 0, SILENT), (FOUR, 0.04, CONNECTS)], engine=engine)
     assert run.story == [(0, "begins", SIX), (0.25, "begins", FOUR), (0.29, "connects", FOUR)]
     assert (run.winner, run.left_open) == (FOUR, [FOUR])
@@ -103,22 +106,26 @@ def test_a_slow_but_good_first_is_not_cut(engine: str) -> None:
     assert run.left_open == [SIX]
 
 
-def test_a_fast_first_leaves_the_second_alone() -> None:
+def test_fast_first_attempt_is_alone() -> None:
+    """A fast first leaves the second alone."""
     assert told([(SIX, 0.24, CONNECTS), (FOUR, 0, CONNECTS)]).story == [(0, "begins", SIX), (0.24, "connects", SIX)]
 
 
-def test_after_a_failure_the_next_begins_at_once() -> None:
+def test_failure_starts_next_at_once() -> None:
+    """After a failure the next begins at once."""
     run = told([(SIX, 0.01, REFUSES), (FOUR, 0.02, CONNECTS)])
     assert run.story == [(0, "begins", SIX), (0.01, "fails", SIX), (0.01, "begins", FOUR), (0.03, "connects", FOUR)]
 
 
-def test_a_machine_without_a_family_loses_no_time() -> None:
+def test_missing_family_costs_no_time() -> None:
+    """A machine without a family loses no time."""
     run = told([("2001:db8::1", 0, UNREACHABLE), ("2001:db8::2", 0, UNREACHABLE), (FOUR, 0, CONNECTS)])
     assert [moment for moment, _, _ in run.story] == [0] * 4
     assert run.winner == FOUR
 
 
-def test_a_failure_of_an_earlier_one_hastens_the_next_and_the_delay_counts_from_there() -> None:
+def test_early_failure_restarts_the_delay() -> None:
+    """A failure of an earlier one hastens the next and the delay counts from there."""
     run = told(
         [("192.0.2.1", 0.3, REFUSES), ("192.0.2.2", 0, SILENT), ("192.0.2.3", 0, SILENT), ("192.0.2.4", 0, CONNECTS)]
     )
@@ -132,17 +139,20 @@ def test_a_failure_of_an_earlier_one_hastens_the_next_and_the_delay_counts_from_
     ]  # fmt: skip
 
 
-def test_when_the_last_has_begun_only_answers_count() -> None:
+def test_last_attempt_has_no_timeout() -> None:
+    """When the last has begun only answers count."""
     run = told([(SIX, 7, CONNECTS), (FOUR, 9, CONNECTS)])
     assert run.story[-1] == (7, "connects", SIX)
 
 
-def test_of_two_that_answer_at_once_the_one_that_began_first_wins() -> None:
+def test_simultaneous_answers_earliest_wins() -> None:
+    """Of two that answer at once the one that began first wins."""
     run = told([(SIX, 0.5, CONNECTS), (FOUR, 0.25, CONNECTS)])
     assert (run.winner, run.left_open) == (SIX, [SIX])
 
 
-def test_when_all_fail_there_is_no_winner_and_each_was_told() -> None:
+def test_all_fail_each_reported() -> None:
+    """When all fail there is no winner and each was reported."""
     run = told([(SIX, 0.1, REFUSES), (FOUR, 0.1, REFUSES)])
     assert (run.winner, run.is_late, run.untried, run.left_open) == (None, False, [], [])
     assert [(moment, host) for moment, what, host in run.story if what == "fails"] == [(0.1, SIX), (0.2, FOUR)]
@@ -157,7 +167,8 @@ def test_another_delay_is_kept() -> None:
     assert run.story[-1] == (2, "connects", FOUR)
 
 
-def test_without_a_delay_between_them_all_begin_at_once() -> None:
+def test_zero_delay_starts_all() -> None:
+    """Without a delay between them all begin at once."""
     run = told([(SIX, 0.3, CONNECTS), (FOUR, 0.2, CONNECTS), ("192.0.2.2", 0, SILENT)], delay=0)
     assert [moment for moment, what, _ in run.story if what == "begins"] == [0, 0, 0]
     assert run.story[-1] == (0.2, "connects", FOUR)
@@ -166,7 +177,8 @@ def test_without_a_delay_between_them_all_begin_at_once() -> None:
 # --- one after another -----------------------------------------------------------------------------------------------
 
 
-def test_one_after_another_each_has_an_equal_share_of_what_is_left() -> None:
+def test_sequential_equal_shares() -> None:
+    """One after another each has an equal share of what is left."""
     run = told([(SIX, 0, SILENT), (FOUR, 0, SILENT), ("2001:db8::2", 1, CONNECTS)], delay=None, deadline=9)
     assert run.story == [
         (0, "begins", SIX),
@@ -178,12 +190,14 @@ def test_one_after_another_each_has_an_equal_share_of_what_is_left() -> None:
     ]
 
 
-def test_one_after_another_a_failure_leaves_its_share_to_the_others() -> None:
+def test_sequential_failure_frees_its_share() -> None:
+    """One after another a failure leaves its share to the others."""
     run = told([(SIX, 1, REFUSES), (FOUR, 0, SILENT), ("2001:db8::2", 0, CONNECTS)], delay=None, deadline=9)
     assert run.story[-1] == (5, "connects", "2001:db8::2")
 
 
-def test_one_after_another_without_a_deadline_waits_for_the_answer() -> None:
+def test_sequential_without_deadline() -> None:
+    """One after another without a deadline waits for the answer."""
     run = told([(SIX, 1000, REFUSES), (FOUR, 0, CONNECTS)], delay=None)
     assert run.story[-1] == (1000, "connects", FOUR)
 
@@ -192,7 +206,8 @@ def test_one_after_another_without_a_deadline_waits_for_the_answer() -> None:
 
 
 @pytest.mark.parametrize("delay", [0.25, None])
-def test_the_deadline_gives_up_those_under_way_and_names_those_that_never_began(delay: float | None) -> None:
+def test_deadline_lists_untried_attempts(delay: float | None) -> None:
+    """The deadline gives up those under way and names those that never began."""
     hosts = [f"192.0.2.{number}" for number in range(1, 8)]
     run = told([(host, 0, SILENT) for host in hosts], delay=delay, deadline=0.7)
     assert (run.winner, run.is_late, run.left_open) == (None, True, [])
@@ -220,9 +235,8 @@ scripts = st.lists(st.tuples(st.booleans(), moments, fates), max_size=6).map(
 
 @settings(max_examples=200, deadline=None)
 @given(scripts, st.one_of(st.none(), moments), st.one_of(st.none(), moments))
-def test_at_most_one_wins_and_all_others_are_closed(
-    script: list[Place], delay: float | None, deadline: float | None
-) -> None:
+def test_one_winner_others_closed(script: list[Place], delay: float | None, deadline: float | None) -> None:
+    """At most one wins and all others are closed."""
     if deadline is None and any(fate == SILENT for _, _, fate in script):
         deadline = 5.0  # else nobody would ever know
     before = open_descriptors()
@@ -249,9 +263,8 @@ def test_at_most_one_wins_and_all_others_are_closed(
 
 @settings(max_examples=200, deadline=None)
 @given(scripts, st.one_of(st.none(), moments), moments)
-def test_cancelled_at_any_moment_it_leaves_nothing_open(
-    script: list[Place], delay: float | None, moment: float
-) -> None:
+def test_cancel_at_any_moment_closes_all(script: list[Place], delay: float | None, moment: float) -> None:
+    """Cancelled at any moment it leaves nothing open."""
     before = open_descriptors()
     engine, clock = virtual_engine()
     network = ScriptedNetwork(engine, clock, script)
@@ -272,7 +285,8 @@ def test_cancelled_at_any_moment_it_leaves_nothing_open(
     assert open_descriptors() <= before
 
 
-def test_what_nobody_expects_ends_the_race_and_leaves_nothing_open() -> None:
+def test_unexpected_error_closes_all() -> None:
+    """What no one expects ends the race and leaves nothing open."""
     engine, clock = virtual_engine()
     network = ScriptedNetwork(engine, clock, script := [(SIX, 1, ODD), (FOUR, 0, SILENT)])
     with pytest.raises(ZeroDivisionError):

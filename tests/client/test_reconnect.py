@@ -110,7 +110,8 @@ class Service:
 # --- until somebody answers ------------------------------------------------------------------------------------------
 
 
-def test_the_first_that_answers_ends_the_tries() -> None:
+def test_first_success_ends_retries() -> None:
+    """The first that answers ends the tries."""
     service = Service(refused(), refused(), refused(), b"")
     assert service.open(Retry(**PLAIN)) is None
     assert service.moments == pytest.approx([0, 1, 3, 7])
@@ -135,18 +136,21 @@ def test_chance_shortens_each_pause() -> None:
     assert service.pauses == [1, 1.5, 2]
 
 
-def test_when_the_tries_are_used_up_the_last_error_says_how_many_there_were() -> None:
+def test_exhausted_attempts_count_in_error() -> None:
+    """When the tries are used up the last error says how many there were."""
     error = (service := Service(then=refused())).open(Retry(attempts=3, **PLAIN))
     assert len(service.moments) == 3
     assert isinstance(error, ConnectError)
     assert (str(error), error.errno) == ("refused (3 tries in 3.0 s)", errno.ECONNREFUSED)
 
 
-def test_a_single_try_fails_as_it_would_without() -> None:
+def test_single_attempt_error_unchanged() -> None:
+    """A single try fails as it would without."""
     assert str(Service(refused()).open(Retry(attempts=1))) == "refused"
 
 
-def test_the_deadline_is_over_all_tries_and_each_is_given_what_is_left_of_it() -> None:
+def test_retry_deadline_limits_each_attempt() -> None:
+    """The deadline is over all tries and each is given what is left of it."""
     error = (service := Service(then=refused())).open(Retry(deadline=5, **PLAIN))
     assert service.moments == pytest.approx([0, 1, 3, 4])
     assert service.limits == pytest.approx([5, 4, 2, 1])
@@ -158,7 +162,8 @@ def test_the_deadline_is_over_all_tries_and_each_is_given_what_is_left_of_it() -
     )
 
 
-def test_without_a_deadline_each_try_has_its_own_time() -> None:
+def test_attempts_without_deadline() -> None:
+    """Without a deadline each try has its own time."""
     service = Service(refused(), b"")
     service.open(Retry())
     assert service.limits == [None, None]
@@ -167,13 +172,15 @@ def test_without_a_deadline_each_try_has_its_own_time() -> None:
 @pytest.mark.parametrize(
     "error", [ResolveError("unknown"), HandshakeError("no trust"), ConnectError("no right", errno=errno.EACCES)]
 )
-def test_what_will_not_go_well_later_is_told_at_once(error: SocketkitError) -> None:
+def test_permanent_error_raised_at_once(error: SocketkitError) -> None:
+    """What will not go well later is reported at once."""
     service = Service(error)
     assert service.open(Retry()) is error
     assert service.pauses == []
 
 
-def test_cancelled_in_a_pause_it_stops_at_once() -> None:
+def test_cancel_during_backoff() -> None:
+    """Cancelled in a pause it stops at once."""
     service = Service(then=refused())
 
     async def main() -> Any:
@@ -190,7 +197,8 @@ def test_cancelled_in_a_pause_it_stops_at_once() -> None:
 # --- one after the other ---------------------------------------------------------------------------------------------
 
 
-def test_after_a_loss_comes_a_fresh_one_and_the_one_before_is_closed_first() -> None:
+def test_reconnect_closes_previous_first() -> None:
+    """After a loss comes a fresh one and the one before is closed first."""
     service = Service(then=b"data")
     assert service.loop(Retry(**PLAIN), 4) is None
     assert service.still_open == [0, 0, 0, 0]
@@ -198,25 +206,29 @@ def test_after_a_loss_comes_a_fresh_one_and_the_one_before_is_closed_first() -> 
     assert len(service.seen.of(Closed)) == 4
 
 
-def test_something_received_makes_the_pauses_short_again() -> None:
+def test_received_data_resets_backoff() -> None:
+    """Something received makes the pauses short again."""
     service = Service(refused(), refused(), b"data", refused(), refused(), b"data")
     assert service.loop(Retry(attempts=3, **PLAIN), 2) is None
     assert service.pauses == [1, 2, 1, 1, 2]  # the third is the one after the loss
 
 
-def test_a_server_that_hangs_up_at_once_is_not_stormed() -> None:
+def test_instant_hangups_back_off() -> None:
+    """A server that hangs up at once is not stormed."""
     service = Service(then=b"")
     assert service.loop(Retry(**PLAIN), 6) is None
     assert service.pauses == [1, 2, 4, 8, 10]
 
 
-def test_a_long_life_makes_the_pauses_short_again_also_in_silence() -> None:
+def test_long_connection_resets_backoff() -> None:
+    """A long life makes the pauses short again also in silence."""
     service = Service(then=b"")
     assert service.loop(Retry(**PLAIN), 4, stays=10) is None
     assert service.pauses == [1, 1, 1]
 
 
-def test_a_life_shorter_than_the_longest_pause_and_silent_is_a_failure() -> None:
+def test_short_silent_connection_is_failure() -> None:
+    """A life shorter than the longest pause and silent is a failure."""
     service = Service(then=b"")
     assert service.loop(Retry(**PLAIN), 4, stays=9.9) is None
     assert service.pauses == [1, 2, 4]
@@ -232,7 +244,8 @@ def test_so_many_of_no_use_end_the_loop() -> None:
     )
 
 
-def test_failed_dials_and_useless_connections_make_one_row() -> None:
+def test_failures_share_one_backoff() -> None:
+    """Failed dials and useless connections make one row."""
     service = Service(refused(), b"", refused(), b"data")
     assert service.loop(Retry(**PLAIN), 2) is None
     assert service.pauses == [1, 2, 4]
@@ -250,7 +263,8 @@ def test_the_loss_is_told() -> None:
     assert [(event.error, event.count) for event in told] == [(None, 0)]
 
 
-def test_cancelled_in_the_pause_after_a_loss_nothing_is_open() -> None:
+def test_cancel_in_backoff_leaks_nothing() -> None:
+    """Cancelled in the pause after a loss nothing is open."""
     service = Service(then=b"data")
 
     async def main() -> Any:

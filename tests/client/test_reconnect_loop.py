@@ -81,14 +81,16 @@ def test_plain_code_tries_again_too() -> None:
     assert len(seen.of(Retrying)) == 1
 
 
-def test_without_being_told_nothing_is_tried_again() -> None:
+def test_no_retry_by_default() -> None:
+    """Without being reported nothing is tried again."""
     seen = Recorder()
     with pytest.raises(ConnectError):
         connect(f"tcp://127.0.0.1:{refusing_port()}", observer=seen).open()
     assert seen.of(Retrying) == []
 
 
-def test_a_wrong_retry_is_refused_before_anything_is_opened() -> None:
+def test_bad_retry_before_opening() -> None:
+    """A wrong retry is refused before anything is opened."""
     with pytest.raises(OptionError, match="retry"):
         connect("tcp://127.0.0.1:1", retry="often")
     with pytest.raises(AddressError, match="retry"):
@@ -98,7 +100,8 @@ def test_a_wrong_retry_is_refused_before_anything_is_opened() -> None:
 # --- loops -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_plain_loop_gives_a_fresh_connection_after_each_loss(server: BlockingServer) -> None:
+def test_plain_loop_reconnects(server: BlockingServer) -> None:
+    """A plain loop gives a fresh connection after each loss."""
     lines, connections = [], []
     for connection in connect(server.addresses[0], framing="lines", retry=SOON):
         assert all(before.is_closed for before in connections)
@@ -111,7 +114,8 @@ def test_a_plain_loop_gives_a_fresh_connection_after_each_loss(server: BlockingS
     assert all(connection.is_closed for connection in connections)
 
 
-def test_an_async_loop_gives_a_fresh_connection_after_each_loss(engine: Engine, server: BlockingServer) -> None:
+def test_async_loop_reconnects(engine: Engine, server: BlockingServer) -> None:
+    """An async loop gives a fresh connection after each loss."""
     seen = Recorder()
 
     async def main() -> list[str]:
@@ -133,7 +137,8 @@ def test_an_async_loop_gives_a_fresh_connection_after_each_loss(engine: Engine, 
     assert len(seen.of(Retrying)) == 2
 
 
-def test_leaving_an_async_loop_as_the_last_deed_of_a_program_closes_too(engine: Engine, server: BlockingServer) -> None:
+def test_break_at_program_end_closes(engine: Engine, server: BlockingServer) -> None:
+    """Leaving an async loop as the last deed of a program closes too."""
     seen = Recorder()
 
     async def main() -> None:
@@ -144,7 +149,8 @@ def test_leaving_an_async_loop_as_the_last_deed_of_a_program_closes_too(engine: 
     assert len(seen.of(Closed)) == 1
 
 
-def test_an_error_in_the_body_leaves_the_loop_and_closes(engine: Engine, server: BlockingServer) -> None:
+def test_error_in_body_closes(engine: Engine, server: BlockingServer) -> None:
+    """An error in the body leaves the loop and closes."""
     seen = Recorder()
 
     async def main() -> None:
@@ -161,7 +167,8 @@ def test_an_error_in_the_body_leaves_the_loop_and_closes(engine: Engine, server:
     assert len(seen.of(Closed)) == 2
 
 
-def test_a_cancelled_body_leaves_the_loop_and_closes(engine: Engine) -> None:
+def test_cancelled_body_closes(engine: Engine) -> None:
+    """A cancelled body leaves the loop and closes."""
     seen = Recorder()
 
     async def main() -> None:
@@ -197,7 +204,8 @@ def test_after_a_reset_the_body_says_go_on() -> None:
     assert count == 3
 
 
-def test_a_loop_without_a_retry_goes_on_for_ever_by_default() -> None:
+def test_loop_retries_for_ever() -> None:
+    """A loop without a retry goes on for ever by default."""
     seen = Recorder()
     gone = threading.Event()
 
@@ -226,7 +234,8 @@ def test_each_iteration_is_a_new_row(server: BlockingServer) -> None:
             break
 
 
-def test_a_plain_loop_in_async_code_is_told_what_to_do(engine: Engine) -> None:
+def test_plain_loop_in_async_code_refused(engine: Engine) -> None:
+    """A plain loop in async code is reported what to do."""
     if engine.blocks:
         pytest.skip("there is nothing to hold up")
 

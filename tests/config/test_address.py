@@ -124,7 +124,8 @@ CANONICAL = [
 
 
 @pytest.mark.parametrize(("text", "canonical"), CANONICAL)
-def test_every_way_of_writing_has_one_canonical_form(text: str, canonical: str) -> None:
+def test_canonical_form_is_unique(text: str, canonical: str) -> None:
+    """Every way of writing has one canonical form."""
     address = Address.parse(text)
     assert str(address) == canonical
     assert Address.parse(canonical) == address
@@ -139,7 +140,8 @@ def test_the_parts_of_an_address() -> None:
     assert Address.parse("@name") == Address("unix", path="@name")
 
 
-def test_addresses_of_different_meaning_differ() -> None:
+def test_distinct_addresses_differ() -> None:
+    """Addresses of different meaning differ."""
     texts = {canonical for _, canonical in CANONICAL}
     assert len({Address.parse(text) for text in texts}) == len(texts)
 
@@ -149,7 +151,8 @@ def test_an_address_is_given_back_as_it_is() -> None:
     assert Address.parse(address) is address
 
 
-def test_the_default_scheme_is_that_of_short_forms_alone() -> None:
+def test_default_scheme_of_short_forms() -> None:
+    """The default scheme is that of short forms alone."""
     assert str(Address.parse("h:1", default_scheme="tcp6")) == "tcp6://h:1"
     assert str(Address.parse("tcp://h:1", default_scheme="tcp6")) == "tcp://h:1"
     assert str(Address.parse("/p", default_scheme="tcp6")) == "unix:///p"
@@ -158,7 +161,8 @@ def test_the_default_scheme_is_that_of_short_forms_alone() -> None:
     assert str(Address.parse("@p", default_scheme="unix")) == "unix://@p"
 
 
-def test_the_options_of_an_address_are_read_by_options() -> None:
+def test_address_options_parse() -> None:
+    """The options of an address are read by options."""
     address = Address.parse("tcp://h:1?connect_timeout=none&nodelay=off&backlog=7")
     options = Options.make(dict(address.options))
     assert (options.connect_timeout, options.nodelay, options.backlog) == (None, False, 7)
@@ -195,12 +199,14 @@ def assert_inverse(address: Address) -> None:
 
 
 @given(hosts, ports, options)
-def test_reading_and_writing_host_and_port_are_inverse(host: str, port: int, settings: dict[str, object]) -> None:
+def test_host_port_round_trip(host: str, port: int, settings: dict[str, object]) -> None:
+    """Reading and writing host and port are inverse."""
     assert_inverse(Address("tcp", host, port, options=settings))  # type: ignore[arg-type]
 
 
 @given(st.sampled_from(["", "/", "./", "../", "@", "a"]), file_names)
-def test_reading_and_writing_a_path_are_inverse(start: str, name: str) -> None:
+def test_path_round_trip(start: str, name: str) -> None:
+    """Reading and writing a path are inverse."""
     try:
         address = Address("unix", path=start + name)
     except AddressError as error:
@@ -210,16 +216,14 @@ def test_reading_and_writing_a_path_are_inverse(start: str, name: str) -> None:
 
 
 @given(st.just("") | st.integers(min_value=0, max_value=2**32 - 2).map(str), st.integers(0, 2**32 - 2), options)
-def test_reading_and_writing_a_context_and_its_port_are_inverse(
-    cid: str, port: int, settings: dict[str, object]
-) -> None:
+def test_vsock_round_trip(cid: str, port: int, settings: dict[str, object]) -> None:
+    """Reading and writing a context and its port are inverse."""
     assert_inverse(Address("vsock", cid, port, options=settings))  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 999_999_999), st.text("abc-._0?#&=%", max_size=12), options)
-def test_reading_and_writing_descriptors_and_names_are_inverse(
-    number: int, name: str, settings: dict[str, object]
-) -> None:
+def test_descriptor_round_trip(number: int, name: str, settings: dict[str, object]) -> None:
+    """Reading and writing descriptors and names are inverse."""
     assert_inverse(Address("fd", path=str(number), options=settings))  # type: ignore[arg-type]
     assert_inverse(Address("systemd", path=name, options=settings))  # type: ignore[arg-type]
     assert_inverse(Address("stdio", options=settings))  # type: ignore[arg-type]
@@ -228,7 +232,8 @@ def test_reading_and_writing_descriptors_and_names_are_inverse(
 @given(st.text(" ab'\"\\\\?&=%#41$*é\n\udcff", min_size=1, max_size=20) | st.text(min_size=1, max_size=20), options)
 @example("a?b=c", {})
 @example("%41%", {"nodelay": False})
-def test_reading_and_writing_a_command_are_inverse(command: str, settings: dict[str, object]) -> None:
+def test_command_round_trip(command: str, settings: dict[str, object]) -> None:
+    """Reading and writing a command are inverse."""
     try:
         address = Address("exec", path=command, options=settings)  # type: ignore[arg-type]
     except AddressError as error:
@@ -241,7 +246,8 @@ def test_reading_and_writing_a_command_are_inverse(command: str, settings: dict[
 @example("İ.de")
 @example("ẞ.de")
 @example("ｈ．ｄｅ")
-def test_a_host_in_its_normal_spelling_stays_so_or_is_refused(host: str) -> None:
+def test_host_normal_form_is_fixed_point(host: str) -> None:
+    """A host in its normal spelling stays so or is refused."""
     try:
         normal = normal_host(host)
     except AddressError:
@@ -250,7 +256,8 @@ def test_a_host_in_its_normal_spelling_stays_so_or_is_refused(host: str) -> None
 
 
 @given(numbers6)
-def test_ipv6_is_written_as_the_standard_library_writes_it(text: str) -> None:
+def test_ipv6_text_matches_ipaddress(text: str) -> None:
+    """Ipv6 is written as the standard library writes it."""
     number = ipaddress.IPv6Address(text)
     expected = f"::ffff:{number.ipv4_mapped}" if number.ipv4_mapped else str(number)
     assert normal_host(text) == normal_host(number.exploded.upper()) == expected
@@ -267,7 +274,8 @@ def test_ipv6_is_written_as_the_standard_library_writes_it(text: str) -> None:
 @example("::1.2.3.04")
 @example(":1:2:3:4:5:6:7")
 @example(":::1")
-def test_ipv6_is_what_the_system_takes_for_ipv6(text: str) -> None:
+def test_ipv6_accepted_as_the_system_does(text: str) -> None:
+    """Ipv6 is what the system takes for ipv6."""
     assume(":" in text)
     try:
         packed = socket.inet_pton(socket.AF_INET6, text)
@@ -279,7 +287,8 @@ def test_ipv6_is_what_the_system_takes_for_ipv6(text: str) -> None:
 
 
 @given(st.text(max_size=30) | st.from_regex(r"\A(tcp|unix|[a-z]{1,3})?:?(//)?[\[\]:/@%?=&#a-z0-9]{0,20}\Z"))
-def test_any_text_is_an_address_that_reads_back_or_an_address_error_of_one_line(text: str) -> None:
+def test_any_text_parses_or_address_error(text: str) -> None:
+    """Any text is an address that reads back or an address error of one line."""
     try:
         address = Address.parse(text)
     except AddressError as error:
@@ -291,7 +300,8 @@ def test_any_text_is_an_address_that_reads_back_or_an_address_error_of_one_line(
 # --- what the rooms below ask ----------------------------------------------------------------------------------------
 
 
-def test_an_address_tells_what_kind_of_place_it_is() -> None:
+def test_address_properties() -> None:
+    """An address reports what kind of place it is."""
     numeric = {text: Address.parse(text).is_numeric_host for text in ("1.2.3.4:1", "[::1%lo]:1", "h:1", ":1", "@p")}
     assert numeric == {"1.2.3.4:1": True, "[::1%lo]:1": True, "h:1": False, ":1": False, "@p": False}
     file, abstract, unnamed, tcp = map(Address.parse, ("/p", "@p", "unix://unnamed", "h:1"))
@@ -310,7 +320,8 @@ def test_a_socket_path_is_what_bind_takes() -> None:
     assert Address.parse("unix://unnamed").socket_path == b""
 
 
-def test_an_address_changes_by_making_another_that_is_checked() -> None:
+def test_replace_validates() -> None:
+    """An address changes by making another that is checked."""
     address = Address.parse("tcp://h:0?nodelay=no")
     assert str(address.with_port(80)) == "tcp://h:80?nodelay=no"
     assert str(address.without_options()) == "tcp://h:0"
@@ -368,9 +379,8 @@ def test_an_address_is_frozen_and_hashable() -> None:
         (socket.AF_UNIX, None, "unix://unnamed"),
     ],
 )
-def test_a_socket_name_becomes_an_address_that_reads_back(
-    family: socket.AddressFamily, name: object, text: str
-) -> None:
+def test_socket_name_round_trip(family: socket.AddressFamily, name: object, text: str) -> None:
+    """A socket name becomes an address that reads back."""
     address = Address.from_socket_name(family, socket.SOCK_STREAM, name)
     assert str(address) == text
     assert Address.parse(text) == address
@@ -394,7 +404,8 @@ def test_the_names_of_real_sockets(tmp_path: Path) -> None:
         assert str(Address.from_socket_name(left.family, left.type, left.getpeername())) == "unix://unnamed"
 
 
-def test_a_path_of_107_bytes_is_the_longest_that_the_system_takes(tmp_path: Path) -> None:
+def test_unix_path_limit_is_107_bytes(tmp_path: Path) -> None:
+    """A path of 107 bytes is the longest that the system takes."""
     longest = f"{tmp_path}/".ljust(107, "x")
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind(Address("unix", path=longest).socket_path)
@@ -408,7 +419,8 @@ def test_a_path_of_107_bytes_is_the_longest_that_the_system_takes(tmp_path: Path
             Address("unix", path=path)
 
 
-def test_a_socket_that_no_scheme_names_is_said_so() -> None:
+def test_unnamed_socket_kind_is_reported() -> None:
+    """A socket that no scheme names is said so."""
     with pytest.raises(AddressError, match="no scheme is for a socket of AF_INET and SOCK_RDM; there are tcp"):
         Address.from_socket_name(socket.AF_INET, socket.SOCK_RDM, ("127.0.0.1", 0))
 
@@ -416,7 +428,8 @@ def test_a_socket_that_no_scheme_names_is_said_so() -> None:
 # --- hosts and schemes -----------------------------------------------------------------------------------------------
 
 
-def test_the_family_of_a_host_is_known_only_of_numbers() -> None:
+def test_host_family_of_numeric_hosts() -> None:
+    """The family of a host is known only of numbers."""
     assert [host_family(host) for host in ("1.2.3.4", "::1", "fe80::1%eth0", "localhost", "", "{hostname}")] == [
         "AF_INET",
         "AF_INET6",
@@ -433,7 +446,8 @@ def test_only_ipv4_inside_ipv6_is_unwrapped() -> None:
     assert unmapped("::ffff:1:2") == "::ffff:1:2"
 
 
-def test_names_have_253_characters_at_most_and_their_labels_63() -> None:
+def test_dns_name_limits() -> None:
+    """Names have 253 characters at most and their labels 63."""
     label = "a" * 63
     name = ".".join([label, label, label, "a" * 61])
     assert len(name) == 253
@@ -594,7 +608,8 @@ ZONE = "is not a zone of an IPv6 address; allowed is an interface as eth0, or it
         ("h:1?framing=\ud800", "'\\ud800' is half a character; allowed are whole ones"),
     ],
 )
-def test_a_refusal_quotes_the_address_and_its_part_and_says_what_is_allowed(text: str, reason: str) -> None:
+def test_error_quotes_part_and_allowed(text: str, reason: str) -> None:
+    """A refusal quotes the address and its part and says what is allowed."""
     with pytest.raises(AddressError) as caught:
         Address.parse(text)
     assert str(caught.value) == f"address {text!r}: {reason}"
@@ -611,7 +626,8 @@ def test_what_is_no_text_is_no_address(value: object) -> None:
     assert str(caught.value) == f"{value!r} is not an address; allowed is a text as {examples}"
 
 
-def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+def test_unknown_option_suggests_nearest() -> None:
+    """An unknown option is refused with the nearest name."""
     with pytest.raises(
         AddressError, match=r"unknown option 'nodely' \(did you mean nodelay\?\); allowed are .*backlog, "
     ) as caught:
@@ -619,7 +635,8 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
     assert isinstance(caught.value.__cause__, OptionError)
 
 
-def test_a_scheme_that_comes_later_is_not_called_unknown() -> None:
+def test_planned_scheme_is_named() -> None:
+    """A scheme that comes later is not called unknown."""
     later = [name for name in ("udp", "unixgram", "vsock", "wss", "tls", "exec", "fd") if name not in scheme_names()]
     for name in later:
         with pytest.raises(AddressError, match=rf"this version does not speak '{name}' yet; allowed are tcp"):

@@ -40,7 +40,8 @@ def test_one_spelling(written: str, normal: str, family: str) -> None:
 
 
 @given(st.ip_addresses(v=6))
-def test_every_ipv6_address_however_it_is_written_becomes_what_rfc_5952_says(number: ipaddress.IPv6Address) -> None:
+def test_ipv6_text_is_rfc_5952(number: ipaddress.IPv6Address) -> None:
+    """Every ipv6 address however it is written becomes what rfc 5952 says."""
     exploded = normal_host(number.exploded.upper())
     assert exploded == normal_host(str(number))
     assert ipaddress.ip_address(exploded) == number
@@ -80,7 +81,8 @@ def test_what_is_no_host(host: str, problem: str) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_an_ipv4_peer_of_a_socket_for_both_families_is_itself() -> None:
+def test_ipv4_mapped_peer_is_ipv4() -> None:
+    """An ipv4 peer of a socket for both families is itself."""
     assert unmapped("::ffff:10.0.0.1") == "10.0.0.1"
     assert unmapped("::ffff:a:b") == "::ffff:a:b"
     assert unmapped("10.0.0.1") == "10.0.0.1"

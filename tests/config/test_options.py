@@ -85,7 +85,8 @@ def test_a_time_is_written_as_a_person_would(seconds: float, text: str) -> None:
 
 
 @given(st.floats(min_value=0, max_value=876_000 * 3600))
-def test_a_time_that_was_read_is_written_and_read_again_as_the_same(seconds: float) -> None:
+def test_duration_round_trip(seconds: float) -> None:
+    """A time that was read is written and read again as the same."""
     duration = parse_duration(seconds)
     assert parse_duration(format_duration(duration)) == duration
 
@@ -131,7 +132,8 @@ def test_a_size_is_written_exactly_and_short(size: int, text: str) -> None:
 
 
 @given(st.integers(min_value=0, max_value=2**63 - 1))
-def test_writing_a_size_and_reading_it_are_inverse(size: int) -> None:
+def test_size_round_trip(size: int) -> None:
+    """Writing a size and reading it are inverse."""
     assert parse_size(format_size(size)) == size
 
 
@@ -149,13 +151,15 @@ def test_words_that_switch_off(word: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["600", "0600", "0o600", 0o600])
-def test_a_file_mode_is_octal_as_chmod_has_it(text: object) -> None:
+def test_file_mode_is_octal(text: object) -> None:
+    """A file mode is octal as chmod has it."""
     assert parse_mode(text) == 0o600
     assert format_mode(0o600) == "600"
     assert format_mode(0) == "000"
 
 
-def test_counts_include_both_ends_of_their_range() -> None:
+def test_count_range_is_inclusive() -> None:
+    """Counts include both ends of their range."""
     assert parse_count("1", minimum=1, maximum=3) == 1
     assert parse_count(3, minimum=1, maximum=3) == 3
     for outside in ("0", 4, "-1"):
@@ -163,7 +167,8 @@ def test_counts_include_both_ends_of_their_range() -> None:
             parse_count(outside, minimum=1, maximum=3)
 
 
-def test_a_range_of_times_and_sizes_includes_both_ends() -> None:
+def test_duration_and_size_range_inclusive() -> None:
+    """A range of times and sizes includes both ends."""
     assert parse_duration("1s", minimum=1, maximum=2) == 1
     assert parse_duration("2s", minimum=1, maximum=2) == 2
     assert parse_size("1KiB", minimum=1024, maximum=2048) == 1024
@@ -194,12 +199,14 @@ def test_the_defaults_bound_everything() -> None:
     assert (options.max_connections, options.framing, options.engine) == (10_000, None, None)
 
 
-def test_later_sources_win_and_keywords_win_over_all() -> None:
+def test_keywords_override_sources() -> None:
+    """Later sources win and keywords win over all."""
     options = Options.make({"grace": "1s", "backlog": "1"}, {"grace": "2s", "nodelay": "no"}, nodelay=True)
     assert (options.grace, options.backlog, options.nodelay) == (2, 1, True)
 
 
-def test_a_wrong_value_is_refused_also_where_it_would_not_win() -> None:
+def test_losing_value_is_still_checked() -> None:
+    """A wrong value is refused also where it would not win."""
     with pytest.raises(OptionError, match="grace: 'soon'"):
         Options.make({"grace": "soon"}, grace=1)
 
@@ -210,7 +217,8 @@ def test_none_is_read_where_it_is_a_value() -> None:
     assert format_option("connect_timeout", None) == "none"
 
 
-def test_options_are_frozen_and_hold_nothing_else() -> None:
+def test_options_are_frozen() -> None:
+    """Options are frozen and hold nothing else."""
     options = Options()
     with pytest.raises(AttributeError):
         options.grace = 1  # type: ignore[misc]
@@ -219,7 +227,8 @@ def test_options_are_frozen_and_hold_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("entry", Options.describe(), ids=lambda entry: entry.name)
-def test_every_option_is_described_by_a_sentence_and_its_default_is_a_legal_text(entry: Description) -> None:
+def test_option_has_sentence_and_legal_default(entry: Description) -> None:
+    """Every option is described by a sentence and its default is a legal text."""
     assert entry.sentence.endswith(".")
     assert ";" in entry.sentence, "the meaning; then the reason of the default"
     default = parse_option(entry.name, entry.default)
@@ -228,14 +237,16 @@ def test_every_option_is_described_by_a_sentence_and_its_default_is_a_legal_text
     assert format_option(entry.name, default) == entry.default
 
 
-def test_the_description_is_a_table_in_the_order_of_the_page() -> None:
+def test_description_order_matches_page() -> None:
+    """The description is a table in the order of the page."""
     table = Options.describe()
     assert [entry.name for entry in table] == NAMES
     assert (table[0].default, table[0].kind) == ("10s", "time")
 
 
 @given(st.sampled_from(NAMES), st.text(max_size=8) | st.from_regex(r"\A[0-9.]{1,5}(ms|s|m|h|B|KiB|MB)?\Z"))
-def test_any_text_is_an_option_with_one_canonical_text_or_an_option_error(name: str, text: str) -> None:
+def test_any_text_is_value_or_option_error(name: str, text: str) -> None:
+    """Any text is an option with one canonical text or an option error."""
     try:
         value = parse_option(name, text)
     except OptionError as error:
@@ -255,7 +266,8 @@ def test_any_text_is_an_option_with_one_canonical_text_or_an_option_error(name: 
     | st.binary(max_size=4)
     | st.lists(st.integers(), max_size=2),
 )
-def test_any_native_value_is_taken_or_refused_by_an_option_error(name: str, value: object) -> None:
+def test_any_object_is_value_or_option_error(name: str, value: object) -> None:
+    """Any native value is taken or refused by an option error."""
     try:
         Options.make({name: value})
     except OptionError as error:
@@ -327,9 +339,8 @@ def assert_one_line(text: str) -> None:
         ("x", "1", f"unknown option 'x'; {ALL}"),
     ],
 )
-def test_a_refusal_names_the_option_quotes_the_part_and_says_what_is_allowed(
-    name: str, value: object, message: str
-) -> None:
+def test_error_names_option_and_allowed(name: str, value: object, message: str) -> None:
+    """A refusal names the option quotes the part and says what is allowed."""
     with pytest.raises(OptionError) as caught:
         Options.make({name: value})
     assert str(caught.value) == message
@@ -337,19 +348,23 @@ def test_a_refusal_names_the_option_quotes_the_part_and_says_what_is_allowed(
     assert_one_line(message)
 
 
-def test_a_number_too_long_to_be_written_is_refused_like_any_other() -> None:
+def test_oversized_number_refused() -> None:
+    """A number too long to be written is refused like any other."""
     for name in ("grace", "high_water", "backlog", "mode"):
         with pytest.raises(OptionError, match=f"{name}: <int> is "):
             Options.make({name: 10**5000})
 
 
-def test_without_a_name_the_refusal_is_of_the_value_alone() -> None:
+def test_error_without_option_name() -> None:
+    """Without a name the refusal is of the value alone."""
     with pytest.raises(OptionError) as caught:
         parse_duration("soon")
     assert str(caught.value) == f"'soon' is not a time; {TIME}"
 
 
-def test_quoting_never_fails_and_stays_on_one_line() -> None:
+def test_quote_never_fails_one_line() -> None:
+    """Quoting never fails and stays on one line."""
+
     class Rude:
         def __repr__(self) -> str:
             raise RuntimeError
@@ -366,13 +381,15 @@ def test_quoting_never_fails_and_stays_on_one_line() -> None:
     assert quote("\u202e") == r"'\u202e'"
 
 
-def test_a_suggestion_is_made_only_where_something_is_near() -> None:
+def test_suggest_only_near_names() -> None:
+    """A suggestion is made only where something is near."""
     assert suggest("backlo", ["backlog", "grace"]) == " (did you mean backlog?)"
     assert suggest("tpc", ["tcp", "unix"], form="{}://") == " (did you mean tcp://?)"
     assert suggest("zebra", ["backlog", "grace"]) == ""
 
 
-def test_the_rooms_of_addresses_and_options_load_neither_socket_nor_anything_slow() -> None:
+def test_config_imports_nothing_slow() -> None:
+    """The modules of addresses and options load neither socket nor anything slow."""
     code = (
         "import sys, types; before = set(sys.modules);"
         f"house = sys.modules['socketkit'] = types.ModuleType('socketkit'); house.__path__ = {[str(HOUSE)]};"

@@ -34,18 +34,21 @@ def test_any_text_comes_back(text: str) -> None:
         ("\udcff", "%FF", "%FF"),
     ],
 )
-def test_what_stands_for_itself_and_what_is_escaped(text: str, in_a_path: str, in_a_query: str) -> None:
+def test_escaped_and_literal_characters(text: str, in_a_path: str, in_a_query: str) -> None:
+    """What stands for itself and what is escaped."""
     assert encode(text, PATH_SAFE) == in_a_path
     assert encode(text, QUERY_SAFE) == in_a_query
 
 
 @pytest.mark.parametrize("escape", ["%", "%4", "%4g", "% 41", "%\u0663\u0663", "%%41"])
-def test_half_an_escape_is_refused_and_quoted(escape: str) -> None:
+def test_truncated_escape_refused(escape: str) -> None:
+    """Half an escape is refused and quoted."""
     with pytest.raises(AddressError, match="is not an escape; allowed is % and two hexadecimal digits, and % itself"):
         decode_bytes(f"a{escape}")
 
 
-def test_an_escape_is_read_once_and_in_either_case() -> None:
+def test_escape_decoded_once_any_case() -> None:
+    """An escape is read once and in either case."""
     assert decode_bytes("%2541%c3%A9") == "%41é".encode()
 
 
@@ -55,6 +58,7 @@ def test_text_is_utf_8_or_refused() -> None:
     assert decode_bytes("a%FF") == b"a\xff"
 
 
-def test_a_surrogate_that_stands_for_no_byte_is_refused() -> None:
+def test_lone_surrogate_refused() -> None:
+    """A surrogate that stands for no byte is refused."""
     with pytest.raises(AddressError, match="is half a character"):
         to_bytes("\ud800")

@@ -113,14 +113,14 @@ def test_chance_takes_off_a_part(luck: float, pause: float) -> None:
 
 
 @given(retries, st.integers(1, 10**9), st.floats(0, 1, exclude_max=True))
-def test_no_pause_is_longer_than_the_longest_nor_shorter_than_chance_allows(
-    retry: Retry, failures: int, luck: float
-) -> None:
+def test_backoff_bounds(retry: Retry, failures: int, luck: float) -> None:
+    """No pause is longer than the longest nor shorter than chance allows."""
     assert retry.first * (1 - retry.jitter) <= retry.pause(failures, luck) + 1e-9
     assert retry.pause(failures, luck) <= retry.maximum
 
 
-def test_chance_lies_between_nothing_and_one_and_is_no_constant() -> None:
+def test_jitter_range_and_randomness() -> None:
+    """Chance lies between nothing and one and is no constant."""
     numbers = [chance() for _ in range(1000)]
     assert all(0 <= number < 1 for number in numbers)
     assert len(set(numbers)) == 1000
@@ -136,7 +136,8 @@ def test_a_row_ends_with_its_last_try() -> None:
     assert tries.is_over()
 
 
-def test_a_pause_takes_no_more_than_half_of_what_is_left_and_the_row_ends_when_that_is_too_little() -> None:
+def test_backoff_respects_deadline() -> None:
+    """A pause takes no more than half of what is left and the row ends when that is too little."""
     tries = RetryState(Retry(first=1, jitter=0, deadline=10))
     assert tries.begin(100) == 10
     assert tries.failed(100, 0) == 1

@@ -30,12 +30,14 @@ PIN = f"sha256:{DIGEST.hex()}"
         f"sha256:{base64.b64encode(DIGEST).decode().rstrip('=')}",
     ],
 )
-def test_a_pin_is_read_as_we_write_it_and_as_curl_does(text):
+def test_pin_formats(text):
+    """A pin is read as we write it and as curl does."""
     assert parse_pins(text) == (PIN,)
     assert TLS(pin=text).pin == (PIN,)
 
 
-def test_several_pins_are_joined_by_commas_or_as_curl_has_it():
+def test_several_pins():
+    """Several pins are joined by commas or as curl has it."""
     other = "sha256:" + "0" * 64
     assert parse_pins(f"{PIN};{other}") == parse_pins(f"{PIN},{other}") == (PIN, other)
     assert TLS(pin=[PIN, other]).pin == (PIN, other)
@@ -43,7 +45,8 @@ def test_several_pins_are_joined_by_commas_or_as_curl_has_it():
 
 
 @pytest.mark.parametrize("text", ["", ",", "sha256:", "sha256:abc", "sha1:" + "0" * 40, PIN + "0", "sha256//!!!", "x"])
-def test_what_is_no_pin_is_refused_with_what_is_allowed(text):
+def test_bad_pin_names_allowed_forms(text):
+    """What is no pin is refused with what is allowed."""
     with pytest.raises(OptionError, match=r"is not a pin; allowed is sha256:HEX .* sha256//BASE64"):
         parse_pins(text)
 
@@ -60,7 +63,8 @@ def test_what_is_no_pin_is_refused_with_what_is_allowed(text):
         ({"alpn": ["x" * 256]}, "allowed are 1 to 255 bytes"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(settings, told):
+def test_contradicting_tls_settings_refused(settings, told):
+    """Settings that contradict each other are refused."""
     with pytest.raises(OptionError, match=told):
         TLS(**settings)
 
@@ -70,7 +74,8 @@ def test_texts_and_lists_mean_the_same():
     assert TLS(ca=Path("/a/ca.pem"), cert=Path("/a/b.pem")) == TLS(ca="/a/ca.pem", cert="/a/b.pem")
 
 
-def test_a_pin_decides_alone_unless_an_authority_is_named():
+def test_pin_replaces_authority():
+    """A pin decides alone unless an authority is named."""
     assert TLS().is_verified
     assert not TLS(pin=PIN).is_verified
     assert TLS(pin=PIN, ca="ca.pem").is_verified
@@ -85,7 +90,8 @@ def test_the_password_is_never_shown():
     assert pickle.loads(pickle.dumps(tls)) == tls
 
 
-def test_options_say_one_by_one_what_tls_says_at_once():
+def test_options_equal_tls_value():
+    """Options say one by one what tls says at once."""
     options = Options.make({"ca": "ca.pem", "verify": "no", "alpn": "h2"}, tls=TLS(ca="other.pem", server_name="n"))
     assert chosen(options) == TLS(ca="ca.pem", verify=False, alpn="h2", server_name="n")
 
@@ -103,7 +109,8 @@ def test_options_say_one_by_one_what_tls_says_at_once():
         ("tls://h:1", {"tls": False}, True),
     ],
 )
-def test_the_address_or_the_option_asks_for_tls(address, keywords, is_secure):
+def test_tls_by_scheme_or_option(address, keywords, is_secure):
+    """The address or the option asks for tls."""
     parsed = Address.parse(address)
     options = Options.make(dict(parsed.options), **keywords)
     assert (tls_for(parsed, options) is not None) == is_secure
@@ -113,12 +120,14 @@ def test_the_address_or_the_option_asks_for_tls(address, keywords, is_secure):
     "text",
     ["tls://localhost:443", "tls://[::1]:443?ca=%2Fetc%2Fca.pem", "tls+unix:///run/s.sock", f"tls://h:1?pin={PIN}"],
 )
-def test_addresses_of_tls_are_read_and_written_alike(text):
+def test_tls_address_round_trip(text):
+    """Addresses of tls are read and written alike."""
     address = Address.parse(text)
     assert Address.parse(str(address)) == address
     assert address.transport.is_secure
 
 
-def test_a_whole_tls_cannot_stand_in_an_address():
+def test_tls_value_in_address_refused():
+    """A whole tls cannot stand in an address."""
     with pytest.raises(OptionError, match="cannot stand in an address"):
         format_option("tls", TLS())

@@ -27,7 +27,8 @@ class Talk:
         return close_gracefully(self.session, self.outgoing, self.near, timeout=timeout)
 
 
-def test_what_is_unsent_goes_first_then_the_end() -> None:
+def test_unsent_data_then_eof() -> None:
+    """What is unsent goes first then the end."""
     talk = Talk()
 
     async def main():
@@ -45,7 +46,8 @@ def test_what_is_unsent_goes_first_then_the_end() -> None:
     talk.engine.run(main())
 
 
-def test_a_peer_that_takes_nothing_has_so_many_seconds_and_is_then_reset() -> None:
+def test_stalled_peer_reset_after_timeout() -> None:
+    """A peer that takes nothing has so many seconds and is then reset."""
     talk = Talk()
 
     async def main():
@@ -74,7 +76,8 @@ def test_no_message_is_taken_from_then_on() -> None:
     talk.engine.run(main())
 
 
-def test_a_loss_that_nobody_was_told_of_is_told() -> None:
+def test_unreported_loss_is_raised() -> None:
+    """A loss that no one was reported of is reported."""
     talk = Talk()
 
     async def main():
@@ -86,7 +89,8 @@ def test_a_loss_that_nobody_was_told_of_is_told() -> None:
     talk.engine.run(main())
 
 
-def test_a_loss_that_was_told_is_not_told_again() -> None:
+def test_reported_loss_not_raised_again() -> None:
+    """A loss that was reported is not reported again."""
     talk = Talk()
 
     async def main():
@@ -116,7 +120,8 @@ def test_cancelled_it_resets_and_goes() -> None:
     talk.engine.run(main())
 
 
-def test_who_uses_it_afterwards_is_told_who_closed_it() -> None:
+def test_use_after_close_names_the_closer() -> None:
+    """Who uses it afterwards is reported who closed it."""
     talk = Talk()
     error = closed_error(talk.near)
     assert str(error) == f"the connection with {talk.near.peer} was closed at this end"

@@ -39,7 +39,9 @@ def run(engine):
 # --- receiving ---
 
 
-def test_messages_come_in_order_whatever_the_packets(run):
+def test_messages_in_order_any_packets(run):
+    """Messages come in order whatever the packets."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"one\ntwo\nthr")
@@ -51,7 +53,9 @@ def test_messages_come_in_order_whatever_the_packets(run):
     run(main)
 
 
-def test_receive_many_gives_all_that_is_there(run):
+def test_receive_many_returns_all(run):
+    """Receive many gives all that is there."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"one\ntwo\nthree\nfo")
@@ -74,7 +78,9 @@ def test_wait_message_takes_nothing(run):
     run(main)
 
 
-def test_the_end_comes_after_the_data_stays_and_leaves_our_direction_open(run):
+def test_eof_after_data_is_half_close(run):
+    """The end comes after the data stays and leaves our direction open."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"one\nunterminated")
@@ -103,7 +109,9 @@ def test_iteration_just_ends(run):
     run(main)
 
 
-def test_iteration_by_lists_gives_every_message_once(run):
+def test_batches_yield_each_message_once(run):
+    """Iteration by lists gives every message once."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"1\n2\n3\n")
@@ -115,7 +123,9 @@ def test_iteration_by_lists_gives_every_message_once(run):
     run(main)
 
 
-def test_whole_messages_are_received_before_a_reset_is_raised(run):
+def test_messages_before_reset(run):
+    """Whole messages are received before a reset is raised."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"one\ntwo\nthr")
@@ -131,7 +141,9 @@ def test_whole_messages_are_received_before_a_reset_is_raised(run):
     run(main)
 
 
-def test_whole_messages_are_received_before_a_framing_error_is_raised(run):
+def test_messages_before_framing_error(run):
+    """Whole messages are received before a framing error is raised."""
+
     async def main(engine):
         with talk(engine, "netstring") as (connection, far):
             far.sendall(b"3:one,3:two,nonsense")
@@ -148,7 +160,9 @@ def test_whole_messages_are_received_before_a_framing_error_is_raised(run):
     run(main)
 
 
-def test_a_message_cut_by_the_end_is_an_error_that_carries_it(run):
+def test_truncated_message_in_error(run):
+    """A message cut by the end is an error that carries it."""
+
     async def main(engine):
         with talk(engine, "netstring") as (connection, far):
             far.sendall(b"3:one,9:tw")
@@ -161,7 +175,9 @@ def test_a_message_cut_by_the_end_is_an_error_that_carries_it(run):
     run(main)
 
 
-def test_a_deadline_says_what_was_waited_for_and_loses_nothing(run):
+def test_deadline_names_wait_and_loses_nothing(run):
+    """A deadline says what was waited for and loses nothing."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"ha")
@@ -175,7 +191,9 @@ def test_a_deadline_says_what_was_waited_for_and_loses_nothing(run):
     run(main)
 
 
-def test_with_no_time_at_all_what_is_there_already_is_received_or_the_deadline_is_told(run):
+def test_zero_timeout_returns_buffered(run):
+    """With no time at all what is there already is received or the deadline is reported."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             with pytest.raises(DeadlineError):
@@ -202,7 +220,9 @@ def test_a_cancelled_receive_loses_nothing(run):
     run(main)
 
 
-def test_a_receive_that_is_cancelled_as_its_message_comes_gives_it_or_leaves_it(run):
+def test_cancelled_receive_keeps_message(run):
+    """A receive that is cancelled as its message comes gives it or leaves it."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             for number in range(20):
@@ -236,7 +256,9 @@ def test_one_receives_at_a_time(run):
     run(main)
 
 
-def test_our_side_can_end_the_peers_direction(run):
+def test_stop_receiving_ends_iteration(run):
+    """Our side can end the peers direction."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"one\n")
@@ -255,7 +277,9 @@ def test_our_side_can_end_the_peers_direction(run):
 # --- sending ---
 
 
-def test_messages_of_one_turn_leave_with_one_call(run):
+def test_one_turn_one_system_call(run):
+    """Messages of one turn leave with one call."""
+
     async def main(engine):
         recorder = Recorder()
         with talk(engine, observer=recorder) as (connection, far):
@@ -269,7 +293,9 @@ def test_messages_of_one_turn_leave_with_one_call(run):
     run(main)
 
 
-def test_a_message_that_was_not_awaited_is_sent_all_the_same(run):
+def test_unawaited_send_is_sent(run):
+    """A message that was not awaited is sent all the same."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             connection.send("one")
@@ -280,7 +306,9 @@ def test_a_message_that_was_not_awaited_is_sent_all_the_same(run):
     run(main)
 
 
-def test_what_was_sent_leaves_before_a_receive_waits(run):
+def test_send_leaves_before_receive_waits(run):
+    """What was sent leaves before a receive waits."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             connection.send("question")
@@ -294,7 +322,9 @@ def test_what_was_sent_leaves_before_a_receive_waits(run):
     run(main)
 
 
-def test_a_message_that_cannot_be_framed_is_refused_by_its_own_send_and_nothing_is_sent(run):
+def test_unencodable_message_refused_alone(run):
+    """A message that cannot be framed is refused by its own send and nothing is sent."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             with pytest.raises(FramingError):
@@ -311,7 +341,9 @@ def test_a_message_that_cannot_be_framed_is_refused_by_its_own_send_and_nothing_
     run(main)
 
 
-def test_over_the_high_water_mark_a_sender_waits_until_the_peer_has_read(run):
+def test_high_water_blocks_sender(run):
+    """Over the high water mark a sender waits until the peer has read."""
+
     async def main(engine):
         with talk(engine, "chunks", buffer=SMALL, high_water=10_000) as (connection, far):
             data = os.urandom(400_000)
@@ -333,7 +365,9 @@ def test_over_the_high_water_mark_a_sender_waits_until_the_peer_has_read(run):
     run(main)
 
 
-def test_a_cancelled_sender_has_sent_its_message_whole(run):
+def test_cancelled_send_is_whole(run):
+    """A cancelled sender has sent its message whole."""
+
     async def main(engine):
         if engine.blocks:
             pytest.skip("where the engine blocks, sending ends before it can be cancelled: see the next test")
@@ -355,7 +389,9 @@ def test_a_cancelled_sender_has_sent_its_message_whole(run):
     run(main)
 
 
-def test_frames_of_many_senders_never_interleave(run):
+def test_concurrent_frames_do_not_interleave(run):
+    """Frames of many senders never interleave."""
+
     async def main(engine):
         if engine.blocks:
             pytest.skip("threads share a BlockingConnection, which has a lock: see test_blocking")
@@ -375,7 +411,9 @@ def test_frames_of_many_senders_never_interleave(run):
     run(main)
 
 
-def test_a_loss_is_told_to_the_next_sender_and_stays(run):
+def test_loss_is_raised_by_next_send(run):
+    """A loss is reported to the next sender and stays."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             reset(far)
@@ -390,7 +428,7 @@ def test_a_loss_is_told_to_the_next_sender_and_stays(run):
     run(main)
 
 
-def test_a_reset_behind_a_question_is_heard_though_the_answer_met_it_first(run):
+def test_reset_found_while_sending_is_received(run):
     """The answer leaves at the end of the turn, and is refused then; that must not be the last that is heard."""
 
     async def main(engine):
@@ -411,7 +449,9 @@ def test_a_reset_behind_a_question_is_heard_though_the_answer_met_it_first(run):
     run(main)
 
 
-def test_whoever_waits_for_room_hears_of_the_loss(run):
+def test_drain_waiter_gets_the_loss(run):
+    """Whatever waits for space receives of the loss."""
+
     async def main(engine):
         with talk(engine, "chunks", buffer=SMALL, high_water=1000) as (connection, far):
 
@@ -426,7 +466,9 @@ def test_whoever_waits_for_room_hears_of_the_loss(run):
     run(main)
 
 
-def test_flush_waits_until_the_system_has_it_all_or_the_time_is_over(run):
+def test_flush_waits_or_deadline(run):
+    """Flush waits until the system has it all or the time is over."""
+
     async def main(engine):
         if engine.blocks:
             pytest.skip("where the engine blocks, `send` has flushed")
@@ -484,7 +526,9 @@ def test_after_close_every_verb_says_so(run):
     run(main)
 
 
-def test_close_sends_what_is_left_and_the_end(run):
+def test_close_sends_rest_and_eof(run):
+    """Close sends what is left and the end."""
+
     async def main(engine):
         if engine.blocks:
             pytest.skip("where the engine blocks, nothing is left")
@@ -497,7 +541,9 @@ def test_close_sends_what_is_left_and_the_end(run):
     run(main)
 
 
-def test_close_with_unread_bytes_does_not_take_back_our_last_words(run):
+def test_close_with_unread_bytes_sends_all(run):
+    """Close with unread bytes does not take back our last words."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"unread\n" * 1000)
@@ -508,7 +554,9 @@ def test_close_with_unread_bytes_does_not_take_back_our_last_words(run):
     run(main)
 
 
-def test_a_peer_that_takes_nothing_is_reset_after_close_timeout_and_the_loss_is_told(run):
+def test_stalled_peer_reset_at_close_timeout(run):
+    """A peer that takes nothing is reset after close timeout and the loss is reported."""
+
     async def main(engine):
         if engine.blocks:
             pytest.skip("where the engine blocks, nothing is left to be sent at the close")
@@ -529,7 +577,9 @@ def test_a_peer_that_takes_nothing_is_reset_after_close_timeout_and_the_loss_is_
     run(main)
 
 
-def test_abort_resets_at_once_and_wakes_whoever_waits(run):
+def test_abort_resets_and_wakes_waiters(run):
+    """Abort resets at once and wakes whatever waits."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             receiving = Running(engine, connection.receive())
@@ -555,7 +605,9 @@ def test_closing_wakes_whoever_receives(run):
     run(main)
 
 
-def test_a_block_closes_and_its_own_error_goes_on(run):
+def test_with_block_closes_and_reraises(run):
+    """A block closes and its own error goes on."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             with pytest.raises(ZeroDivisionError):
@@ -568,7 +620,9 @@ def test_a_block_closes_and_its_own_error_goes_on(run):
     run(main)
 
 
-def test_a_cancelled_block_sends_what_goes_at_once_and_lets_go(run):
+def test_cancelled_block_sends_what_fits(run):
+    """A cancelled block sends what goes at once and lets go."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
 
@@ -590,7 +644,9 @@ def test_a_cancelled_block_sends_what_goes_at_once_and_lets_go(run):
 # --- facts ---
 
 
-def test_the_whole_story_is_told_in_order_with_one_end(run):
+def test_events_in_order_one_end(run):
+    """The whole story is reported in order with one end."""
+
     async def main(engine):
         recorder = Recorder()
         with talk(engine, observer=recorder) as (connection, far):
@@ -627,7 +683,9 @@ def test_the_end_event_says_what_ended_it(run):
     run(main)
 
 
-def test_a_skipped_message_is_told_and_those_around_it_come(run):
+def test_skipped_message_event(run):
+    """A skipped message is reported and those around it come."""
+
     async def main(engine):
         recorder = Recorder()
         with talk(engine, "lines:max_size=5,oversize=skip", observer=recorder) as (connection, far):
@@ -653,7 +711,9 @@ def test_statistics_count_both_directions(run):
     run(main)
 
 
-def test_both_ends_are_addresses_and_the_socket_is_the_real_one(run):
+def test_local_peer_and_socket(run):
+    """Both ends are addresses and the socket is the real one."""
+
     async def main(engine):
         with talk(engine) as (connection, far):
             assert str(connection.peer) == f"tcp://127.0.0.1:{far.getsockname()[1]}"

@@ -56,7 +56,8 @@ def alone(name: str, datagram: bytes) -> tuple[list[object], type | None]:
 
 
 @given(name=st.sampled_from(FRAMINGS[1:]), datagrams=st.lists(st.binary(max_size=40), max_size=6))
-def test_each_datagram_gives_what_it_would_give_alone(name: str, datagrams: list[bytes]) -> None:
+def test_datagram_framed_alone(name: str, datagrams: list[bytes]) -> None:
+    """Each datagram gives what it would give alone."""
     session = session_of(name)
     for datagram in datagrams:
         session.feed(datagram)
@@ -66,7 +67,8 @@ def test_each_datagram_gives_what_it_would_give_alone(name: str, datagrams: list
 
 
 @given(st.lists(st.binary(max_size=40)))
-def test_as_chunks_a_datagram_is_a_message_an_empty_one_too(datagrams: list[bytes]) -> None:
+def test_chunks_one_message_per_datagram(datagrams: list[bytes]) -> None:
+    """As chunks a datagram is a message an empty one too."""
     session = session_of()
     for datagram in datagrams:
         session.feed(datagram)
@@ -76,7 +78,8 @@ def test_as_chunks_a_datagram_is_a_message_an_empty_one_too(datagrams: list[byte
 
 
 @given(name=st.sampled_from(["chunks", "netstring", "length:2", "cobs", "varint"]), data=st.data())
-def test_each_message_leaves_as_a_datagram_that_gives_it_back(name: str, data: st.DataObject) -> None:
+def test_message_per_datagram_round_trip(name: str, data: st.DataObject) -> None:
+    """Each message leaves as a datagram that gives it back."""
     messages = data.draw(st.lists(st.binary(max_size=40), max_size=6))
     near, far = session_of(name), session_of(name)
     near.queue(messages, len(messages))
@@ -86,7 +89,8 @@ def test_each_message_leaves_as_a_datagram_that_gives_it_back(name: str, data: s
     assert far.waiting[::-1] == messages
 
 
-def test_a_cut_frame_is_never_joined_to_the_next_datagram() -> None:
+def test_cut_frame_never_joined() -> None:
+    """A cut frame is never joined to the next datagram."""
     session = session_of("netstring")
     session.feed(b"2:ab,5:hel")
     messages, error = drained(session)
@@ -101,7 +105,8 @@ def test_a_cut_frame_is_never_joined_to_the_next_datagram() -> None:
     assert drained(session) == ([b"y"], None)
 
 
-def test_a_message_that_does_not_fit_is_refused_with_both_sizes_and_none_of_its_call_is_sent() -> None:
+def test_oversized_message_refused_both_sizes() -> None:
+    """A message that does not fit is refused with both sizes and none of its call is sent."""
     session = session_of(max_size=10)
     session.queue([b"x" * 10], 1)
     with pytest.raises(FrameTooLongError, match="11 bytes does not go into one datagram, which holds 10") as caught:
@@ -110,7 +115,8 @@ def test_a_message_that_does_not_fit_is_refused_with_both_sizes_and_none_of_its_
     assert list(session.outgoing) == [b"x" * 10]
 
 
-def test_a_loss_without_a_connection_is_told_once_to_whoever_comes_first() -> None:
+def test_datagram_loss_raised_once() -> None:
+    """A loss without a connection is reported once to whatever comes first."""
     session = session_of()
     loss = BrokenError("refused")
     assert session.fail(loss) is False
@@ -132,7 +138,8 @@ def test_a_loss_with_a_connection_stays() -> None:
     assert session.end() is session.end() is loss
 
 
-def test_a_close_stays_without_a_connection_too() -> None:
+def test_datagram_close_is_final() -> None:
+    """A close stays without a connection too."""
     session = session_of()
     session.fail(ClosedError("closed"))
     assert isinstance(session.end(), ClosedError)
@@ -146,7 +153,8 @@ def test_the_end_comes_after_the_last_fault() -> None:
     assert [type(session.end()) for _ in range(3)][1:] == [EndOfStream, EndOfStream]
 
 
-def test_another_framing_counts_from_the_next_datagram() -> None:
+def test_reframe_from_next_datagram() -> None:
+    """Another framing counts from the next datagram."""
     session = session_of()
     session.feed(b"1:a,")
     session.adopt(framing.parse("netstring"))
@@ -154,7 +162,8 @@ def test_another_framing_counts_from_the_next_datagram() -> None:
     assert session.waiting[::-1] == [b"1:a,", b"b"]
 
 
-def test_an_empty_datagram_counts_at_the_high_water_mark() -> None:
+def test_empty_datagram_counts_at_high_water() -> None:
+    """An empty datagram counts at the high water mark."""
     session = session_of()
     session.queue([b"", b"", b"abc"], 3)
     assert session.outgoing_size == 5

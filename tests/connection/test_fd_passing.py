@@ -89,7 +89,9 @@ def test_they_come_with_their_message(engine: Engine) -> None:
     run(engine, talk)
 
 
-def test_they_come_with_a_message_of_many_portions(engine: Engine) -> None:
+def test_descriptors_arrive_with_message(engine: Engine) -> None:
+    """They come with a message of many portions."""
+
     async def talk(left: Connection, right: Connection) -> None:
         large = "x" * 300_000
 
@@ -145,7 +147,9 @@ def test_who_receives_otherwise_refuses_them(engine: Engine) -> None:
     run(engine, talk)
 
 
-def test_more_than_are_held_are_a_loss_that_says_so(engine: Engine) -> None:
+def test_too_many_descriptors_is_loss(engine: Engine) -> None:
+    """More than are held are a loss that says so."""
+
     async def talk(left: Connection, right: Connection) -> None:
         right_passes = Running(engine, right.receive_descriptors())
         await turns(engine)
@@ -162,7 +166,9 @@ def test_more_than_are_held_are_a_loss_that_says_so(engine: Engine) -> None:
     run(engine, talk)
 
 
-def test_what_cannot_travel_is_refused_and_nothing_was_sent(engine: Engine) -> None:
+def test_unsendable_descriptors_refused(engine: Engine) -> None:
+    """What cannot travel is refused and nothing was sent."""
+
     async def talk(left: Connection, right: Connection) -> None:
         source = pipe_with(b"")
         for descriptors, problem in (
@@ -196,7 +202,8 @@ def test_plain_code_passes_them_too() -> None:
         assert (said, taken(descriptors)) == ("take it", [b"hello"])
 
 
-def test_they_are_those_of_the_standard_library() -> None:
+def test_descriptors_match_stdlib() -> None:
+    """They are those of the standard library."""
     with (
         listen(f"@socketkit-test-{os.getpid()}-passing", framing="lines") as listener,
         socket.socket(socket.AF_UNIX) as client,

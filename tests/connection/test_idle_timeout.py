@@ -22,7 +22,8 @@ def silence(limit=10.0, taken=lambda: 0):
     return engine, clock, IdleTimer(near, limit, taken), far
 
 
-def test_a_peer_is_silent_when_the_whole_time_is_over():
+def test_idle_after_the_whole_timeout():
+    """A peer is silent when the whole time is over."""
     engine, clock, waits, _ = silence()
 
     async def story():
@@ -69,7 +70,8 @@ def test_only_the_time_that_is_waited_counts():
     engine.run(story())
 
 
-def test_what_the_peer_takes_is_a_sign_of_life():
+def test_accepted_bytes_reset_idle_timer():
+    """What the peer takes is a sign of life."""
     taken = [0]
     engine, clock, waits, _ = silence(taken=lambda: taken[0])
 
@@ -86,7 +88,8 @@ def test_what_the_peer_takes_is_a_sign_of_life():
     engine.run(story())
 
 
-def test_who_is_silent_is_shown_out_and_who_speaks_is_not(engine_name):
+def test_idle_peer_closed_active_kept(engine_name):
+    """Who is silent is closed and who speaks is not."""
     recorder = Recorder()
 
     async def echo(connection):
@@ -121,7 +124,9 @@ def test_receiving_says_so_from_then_on(engine):
     engine.run(story())
 
 
-def test_a_peer_that_takes_nothing_ends_the_sending_too(engine):
+def test_stalled_peer_ends_sending(engine):
+    """A peer that takes nothing ends the sending too."""
+
     async def story():
         with talk(engine, "chunks", buffer=4096, idle_timeout=0.1) as (connection, _):
             with pytest.raises(BrokenError, match=r"took nothing for 0.1 s \(idle_timeout\), and \d+ bytes are unsent"):
@@ -131,7 +136,7 @@ def test_a_peer_that_takes_nothing_ends_the_sending_too(engine):
     engine.run(story())
 
 
-def test_a_peer_that_reads_slowly_is_not_silent(engine):
+def test_slow_reader_is_not_idle(engine):
     """It says nothing for much longer than the limit, but it takes what waits for it."""
     size = 240_000  # of which the buffers let through a few KiB at a time
 
@@ -157,7 +162,7 @@ def test_a_peer_that_reads_slowly_is_not_silent(engine):
     engine.run(story())
 
 
-def test_a_peer_that_sends_for_ever_meets_back_pressure(engine):
+def test_endless_sender_back_pressure(engine):
     """Nobody receives: what it may send is what the system holds, and no memory of ours."""
 
     async def story():
@@ -183,7 +188,9 @@ def test_a_peer_that_sends_for_ever_meets_back_pressure(engine):
     engine.run(story())
 
 
-def test_nobody_is_shown_out_where_nobody_asked_for_it(engine):
+def test_no_idle_timeout_by_default(engine):
+    """No one is closed where no one asked for it."""
+
     async def story():
         with talk(engine) as (connection, peer):
             with pytest.raises(DeadlineError, match="no message within"):

@@ -51,13 +51,15 @@ def read(data):
 
 
 @given(PAIRS, st.binary(max_size=200))
-def test_a_line_is_read_back_and_what_follows_stays(pair, rest):
+def test_proxy_v1_leaves_following_bytes(pair, rest):
+    """A line is read back and what follows stays."""
     header = ProxyHeader(1, *pair)
     assert read(encode(header) + rest) == (header, rest)
 
 
 @given(st.one_of(PAIRS, st.tuples(NAMES, NAMES)), FIELDS, st.booleans(), st.binary(max_size=200))
-def test_a_binary_header_is_read_back_and_what_follows_stays(pair, fields, summed, rest):
+def test_proxy_v2_leaves_following_bytes(pair, fields, summed, rest):
+    """A binary header is read back and what follows stays."""
     header = ProxyHeader(2, *pair, tlvs=((*fields, (CRC32C, b"")) if summed else fields))
     found, left = read(encode(header) + rest)
     assert left == rest
@@ -66,7 +68,8 @@ def test_a_binary_header_is_read_back_and_what_follows_stays(pair, fields, summe
 
 
 @given(st.binary(max_size=300))
-def test_garbage_is_refused_and_nothing_else_happens(data):
+def test_garbage_header_refused(data):
+    """Garbage is refused and nothing else happens."""
     try:
         read(data + b"\r\n" * 60)
     except (HandshakeError, AssertionError):
@@ -74,7 +77,8 @@ def test_garbage_is_refused_and_nothing_else_happens(data):
 
 
 @given(PAIRS, st.sampled_from([1, 2]), st.data())
-def test_a_changed_byte_is_refused_or_says_something_else_and_nothing_else_happens(pair, version, draw):
+def test_mutated_header_refused_or_differs(pair, version, draw):
+    """A changed byte is refused or says something else and nothing else happens."""
     data = bytearray(encode(ProxyHeader(version, *pair, tlvs=((CRC32C, b""),) if version == 2 else ())))
     at = draw.draw(st.integers(0, len(data) - 1))
     data[at] ^= draw.draw(st.integers(1, 255))
@@ -105,7 +109,8 @@ def test_a_changed_byte_is_refused_or_says_something_else_and_nothing_else_happe
         (SIGNATURE + b"\x21\x31\x00\xd8" + b"/run/a".ljust(108, b"\0") + bytes(108), "unix:///run/a"),
     ],
 )
-def test_what_the_specification_shows_is_read(data, source):
+def test_specification_examples(data, source):
+    """What the specification shows is read."""
     header, rest = read(data + b"hello")
     assert rest == b"hello"
     assert (None if header.source is None else str(header.source)) == source
@@ -138,12 +143,14 @@ def test_what_the_specification_shows_is_read(data, source):
         (SIGNATURE + b"\x21\x11" + struct.pack("!H", MAX_SIZE), "at most 4096 are read"),
     ],
 )
-def test_what_is_wrong_is_refused_and_says_why(data, reason):
+def test_malformed_header_reason(data, reason):
+    """What is wrong is refused and says why."""
     with pytest.raises(HandshakeError, match=reason):
         read(data)
 
 
-def test_the_longest_line_is_read_and_one_byte_more_is_not():
+def test_longest_v1_line_limit():
+    """The longest line is read and one byte more is not."""
     line = b"PROXY UNKNOWN " + b"x" * (MAX_LINE - 16) + b"\r\n"
     assert len(line) == MAX_LINE
     assert read(line)[0] == ProxyHeader(1)
@@ -163,7 +170,8 @@ def test_what_a_version_can_say_it_says(pair, version):
     assert header_for(version, *pair) == ProxyHeader(version, *pair)
 
 
-def test_what_a_version_cannot_say_it_calls_unknown():
+def test_unknown_for_unsupported_family():
+    """What a version cannot say it calls unknown."""
     four, six = Address("tcp", "10.0.0.1", 1), Address("tcp", str(ipaddress.ip_address("::1")), 1)
     path = Address("unix", path="/run/a")
     assert header_for(1, four, six) == ProxyHeader(1)

@@ -22,7 +22,8 @@ class Reversed:
         return []
 
 
-def test_messages_that_came_in_the_same_packet_are_read_anew():
+def test_reframe_rereads_buffered_messages():
+    """Messages that came in the same packet are read anew."""
     with pair(framing="lines") as (left, right):
         left.send_many(["header: 1", "", "abc", "de"])
         assert right.receive() == "header: 1"
@@ -31,7 +32,8 @@ def test_messages_that_came_in_the_same_packet_are_read_anew():
         assert right.receive_many() == [b"abc", b"\nde"]
 
 
-def test_a_part_of_a_message_is_handed_over_too():
+def test_reframe_keeps_partial_message():
+    """A part of a message is handed over too."""
     with pair() as (left, right):
         left.send(b"ready\n5:hel")
         right.reframe("lines")
@@ -57,7 +59,8 @@ def test_from_inside_an_iteration():
     asyncio.run(main())
 
 
-def test_from_inside_an_iteration_of_plain_code():
+def test_reframe_inside_plain_iteration():
+    """From inside an iteration of plain code."""
     with pair() as (left, right):
         left.send(b"1\n2\ngo\n5:three,4:four,")
         left.send_eof()
@@ -70,7 +73,8 @@ def test_from_inside_an_iteration_of_plain_code():
         assert seen == ["1", "2", "go", b"three", b"four"]
 
 
-def test_the_end_that_came_already_is_met_again_by_the_new_codec():
+def test_reframe_after_eof():
+    """The end that came already is met again by the new codec."""
     with pair(framing="lines") as (left, right):
         left.send_many(["one", "two"])
         left.send_eof()
@@ -84,7 +88,8 @@ def test_the_end_that_came_already_is_met_again_by_the_new_codec():
             right.receive()
 
 
-def test_a_fault_of_the_old_framing_is_for_the_new_one_to_judge():
+def test_reframe_drops_old_fault():
+    """A fault of the old framing is for the new one to judge."""
     with pair(framing="netstring") as (left, right):
         right.send(b"x")
         left.reframe("lines")
@@ -95,7 +100,8 @@ def test_a_fault_of_the_old_framing_is_for_the_new_one_to_judge():
         assert [right.receive(), right.receive()] == ["plain text", "more"]
 
 
-def test_what_was_sent_before_keeps_its_framing():
+def test_sent_before_reframe_unchanged():
+    """What was sent before keeps its framing."""
     with pair(framing="lines") as (left, right):
         left.send("as a line")
         left.reframe("netstring")
@@ -125,7 +131,8 @@ def test_statistics_count_a_message_once():
         assert right.statistics().received_size == 6
 
 
-def test_a_codec_that_cannot_hand_over_says_so_and_goes_on():
+def test_reframe_without_take_rest():
+    """A codec that cannot hand over says so and goes on."""
     with pair(framing=Reversed) as (left, right):
         left.send(b"abc")
         with pytest.raises(TypeError, match="Reversed has no take_rest"):
@@ -142,7 +149,9 @@ def test_a_wrong_name_changes_nothing():
         assert right.receive() == "b"
 
 
-def test_a_framing_of_ones_own_serves_and_connects():
+def test_custom_codec_serves_and_connects():
+    """A framing of ones own serves and connects."""
+
     async def mirror(connection):
         async for message in connection:
             await connection.send(message)

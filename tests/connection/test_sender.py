@@ -54,7 +54,9 @@ def test_a_batch_leaves_with_one_call(sending):
     sending.engine.run(main())
 
 
-def test_what_is_not_taken_at_once_follows_in_order_with_what_came_meanwhile(sending):
+def test_partial_write_keeps_order(sending):
+    """What is not taken at once follows in order with what came meanwhile."""
+
     async def main():
         sending.queue(b"0123456789ABC")
         sending.outgoing.flush()
@@ -70,7 +72,9 @@ def test_what_is_not_taken_at_once_follows_in_order_with_what_came_meanwhile(sen
     sending.engine.run(main())
 
 
-def test_a_sender_goes_on_when_a_quarter_of_the_mark_is_left(sending):
+def test_sender_resumes_at_quarter_mark(sending):
+    """A sender goes on when a quarter of the mark is left."""
+
     async def main():
         sending.queue(bytes(60))
         room = Running(sending.engine, sending.outgoing.drain())
@@ -86,7 +90,9 @@ def test_a_sender_goes_on_when_a_quarter_of_the_mark_is_left(sending):
     sending.engine.run(main())
 
 
-def test_every_sender_that_waits_gets_its_turn_though_others_fill_the_room_first(sending):
+def test_waiting_senders_are_served_in_turn(sending):
+    """Every sender that waits gets its turn though others fill the space first."""
+
     async def main():
         async def sender(letter: bytes) -> None:
             for _ in range(20):
@@ -102,7 +108,8 @@ def test_every_sender_that_waits_gets_its_turn_though_others_fill_the_room_first
     sending.engine.run(main())
 
 
-def test_a_sender_whose_batches_always_leave_at_once_lets_the_others_have_their_turn():
+def test_busy_sender_yields():
+    """A sender whose batches always leave at once lets the others have their turn."""
     sending = Sending(high_water=1)
     others = 0
 
@@ -124,7 +131,9 @@ def test_a_sender_whose_batches_always_leave_at_once_lets_the_others_have_their_
     assert others >= 4
 
 
-def test_waiting_until_it_is_empty_has_an_end(sending):
+def test_wait_empty_has_deadline(sending):
+    """Waiting until it is empty has an end."""
+
     async def main():
         sending.queue(bytes(30))
         with pytest.raises(DeadlineError):
@@ -136,7 +145,9 @@ def test_waiting_until_it_is_empty_has_an_end(sending):
     sending.engine.run(main())
 
 
-def test_a_loss_is_kept_for_the_next_sender_and_nothing_more_is_taken(sending):
+def test_loss_kept_for_next_sender(sending):
+    """A loss is kept for the next sender and nothing more is taken."""
+
     async def main():
         sending.queue(bytes(30))
         room = Running(sending.engine, sending.outgoing.wait_empty())
@@ -154,7 +165,9 @@ def test_a_loss_is_kept_for_the_next_sender_and_nothing_more_is_taken(sending):
     sending.engine.run(main())
 
 
-def test_giving_up_wakes_whoever_waits_with_the_reason(sending):
+def test_abort_wakes_waiting_senders(sending):
+    """Giving up wakes whatever waits with the reason."""
+
     async def main():
         sending.queue(bytes(60))
         room = Running(sending.engine, sending.outgoing.drain())

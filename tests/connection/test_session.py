@@ -50,14 +50,16 @@ def test_any_cutting_gives_the_same_messages(cuts: list[int]) -> None:
     assert not talk.has_ended
 
 
-def test_while_nothing_is_whole_there_is_no_end_to_meet() -> None:
+def test_no_end_before_whole_message() -> None:
+    """While nothing is whole there is no end to meet."""
     talk = session()
     talk.feed(b"half")
     assert talk.end() is None
     assert not talk.is_between_messages
 
 
-def test_the_end_comes_after_the_last_message_and_stays() -> None:
+def test_end_after_last_message_is_final() -> None:
+    """The end comes after the last message and stays."""
     talk, end = session(), EndOfStream("over")
     talk.feed(b"one\ntwo")
     talk.feed_eof(end)
@@ -66,7 +68,8 @@ def test_the_end_comes_after_the_last_message_and_stays() -> None:
     assert talk.received_count == 2
 
 
-def test_a_loss_comes_after_the_whole_messages_and_the_first_reason_stays() -> None:
+def test_loss_after_messages_first_wins() -> None:
+    """A loss comes after the whole messages and the first reason stays."""
     talk, loss = session(), BrokenError("reset")
     talk.feed(b"one\ntwo\nthr")
     talk.fail(loss)
@@ -74,7 +77,8 @@ def test_a_loss_comes_after_the_whole_messages_and_the_first_reason_stays() -> N
     assert drain(talk) == ["one", "two", loss]
 
 
-def test_an_end_is_not_overruled_by_a_loss_but_by_our_own_closing() -> None:
+def test_own_close_overrides_end() -> None:
+    """An end is not overruled by a loss but by our own closing."""
     talk, end, closed = session(), EndOfStream("over"), ClosedError("closed")
     talk.feed_eof(end)
     talk.fail(BrokenError("reset"))
@@ -83,7 +87,8 @@ def test_an_end_is_not_overruled_by_a_loss_but_by_our_own_closing() -> None:
     assert talk.end() is closed
 
 
-def test_a_fault_behind_good_messages_is_met_after_them() -> None:
+def test_fault_after_good_messages() -> None:
+    """A fault behind good messages is met after them."""
     talk = session("netstring")
     talk.feed(b"3:one,3:two,nonsense")
     *messages, error = drain(talk)
@@ -93,7 +98,8 @@ def test_a_fault_behind_good_messages_is_met_after_them() -> None:
     assert talk.end() is error
 
 
-def test_a_frame_cut_by_the_end_is_an_error_that_carries_it() -> None:
+def test_truncated_frame_error_carries_bytes() -> None:
+    """A frame cut by the end is an error that carries it."""
     talk = session("netstring")
     talk.feed(b"3:one,3:tw")
     talk.feed_eof(EndOfStream("over"))
@@ -103,7 +109,8 @@ def test_a_frame_cut_by_the_end_is_an_error_that_carries_it() -> None:
     assert error.partial == b"3:tw"
 
 
-def test_skipped_frames_are_told_and_not_raised() -> None:
+def test_skipped_frames_are_reported() -> None:
+    """Skipped frames are reported and not raised."""
     talk = session("lines:max_size=3,oversize=skip")
     talk.feed(b"one\nlong one\ntwo\n")
     (fault,) = talk.take_faults()
@@ -112,7 +119,9 @@ def test_skipped_frames_are_told_and_not_raised() -> None:
     assert drain(talk) == ["one", "two", None]
 
 
-def test_a_codec_that_tells_nothing_of_itself_is_used_as_it_is() -> None:
+def test_minimal_codec() -> None:
+    """A codec that reports nothing of itself is used as it is."""
+
     class Plain:
         def encode(self, messages):
             return b"".join(messages)
@@ -134,7 +143,8 @@ def test_a_codec_that_tells_nothing_of_itself_is_used_as_it_is() -> None:
 # --- outgoing ---
 
 
-def test_the_batch_is_one_piece_in_order_and_counted_until_it_is_sent() -> None:
+def test_outgoing_batch_is_counted_in_order() -> None:
+    """The batch is one piece in order and counted until it is sent."""
     talk = session()
     talk.queue(("a",), 1)
     talk.queue(("b", "c"), 2)
@@ -146,7 +156,8 @@ def test_the_batch_is_one_piece_in_order_and_counted_until_it_is_sent() -> None:
     assert talk.outgoing == []
 
 
-def test_a_message_that_cannot_be_framed_leaves_nothing_behind() -> None:
+def test_unencodable_message_leaves_nothing() -> None:
+    """A message that cannot be framed leaves nothing behind."""
     talk = session()
     with pytest.raises(FramingError):
         talk.queue(("good", "a\nb"), 2)
@@ -155,7 +166,8 @@ def test_a_message_that_cannot_be_framed_leaves_nothing_behind() -> None:
     assert (talk.outgoing, talk.outgoing_size, talk.sent_count) == ([], 0, 0)
 
 
-def test_after_a_refusal_nothing_is_taken_but_what_was_is_still_to_go() -> None:
+def test_refused_session_keeps_queued() -> None:
+    """After a refusal nothing is taken but what was is still to go."""
     talk, reason = session(), ClosedError("closed")
     talk.queue(("a",), 1)
     talk.refuse(reason)
@@ -167,7 +179,8 @@ def test_after_a_refusal_nothing_is_taken_but_what_was_is_still_to_go() -> None:
     assert talk.take() == b"a\n"
 
 
-def test_a_fault_in_what_came_does_not_keep_us_from_answering() -> None:
+def test_incoming_fault_allows_sending() -> None:
+    """A fault in what came does not keep us from answering."""
     talk = session("netstring")
     talk.feed(b"nonsense")
     assert isinstance(talk.end(), FramingError)
@@ -178,7 +191,8 @@ def test_a_fault_in_what_came_does_not_keep_us_from_answering() -> None:
 # --- another framing ---
 
 
-def test_what_was_not_received_becomes_bytes_again() -> None:
+def test_unread_messages_become_bytes() -> None:
+    """What was not received becomes bytes again."""
     talk = session()
     talk.feed(b"one\ntwo\n3:")
     assert talk.waiting.pop() == "one"

@@ -34,7 +34,9 @@ class DatagramContract:
 
     # --- receiving ---
 
-    def test_each_datagram_is_received_as_it_was_sent(self, engine: Engine, place: Address) -> None:
+    def test_datagram_received_as_sent(self, engine: Engine, place: Address) -> None:
+        """Each datagram is received as it was sent."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             sent = [b"one", b"", b"three" * 100, b"", b"x"]
             for near, far in ((left, right), (right, left)):
@@ -56,7 +58,9 @@ class DatagramContract:
 
         run(engine, place, test)
 
-    def test_receive_waits_until_its_deadline_and_loses_nothing(self, engine: Engine, place: Address) -> None:
+    def test_receive_deadline_loses_nothing(self, engine: Engine, place: Address) -> None:
+        """Receive waits until its deadline and loses nothing."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
                 for _ in range(2):
@@ -67,7 +71,9 @@ class DatagramContract:
 
         run(engine, place, test)
 
-    def test_a_cancelled_receive_loses_no_datagram(self, engine: Engine, place: Address) -> None:
+    def test_cancelled_receive_loses_no_datagram(self, engine: Engine, place: Address) -> None:
+        """A cancelled receive loses no datagram."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             chance = random.Random(3)
             for near, far in ((left, right), (right, left)):
@@ -95,9 +101,9 @@ class DatagramContract:
 
         run(engine, place, test)
 
-    def test_a_datagram_larger_than_the_buffer_is_an_error_and_the_next_one_is_received(
-        self, engine: Engine, place: Address
-    ) -> None:
+    def test_oversized_datagram_then_next(self, engine: Engine, place: Address) -> None:
+        """A datagram larger than the buffer is an error and the next one is received."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
                 near.send_datagram(b"x" * 100)
@@ -112,7 +118,9 @@ class DatagramContract:
 
     # --- sending ---
 
-    def test_a_datagram_that_no_socket_takes_is_refused_with_both_sizes(self, engine: Engine, place: Address) -> None:
+    def test_unsendable_datagram_both_sizes(self, engine: Engine, place: Address) -> None:
+        """A datagram that no socket takes is refused with both sizes."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
                 size = near.max_size + 1
@@ -164,7 +172,9 @@ class DatagramContract:
 
     # --- the ends ---
 
-    def test_after_our_end_nothing_can_be_sent_and_all_can_be_received(self, engine: Engine, place: Address) -> None:
+    def test_send_eof_blocks_sending_only(self, engine: Engine, place: Address) -> None:
+        """After our end nothing can be sent and all can be received."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
                 await near.send_eof()
@@ -177,7 +187,9 @@ class DatagramContract:
 
         run(engine, place, test)
 
-    def test_stop_receiving_lets_what_has_arrived_be_received(self, engine: Engine, place: Address) -> None:
+    def test_stop_receiving_keeps_arrived(self, engine: Engine, place: Address) -> None:
+        """Stop receiving lets what has arrived be received."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
                 near.send_datagram(b"")
@@ -194,7 +206,9 @@ class DatagramContract:
 
         run(engine, place, test)
 
-    def test_stop_receiving_wakes_a_waiting_receive_with_the_end(self, engine: Engine, place: Address) -> None:
+    def test_stop_receiving_wakes_receive(self, engine: Engine, place: Address) -> None:
+        """Stop receiving wakes a waiting receive with the end."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for far in (right, left):
                 receiving = Running(engine, far.receive())
@@ -205,7 +219,9 @@ class DatagramContract:
         run(engine, place, test)
 
     @pytest.mark.parametrize("verb", ["close", "abort"])
-    def test_after_the_end_every_call_says_who_closed(self, engine: Engine, place: Address, verb: str) -> None:
+    def test_closed_by_us_in_every_call(self, engine: Engine, place: Address, verb: str) -> None:
+        """After the end every call says who closed."""
+
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near in (right, left):
                 receiving = Running(engine, near.receive())

@@ -87,7 +87,7 @@ class TurnContract:
         within = [1, 3, 2] if engine.blocks else [1, 2, 3]
         assert story == [turn + step for turn in range(0, 30, 10) for step in within]
 
-    def test_one_turn_gathers_what_many_tasks_say(self, engine: Engine, pair: Pair) -> None:
+    def test_call_soon_once_per_turn(self, engine: Engine, pair: Pair) -> None:
         """What the hot path lives from: many sends of a turn, one callback, before anybody waits for the answer."""
         batch: list[int] = []
 
@@ -143,7 +143,9 @@ class ThreadContract:
         if not engine.blocks:
             assert {ident for _, _, ident in calls} == {threading.get_ident()}
 
-    def test_a_thread_wakes_an_engine_that_has_nothing_to_do(self, engine: Engine) -> None:
+    def test_from_thread_wakes_idle_engine(self, engine: Engine) -> None:
+        """A thread wakes an engine that has nothing to do."""
+
         async def main() -> None:
             for _ in range(20):
                 done = engine.event()
@@ -195,7 +197,9 @@ class ThreadContract:
         engine.run(main())
 
     @pytest.mark.parametrize("kind", [MineError, OSError, KeyError, SystemExit])
-    def test_aside_raises_what_the_function_raised(self, engine: Engine, kind: type[BaseException]) -> None:
+    def test_run_in_thread_raises(self, engine: Engine, kind: type[BaseException]) -> None:
+        """Aside raises what the function raised."""
+
         def fail() -> None:
             raise kind("mine")
 
@@ -206,7 +210,8 @@ class ThreadContract:
 
         engine.run(main())
 
-    def test_aside_leaves_a_late_thread_behind_as_a_daemon(self, engine: Engine) -> None:
+    def test_run_in_thread_late_thread_is_daemon(self, engine: Engine) -> None:
+        """Aside leaves a late thread behind as a daemon."""
         release, seen = threading.Event(), list[threading.Thread]()
 
         def work() -> None:
@@ -265,7 +270,7 @@ class RunContract:
             engine.run(main())
         assert caught.value is error
 
-    def test_tasks_that_are_left_are_cancelled_and_joined(self, engine: Engine, pair: Pair) -> None:
+    def test_run_cancels_and_joins_tasks(self, engine: Engine, pair: Pair) -> None:
         """Their clean-up may wait in peace, and start others that are ended as well."""
         story: list[str] = []
 
@@ -294,7 +299,7 @@ class RunContract:
         assert engine.run(main()) == "result"
         assert story == ["cleaned up", "late"]
 
-    def test_many_tasks_that_are_left_end_each_in_its_own_time(self, engine: Engine) -> None:
+    def test_many_leftover_tasks_end(self, engine: Engine) -> None:
         """The end of one does not disturb the clean-up of another."""
         count = 20
         cleaned: list[int] = []
@@ -368,7 +373,8 @@ class RunContract:
         assert story == ["main"]
 
     @pytest.mark.parametrize("word", ["foreign", None, 0, object()], ids=["object", "None", "zero", "plain"])
-    def test_an_awaitable_of_another_loop_is_refused_where_it_is_awaited(self, engine: Engine, word: object) -> None:
+    def test_foreign_awaitable_refused(self, engine: Engine, word: object) -> None:
+        """An awaitable of another loop is refused where it is awaited."""
         is_asyncio = engine.cancelled is asyncio.CancelledError
 
         async def main() -> str:
@@ -383,7 +389,7 @@ class RunContract:
         message = engine.run(main())
         assert is_asyncio or (engine.name in message and "asyncio" in message)
 
-    def test_the_running_engine_is_known_to_those_who_ask(self, engine: Engine) -> None:
+    def test_running_engine_is_found(self, engine: Engine) -> None:
         """In its own thread, while it runs; the blocking one is nobody's surroundings."""
         others: list[object] = []
 

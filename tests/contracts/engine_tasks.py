@@ -56,9 +56,8 @@ class CancelContract:
     """`Task.cancel`."""
 
     @every_place
-    def test_a_task_is_cancelled_wherever_it_waits_and_its_next_wait_works(
-        self, engine: Engine, pair: Pair, place: Place
-    ) -> None:
+    def test_cancel_in_every_wait(self, engine: Engine, pair: Pair, place: Place) -> None:
+        """A task is cancelled wherever it waits and its next wait works."""
         fill(pair[0].fileno())
         story: list[str] = []
 
@@ -83,7 +82,9 @@ class CancelContract:
         engine.run(main())
         assert story == ["cancelled", "data"]
 
-    def test_a_cancelled_reader_leaves_the_data_and_the_place_to_the_next(self, engine: Engine, pair: Pair) -> None:
+    def test_cancelled_reader_leaves_data(self, engine: Engine, pair: Pair) -> None:
+        """A cancelled reader leaves the data and the place to the next."""
+
         async def read(begun: Event, ended: Event) -> None:
             begun.set()
             try:
@@ -105,7 +106,7 @@ class CancelContract:
 
         assert engine.run(main()) == b"data"
 
-    def test_a_task_begins_before_it_is_cancelled(self, engine: Engine, pair: Pair) -> None:
+    def test_task_starts_before_cancel(self, engine: Engine, pair: Pair) -> None:
         """So that its clean-up runs whatever happens; its first wait raises."""
         story: list[str] = []
 
@@ -155,7 +156,9 @@ class CancelContract:
         engine.run(main())
         assert story == ["cleaned up"]
 
-    def test_to_cancel_a_task_that_has_ended_is_harmless(self, engine: Engine) -> None:
+    def test_cancel_ended_task_is_harmless(self, engine: Engine) -> None:
+        """To cancel a task that has ended is harmless."""
+
         async def end(ended: Event) -> None:
             ended.set()
 
@@ -170,7 +173,8 @@ class CancelContract:
 
         engine.run(main())
 
-    def test_a_running_task_hears_of_it_at_its_next_wait_and_once(self, engine: Engine, pair: Pair) -> None:
+    def test_cancel_raised_at_next_wait_once(self, engine: Engine, pair: Pair) -> None:
+        """A running task receives of it at its next wait and once."""
         story: list[str] = []
 
         async def live(group: Group) -> None:
@@ -195,7 +199,8 @@ class CancelContract:
         engine.run(main())
         assert story == ["still running", "waits again"]
 
-    def test_a_task_that_was_cancelled_and_never_waits_again_just_ends(self, engine: Engine) -> None:
+    def test_cancelled_task_may_just_end(self, engine: Engine) -> None:
+        """A task that was cancelled and never waits again just ends."""
         ended: list[bool] = []
 
         async def live(group: Group) -> None:
@@ -253,7 +258,8 @@ class TaskContract:
 
         engine.run(main())
 
-    def test_a_task_has_a_copy_of_its_starters_context(self, engine: Engine) -> None:
+    def test_task_copies_context(self, engine: Engine) -> None:
+        """A task has a copy of its starters context."""
         variable = contextvars.ContextVar("variable", default="nobody's")
         seen: list[str] = []
 
@@ -276,7 +282,7 @@ class TaskContract:
         engine.run(main())
         assert sorted(seen) == ["a"] * 3 + ["b"] * 3 + ["main's"] * 2
 
-    def test_what_runs_in_the_background_outlives_its_starter(self, engine: Engine, pair: Pair) -> None:
+    def test_background_outlives_starter(self, engine: Engine, pair: Pair) -> None:
         """In a task that was cancelled too."""
 
         async def say_goodbye(ended: Event) -> None:
@@ -304,7 +310,8 @@ class TaskContract:
 
         assert engine.run(main()) == b"goodbye"
 
-    def test_where_the_engine_blocks_the_background_is_here_and_now(self, engine: Engine) -> None:
+    def test_background_runs_inline_when_blocking(self, engine: Engine) -> None:
+        """Where the engine blocks the background is here and now."""
         story: list[str] = []
 
         async def live(ended: Event) -> None:
@@ -355,7 +362,8 @@ class GroupContract:
 
         engine.run(main())
 
-    def test_a_task_may_start_another_in_the_same_group(self, engine: Engine) -> None:
+    def test_task_starts_sibling(self, engine: Engine) -> None:
+        """A task may start another in the same group."""
         seen: list[int] = []
 
         async def live(group: Group, depth: int) -> None:
@@ -371,7 +379,8 @@ class GroupContract:
         engine.run(main())
         assert seen == [5, 4, 3, 2, 1, 0]
 
-    def test_a_failing_task_cancels_the_others_and_is_raised(self, engine: Engine, pair: Pair) -> None:
+    def test_failing_task_cancels_group(self, engine: Engine, pair: Pair) -> None:
+        """A failing task cancels the others and is raised."""
         story: list[str] = []
 
         async def fail(begun: Event) -> None:
@@ -397,7 +406,9 @@ class GroupContract:
         engine.run(main())
         assert story == ["cancelled"]
 
-    def test_several_failures_are_raised_together(self, engine: Engine, pair: Pair) -> None:
+    def test_failures_form_a_group(self, engine: Engine, pair: Pair) -> None:
+        """Several failures are raised together."""
+
         async def fail_twice(begun: Event) -> None:
             begun.set()
             try:
@@ -419,7 +430,8 @@ class GroupContract:
 
         assert engine.run(main()) == ["first", "in the clean-up"]
 
-    def test_a_failing_block_cancels_its_tasks_and_its_own_exception_goes_on(self, engine: Engine, pair: Pair) -> None:
+    def test_failing_block_cancels_tasks(self, engine: Engine, pair: Pair) -> None:
+        """A failing block cancels its tasks and its own exception goes on."""
         story: list[str] = []
 
         async def wait(begun: Event) -> None:
@@ -441,7 +453,8 @@ class GroupContract:
         engine.run(main())
         assert story == ["cancelled"]
 
-    def test_a_cancelled_block_leaves_no_task_behind_however_often(self, engine: Engine, pair: Pair) -> None:
+    def test_cancelled_block_leaves_no_task(self, engine: Engine, pair: Pair) -> None:
+        """A cancelled block leaves no task behind however often."""
         if engine.blocks:
             pytest.skip(WITHOUT_TURNS)
         story: list[str] = []
@@ -475,7 +488,8 @@ class GroupContract:
         engine.run(main())
         assert story == ["task", "block"]
 
-    def test_a_cancelled_group_starts_nothing_any_more(self, engine: Engine) -> None:
+    def test_cancelled_group_starts_nothing(self, engine: Engine) -> None:
+        """A cancelled group starts nothing any more."""
         ran: list[bool] = []
 
         async def live() -> None:
@@ -491,7 +505,7 @@ class GroupContract:
         engine.run(main())
         assert len(ran) <= 1
 
-    def test_a_group_that_is_cancelled_at_once_ends(self, engine: Engine, pair: Pair) -> None:
+    def test_immediately_cancelled_group_ends(self, engine: Engine, pair: Pair) -> None:
         """Before its tasks have run a single line."""
         cleaned: list[int] = []
 
@@ -510,7 +524,9 @@ class GroupContract:
         engine.run(main())
         assert sorted(cleaned) == [0, 1]
 
-    def test_join_has_a_deadline_and_the_tasks_run_on(self, engine: Engine) -> None:
+    def test_join_deadline_keeps_tasks(self, engine: Engine) -> None:
+        """Join has a deadline and the tasks run on."""
+
         async def live(event: Event) -> None:
             await event.wait()
 
@@ -576,7 +592,7 @@ class GroupContract:
         assert sorted(ended) == list(range(count))
 
     @pytest.mark.parametrize("failures", [1, 2])
-    def test_a_failure_is_freed_by_whoever_caught_it(self, engine: Engine, no_gc: None, failures: int) -> None:
+    def test_failure_is_freed_after_catch(self, engine: Engine, no_gc: None, failures: int) -> None:
         """Nothing is left in a circle of exception, frame and group."""
 
         class MineError(Exception):

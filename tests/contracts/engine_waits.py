@@ -142,7 +142,8 @@ class WaitContract:
 
         assert engine.run(main()) == [b"A"] * 100
 
-    def test_a_reader_and_a_writer_of_one_descriptor_wait_at_once(self, engine: Engine, pair: Pair) -> None:
+    def test_reader_and_writer_wait_together(self, engine: Engine, pair: Pair) -> None:
+        """A reader and a writer of one descriptor wait at once."""
         fill(pair[0].fileno())
         story: list[str] = []
 
@@ -167,7 +168,8 @@ class WaitContract:
         engine.run(main())
         assert story == ["read", "written"]
 
-    def test_of_two_waiters_for_one_direction_the_second_is_told(self, engine: Engine, pair: Pair) -> None:
+    def test_second_waiter_is_busy_error(self, engine: Engine, pair: Pair) -> None:
+        """Of two waiters for one direction the second is reported."""
         outcome: list[str] = []
 
         async def contend() -> None:
@@ -229,7 +231,8 @@ class WaitContract:
         engine.run(main())
         near.close()
 
-    def test_a_pipe_without_reader_is_news_to_the_writer(self, engine: Engine) -> None:
+    def test_pipe_without_reader_wakes_writer(self, engine: Engine) -> None:
+        """A pipe without reader is an event to the writer."""
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         fill(writer)
@@ -244,7 +247,8 @@ class WaitContract:
         engine.run(main())
         os.close(writer)
 
-    def test_a_refused_connection_is_news_to_the_writer(self, engine: Engine) -> None:
+    def test_refused_connect_wakes_writer(self, engine: Engine) -> None:
+        """A refused connection is an event to the writer."""
         with socket.socket() as place, socket.socket() as near:
             place.bind(("127.0.0.1", 0))  # taken, but nobody listens
             near.setblocking(False)
@@ -257,7 +261,7 @@ class WaitContract:
 
             assert engine.run(main()) == errno.ECONNREFUSED
 
-    def test_a_datagram_socket_outlives_its_errors(self, engine: Engine) -> None:
+    def test_datagram_socket_survives_errors(self, engine: Engine) -> None:
         """Each error is news, and data after an error too."""
         near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
         far.bind(("127.0.0.1", 0))
@@ -296,7 +300,9 @@ class WaitContract:
 
         engine.run(main())
 
-    def test_news_that_nobody_waited_for_is_told_to_the_next_who_waits(self, engine: Engine, pair: Pair) -> None:
+    def test_pending_readiness_is_kept(self, engine: Engine, pair: Pair) -> None:
+        """An event that no one waited for is reported to the next who waits."""
+
         async def main() -> list[bytes]:
             received = []
             for _ in range(3):
@@ -336,7 +342,7 @@ class WaitContract:
         engine.run(main())
 
     @pytest.mark.parametrize("ahead", [FAR, 40 * 24 * 3600.0, 1e12, math.inf])
-    def test_news_before_the_deadline_ends_the_wait(self, engine: Engine, pair: Pair, ahead: float) -> None:
+    def test_readiness_before_deadline(self, engine: Engine, pair: Pair, ahead: float) -> None:
         """However far the deadline lies: poll(2) itself takes less than 25 days."""
 
         async def write() -> None:
@@ -349,7 +355,9 @@ class WaitContract:
 
         engine.run(main())
 
-    def test_after_a_deadline_the_next_wait_works(self, engine: Engine, pair: Pair) -> None:
+    def test_wait_after_deadline_works(self, engine: Engine, pair: Pair) -> None:
+        """After a deadline the next wait works."""
+
         async def main() -> bytes:
             with pytest.raises(DeadlineError):
                 await engine.wait(pair[0].fileno(), READ, engine.now())
@@ -359,7 +367,9 @@ class WaitContract:
 
         assert engine.run(main()) == b"data"
 
-    def test_a_deadline_counts_for_its_own_wait_only(self, engine: Engine, pair: Pair) -> None:
+    def test_deadline_is_per_wait(self, engine: Engine, pair: Pair) -> None:
+        """A deadline counts for its own wait only."""
+
         async def write_late(deadline: float) -> None:
             while engine.now() <= deadline:
                 await engine.sleep(SOON)
@@ -420,7 +430,9 @@ class WaitContract:
 
         engine.run(main())
 
-    def test_forget_is_harmless_for_an_unknown_or_closed_descriptor(self, engine: Engine, pair: Pair) -> None:
+    def test_unregister_unknown_is_harmless(self, engine: Engine, pair: Pair) -> None:
+        """Forget is harmless for an unknown or closed descriptor."""
+
         async def main() -> None:
             engine.unregister(pair[0].fileno())
             pair[1].send(b"data")
@@ -432,7 +444,7 @@ class WaitContract:
 
         engine.run(main())
 
-    def test_a_number_may_be_given_to_another_descriptor(self, engine: Engine, pair: Pair) -> None:
+    def test_descriptor_number_reused(self, engine: Engine, pair: Pair) -> None:
         """After forget and close; also with a deadline left over from the former one, and with either direction."""
 
         async def main() -> list[bytes]:
@@ -453,7 +465,7 @@ class WaitContract:
 
         assert engine.run(main()) == [b"%d" % count for count in range(10)]
 
-    def test_a_descriptor_may_be_forgotten_while_its_news_is_on_the_way(self, engine: Engine, pair: Pair) -> None:
+    def test_unregister_with_event_pending(self, engine: Engine, pair: Pair) -> None:
         """Two descriptors have news in one turn; whoever comes first closes the other's, and takes its number."""
         if engine.blocks:
             pytest.skip(WITHOUT_TURNS)
@@ -502,7 +514,8 @@ class TimeContract:
         moments = engine.run(main())
         assert moments == sorted(moments)
 
-    def test_sleepers_wake_in_the_order_of_their_moments(self, engine: Engine) -> None:
+    def test_sleepers_wake_in_order(self, engine: Engine) -> None:
+        """Sleepers wake in the order of their moments."""
         if engine.blocks:
             pytest.skip(WITHOUT_TURNS)
         story: list[int] = []
@@ -526,7 +539,8 @@ class TimeContract:
 
         engine.run(main())
 
-    def test_a_sleep_of_nothing_lets_the_others_have_their_turn(self, engine: Engine) -> None:
+    def test_sleep_zero_yields(self, engine: Engine) -> None:
+        """A sleep of nothing lets the others have their turn."""
         if engine.blocks:
             pytest.skip(WITHOUT_TURNS)
         story: list[str] = []
@@ -545,7 +559,8 @@ class TimeContract:
         turns = [sorted(story[place : place + 2]) for place in (0, 2, 4)]
         assert turns == [["a", "b"]] * 3  # each once a turn; trio deals the order anew each time
 
-    def test_a_busy_task_does_not_keep_descriptors_and_moments_waiting(self, engine: Engine, pair: Pair) -> None:
+    def test_busy_task_does_not_starve_others(self, engine: Engine, pair: Pair) -> None:
+        """A busy task does not keep descriptors and moments waiting."""
         heard: list[str] = []
 
         async def spin(until: Callable[[], bool]) -> None:
@@ -614,7 +629,9 @@ class EventContract:
         assert engine.run(main())
 
     @pytest.mark.parametrize("ahead", [SOON, 0.0, -FAR])
-    def test_a_deadline_ends_the_wait_for_an_event(self, engine: Engine, ahead: float) -> None:
+    def test_event_wait_deadline(self, engine: Engine, ahead: float) -> None:
+        """A deadline ends the wait for an event."""
+
         async def main() -> None:
             event = engine.event()
             deadline = engine.now() + ahead
@@ -627,7 +644,9 @@ class EventContract:
 
         engine.run(main())
 
-    def test_an_event_before_the_deadline_ends_the_wait(self, engine: Engine) -> None:
+    def test_event_before_deadline(self, engine: Engine) -> None:
+        """An event before the deadline ends the wait."""
+
         async def wait(event: Event) -> None:
             await event.wait(deadline=engine.now() + math.inf)
 
@@ -640,7 +659,9 @@ class EventContract:
 
         engine.run(main())
 
-    def test_one_waiter_that_gives_up_leaves_the_others_waiting(self, engine: Engine) -> None:
+    def test_one_waiter_times_out_alone(self, engine: Engine) -> None:
+        """One waiter that gives up leaves the others waiting."""
+
         async def wait(event: Event) -> None:
             await event.wait()
 

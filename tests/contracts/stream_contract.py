@@ -95,7 +95,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_what_is_there_is_received_in_two_steps_as_in_one(self, engine: Engine) -> None:
+    def test_receive_in_two_steps(self, engine: Engine) -> None:
         """Where a stream offers it: `wait_readable`, then `receive_now`."""
 
         async def test(left: Stream, right: Stream) -> None:
@@ -120,7 +120,9 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_the_end_comes_after_the_data_and_stays(self, engine: Engine) -> None:
+    def test_eof_after_data_is_final(self, engine: Engine) -> None:
+        """The end comes after the data and stays."""
+
         async def test(left: Stream, right: Stream) -> None:
             left.send_now(b"last words")
             await left.send_eof()
@@ -140,7 +142,9 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_what_was_handed_over_before_a_close_is_delivered(self, engine: Engine) -> None:
+    def test_data_before_close_is_delivered(self, engine: Engine) -> None:
+        """What was handed over before a close is delivered."""
+
         async def test(left: Stream, right: Stream) -> None:
             left.send_now(b"x" * 1001)
             left.close()
@@ -148,7 +152,9 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_much_more_than_any_buffer_arrives_whole(self, engine: Engine) -> None:
+    def test_data_larger_than_any_buffer(self, engine: Engine) -> None:
+        """Much more than any buffer arrives whole."""
+
         async def test(left: Stream, right: Stream) -> None:
             data = random.Random(1).randbytes(3_000_000)
 
@@ -162,7 +168,9 @@ class StreamContract:
 
         self.run(engine, test, buffer=SMALL)
 
-    def test_receive_waits_until_its_deadline_and_loses_nothing(self, engine: Engine) -> None:
+    def test_receive_deadline_loses_nothing(self, engine: Engine) -> None:
+        """Receive waits until its deadline and loses nothing."""
+
         async def test(left: Stream, right: Stream) -> None:
             for _ in range(2):
                 with pytest.raises(DeadlineError):
@@ -172,7 +180,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_a_deadline_that_has_passed_does_not_hide_data(self, engine: Engine) -> None:
+    def test_passed_deadline_returns_data(self, engine: Engine) -> None:
         """To look without waiting: what has arrived is returned."""
 
         async def test(left: Stream, right: Stream) -> None:
@@ -214,7 +222,9 @@ class StreamContract:
 
     # --- sending ---
 
-    def test_send_now_takes_a_part_and_then_nothing(self, engine: Engine) -> None:
+    def test_send_nowait_partial_then_zero(self, engine: Engine) -> None:
+        """Send now takes a part and then nothing."""
+
         async def test(left: Stream, right: Stream) -> None:
             data = random.Random(3).randbytes(8_000_000)
             size = left.send_now(data)
@@ -226,7 +236,9 @@ class StreamContract:
 
         self.run(engine, test, buffer=SMALL)
 
-    def test_wait_writable_waits_until_there_is_room(self, engine: Engine) -> None:
+    def test_wait_writable_until_room(self, engine: Engine) -> None:
+        """Wait writable waits until there is space."""
+
         async def test(left: Stream, right: Stream) -> None:
             size = fill(left)
             with pytest.raises(DeadlineError):
@@ -241,14 +253,18 @@ class StreamContract:
 
         self.run(engine, test, buffer=SMALL)
 
-    def test_wait_writable_returns_at_once_where_there_is_room(self, engine: Engine) -> None:
+    def test_wait_writable_returns_at_once(self, engine: Engine) -> None:
+        """Wait writable returns at once where there is space."""
+
         async def test(left: Stream, right: Stream) -> None:
             await left.wait_writable(deadline=engine.now() + FAR)
             await left.wait_writable()
 
         self.run(engine, test)
 
-    def test_a_writer_that_waits_learns_that_the_reader_is_gone(self, engine: Engine) -> None:
+    def test_waiting_writer_sees_reader_gone(self, engine: Engine) -> None:
+        """A writer that waits learns that the reader is gone."""
+
         async def test(left: Stream, right: Stream) -> None:
             fill(left)
             sending = Running(engine, left.send(bytes(100_000)))
@@ -285,7 +301,9 @@ class StreamContract:
 
     # --- half-close ---
 
-    def test_after_our_end_the_peer_may_still_talk(self, engine: Engine) -> None:
+    def test_half_close_peer_may_send(self, engine: Engine) -> None:
+        """After our end the peer may still talk."""
+
         async def test(left: Stream, right: Stream) -> None:
             await left.send_eof()
             with pytest.raises(EndOfStream):
@@ -311,7 +329,9 @@ class StreamContract:
 
     # --- stop_receiving ---
 
-    def test_stop_receiving_wakes_a_waiting_receive_with_the_end(self, engine: Engine) -> None:
+    def test_stop_receiving_wakes_receive(self, engine: Engine) -> None:
+        """Stop receiving wakes a waiting receive with the end."""
+
         async def test(left: Stream, right: Stream) -> None:
             receiving = Running(engine, right.receive())
             await turns(engine)
@@ -323,7 +343,9 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_stop_receiving_lets_what_has_arrived_be_received(self, engine: Engine) -> None:
+    def test_stop_receiving_keeps_arrived(self, engine: Engine) -> None:
+        """Stop receiving lets what has arrived be received."""
+
         async def test(left: Stream, right: Stream) -> None:
             left.send_now(b"arrived")
             right.stop_receiving()
@@ -335,7 +357,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_the_peer_of_one_that_stopped_has_not_closed_anything(self, engine: Engine) -> None:
+    def test_stop_receiving_is_not_close(self, engine: Engine) -> None:
         """What it sends may be refused, but not as its own fault."""
 
         async def test(left: Stream, right: Stream) -> None:
@@ -369,7 +391,9 @@ class StreamContract:
         self.run(engine, test, buffer=SMALL)
 
     @pytest.mark.parametrize("verb", ["close", "abort"])
-    def test_after_the_end_every_call_says_who_closed(self, engine: Engine, verb: str) -> None:
+    def test_closed_by_us_in_every_call(self, engine: Engine, verb: str) -> None:
+        """After the end every call says who closed."""
+
         async def test(left: Stream, right: Stream) -> None:
             right.send_now(b"unread")
             await turns(engine)
@@ -389,7 +413,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_our_last_words_survive_what_we_did_not_read(self, engine: Engine) -> None:
+    def test_unread_bytes_do_not_cancel_sent(self, engine: Engine) -> None:
         """TCP would send a reset, which may take them back."""
 
         async def test(left: Stream, right: Stream) -> None:
@@ -401,7 +425,9 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_our_last_words_survive_what_came_after_we_stopped_receiving(self, engine: Engine) -> None:
+    def test_bytes_after_stop_do_not_cancel_sent(self, engine: Engine) -> None:
+        """Our last words survive what came after we stopped receiving."""
+
         async def test(left: Stream, right: Stream) -> None:
             right.stop_receiving()
             with pytest.raises(EndOfStream):
@@ -444,7 +470,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_a_loss_that_a_sender_met_is_no_clean_end_for_the_receiver(self, engine: Engine) -> None:
+    def test_loss_found_by_sender_is_received(self, engine: Engine) -> None:
         """The system tells a reset to one call only, and the next one reads an end: a download cut in the middle would
         look complete."""
         loss = BrokenError if self.has_reset else EndOfStream
@@ -466,7 +492,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_a_goodbye_stays_a_goodbye_when_what_we_send_is_refused(self, engine: Engine) -> None:
+    def test_clean_end_survives_refused_send(self, engine: Engine) -> None:
         """The peer has said all and closed: that nobody reads our answer is the sender's loss, not the receiver's."""
 
         async def test(left: Stream, right: Stream) -> None:
@@ -480,7 +506,9 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_a_lost_conversation_can_be_left_in_any_way(self, engine: Engine) -> None:
+    def test_lost_stream_closes_any_way(self, engine: Engine) -> None:
+        """A lost conversation can be left in any way."""
+
         async def test(left: Stream, right: Stream) -> None:
             left.abort()
             with pytest.raises((BrokenError, EndOfStream)):

@@ -83,7 +83,9 @@ def test_timeout_ends_whatever_else_waits(run: Run) -> None:
     run(main)
 
 
-def test_a_group_inside_a_timeout_leaves_nothing_behind(run: Run) -> None:
+def test_group_inside_timeout(run: Run) -> None:
+    """A group inside a timeout leaves nothing behind."""
+
     async def main(engine: AsyncioEngine) -> None:
         ended: list[bool] = []
 
@@ -131,7 +133,9 @@ def test_a_task_group_cancels_our_waits(run: Run, pair: Pair) -> None:
     assert story == ["cancelled", "cancelled"]
 
 
-def test_cancel_carries_its_message_and_counts(run: Run, pair: Pair) -> None:
+def test_cancel_message_and_count(run: Run, pair: Pair) -> None:
+    """Cancel carries its message and counts."""
+
     async def main(engine: AsyncioEngine) -> None:
         async def wait() -> None:
             await engine.wait(pair[0].fileno(), READ)
@@ -148,7 +152,7 @@ def test_cancel_carries_its_message_and_counts(run: Run, pair: Pair) -> None:
     run(main)
 
 
-def test_a_cancellation_wins_over_news_of_the_same_turn(run: Run, pair: Pair) -> None:
+def test_cancel_wins_over_readiness(run: Run, pair: Pair) -> None:
     """Nothing was read then, and the news is told to the next."""
 
     async def main(engine: AsyncioEngine) -> None:
@@ -167,7 +171,9 @@ def test_a_cancellation_wins_over_news_of_the_same_turn(run: Run, pair: Pair) ->
     run(main)
 
 
-def test_a_cancellation_wins_over_a_deadline_and_forget(run: Run, pair: Pair) -> None:
+def test_cancel_wins_over_deadline_unregister(run: Run, pair: Pair) -> None:
+    """A cancellation wins over a deadline and forget."""
+
     async def main(engine: AsyncioEngine) -> None:
         async def read() -> None:
             await engine.wait(pair[0].fileno(), READ, engine.now())
@@ -206,7 +212,7 @@ def test_a_wait_may_be_handed_to_asyncio(run: Run, pair: Pair, wrap: Callable[..
     run(main)
 
 
-def test_of_two_waits_that_are_awaited_at_once_the_second_is_told(run: Run, pair: Pair) -> None:
+def test_second_awaited_wait_refused(run: Run, pair: Pair) -> None:
     """Also when both were asked for before."""
 
     async def main(engine: AsyncioEngine) -> None:
@@ -222,7 +228,9 @@ def test_of_two_waits_that_are_awaited_at_once_the_second_is_told(run: Run, pair
     run(main)
 
 
-def test_a_task_that_we_start_is_one_of_asyncios(run: Run) -> None:
+def test_task_is_an_asyncio_task(run: Run) -> None:
+    """A task that we start is one of asyncios."""
+
     async def main(engine: AsyncioEngine) -> None:
         async def live() -> None:
             seen.append(asyncio.current_task())
@@ -240,7 +248,9 @@ def test_a_task_that_we_start_is_one_of_asyncios(run: Run) -> None:
     run(main)
 
 
-def test_asyncio_awaits_and_ours_mix_in_one_task(run: Run, pair: Pair) -> None:
+def test_asyncio_awaits_mix(run: Run, pair: Pair) -> None:
+    """Asyncio awaits and ours mix in one task."""
+
     async def main(engine: AsyncioEngine) -> None:
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[bytes]()
 
@@ -283,7 +293,8 @@ def test_a_context_stays_with_its_task(run: Run, pair: Pair) -> None:
     run(main)
 
 
-def test_a_task_that_was_left_in_the_loop_of_another_is_ended_by_it(run: Run) -> None:
+def test_leftover_task_ended_by_its_loop(run: Run) -> None:
+    """A task that was left in the loop of another is ended by it."""
     story: list[str] = []
 
     async def main(engine: AsyncioEngine) -> None:
@@ -301,7 +312,7 @@ def test_a_task_that_was_left_in_the_loop_of_another_is_ended_by_it(run: Run) ->
     assert story == ["cleaned up"]
 
 
-def test_an_exception_that_a_task_lets_out_is_told(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_uncaught_task_exception_is_reported(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     """As asyncio tells it: through the loop's exception handler."""
     import gc
 
@@ -340,7 +351,7 @@ def test_no_deadline_comes_too_early(run: Run, pair: Pair, verb: str) -> None:
     run(main)
 
 
-def test_a_file_that_was_reset_can_be_waited_for_in_the_other_direction(run: Run) -> None:
+def test_wait_other_direction_after_reset(run: Run) -> None:
     """uvloop keeps the corpse of its handle after an error."""
     near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     far.bind(("127.0.0.1", 0))
@@ -383,7 +394,9 @@ def test_eager_tasks_work(pair: Pair) -> None:
     asyncio.run(main())
 
 
-def test_to_run_inside_a_running_loop_is_refused(run: Run) -> None:
+def test_run_in_running_loop_refused(run: Run) -> None:
+    """To run inside a running loop is refused."""
+
     async def main(engine: AsyncioEngine) -> None:
         async def nothing() -> None:
             pass
@@ -394,7 +407,8 @@ def test_to_run_inside_a_running_loop_is_refused(run: Run) -> None:
     run(main)
 
 
-def test_forget_after_the_end_of_the_loop_is_harmless(pair: Pair) -> None:
+def test_unregister_after_loop_end(pair: Pair) -> None:
+    """Forget after the end of the loop is harmless."""
     kept: list[AsyncioEngine] = []
 
     async def main() -> None:
@@ -440,7 +454,7 @@ def test_a_descriptor_is_registered_once(pair: Pair) -> None:
         runner.run(main())
 
 
-def test_a_waiting_task_is_resumed_in_the_callback_itself(run: Run, pair: Pair) -> None:
+def test_task_resumed_in_reader_callback(run: Run, pair: Pair) -> None:
     """Without another turn of the loop: a callback that is queued behind the news finds the answer sent."""
 
     async def main(engine: AsyncioEngine) -> None:

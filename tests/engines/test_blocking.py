@@ -16,7 +16,8 @@ from socketkit.engines.group import Group
 Pair = tuple[socket.socket, socket.socket]
 
 
-def test_a_coroutine_runs_to_its_end_in_one_step(pair: Pair) -> None:
+def test_coroutine_ends_in_one_step(pair: Pair) -> None:
+    """A coroutine runs to its end in one step."""
     engine = BlockingEngine()
 
     async def main() -> bytes:
@@ -31,7 +32,8 @@ def test_a_coroutine_runs_to_its_end_in_one_step(pair: Pair) -> None:
     assert caught.value.value == b"data"
 
 
-def test_one_engine_serves_many_threads_and_runs_again(pair: Pair) -> None:
+def test_many_threads_and_second_run(pair: Pair) -> None:
+    """One engine serves many threads and runs again."""
     engine = BlockingEngine()
     results: list[bytes] = []
 
@@ -53,7 +55,7 @@ def test_one_engine_serves_many_threads_and_runs_again(pair: Pair) -> None:
     assert results == [b"a", b"b", b"c", b"d", b"e"]
 
 
-def test_a_signal_handler_may_set_what_its_own_thread_waits_for() -> None:
+def test_signal_handler_sets_event() -> None:
     """Wherever it comes in: no lock is held that it would need."""
     engine = BlockingEngine()
 
@@ -70,7 +72,7 @@ def test_a_signal_handler_may_set_what_its_own_thread_waits_for() -> None:
     engine.run(main())
 
 
-def test_a_run_leaves_a_thread_behind_that_does_not_hear() -> None:
+def test_run_leaves_stuck_thread() -> None:
     """It is stuck in a call of its own; as a daemon it does not hold up the end of the program."""
     engine = BlockingEngine()
     release, seen = threading.Event(), list[threading.Thread]()
@@ -97,7 +99,8 @@ def test_a_run_leaves_a_thread_behind_that_does_not_hear() -> None:
         thread.join()
 
 
-def test_what_a_run_inside_a_run_leaves_is_its_own(pair: Pair) -> None:
+def test_nested_run_leaves_its_own(pair: Pair) -> None:
+    """What a run inside a run leaves is its own."""
     engine = BlockingEngine()
     story: list[str] = []
 
@@ -119,7 +122,7 @@ def test_what_a_run_inside_a_run_leaves_is_its_own(pair: Pair) -> None:
     assert story == ["inner", "between", "outer"]
 
 
-def test_no_thread_to_be_had_is_told_to_the_starter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_is_reported_to_starter(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the group does not wait for it."""
     engine = BlockingEngine()
 
@@ -140,7 +143,7 @@ def test_no_thread_to_be_had_is_told_to_the_starter(monkeypatch: pytest.MonkeyPa
     engine.run(main())
 
 
-def test_a_group_is_cancelled_while_another_thread_starts_in_it() -> None:
+def test_group_cancel_while_starting() -> None:
     """Whatever comes first, nobody is left waiting."""
     engine = BlockingEngine()
 
@@ -157,7 +160,7 @@ def test_a_group_is_cancelled_while_another_thread_starts_in_it() -> None:
     engine.run(main())
 
 
-def test_a_descriptor_that_was_forgotten_before_a_thread_came_to_its_wait_is_looked_at_again(pair: Pair) -> None:
+def test_unregistered_descriptor_is_looked_at_again(pair: Pair) -> None:
     """It has read the number before another thread closed it, and the number may be somebody else's by now."""
     engine = BlockingEngine()
     ended = threading.Event()

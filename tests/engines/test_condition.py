@@ -11,7 +11,9 @@ from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError
 
 
-def test_what_is_so_already_is_not_waited_for(engine: Engine) -> None:
+def test_true_condition_does_not_wait(engine: Engine) -> None:
+    """What is so already is not waited for."""
+
     async def main() -> None:
         condition = Condition(engine)
         await condition.wait_until(lambda: True, deadline=engine.now() - 1)
@@ -20,7 +22,7 @@ def test_what_is_so_already_is_not_waited_for(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_each_waiter_has_a_question_of_its_own(engine: Engine) -> None:
+def test_waiters_have_own_predicates(engine: Engine) -> None:
     """And hears of every change: a producer and many consumers, none is left waiting."""
     count = 0
     done: list[int] = []
@@ -44,7 +46,9 @@ def test_each_waiter_has_a_question_of_its_own(engine: Engine) -> None:
     assert sorted(done) == list(range(20))
 
 
-def test_a_deadline_ends_the_wait_and_leaves_nothing(engine: Engine) -> None:
+def test_condition_deadline_leaves_nothing(engine: Engine) -> None:
+    """A deadline ends the wait and leaves nothing."""
+
     async def main() -> None:
         condition = Condition(engine)
         for _ in range(3):
@@ -55,7 +59,7 @@ def test_a_deadline_ends_the_wait_and_leaves_nothing(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_two_that_change_and_wait_in_turn_never_miss_each_other(engine: Engine) -> None:
+def test_alternating_waiters_miss_nothing(engine: Engine) -> None:
     """Threads too, where the engine blocks."""
     turns: list[int] = []
 

@@ -51,7 +51,8 @@ def story(engine: Engine) -> list[str]:
     return story
 
 
-def test_the_first_does_not_wait_for_the_last_of_a_crowd(story: list[str]) -> None:
+def test_first_of_many_does_not_wait_for_last(story: list[str]) -> None:
+    """The first does not wait for the last of a crowd."""
     assert story.count("woken") == story.count("called") == 5 * CROWD
     waiting = most = 0
     for event in story:
@@ -60,5 +61,6 @@ def test_the_first_does_not_wait_for_the_last_of_a_crowd(story: list[str]) -> No
     assert most <= TURN_TASKS
 
 
-def test_what_a_crowd_asks_for_is_done_in_a_row(story: list[str]) -> None:
+def test_many_sends_leave_in_a_row(story: list[str]) -> None:
+    """What a crowd asks for is done in a row."""
     assert " ".join(["called"] * (TURN_TASKS // 2)) in " ".join(story)

@@ -46,7 +46,8 @@ def several(engine: Engine, pairs: Pairs, kind: str | None = None) -> Descriptor
     return made
 
 
-def test_this_system_has_a_set_that_can_be_polled() -> None:
+def test_descriptor_set_exists_here() -> None:
+    """This system has a set that can be polled."""
     assert [name for name in NESTED if name in POLLERS]
 
 
@@ -90,7 +91,8 @@ def test_room_is_news_for_writers(engine: Engine, pairs: Pairs, kind: str | None
     assert engine.run(main()) == [pairs[0][0].fileno()]
 
 
-def test_a_refused_connect_is_news_for_writers(engine: Engine) -> None:
+def test_refused_connect_wakes_writer(engine: Engine) -> None:
+    """A refused connect is an event for writers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         name = free.getsockname()
@@ -107,9 +109,9 @@ def test_a_refused_connect_is_news_for_writers(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("ahead", [0.005, 0, -1])
-def test_the_deadline_comes_where_there_is_no_news(
-    engine: Engine, pairs: Pairs, kind: str | None, ahead: float
-) -> None:
+def test_deadline_without_events(engine: Engine, pairs: Pairs, kind: str | None, ahead: float) -> None:
+    """The deadline comes where there is no an event."""
+
     async def main() -> float:
         with several(engine, pairs, kind) as waiting:
             deadline = engine.now() + ahead
@@ -120,7 +122,9 @@ def test_the_deadline_comes_where_there_is_no_news(
     assert engine.run(main()) >= 0
 
 
-def test_news_comes_before_a_deadline_in_the_past(engine: Engine, pairs: Pairs, kind: str | None) -> None:
+def test_event_before_past_deadline(engine: Engine, pairs: Pairs, kind: str | None) -> None:
+    """An event comes before a deadline in the past."""
+
     async def main() -> list[int]:
         with several(engine, pairs, kind) as waiting:
             pairs[0][1].send(b"data")
@@ -129,9 +133,9 @@ def test_news_comes_before_a_deadline_in_the_past(engine: Engine, pairs: Pairs, 
     assert engine.run(main()) == [pairs[0][0].fileno()]
 
 
-def test_it_is_waited_for_again_after_its_news_and_after_a_deadline(
-    engine: Engine, pairs: Pairs, kind: str | None
-) -> None:
+def test_reused_after_event_and_deadline(engine: Engine, pairs: Pairs, kind: str | None) -> None:
+    """It is waited for again after its an event and after a deadline."""
+
     async def main() -> list[list[int]]:
         told = []
         with several(engine, pairs, kind) as waiting:
@@ -170,7 +174,9 @@ def test_cancelled_it_has_changed_nothing(engine: Engine, pairs: Pairs, kind: st
     assert engine.run(main()) == [pairs[1][0].fileno()]
 
 
-def test_a_descriptor_may_be_waited_for_by_the_engine_too(engine: Engine, pairs: Pairs) -> None:
+def test_descriptor_shared_with_engine(engine: Engine, pairs: Pairs) -> None:
+    """A descriptor may be waited for by the engine too."""
+
     async def main() -> None:
         with several(engine, pairs) as waiting:
             pairs[0][1].send(b"data")

@@ -11,7 +11,9 @@ from socketkit import engines
 from socketkit.errors import OptionError
 
 
-def test_an_engine_that_is_here_is_made_by_its_name(engine_name: str) -> None:
+def test_engine_made_by_name(engine_name: str) -> None:
+    """An engine that is here is made by its name."""
+
     async def nothing() -> None:
         pass
 
@@ -31,7 +33,8 @@ def test_an_engine_that_is_not_here_says_why() -> None:
                 engines.make(name)
 
 
-def test_an_unknown_name_is_told_all_that_are_known() -> None:
+def test_unknown_engine_lists_known() -> None:
+    """An unknown name is reported all that are known."""
     with pytest.raises(OptionError) as caught:
         engines.make("twisted")
     assert "'twisted'" in str(caught.value)
@@ -39,17 +42,19 @@ def test_an_unknown_name_is_told_all_that_are_known() -> None:
         assert name in str(caught.value)
 
 
-def test_the_best_way_to_wait_is_one_of_this_system() -> None:
+def test_best_engine_for_this_system() -> None:
+    """The best way to wait is one of this system."""
     assert engines.is_available(engines.best_readiness())
     if sys.platform == "linux":
         assert engines.best_readiness() == "epoll"
 
 
-def test_outside_of_everything_no_engine_runs() -> None:
+def test_no_engine_outside() -> None:
+    """Outside of everything no engine runs."""
     assert engines.running() is None
 
 
-def test_the_door_loads_no_engine_that_was_not_asked_for() -> None:
+def test_engines_are_loaded_on_demand() -> None:
     """Nor asyncio: whoever only wants to block does not pay for it."""
     code = (
         "import sys, socketkit.engines as e; e.running(); e.missing('uvloop'); e.make('blocking');"

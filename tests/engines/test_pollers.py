@@ -30,7 +30,8 @@ def test_nothing_is_watched_at_first(poller: Poller) -> None:
     poller.close()
 
 
-def test_only_the_armed_directions_are_told_and_again_until_they_are_taken(poller: Poller, pair: Pair) -> None:
+def test_armed_directions_reported_until_taken(poller: Poller, pair: Pair) -> None:
+    """Only the armed directions are reported and again until they are taken."""
     number = pair[0].fileno()
     pair[1].send(b"data")
     steps = [
@@ -48,7 +49,8 @@ def test_only_the_armed_directions_are_told_and_again_until_they_are_taken(polle
     poller.close()
 
 
-def test_a_hang_up_is_news_for_whatever_is_armed(poller: Poller, pair: Pair) -> None:
+def test_hang_up_reported_when_armed(poller: Poller, pair: Pair) -> None:
+    """A hang up is an event for whatever is armed."""
     number = pair[0].fileno()
     poller.arm(number, 0, READ)
     assert news(poller) == {}
@@ -79,7 +81,8 @@ def test_it_waits_until_there_is_news(poller: Poller, pair: Pair) -> None:
     poller.close()
 
 
-def test_a_closed_descriptor_is_refused_and_harms_none_of_the_others(poller: Poller, pair: Pair) -> None:
+def test_closed_descriptor_refused_alone(poller: Poller, pair: Pair) -> None:
+    """A closed descriptor is refused and harms none of the others."""
     poller.arm(pair[0].fileno(), 0, READ)
     with pytest.raises((ValueError, OSError)):
         poller.arm(-1, 0, READ)

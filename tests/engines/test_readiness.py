@@ -58,7 +58,8 @@ def counting_engine(name: str) -> tuple[ReadinessEngine, CountingPoller]:
 # --- time, without any passing ---------------------------------------------------------------------------------------
 
 
-def test_sleepers_wake_at_their_exact_moments() -> None:
+def test_sleepers_wake_exactly() -> None:
+    """Sleepers wake at their exact moments."""
     engine, clock = virtual_engine()
     recorder = Recorder(clock)
 
@@ -87,7 +88,8 @@ def test_a_year_passes_in_polls_of_a_day() -> None:
     assert LONGEST_POLL * 1000 < 2**31
 
 
-def test_a_deadline_is_exact_and_news_at_that_moment_wins(pair: Pair) -> None:
+def test_exact_deadline_event_wins(pair: Pair) -> None:
+    """A deadline is exact and an event at that moment wins."""
     engine, clock = virtual_engine()
 
     async def write(at: float) -> None:
@@ -107,7 +109,8 @@ def test_a_deadline_is_exact_and_news_at_that_moment_wins(pair: Pair) -> None:
     engine.run(main())
 
 
-def test_a_deadline_in_the_past_wakes_in_the_same_turn_and_news_is_heard_before() -> None:
+def test_past_deadline_looks_at_events_first() -> None:
+    """A deadline in the past wakes in the same turn and an event is received before."""
     engine, clock = virtual_engine()
     near, far = socket.socketpair()
 
@@ -125,7 +128,7 @@ def test_a_deadline_in_the_past_wakes_in_the_same_turn_and_news_is_heard_before(
         engine.run(main())
 
 
-def test_waits_that_end_early_leave_one_timer(pair: Pair) -> None:
+def test_early_waits_leave_one_timer(pair: Pair) -> None:
     """A deadline for each message, and one entry in the heap, put back when it comes due too early."""
     engine, clock = virtual_engine()
 
@@ -149,7 +152,7 @@ def test_waits_that_end_early_leave_one_timer(pair: Pair) -> None:
     engine.run(main())
 
 
-def test_timers_of_tasks_that_have_ended_do_not_pile_up(pair: Pair) -> None:
+def test_ended_tasks_leave_no_timers(pair: Pair) -> None:
     """An idle time-out of an hour, and conversations of a moment."""
     engine, clock = virtual_engine()
     pair[1].send(b"data")
@@ -172,7 +175,8 @@ def test_timers_of_tasks_that_have_ended_do_not_pile_up(pair: Pair) -> None:
     assert clock() == 7200.0
 
 
-def test_a_sooner_deadline_again_and_again_does_not_pile_up(pair: Pair) -> None:
+def test_sooner_deadlines_do_not_pile_up(pair: Pair) -> None:
+    """A sooner deadline again and again does not pile up."""
     engine, clock = virtual_engine()
 
     async def main() -> None:
@@ -187,7 +191,8 @@ def test_a_sooner_deadline_again_and_again_does_not_pile_up(pair: Pair) -> None:
     engine.run(main())
 
 
-def test_the_next_timer_may_be_closer_than_the_clock_can_tell() -> None:
+def test_timer_below_clock_resolution() -> None:
+    """The next timer may be closer than the clock can report."""
     clock = VirtualClock(1e9)
     engine = READINESS["poll"](clock=clock, poller=JumpingPoller(POLLERS["poll"](), clock))
 
@@ -218,7 +223,8 @@ def test_a_descriptor_is_registered_once(name: str, pair: Pair) -> None:
 
 
 @every_poller
-def test_news_that_nobody_waits_for_is_disarmed_once_and_armed_again_by_the_next_wait(name: str, pair: Pair) -> None:
+def test_unwaited_event_disarmed_once(name: str, pair: Pair) -> None:
+    """An event that no one waits for is disarmed once and armed again by the next wait."""
     engine, poller = counting_engine(name)
 
     async def main() -> None:
@@ -234,7 +240,8 @@ def test_news_that_nobody_waits_for_is_disarmed_once_and_armed_again_by_the_next
 
 
 @every_poller
-def test_of_two_directions_only_the_one_without_a_waiter_is_disarmed(name: str, pair: Pair) -> None:
+def test_only_unwaited_direction_disarmed(name: str, pair: Pair) -> None:
+    """Of two directions only the one without a waiter is disarmed."""
     engine, poller = counting_engine(name)
 
     async def read() -> None:
@@ -257,7 +264,7 @@ def test_of_two_directions_only_the_one_without_a_waiter_is_disarmed(name: str, 
 
 @every_poller
 @pytest.mark.parametrize("side", ["reader", "writer", "both"])
-def test_a_peer_that_hangs_up_with_nobody_waiting_does_not_spin(name: str, pair: Pair, side: str) -> None:
+def test_hang_up_without_waiter_no_spin(name: str, pair: Pair, side: str) -> None:
     """EPOLLHUP and POLLHUP come whether they were asked for or not."""
     engine, poller = counting_engine(name)
 
@@ -276,7 +283,7 @@ def test_a_peer_that_hangs_up_with_nobody_waiting_does_not_spin(name: str, pair:
 
 
 @every_poller
-def test_a_peer_that_hangs_up_wakes_the_one_who_waits_and_does_not_spin(name: str, pair: Pair) -> None:
+def test_hang_up_with_waiter_no_spin(name: str, pair: Pair) -> None:
     """Only one direction has a waiter: the hang-up is news for it, once."""
     engine, poller = counting_engine(name)
 
@@ -353,7 +360,7 @@ def told() -> Iterator[list[BaseException | None]]:
     threading.excepthook = before
 
 
-def test_an_exception_that_a_task_lets_out_is_told(told: list[BaseException | None]) -> None:
+def test_uncaught_task_exception_is_reported(told: list[BaseException | None]) -> None:
     """It is a bug of the task, the others run on, and it is not silent."""
     engine = READINESS["poll"]()
     error = LookupError("mine")
@@ -371,7 +378,8 @@ def test_an_exception_that_a_task_lets_out_is_told(told: list[BaseException | No
     assert told == [error, error]
 
 
-def test_a_task_that_ends_by_its_cancellation_is_silent(told: list[BaseException | None]) -> None:
+def test_cancelled_task_is_silent(told: list[BaseException | None]) -> None:
+    """A task that ends by its cancellation is silent."""
     engine = READINESS["poll"]()
 
     async def main() -> None:
@@ -382,7 +390,7 @@ def test_a_task_that_ends_by_its_cancellation_is_silent(told: list[BaseException
     assert told == []
 
 
-def test_asyncios_sleep_of_nothing_is_refused_like_any_of_its_awaitables() -> None:
+def test_asyncio_sleep_refused() -> None:
     """It is a bare yield: taken for a wait of ours, its task would stand for ever."""
     engine = READINESS["poll"]()
 
@@ -416,7 +424,8 @@ class InterruptingPoller:
         self._inner.close()
 
 
-def test_an_interrupt_at_the_worst_moment_leaves_no_task_waiting_for_ever(pair: Pair) -> None:
+def test_interrupt_strands_no_task(pair: Pair) -> None:
+    """An interrupt at the worst moment leaves no task waiting for ever."""
     poller = InterruptingPoller(POLLERS["poll"]())
     engine = READINESS["poll"](poller=poller)
     story: list[str] = []
@@ -441,7 +450,7 @@ def test_an_interrupt_at_the_worst_moment_leaves_no_task_waiting_for_ever(pair: 
     assert story == ["cleaned up"]
 
 
-def test_a_task_that_was_lost_on_the_way_is_found_at_the_end() -> None:
+def test_lost_task_found_at_end() -> None:
     """^C between taking a task from the queue and running it."""
     engine = READINESS["poll"]()
     story: list[str] = []
@@ -461,7 +470,8 @@ def test_a_task_that_was_lost_on_the_way_is_found_at_the_end() -> None:
     assert story == ["cleaned up"]
 
 
-def test_the_end_of_many_tasks_takes_linear_time() -> None:
+def test_ending_many_tasks_is_linear() -> None:
+    """The end of many tasks takes linear time."""
     engine = READINESS["poll"]()
 
     async def live() -> None:
@@ -501,7 +511,8 @@ def test_a_run_that_failed_is_freed_at_once(no_gc: None) -> None:
     assert things[0]() is None
 
 
-def test_a_second_run_says_so_and_leaves_no_coroutine_behind() -> None:
+def test_second_run_refused() -> None:
+    """A second run says so and leaves no coroutine behind."""
     engine = READINESS["poll"]()
 
     async def main() -> None:

@@ -49,7 +49,8 @@ def has_strace() -> bool:
 
 @pytest.mark.skipif(shutil.which("strace") is None or not has_strace(), reason="strace cannot be had here")
 @pytest.mark.parametrize("name", LOOPS)
-def test_a_peer_that_hangs_up_with_nobody_waiting_does_not_spin(name: str, tmp_path: Path) -> None:
+def test_hang_up_without_waiter_no_spin(name: str, tmp_path: Path) -> None:
+    """A peer that hangs up with no one waiting does not spin."""
     trace = tmp_path / "trace"
     strace = ["strace", "-f", "-qq", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(trace)]
     subprocess.run([*strace, sys.executable, "-c", PROGRAM, name], check=True)

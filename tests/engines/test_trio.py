@@ -16,7 +16,9 @@ async def echo(connection):
         await connection.send(message)
 
 
-def test_the_engine_is_the_one_of_the_run_for_as_long_as_it_runs():
+def test_engine_per_trio_run():
+    """The engine is the one of the run for as long as it runs."""
+
     async def main():
         first, second = engines.running(), engines.running()
         assert first is second
@@ -39,7 +41,9 @@ def test_serve_and_connect_in_a_trio_program():
     assert trio.run(main) == ["привет"]
 
 
-def test_a_scope_that_is_over_cuts_a_receive_and_loses_nothing():
+def test_scope_timeout_loses_nothing():
+    """A scope that is over cuts a receive and loses nothing."""
+
     async def main():
         async with pair(framing="lines") as (left, right):
             with trio.move_on_after(0.001) as scope:
@@ -52,7 +56,9 @@ def test_a_scope_that_is_over_cuts_a_receive_and_loses_nothing():
     assert trio.run(main) == "late"
 
 
-def test_a_cancelled_accept_at_several_doors_ends():
+def test_cancelled_multi_listener_accept():
+    """A cancelled accept at several listeners ends."""
+
     async def main():
         async with listen("tcp://localhost:0") as listener:
             with trio.move_on_after(0.001) as scope:
@@ -67,7 +73,9 @@ def test_a_cancelled_accept_at_several_doors_ends():
     assert trio.run(main) == b"hello"
 
 
-def test_a_cancelled_program_leaves_no_descriptor():
+def test_cancelled_program_leaks_nothing():
+    """A cancelled program leaves no descriptor."""
+
     async def main():
         with trio.move_on_after(0.02):
             async with serve(echo, "tcp://localhost:0") as server:
@@ -81,7 +89,8 @@ def test_a_cancelled_program_leaves_no_descriptor():
     assert open_descriptors() <= before
 
 
-def test_a_handler_may_await_trio_and_a_stop_cuts_it():
+def test_handler_awaits_trio_and_is_cancelled():
+    """A handler may await trio and a stop cuts it."""
     story = []
 
     async def sleeper(connection):
@@ -106,7 +115,8 @@ def test_a_handler_may_await_trio_and_a_stop_cuts_it():
     assert story == [b"hello", "cut"]
 
 
-def test_a_task_of_ours_is_told_once_and_its_clean_up_may_wait():
+def test_cancel_once_cleanup_may_wait():
+    """A task of ours is reported once and its clean up may wait."""
     story = []
 
     async def main():
@@ -130,7 +140,9 @@ def test_a_task_of_ours_is_told_once_and_its_clean_up_may_wait():
     assert story == ["cleaned up"]
 
 
-def test_a_wait_that_is_over_before_it_begins_still_looks():
+def test_past_wait_still_looks():
+    """A wait that is over before it begins still looks."""
+
     async def main():
         engine = engines.running()
         async with pair() as (left, right):

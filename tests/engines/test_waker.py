@@ -26,14 +26,16 @@ def test_it_is_readable_from_wake_to_clear() -> None:
     waker.close()
 
 
-def test_after_the_end_everything_is_harmless() -> None:
+def test_waker_after_close_is_harmless() -> None:
+    """After the end everything is harmless."""
     waker = Waker()
     waker.close()
     waker.close()
     waker.wake()
 
 
-def test_it_gives_its_descriptor_back_when_it_is_forgotten() -> None:
+def test_waker_closes_its_descriptor() -> None:
+    """It gives its descriptor back when it is forgotten."""
     waker = Waker()
     number = waker.fileno()
     del waker
@@ -63,7 +65,7 @@ def test_none_of_many_wakes_is_lost() -> None:
     waker.close()
 
 
-def test_a_wake_after_the_end_never_writes_into_a_stranger() -> None:
+def test_wake_after_close_writes_nothing() -> None:
     """The number of a closed descriptor is given to the next that is opened."""
     for _ in range(50):
         waker = Waker()

@@ -102,7 +102,8 @@ def test_a_crowd_of_which_half_lies(engine):
 
 @pytest.mark.skipif(not SOAK, reason="only in `make soak`: 5000 callers need a machine for themselves")
 @pytest.mark.parametrize("engine", ["epoll", "asyncio"])
-def test_silent_callers_cost_little_and_disturb_nobody(engine):
+def test_silent_clients_are_cheap(engine):
+    """Silent clients cost little and disturb no one."""
     with start(engine) as server:
         pid, address = server.process.pid, server.address()
         with call(address) as one:

@@ -40,7 +40,8 @@ several = pytest.mark.parametrize("engine", parameters("epoll", "uvloop", "block
 
 @pytest.mark.slow
 @every
-def test_the_silent_are_cut_off_when_asked_to_and_nobody_else(engine):
+def test_idle_timeout_cuts_only_silent(engine):
+    """The silent are cut off when asked to and no one else."""
     with ward(engine, idle_timeout="1s") as here:
         with silent(here.name, 3), silent(here.name, 2, b"half a li"):
             here.wait_came(5)
@@ -49,7 +50,8 @@ def test_the_silent_are_cut_off_when_asked_to_and_nobody_else(engine):
 
 
 @several
-def test_many_silent_callers_cost_little_and_slow_nobody_down(engine):
+def test_many_silent_clients_are_cheap(engine):
+    """Many silent clients cost little and slow no one down."""
     count = 200
     with ward(engine, growth=count * 100_000) as here:
         with silent(here.name, count):
@@ -59,14 +61,16 @@ def test_many_silent_callers_cost_little_and_slow_nobody_down(engine):
 
 
 @every
-def test_who_writes_byte_by_byte_is_understood(engine):
+def test_byte_by_byte_client(engine):
+    """Who writes byte by byte is understood."""
     line = b"a message in small pieces " * 8
     with ward(engine) as here:
         assert trickle(here.name, line + b"\n") == line
 
 
 @every
-def test_who_has_said_his_last_word_still_gets_every_answer(engine):
+def test_half_closed_client_gets_answers(engine):
+    """Who has said his last word still gets every answer."""
     lines = [b"%d" % number * (number % 200) for number in range(3000)]
     with ward(engine) as here:
         assert half_close(here.name, lines) == lines
@@ -79,7 +83,8 @@ def test_who_has_said_his_last_word_still_gets_every_answer(engine):
 
 @pytest.mark.slow
 @every
-def test_who_reads_nothing_meets_back_pressure_and_loses_nothing_when_he_reads_at_last(engine):
+def test_stalled_reader_back_pressure(engine):
+    """Who reads nothing meets back pressure and loses nothing when he reads at last."""
     line = b"z" * 999 + b"\n"
     with ward(engine) as here:
         with dial(here.name, buffer=65536) as sock:
@@ -97,7 +102,8 @@ def test_who_reads_nothing_meets_back_pressure_and_loses_nothing_when_he_reads_a
 
 @pytest.mark.slow
 @several
-def test_who_reads_nothing_is_cut_off_when_asked_to(engine):
+def test_stalled_reader_idle_timeout(engine):
+    """Who reads nothing is cut off when asked to."""
     with ward(engine, idle_timeout="1s") as here:
         with dial(here.name, buffer=65536) as sock:
             assert flood(sock, b"z" * 999 + b"\n", 64 * MIB, quiet=PATIENCE) < 64 * MIB  # until he is cut off
@@ -110,7 +116,7 @@ def test_who_reads_nothing_is_cut_off_when_asked_to(engine):
 
 
 @every
-def test_what_came_whole_before_a_reset_is_delivered_before_the_loss(engine):
+def test_data_before_reset_is_delivered(engine):
     """The handler looks only when the reset has come: what had arrived is still there."""
     gone, heard, ends = threading.Event(), [], []
 
@@ -140,7 +146,8 @@ def test_what_came_whole_before_a_reset_is_delivered_before_the_loss(engine):
 
 
 @every
-def test_callers_that_are_gone_at_once_leave_nothing_behind(engine):
+def test_instant_disconnects_leak_nothing(engine):
+    """Clients that are gone at once leave nothing behind."""
     with ward(engine) as here:
         for number in range(30):
             sock = dial(here.name)
@@ -150,7 +157,8 @@ def test_callers_that_are_gone_at_once_leave_nothing_behind(engine):
 
 
 @every
-def test_a_reset_under_a_full_pipe_ends_only_its_own(engine):
+def test_reset_with_full_buffers(engine):
+    """A reset under a full pipe ends only its own."""
     with ward(engine) as here:
         sock = dial(here.name, buffer=65536)
         flood(sock, b"z" * 999 + b"\n", 2 * MIB, quiet=0.05)
@@ -163,7 +171,8 @@ def test_a_reset_under_a_full_pipe_ends_only_its_own(engine):
 
 
 @several
-def test_bytes_without_an_end_are_refused_at_the_limit_and_never_kept(engine):
+def test_unterminated_data_refused_at_limit(engine):
+    """Bytes without an end are refused at the limit and never kept."""
     with ward(engine, framing="lines:max_size=64KiB", growth=8 * MIB) as here:
         sent, end = endless(here.name, 64 * MIB)
         here.wait_left()
@@ -173,7 +182,8 @@ def test_bytes_without_an_end_are_refused_at_the_limit_and_never_kept(engine):
 
 
 @several
-def test_bytes_without_an_end_can_be_skipped_in_a_bounded_memory(engine):
+def test_unterminated_data_skipped_bounded(engine):
+    """Bytes without an end can be skipped in a bounded memory."""
     with ward(engine, framing="lines:max_size=64KiB,oversize=skip", growth=8 * MIB) as here:
         with dial(here.name) as sock:
             for _ in range(24 * MIB // len(PIECE)):
@@ -186,7 +196,7 @@ def test_bytes_without_an_end_can_be_skipped_in_a_bounded_memory(engine):
 
 @pytest.mark.parametrize("engine", parameters("epoll", "uvloop"))
 @pytest.mark.parametrize("framing", ["length:4", "json", "netstring", "msgpack", "varint", "content-length", "cobs"])
-def test_garbage_ends_its_own_conversation_by_a_documented_error(engine, framing):
+def test_garbage_ends_one_connection(engine, framing):
     """The same server speaks lines with the companion: `reframe` at the first word."""
     dice = random.Random(framing)
 
@@ -215,7 +225,8 @@ def test_garbage_ends_its_own_conversation_by_a_documented_error(engine, framing
 
 
 @every
-def test_handlers_that_raise_end_their_own_conversations(engine):
+def test_raising_handlers_end_their_own(engine):
+    """Handlers that raise end their own conversations."""
     with ward(engine) as here:
         for _ in range(20):
             with dial(here.name) as sock:

@@ -29,7 +29,8 @@ def spent(pid: int) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", parameters("epoll", "asyncio", "uvloop", "trio", "blocking"))
-def test_each_shortage_is_one_pause_and_one_resumption_and_the_guests_do_not_feel_it(engine):
+def test_emfile_pauses_once_per_episode(engine):
+    """Each shortage is one pause and one resumption and the clients do not feel it."""
     with socketkit("echo", "tcp://127.0.0.1:0", "--framing", "lines", "--engine", engine, "-v") as server:
         address, pid = server.address(), server.process.pid
         name = (address.host, address.port)

@@ -25,7 +25,8 @@ WAYS = {
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("engine", parameters("epoll", "uvloop"))
-def test_a_peer_that_vanished_is_noticed_in_time(engine, way):
+def test_vanished_peer_is_noticed(engine, way):
+    """A peer that vanished is noticed in time."""
     if os.geteuid() != 0:
         pytest.skip("a network namespace needs root")
     needs("unshare")

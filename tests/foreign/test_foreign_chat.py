@@ -25,7 +25,8 @@ def command(name: str, address: Address) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("name", ["nc", "ncat", "socat", "telnet"])
-def test_a_foreign_guest_is_greeted_talks_and_is_let_go(name: str) -> None:
+def test_foreign_guest_talks_and_leaves(name: str) -> None:
+    """A foreign guest is greeted talks and is let go."""
     with socketkit("chat", "host", "tcp://127.0.0.1:0") as host, Program(*command(name, host.address())) as guest:
         while not (greeting := line_of(guest)).startswith("* "):
             assert greeting.startswith(("Trying", "Connected", "Escape")), greeting  # telnet's own words

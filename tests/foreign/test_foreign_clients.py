@@ -78,7 +78,8 @@ def test_bash_without_any_program(tcp):
     assert (done.stdout, done.returncode) == (b"hello\n", 0)
 
 
-def test_the_standard_librarys_socket_and_makefile(tcp):
+def test_stdlib_socket_and_makefile(tcp):
+    """The standard librarys socket and makefile."""
     with socket.create_connection((tcp.host, tcp.port), PATIENCE) as client, client.makefile("rb") as incoming:
         client.sendall(LINES[:20_000])
         client.shutdown(socket.SHUT_WR)

@@ -43,7 +43,7 @@ def test_our_client_and_socat_over_udp() -> None:
         assert ask(f"udp://127.0.0.1:{port}") == b"hello"
 
 
-def test_our_client_and_socat_over_unix_datagrams(tmp_path: Path) -> None:
+def test_socat_unix_datagrams(tmp_path: Path) -> None:
     """The answer arrives because our client has a name."""
     path, name = needs("socat"), tmp_path / "s"
     with Program(path, "-d", "-d", f"UNIX-RECVFROM:{name},fork", "EXEC:cat") as server:
@@ -51,7 +51,8 @@ def test_our_client_and_socat_over_unix_datagrams(tmp_path: Path) -> None:
         assert ask(f"unixgram://{name}") == b"hello"
 
 
-def test_our_client_and_socat_over_unix_packets(tmp_path: Path) -> None:
+def test_socat_unix_packets(tmp_path: Path) -> None:
+    """Our client and socat over unix packets."""
     path, name = needs("socat"), tmp_path / "s"
     with Program(path, "-d", "-d", f"UNIX-LISTEN:{name},type=5,fork", "EXEC:cat") as server:
         server.wait_line("listening on")
@@ -67,7 +68,8 @@ def test_our_client_and_nc_over_udp() -> None:
         assert server.process.stdout.read(5) == b"hello"
 
 
-def test_our_client_and_nc_over_unix_datagrams(tmp_path: Path) -> None:
+def test_nc_unix_datagrams(tmp_path: Path) -> None:
+    """Our client and nc over unix datagrams."""
     path, name = needs("nc.openbsd"), str(tmp_path / "s")
     with Program(path, "-v", "-u", "-U", "-l", name, stdin=subprocess.DEVNULL) as server:
         server.wait_line("Bound on")
@@ -98,7 +100,8 @@ def test_our_echo_and_foreign_clients(engine: str, tmp_path: Path) -> None:
     assert not (tmp_path / "p").exists()
 
 
-def test_listen_prints_what_socat_sends_and_answers_it() -> None:
+def test_listen_and_socat_datagrams() -> None:
+    """Listen prints what socat sends and answers it."""
     path = needs("socat")
     with socketkit("listen", "udp://127.0.0.1:0", "--reply-wait", "500ms") as ours:
         with Program(path, "-t", "0.5", "-", f"UDP4:127.0.0.1:{ours.address().port}") as client:
@@ -125,7 +128,8 @@ def test_with_lines_each_line_is_a_datagram() -> None:
         assert [sock.recv(100) for _ in range(3)] == [b"one\n", b"two\n", b"three\n"]
 
 
-def test_a_peer_that_is_not_there_is_told_and_costs_status_4() -> None:
+def test_absent_datagram_peer_status_4() -> None:
+    """A peer that is not there is reported and costs status 4."""
     with socketkit("connect", f"udp://127.0.0.1:{free_port()}", "--reply-wait", "10s") as client:
         assert client.communicate(b"anybody?") == b""
         assert client.wait() == 4
@@ -133,7 +137,8 @@ def test_a_peer_that_is_not_there_is_told_and_costs_status_4() -> None:
         assert "Connection refused (ECONNREFUSED): nobody receives there" in line
 
 
-def test_an_input_larger_than_a_datagram_is_cut_into_several() -> None:
+def test_large_input_split_into_datagrams() -> None:
+    """An input larger than a datagram is cut into several."""
     with socketkit("echo", "udp://127.0.0.1:0") as server:
         data = bytes(range(256)) * 500
         assert ask(str(server.address()), data) == data

@@ -49,7 +49,8 @@ def run(*command: str, status: int = 0, **options: object) -> bytes:
 
 
 @pytest.mark.slow
-def test_redis_benchmark_cannot_tell_the_difference(tmp_path: Path) -> None:
+def test_redis_benchmark_through_relay(tmp_path: Path) -> None:
+    """Redis benchmark cannot report the difference."""
     server, client, port = needs("redis-server"), needs("redis-benchmark"), free_port()
     settings = ("--port", str(port), "--save", "", "--bind", "127.0.0.1", "--dir", str(tmp_path))
     with serving(server, *settings, port=port), relaying(f"127.0.0.1:{port}") as (relay, address):
@@ -78,7 +79,8 @@ def test_curl_takes_a_large_download_whole(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_curl_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_interrupted_curl_leaves_nothing(tmp_path: Path) -> None:
+    """Curl that breaks off leaves nothing behind."""
     curl, port = needs("curl"), free_port()
     (tmp_path / "big").write_bytes(bytes(64 * 1024 * 1024))
     http = (sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(tmp_path))
@@ -124,7 +126,8 @@ def test_tls_goes_through_untouched(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_long_silence_costs_nothing_and_ends_nothing() -> None:
+def test_long_silence_is_free() -> None:
+    """A long silence costs nothing and ends nothing."""
     with socketkit("echo", "tcp://127.0.0.1:0") as echo, relaying(str(echo.address())) as (relay, address):
         with socket.create_connection((address.host, address.port), timeout=PATIENCE) as sock:
             sock.sendall(b"x")
@@ -145,7 +148,7 @@ def cpu_ticks(program: Program) -> int:
 
 
 @pytest.mark.slow
-def test_peers_that_are_killed_at_any_moment_leave_nothing(tmp_path: Path) -> None:
+def test_killed_peers_leave_nothing(tmp_path: Path) -> None:
     """socat's own programs at both ends, killed while they talk."""
     socat, dice = needs("socat"), random.Random(11)
     place = f"{tmp_path}/target"
@@ -172,7 +175,8 @@ def test_peers_that_are_killed_at_any_moment_leave_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_iperf_in_both_directions_and_in_parallel() -> None:
+def test_iperf_both_directions_parallel() -> None:
+    """Iperf in both directions and in parallel."""
     iperf, port = needs("iperf3"), free_port()
     with Program(iperf, "-s", "--forceflush", "-B", "127.0.0.1", "-p", str(port)) as server:
         assert server.process.stdout is not None

@@ -50,7 +50,7 @@ def test_socketserver_over_unix(tmp_path):
         assert ask(f"unix://{path}") == LINES
 
 
-def test_asyncio_streams_that_answer_only_after_our_end():
+def test_asyncio_server_answers_after_eof():
     """The half-close: the peer sees our end, and only then says all of it, sorted."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +67,8 @@ def test_asyncio_streams_that_answer_only_after_our_end():
     assert asyncio.run(serve()) == b"a\nb\nc\n"
 
 
-def test_a_program_behind_socat_that_answers_after_our_end():
+def test_socat_exec_answers_after_eof():
+    """A program behind socat that answers after our end."""
     path, port = needs("socat"), free_port()
     with Program(path, "-d", "-d", f"TCP4-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", "EXEC:sort") as server:
         server.wait_line("listening on")

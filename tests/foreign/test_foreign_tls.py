@@ -145,7 +145,7 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-def test_a_server_that_answers_at_the_end_only(version):
+def test_tls_server_answers_at_eof(version):
     """Half-close: it reads up to our goodbye, then sorts, then speaks."""
 
     def sort(client):
@@ -164,7 +164,8 @@ def test_a_server_that_answers_at_the_end_only(version):
             assert list(connection) == sorted(LINES.splitlines())
 
 
-def test_a_server_that_hangs_up_without_a_goodbye():
+def test_tls_server_without_close_notify():
+    """A server that hangs up without a close."""
     with Answerer(_cut) as url:
         with pytest.raises(BrokenError, match="without TLS's goodbye"):
             with connect(url, ca=papers().ca) as connection:
@@ -193,7 +194,8 @@ def test_openssl_as_a_server_with_a_page():
         assert b"TLSv1.3" in page
 
 
-def test_openssl_hears_our_end_and_we_hear_it_out():
+def test_openssl_half_close():
+    """Openssl receives our end and we receive it out."""
     port = _free_port()
     arguments = ["s_server", "-quiet", "-naccept", "1", "-accept", f"127.0.0.1:{port}"]
     with Program(needs("openssl"), *arguments, "-cert", papers().cert, "-key", papers().cert) as server:

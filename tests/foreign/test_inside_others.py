@@ -21,7 +21,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         ("notebook_cell", "socketkit", "hello from a cell\n"),
     ],
 )
-def test_an_example_runs_and_says_what_it_should(name, package, says):
+def test_example_prints_expected(name, package, says):
+    """An example runs and says what it should."""
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     done = subprocess.run(

@@ -42,19 +42,22 @@ def test_what_is_no_delimiter_is_refused(text):
 
 
 @pytest.mark.parametrize("value", [b"", "", None, 0, 10])
-def test_what_is_no_delimiter_is_refused_as_an_object_too(value):
+def test_bad_delimiter_refused(value):
+    """What is no delimiter is refused as an object too."""
     with pytest.raises(OptionError, match="is no delimiter; allowed are"):
         framing.Delimited(value)
 
 
-def test_between_two_delimiters_is_an_empty_message_and_at_the_end_there_is_none():
+def test_empty_message_between_delimiters():
+    """Between two delimiters is an empty message and at the end there is none."""
     codec = framing.Delimited(b"\0").codec()
     assert codec.feed(b"\0a\0\0b") == [b"", b"a", b""]
     assert codec.feed_eof() == [b"b"]
     assert codec.feed_eof() == []
 
 
-def test_a_delimiter_is_found_from_the_left_without_overlap():
+def test_leftmost_delimiter_no_overlap():
+    """A delimiter is found from the left without overlap."""
     codec = framing.Delimited(b"aa").codec()
     assert codec.feed(b"aaa") == [b""]
     assert codec.feed(b"a") == [b""]
@@ -62,7 +65,8 @@ def test_a_delimiter_is_found_from_the_left_without_overlap():
     assert codec.feed_eof() == [b"a"]
 
 
-def test_a_delimiter_cut_by_a_packet_is_found():
+def test_delimiter_split_across_reads():
+    """A delimiter cut by a packet is found."""
     codec = framing.Delimited(b"END").codec()
     assert codec.feed(b"aEN") == []
     assert codec.feed(b"EN") == []
@@ -71,18 +75,21 @@ def test_a_delimiter_cut_by_a_packet_is_found():
 
 
 @pytest.mark.parametrize("message", [b"xEND", b"END", b"aENDb"])
-def test_a_message_with_the_delimiter_in_it_is_refused(message):
+def test_message_containing_delimiter_refused(message):
+    """A message with the delimiter in it is refused."""
     with pytest.raises(FramingError, match="message 1 contains the delimiter b'END'"):
         framing.Delimited(b"END").codec().encode([b"good", message])
 
 
-def test_a_message_that_would_complete_a_delimiter_too_early_is_refused():
+def test_message_completing_delimiter_refused():
+    """A message that would complete a delimiter too early is refused."""
     with pytest.raises(FramingError, match="or the beginning of one at its end"):
         framing.Delimited(b"aa").codec().encode([b"ba"])
     assert framing.Delimited(b"END").codec().encode([b"xEN"]) == b"xENEND"
 
 
-def test_what_may_be_the_beginning_of_the_delimiter_does_not_count_toward_the_limit():
+def test_delimiter_prefix_not_counted():
+    """What may be the beginning of the delimiter does not count toward the limit."""
     codec = framing.Delimited(b"END", max_size=2).codec()
     assert codec.feed(b"abEN") == []
     assert codec.feed(b"D") == [b"ab"]
@@ -91,14 +98,16 @@ def test_what_may_be_the_beginning_of_the_delimiter_does_not_count_toward_the_li
         codec.feed(b"x")
 
 
-def test_at_the_end_of_the_stream_the_beginning_of_a_delimiter_is_part_of_the_message():
+def test_delimiter_prefix_at_eof_is_payload():
+    """At the end of the stream the beginning of a delimiter is part of the message."""
     codec = framing.Delimited(b"END", max_size=2).codec()
     codec.feed(b"abE")
     with pytest.raises(FrameTooLongError, match="a frame of 3 bytes at offset 0"):
         codec.feed_eof()
 
 
-def test_passing_over_finds_a_delimiter_that_a_packet_cuts():
+def test_skip_finds_split_delimiter():
+    """Passing over finds a delimiter that a packet cuts."""
     codec = framing.Delimited(b"END", max_size=2, oversize="skip").codec()
     assert codec.feed(b"a long oneE") == []
     assert codec.feed(b"N") == []

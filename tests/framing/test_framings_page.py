@@ -11,7 +11,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "framings.md").read_text()
 SHARED = ("max_size", "oversize")
 
 
-def test_every_framing_is_in_the_first_table_and_its_example_is_read():
+def test_framings_page_examples_parse():
+    """Every framing is in the first table and its example is read."""
     rows = re.findall(r"^\| `([a-z-]+(?::[^`]*)?)` \| [^`\n]", PAGE.partition("## Options")[0], re.MULTILINE)
     rows += re.findall(r"^\| `([a-z-]+(?::[^`]*)?)` \| `", PAGE.partition("## Options")[0], re.MULTILINE)
     assert sorted(framing.parse(text).name for text in rows) == sorted(framing.FRAMINGS)

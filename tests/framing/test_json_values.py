@@ -79,7 +79,8 @@ def test_values(name, text, value):
         "\N{NO-BREAK SPACE}1".encode(),
     ],
 )
-def test_what_is_no_json_is_a_fault_at_its_offset(name, text):
+def test_invalid_json_offset(name, text):
+    """What is no json is a fault at its offset."""
     codec = framing.parse(name).codec()
     assert codec.feed(b"[1]\n" + text + b"\n2\n") == [[1]]
     with pytest.raises(FramingError) as caught:
@@ -90,7 +91,8 @@ def test_what_is_no_json_is_a_fault_at_its_offset(name, text):
 
 @both
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": [-float("inf"), None]}, "\ud800"])
-def test_a_value_that_json_cannot_say_is_refused_and_nothing_is_encoded(name, value):
+def test_unencodable_value_encodes_nothing(name, value):
+    """A value that json cannot say is refused and nothing is encoded."""
     with pytest.raises(FramingError, match=f"{name}: message 1 cannot be written as JSON"):
         framing.parse(name).codec().encode([None, value])
 
@@ -105,7 +107,8 @@ def test_endless_nesting_is_refused(name):
 
 
 @both
-def test_a_type_that_json_does_not_have_is_refused(name):
+def test_unsupported_type_refused(name):
+    """A type that json does not have is refused."""
     with pytest.raises(TypeError, match="message 1 is no JSON value"):
         framing.parse(name).codec().encode([1, object()])
 
@@ -138,11 +141,13 @@ def test_a_line_is_one_value(line):
     assert "json takes one value a line; values over several lines are json-stream" in refusal("json", line + b"\n2]\n")
 
 
-def test_values_over_two_lines_are_not_read_however_many_are_good_together():
+def test_multiline_values_refused():
+    """Values over two lines are not read however many are good together."""
     assert "in the line at offset 0" in refusal("json", b"[1,\n2]\n3 4\n")
 
 
-def test_the_last_value_needs_no_end_and_must_be_whole():
+def test_last_value_without_end():
+    """The last value needs no end and must be whole."""
     codec = framing.Json().codec()
     assert codec.feed(b'1\n{"a":2}') == [1]
     assert codec.feed_eof() == [{"a": 2}]
@@ -178,25 +183,29 @@ def test_values_side_by_side(stream, values):
     assert one_by_one + codec.feed_eof() == values
 
 
-def test_a_number_is_whole_when_the_next_character_says_so():
+def test_number_ends_at_next_character():
+    """A number is whole when the next character says so."""
     codec = framing.JsonStream().codec()
     assert codec.feed(b"12") == []
     assert codec.feed(b"3") == []
     assert codec.feed(b" ") == [123]
 
 
-def test_a_value_sent_is_whole_for_the_peer_at_once():
+def test_sent_value_is_whole_at_once():
+    """A value sent is whole for the peer at once."""
     codec = framing.JsonStream().codec()
     assert codec.feed(codec.encode((12,))) == [12]
 
 
 @pytest.mark.parametrize("first", [b"]", b"}", b",", b":", b"N", b"\x00", b"\xff", b"'"])
-def test_what_begins_no_value_is_refused_at_once(first):
+def test_invalid_start_refused_at_once(first):
+    """What begins no value is refused at once."""
     assert "no JSON value begins with" in refusal("json-stream", first)
 
 
 @pytest.mark.parametrize("cut", [b"{", b'"abc', b'"abc\\', b"[1,2", b"tru"])
-def test_the_stream_cannot_end_inside_a_value(cut):
+def test_eof_inside_value(cut):
+    """The stream cannot end inside a value."""
     codec = framing.JsonStream().codec()
     assert codec.feed(b"1 " + cut) == [1]
     with pytest.raises(TruncatedFrameError) as caught:
@@ -204,7 +213,8 @@ def test_the_stream_cannot_end_inside_a_value(cut):
     assert (caught.value.partial, caught.value.offset) == (cut, 2)
 
 
-def test_an_over_long_value_is_passed_over_without_being_held():
+def test_oversized_value_skipped_unbuffered():
+    """An over long value is passed over without being held."""
     codec = framing.JsonStream(max_size=8, oversize="skip").codec()
     assert codec.feed(b'{"a":["]}\\"') == []
     assert len(codec.take_faults()) == 1

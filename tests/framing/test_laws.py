@@ -35,21 +35,24 @@ def test_frames_stand_alone(subject, data):
 @every_framing
 @LAW
 @given(data=st.data())
-def test_one_message_is_framed_as_a_batch_of_one_is(subject, data):
+def test_single_equals_batch_of_one(subject, data):
+    """One message is framed as a batch of one is."""
     laws_of(subject).check_one(subject, data)
 
 
 @every_framing
 @LAW
 @given(data=st.data())
-def test_any_bytes_are_messages_or_a_documented_error(subject, data):
+def test_any_bytes_decode_or_documented_error(subject, data):
+    """Any bytes are messages or a documented error."""
     laws_of(subject).check_garbage(subject, data)
 
 
 @every_framing
 @LAW
 @given(data=st.data())
-def test_what_nobody_received_can_be_given_back(subject, data):
+def test_unread_messages_return_to_bytes(subject, data):
+    """What no one received can be given back."""
     laws_of(subject).check_giving_back(subject, data)
 
 
@@ -70,7 +73,8 @@ def test_the_limit_is_inclusive_both_ways(subject, data):
 @pytest.mark.parametrize("subject", [one for one in SUBJECTS if one.payload], ids=lambda subject: subject.text)
 @LAW
 @given(data=st.data())
-def test_an_over_long_frame_is_passed_over_with_one_error_value(subject, data):
+def test_oversized_frame_skipped_with_one_error(subject, data):
+    """An over long frame is passed over with one error value."""
     laws_of(subject).check_passing_over(subject, data)
 
 

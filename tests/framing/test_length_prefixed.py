@@ -27,7 +27,8 @@ def test_fixed_cuts_by_size_alone():
     assert caught.value.partial == b"\0\n"
 
 
-def test_fixed_takes_messages_of_its_size_alone():
+def test_fixed_size_only():
+    """Fixed takes messages of its size alone."""
     with pytest.raises(FramingError, match="message 1 has 2 bytes, not 3"):
         framing.Fixed(3).codec().encode([b"abc", b"ab"])
 
@@ -105,7 +106,8 @@ def test_the_text_of_a_length(text, made):
         ("length:4,include=all", "unknown option 'include' (did you mean includes?)"),
     ],
 )
-def test_a_wrong_length_is_told_what_is_allowed(text, said):
+def test_bad_length_option_message(text, said):
+    """A wrong length is reported what is allowed."""
     with pytest.raises(OptionError) as caught:
         framing.parse(text)
     assert said in str(caught.value)
@@ -114,18 +116,21 @@ def test_a_wrong_length_is_told_what_is_allowed(text, said):
 @pytest.mark.parametrize(
     "text", ["length:2,includes=header", "length:3,includes=header", "length:2,before=3,includes=all"]
 )
-def test_a_number_too_small_for_what_it_counts_is_refused_at_once(text):
+def test_length_below_its_minimum(text):
+    """A number too small for what it counts is refused at once."""
     assert "the number 1 is too small: it counts the" in refusal(
         text, framing.parse(text).before * b"t" + b"\0\0\1"[-framing.parse(text).width :]
     )
 
 
 @pytest.mark.parametrize("policy", ["fail", "skip", "truncate"])
-def test_an_absurd_number_is_refused_whatever_the_policy(policy):
+def test_absurd_length_refused_by_any_policy(policy):
+    """An absurd number is refused whatever the policy."""
     assert "a frame of 18446744073709551615 bytes" in refusal(f"length:8,oversize={policy}", b"\xff" * 8)
 
 
-def test_an_over_long_frame_is_refused_before_a_byte_of_it_has_come():
+def test_oversized_frame_refused_at_header():
+    """An over long frame is refused before a byte of it has come."""
     codec = framing.Length(4).codec()
     with pytest.raises(FrameTooLongError, match="a frame of 4294967295 bytes at offset 0 is over max_size=1MiB"):
         codec.feed(b"\xff\xff\xff\xff")
@@ -133,7 +138,8 @@ def test_an_over_long_frame_is_refused_before_a_byte_of_it_has_come():
 
 
 @pytest.mark.parametrize(("width", "most"), [(1, 255), (2, 65535)])
-def test_a_message_that_the_number_cannot_say_is_refused(width, most):
+def test_message_beyond_length_field(width, most):
+    """A message that the number cannot say is refused."""
     codec = framing.Length(width).codec()
     assert codec.feed(codec.encode([b"x" * most])) == [b"x" * most]
     with pytest.raises(FramingError, match=f"message 1 has {most + 1} bytes, and a number of {width} bytes can say"):
@@ -156,19 +162,22 @@ def test_a_kept_header_must_be_right(frame, said):
     assert said in str(caught.value)
 
 
-def test_a_truncated_frame_keeps_its_header_where_headers_are_kept():
+def test_truncated_frame_keeps_header():
+    """A truncated frame keeps its header where headers are kept."""
     codec = framing.parse("length:1,keep_header,max_size=2,oversize=truncate").codec()
     assert codec.feed(b"\5hello\1a") == [b"\5he", b"\1a"]
 
 
-def test_the_limit_counts_the_payload_where_headers_are_kept():
+def test_limit_counts_payload_with_header():
+    """The limit counts the payload where headers are kept."""
     codec = framing.parse("length:1,before=1,keep_header,max_size=2").codec()
     assert codec.encode([b"t\2ab"]) == b"t\2ab"
     with pytest.raises(FrameTooLongError, match="has 3 bytes, over max_size=2B"):
         codec.encode([b"t\3abc"])
 
 
-def test_the_end_inside_a_frame_says_how_much_is_missing():
+def test_truncated_error_counts_missing():
+    """The end inside a frame says how much is missing."""
     codec = framing.Length(4).codec()
     codec.feed(b"\0\0\0\5he")
     with pytest.raises(TruncatedFrameError, match="6 bytes of it came, at least 3 more are missing") as caught:
@@ -199,16 +208,19 @@ def test_the_end_inside_a_skipped_frame():
 @pytest.mark.parametrize(
     ("size", "header"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2"), (16384, b"\x80\x80\1")]
 )
-def test_a_varint_is_sent_in_its_shortest_form(size, header):
+def test_varint_shortest_form_sent(size, header):
+    """A varint is sent in its shortest form."""
     assert framing.Varint().codec().encode([b"x" * size]) == header + b"x" * size
 
 
 @pytest.mark.parametrize("header", [b"\3", b"\x83\0", b"\x83\x80\0", b"\x83" + b"\x80" * 8 + b"\0"])
-def test_a_longer_form_of_the_same_number_is_accepted_up_to_ten_bytes(header):
+def test_varint_long_form_accepted(header):
+    """A longer form of the same number is accepted up to ten bytes."""
     assert framing.Varint().codec().feed(header + b"abc") == [b"abc"]
 
 
-def test_a_varint_of_eleven_bytes_is_refused_with_its_tenth():
+def test_varint_eleven_bytes_refused():
+    """A varint of eleven bytes is refused with its tenth."""
     assert "a varint of more than 10 bytes" in refusal("varint", b"\x83" + b"\x80" * 9)
 
 
@@ -245,7 +257,8 @@ def test_an_empty_netstring():
 
 
 @pytest.mark.parametrize("policy", ["skip", "truncate"])
-def test_a_netstring_that_is_passed_over_must_be_closed_too(policy):
+def test_skipped_netstring_needs_comma(policy):
+    """A netstring that is passed over must be closed too."""
     codec = framing.Netstring(max_size=1, oversize=policy).codec()
     codec.feed(b"5:hello")
     with pytest.raises(FramingError, match="',' must follow the payload, not b'!'"):
@@ -265,7 +278,8 @@ def test_what_is_not_octet_counted(data, said):
     assert said in refusal("octets", data)
 
 
-def test_an_empty_message_cannot_be_octet_counted():
+def test_empty_octet_counted_refused():
+    """An empty message cannot be octet counted."""
     with pytest.raises(FramingError, match="message 1 is empty, which octet counting cannot say"):
         framing.Octets().codec().encode([b"a", b""])
 

@@ -70,7 +70,9 @@ def test_many_small_frames_in_one_feed(subject):
 
 
 @boundless
-def test_an_over_long_frame_that_is_passed_over(subject):
+def test_oversized_frame_skipped(subject):
+    """An over long frame that is passed over."""
+
     def make(size):
         return one_frame(subject)(size) + subject.framing().codec().encode([subject.payload(3)])
 

@@ -24,13 +24,15 @@ def lines(text="lines", **options):
         ("a\x85b\u2028c\x0bd\n".encode(), ["a\x85b\u2028c\x0bd"]),
     ],
 )
-def test_a_line_ends_with_a_line_feed_and_one_return_before_it(data, messages):
+def test_line_ends_lf_and_crlf(data, messages):
+    """A line ends with a line feed and one return before it."""
     assert lines().feed(data) == messages
     assert lines(crlf=True).feed(data) == messages
     assert [line.decode() for line in lines(encoding=None).feed(data)] == messages
 
 
-def test_the_last_line_of_a_stream_needs_no_end():
+def test_unterminated_last_line():
+    """The last line of a stream needs no end."""
     codec = lines()
     assert codec.feed(b"a\nb") == ["a"]
     assert codec.buffered == 1
@@ -39,17 +41,20 @@ def test_the_last_line_of_a_stream_needs_no_end():
     assert codec.buffered == 0
 
 
-def test_a_stream_that_ends_with_a_line_feed_has_no_empty_line_behind_it():
+def test_final_lf_adds_no_line():
+    """A stream that ends with a line feed has no empty line behind it."""
     codec = lines()
     assert codec.feed(b"a\n") + codec.feed_eof() == ["a"]
 
 
-def test_a_lone_return_at_the_end_of_the_stream_is_part_of_the_line():
+def test_lone_cr_at_eof_is_payload():
+    """A lone return at the end of the stream is part of the line."""
     codec = lines()
     assert codec.feed(b"a\r") + codec.feed_eof() == ["a\r"]
 
 
-def test_a_return_cut_from_its_line_feed_by_a_packet_still_belongs_to_the_end():
+def test_crlf_split_across_reads():
+    """A return cut from its line feed by a packet still belongs to the end."""
     codec = lines()
     assert codec.feed(b"a\r") + codec.feed(b"\n") == ["a"]
 
@@ -64,14 +69,16 @@ def test_what_is_sent():
 
 @pytest.mark.parametrize("message", ["a\nb", "\n", "a\r\nb", "a\n"])
 @pytest.mark.parametrize("crlf", [True, False])
-def test_a_line_with_an_end_in_it_is_refused_and_nothing_is_encoded(message, crlf):
+def test_line_containing_lf_refused(message, crlf):
+    """A line with an end in it is refused and nothing is encoded."""
     with pytest.raises(FramingError, match="message 1 contains the end of a line"):
         lines(crlf=crlf).encode(["good", message])
     with pytest.raises(FramingError, match="message 1 contains the end of a line"):
         lines(crlf=crlf, encoding=None).encode([b"good", message.encode()])
 
 
-def test_a_line_that_ends_with_a_return_can_only_be_sent_with_crlf():
+def test_line_ending_in_cr_needs_crlf():
+    """A line that ends with a return can only be sent with crlf."""
     with pytest.raises(FramingError, match=r"message 0 ends with '\\r', which the peer would drop; use crlf"):
         lines().encode(["a\r"])
     with pytest.raises(FramingError, match="message 0 ends with"):
@@ -79,17 +86,20 @@ def test_a_line_that_ends_with_a_return_can_only_be_sent_with_crlf():
     assert lines().feed(lines(crlf=True).encode(["a\r"])) == ["a\r"]
 
 
-def test_a_return_inside_a_line_is_like_any_character():
+def test_cr_inside_line():
+    """A return inside a line is like any character."""
     assert lines().encode(["a\rb"]) == b"a\rb\n"
 
 
-def test_a_character_cut_in_two_by_a_packet_is_whole():
+def test_character_split_across_reads():
+    """A character cut in two by a packet is whole."""
     codec = lines()
     data = "привет\n".encode()
     assert [codec.feed(data[index : index + 1]) for index in range(len(data))][-1] == ["привет"]
 
 
-def test_bytes_that_are_no_text_are_a_fault_behind_the_good_lines():
+def test_invalid_utf8_after_good_lines():
+    """Bytes that are no text are a fault behind the good lines."""
     codec = lines()
     assert codec.feed(b"good\nbad \xff\nunread\n") == ["good"]
     for _ in range(2):
@@ -100,7 +110,8 @@ def test_bytes_that_are_no_text_are_a_fault_behind_the_good_lines():
     assert codec.take_rest() == b"bad \xff\nunread\n"
 
 
-def test_a_character_cut_by_the_end_of_the_stream_is_a_cut_line():
+def test_character_cut_by_eof():
+    """A character cut by the end of the stream is a cut line."""
     codec = lines()
     codec.feed("a\nя".encode()[:-1])
     with pytest.raises(TruncatedFrameError, match="the last character is not whole") as caught:
@@ -108,7 +119,8 @@ def test_a_character_cut_by_the_end_of_the_stream_is_a_cut_line():
     assert (caught.value.partial, caught.value.offset) == (b"\xd1", 2)
 
 
-def test_a_character_that_the_encoding_does_not_have_is_refused():
+def test_unencodable_character_refused():
+    """A character that the encoding does not have is refused."""
     with pytest.raises(FramingError, match=r"message 1 has the character '\\u20ac' at position 2, which latin-1"):
         lines(encoding="latin-1").encode(["ok", "5 €"])
     with pytest.raises(FramingError, match="which utf-8 does not have"):
@@ -116,24 +128,28 @@ def test_a_character_that_the_encoding_does_not_have_is_refused():
 
 
 @pytest.mark.parametrize("message", [b"bytes", 1, None])
-def test_another_type_is_refused_with_what_to_do(message):
+def test_wrong_type_names_the_fix(message):
+    """Another type is refused with what to do."""
     with pytest.raises(TypeError, match=r"lines sends str: .*; use encoding=none for bytes"):
         lines().encode(["a", message])
 
 
-def test_text_is_refused_where_bytes_are_sent():
+def test_text_refused_for_bytes_lines():
+    """Text is refused where bytes are sent."""
     with pytest.raises(TypeError, match=r"lines:encoding=none sends bytes: .*encode text first"):
         lines(encoding=None).encode(["a"])
 
 
-def test_the_end_of_a_line_does_not_count_toward_the_limit():
+def test_line_end_not_counted():
+    """The end of a line does not count toward the limit."""
     for end in (b"\n", b"\r\n"):
         assert lines(max_size=3).feed(b"abc" + end) == ["abc"]
         with pytest.raises(FrameTooLongError):
             lines(max_size=3).feed(b"abcd" + end)
 
 
-def test_the_limit_counts_bytes_not_characters():
+def test_limit_counts_bytes():
+    """The limit counts bytes not characters."""
     assert lines(max_size=4).feed("яя\n".encode()) == ["яя"]
     with pytest.raises(FrameTooLongError):
         lines(max_size=4).feed("яяя\n".encode())
@@ -141,7 +157,8 @@ def test_the_limit_counts_bytes_not_characters():
         lines(max_size=4).encode(["яяя"])
 
 
-def test_a_line_is_refused_with_the_first_byte_over_the_limit():
+def test_line_refused_at_first_byte_over():
+    """A line is refused with the first byte over the limit."""
     codec = lines(max_size=4)
     assert codec.feed(b"abcd") == []
     assert codec.feed(b"\r") == []
@@ -149,14 +166,16 @@ def test_a_line_is_refused_with_the_first_byte_over_the_limit():
         codec.feed(b"x")
 
 
-def test_a_truncated_line_keeps_whole_characters():
+def test_truncated_line_keeps_characters():
+    """A truncated line keeps whole characters."""
     codec = lines(max_size=4, oversize="truncate")
     assert codec.feed("aяяя\nb\n".encode()) == ["aя", "b"]
     assert [(fault.offset, fault.size) for fault in codec.take_faults()] == [(0, 7)]
     assert codec.take_faults() == []
 
 
-def test_a_skipped_line_is_told_once_and_not_held():
+def test_skipped_line_reported_once():
+    """A skipped line is reported once and not held."""
     codec = lines(max_size=4, oversize="skip")
     assert codec.feed(b"a\nlong line ") == ["a"]
     assert len(codec.take_faults()) == 1
@@ -167,13 +186,15 @@ def test_a_skipped_line_is_told_once_and_not_held():
     assert codec.buffered == 0
 
 
-def test_a_skipped_line_at_the_end_of_the_stream_is_over():
+def test_skipped_line_at_eof():
+    """A skipped line at the end of the stream is over."""
     codec = lines(max_size=4, oversize="skip")
     codec.feed(b"long line")
     assert codec.feed_eof() == []
 
 
-def test_what_was_skipped_cannot_be_given_to_another_framing():
+def test_skipped_bytes_not_reframed():
+    """What was skipped cannot be given to another framing."""
     codec = lines(max_size=4, oversize="skip")
     codec.feed(b"long line")
     with pytest.raises(FramingError, match="an over-long frame is being passed over at offset 9"):
@@ -187,7 +208,8 @@ def test_more_than_came_cannot_be_given_back():
         codec.take_rest(2)
 
 
-def test_the_last_line_without_an_end_can_be_given_back():
+def test_unterminated_line_is_rest():
+    """The last line without an end can be given back."""
     codec = lines()
     codec.feed(b"a\nb")
     assert codec.feed_eof() == ["b"]
@@ -212,18 +234,21 @@ def test_an_encoding_has_one_name(given, canonical):
     "encoding",
     ["utf-16", "utf-32", "utf-7", "utf-8-sig", "hz", "cp037", "unicode_escape", "idna", "punycode"],
 )
-def test_an_encoding_whose_line_ends_are_not_its_own_is_refused(encoding):
+def test_encoding_with_foreign_lf_refused(encoding):
+    """An encoding whose line ends are not its own is refused."""
     with pytest.raises(OptionError, match="does not extend ASCII"):
         framing.Lines(encoding=encoding)
 
 
 @pytest.mark.parametrize("encoding", ["rot13", "hex", "nonsense", "", "\0"])
-def test_what_is_no_encoding_of_text_is_refused(encoding):
+def test_non_text_encoding_refused(encoding):
+    """What is no encoding of text is refused."""
     with pytest.raises(OptionError, match="is no encoding of text"):
         framing.Lines(encoding=encoding)
 
 
-def test_an_encoding_with_a_state_begins_anew_with_each_line():
+def test_stateful_encoding_restarts():
+    """An encoding with a state begins anew with each line."""
     codec = lines(encoding="iso2022_jp")
     data = codec.encode(["日本", "a", "語"])
     assert codec.feed(data) == ["日本", "a", "語"]

@@ -47,7 +47,8 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
-def test_every_kind_of_item_ends_where_it_ends(value):
+def test_item_boundaries_of_all_types(value):
+    """Every kind of item ends where it ends."""
     codec = framing.Msgpack().codec()
     data = codec.encode([value, 7])
     assert codec.feed(data[:-1]) == [value]
@@ -77,13 +78,15 @@ def test_extensions_end_where_they_end(kind):
         b"\xc9\xff\xff\xff\xff",
     ],
 )
-def test_an_announced_size_over_the_limit_is_refused_at_once(header):
+def test_announced_size_over_limit(header):
+    """An announced size over the limit is refused at once."""
     with pytest.raises(FrameTooLongError, match="a frame of at least") as caught:
         framing.Msgpack().codec().feed(header)
     assert caught.value.size >= 2**32
 
 
-def test_a_byte_that_is_never_used_is_a_fault():
+def test_reserved_byte_refused():
+    """A byte that is never used is a fault."""
     codec = framing.Msgpack().codec()
     assert codec.feed(b"\1\x92\1\xc1\2") == [1]
     with pytest.raises(FramingError, match=r"invalid opcode .* in the value at offset 1"):
@@ -109,7 +112,8 @@ def test_a_value_that_cannot_be_is_a_fault(data):
     assert codec.encode([1]) == b"\1"
 
 
-def test_the_stream_cannot_end_inside_a_value():
+def test_eof_inside_value():
+    """The stream cannot end inside a value."""
     codec = framing.Msgpack().codec()
     codec.feed(b"\1\x92\1")
     with pytest.raises(TruncatedFrameError) as caught:
@@ -117,7 +121,8 @@ def test_the_stream_cannot_end_inside_a_value():
     assert (caught.value.partial, caught.value.offset) == (b"\x92\1", 1)
 
 
-def test_a_huge_value_is_passed_over_without_being_held():
+def test_oversized_value_skipped_unbuffered():
+    """A huge value is passed over without being held."""
     codec = framing.Msgpack(max_size=100, oversize="skip").codec()
     assert codec.feed(b"\xdc\x03\xe8") == []
     assert [fault.size for fault in codec.take_faults()] == [1003]
@@ -135,7 +140,8 @@ def test_what_cannot_be_packed_is_refused(value, error):
         framing.Msgpack().codec().encode([1, value])
 
 
-def test_without_msgspec_it_says_what_to_install(monkeypatch):
+def test_missing_msgspec_names_extra(monkeypatch):
+    """Without msgspec it says what to install."""
     made = framing.parse("msgpack")
     monkeypatch.setitem(sys.modules, "msgspec", None)
     with pytest.raises(OptionError, match=r"needs the library msgspec, .* pip install 'socketkit\[msgpack\]'"):

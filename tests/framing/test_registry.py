@@ -73,7 +73,8 @@ def test_many_texts_have_one_canonical_form(text, canonical):
         ("lines\n", "unknown framing 'lines\\n'"),
     ],
 )
-def test_a_wrong_text_is_told_what_is_allowed(text, said):
+def test_bad_framing_text_lists_allowed(text, said):
+    """A wrong text is reported what is allowed."""
     with pytest.raises(OptionError) as caught:
         framing.parse(text)
     assert said in str(caught.value)
@@ -143,7 +144,8 @@ def test_what_does_not_stand_for_a_framing(value, said):
     assert said in str(caught.value)
 
 
-def test_the_rooms_load_no_optional_library_and_nothing_that_waits():
+def test_framings_import_nothing_heavy():
+    """The modules load no optional library and nothing that waits."""
     code = "import sys, socketkit.framing; print(sorted({'msgspec', 'json', 'asyncio', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "[]\n"

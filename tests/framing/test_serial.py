@@ -34,7 +34,8 @@ def test_cobs_by_its_vectors(message, frame):
     assert codec.feed(frame + b"\0") == [message]
 
 
-def test_a_needless_code_behind_a_full_run_is_accepted():
+def test_redundant_code_after_full_run():
+    """A needless code behind a full run is accepted."""
     assert framing.Cobs().codec().feed(b"\xff" + RUN + b"\x01\0") == [RUN]
 
 
@@ -49,7 +50,8 @@ def test_a_cut_run_is_a_fault():
         codec.feed(b"")
 
 
-def test_the_limit_of_cobs_counts_the_message():
+def test_cobs_limit_counts_message():
+    """The limit of cobs counts the message."""
     codec = framing.Cobs(max_size=254).codec()
     assert codec.feed(b"\xff" + RUN + b"\0") == [RUN]
     assert codec.feed(b"\xff" + RUN + b"\x01\0") == [RUN]
@@ -71,7 +73,8 @@ def test_slip_by_rfc_1055(message, frame):
     assert codec.feed(b"\xc0" + frame + b"\xc0") == [message]
 
 
-def test_empty_packets_are_no_messages_and_cannot_be_sent():
+def test_empty_packets():
+    """Empty packets are no messages and cannot be sent."""
     codec = framing.Slip().codec()
     assert codec.feed(b"\xc0\xc0a\xc0\xc0") == [b"a"]
     with pytest.raises(FramingError, match="message 1 is empty, which receivers drop"):
@@ -93,7 +96,8 @@ def test_the_limit_of_slip_counts_the_packet():
 
 @pytest.mark.parametrize("policy", ["skip", "truncate"])
 @pytest.mark.parametrize("made", [framing.Cobs, framing.Slip])
-def test_the_stream_cannot_end_inside_a_frame(made, policy):
+def test_eof_inside_frame(made, policy):
+    """The stream cannot end inside a frame."""
     codec = made(max_size=1, oversize=policy).codec()
     codec.feed(b"\x05ab")
     with pytest.raises(TruncatedFrameError, match="and its end is missing"):

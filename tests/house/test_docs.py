@@ -19,7 +19,8 @@ def maker():
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
-def test_the_tables_of_a_page_are_made_from_the_code(page):
+def test_generated_tables_are_current(page):
+    """The tables of a page are made from the code."""
     text = page.read_text()
     assert maker().made(text) == text, "run `make docs`"
 

@@ -30,7 +30,8 @@ HEAVY = (
 )
 
 
-def test_import_socketkit_loads_nothing_heavy():
+def test_import_loads_nothing_heavy():
+    """Import socketkit loads nothing heavy."""
     code = f"import sys, socketkit; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "[]\n"
@@ -43,11 +44,13 @@ def _loaded(code):
     return done.stdout.split()
 
 
-def test_import_socketkit_loads_no_room_at_all():
+def test_import_loads_no_module():
+    """Import socketkit loads no space at all."""
     assert _loaded("import socketkit") == ["socketkit"]
 
 
-def test_a_program_loads_the_framing_that_it_uses_and_no_other():
+def test_only_the_used_framing_is_loaded():
+    """A program loads the framing that it uses and no other."""
     rooms = {path.stem for path in (SOURCE / "framing").glob("*.py")}
     loaded = {name.rpartition(".")[2] for name in _loaded("import socketkit; socketkit.framing.parse('netstring')")}
     assert "netstring" in loaded
@@ -70,7 +73,8 @@ def test_all_names_exist_and_are_sorted():
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=IDS)
-def test_a_room_opens_with_a_docstring_of_at_most_ten_lines(room):
+def test_module_docstring_length(room):
+    """A space opens with a docstring of at most ten lines."""
     text = ast.get_docstring(ast.parse(room.read_text()))
     assert text, f"{room.name} says nothing about itself"
     assert len(text.splitlines()) <= 10
@@ -82,7 +86,7 @@ def test_a_room_has_at_most_500_lines(room):
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=IDS)
-def test_a_room_does_not_use_the_front_door_it_stands_behind(room):
+def test_no_import_from_the_top_package(room):
     """`from socketkit import connect` inside the house would be a circle; sub-packages may be named so."""
     packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     for node in ast.walk(ast.parse(room.read_text())):

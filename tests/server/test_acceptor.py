@@ -42,7 +42,8 @@ def serving(engine_name, recorder, handler=echo, place=ANY, **options):
 # --- limits ---
 
 
-def test_overload_rejects_whoever_is_too_many_and_lets_in_again(engine_name):
+def test_overload_reject_and_recover(engine_name):
+    """Overload rejects whatever is too many and lets in again."""
     recorder = Recorder()
     with serving(engine_name, recorder, max_connections=2, overload="reject") as server:
         address = server.addresses[0]
@@ -66,7 +67,8 @@ def server_is_free(server, count):
         threading.Event().wait(0.001)
 
 
-def test_one_peer_has_so_many_and_others_are_not_disturbed(engine_name):
+def test_max_per_peer(engine_name):
+    """One peer has so many and others are not disturbed."""
     recorder = Recorder()
     with serving(engine_name, recorder, max_per_peer=1) as server:
         address = server.addresses[0]
@@ -81,7 +83,8 @@ def test_one_peer_has_so_many_and_others_are_not_disturbed(engine_name):
         assert server.statistics().refused_count == 2
 
 
-def test_who_is_denied_is_reset_before_a_byte(engine_name):
+def test_denied_reset_before_any_byte(engine_name):
+    """Who is denied is reset before a byte."""
     recorder = Recorder()
     with serving(engine_name, recorder, deny="127.0.0.0/8", allow="127.0.0.1") as server:
         assert is_reset(server.addresses[0])
@@ -99,7 +102,8 @@ def test_each_address_has_its_own_lists(tmp_path):
             assert ask(client, b"1") == b"1"
 
 
-def test_callers_beyond_the_rate_wait_for_their_turn(engine_name):
+def test_accept_rate_waits(engine_name):
+    """Clients beyond the rate wait for their turn."""
     with serving(engine_name, None, accept_rate=20) as server:
         clients = [call(server.addresses[0]) for _ in range(25)]  # the last five wait in the backlog
         for client in clients:
@@ -107,7 +111,8 @@ def test_callers_beyond_the_rate_wait_for_their_turn(engine_name):
             client.close()
 
 
-def test_callers_beyond_the_rate_are_rejected_where_it_is_asked_for():
+def test_accept_rate_rejects():
+    """Clients beyond the rate are rejected where it is asked for."""
     recorder = Recorder()
     with serving("poll", recorder, accept_rate=1, overload="reject") as server:
         with call(server.addresses[0]) as client:
@@ -116,7 +121,7 @@ def test_callers_beyond_the_rate_are_rejected_where_it_is_asked_for():
     assert "accept_rate" in recorder.of(Refused)[0].reason
 
 
-def test_a_crowd_at_the_door_does_not_keep_a_guest_from_his_turn():
+def test_accept_burst_does_not_starve():
     """Turns go round: between two answers to a guest inside, only so many callers are let in."""
     begun, go_on = threading.Event(), threading.Event()
 
@@ -138,7 +143,9 @@ def test_a_crowd_at_the_door_does_not_keep_a_guest_from_his_turn():
             client.close()
 
 
-def test_a_codec_that_cannot_be_made_costs_one_caller():
+def test_failing_codec_costs_one_connection():
+    """A codec that cannot be made costs one client."""
+
     class Broken:
         made = 0
 
@@ -247,7 +254,8 @@ def check_the_end(server, recorder, kind):
 
 
 @pytest.mark.parametrize("handler", ENDS, ids=lambda handler: handler.__name__)
-def test_however_a_handler_ends_there_is_one_start_and_one_end(engine_name, handler):
+def test_one_start_one_end_any_handler(engine_name, handler):
+    """However a handler ends there is one start and one end."""
     recorder = Recorder()
     place = ANY if handler is not receives_too_much else f"{ANY}?framing=fixed:10"
     with serve(
@@ -261,13 +269,15 @@ def test_however_a_handler_ends_there_is_one_start_and_one_end(engine_name, hand
 
 
 @pytest.mark.parametrize("handler", PLAIN_ENDS, ids=lambda handler: handler.__name__)
-def test_however_a_plain_handler_ends_there_is_one_start_and_one_end(handler):
+def test_one_start_one_end_plain_handler(handler):
+    """However a plain handler ends there is one start and one end."""
     recorder = Recorder()
     with serve(handler, ANY, framing="lines", observer=recorder) as server:
         check_the_end(server, recorder, PLAIN_ENDS[handler])
 
 
-def test_who_is_cut_off_at_the_end_of_the_grace_is_told_so(engine_name):
+def test_cancelled_at_grace_end_event(engine_name):
+    """Who is cut off at the end of the grace is reported so."""
     recorder = Recorder()
 
     async def stays(connection):
@@ -282,7 +292,9 @@ def test_who_is_cut_off_at_the_end_of_the_grace_is_told_so(engine_name):
     assert "the server stops" in str(closed.error)
 
 
-def test_an_observer_that_raises_ends_its_conversation_and_nothing_else(engine_name, caplog):
+def test_raising_observer_ends_one_connection(engine_name, caplog):
+    """An observer that raises ends its conversation and nothing else."""
+
     def observer(event):
         if isinstance(event, Accepted) and event.connection % 2:
             raise Stop
@@ -356,7 +368,8 @@ print("ok", kinds.count("AcceptPaused"), f"{resumed[0].seconds:.2f}")
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_NOFILE is POSIX's")
 @pytest.mark.parametrize("engine", ["epoll", "poll", "asyncio", "uvloop", "trio", "blocking"])
-def test_without_descriptors_it_pauses_once_and_serves_everybody_afterwards(engine):
+def test_emfile_pauses_once_then_serves_all(engine):
+    """Without descriptors it pauses once and serves everybody afterwards."""
     from socketkit import engines
 
     if reason := engines.missing(engine):

@@ -15,7 +15,8 @@ def admission(**limits):
     return Admission(**{"max_connections": 100, **limits})
 
 
-def test_the_limit_is_inclusive_and_a_place_that_is_left_is_free():
+def test_limit_is_inclusive_and_released():
+    """The limit is inclusive and a place that is left is free."""
     book = admission(max_connections=2)
     for _ in range(2):
         assert book.overload(0) is None
@@ -26,7 +27,8 @@ def test_the_limit_is_inclusive_and_a_place_that_is_left_is_free():
     assert book.overload(0) is None
 
 
-def test_each_peer_has_its_own_limit_and_gets_its_place_back():
+def test_limit_per_peer_released():
+    """Each peer has its own limit and gets its place back."""
     book, options = admission(), Options.make(max_per_peer=2)
     keys = [book.admit(f"tcp://10.0.0.1:{port}", options) for port in (1, 2)]
     assert [reason for _, reason in keys] == [None, None]
@@ -40,7 +42,8 @@ def test_each_peer_has_its_own_limit_and_gets_its_place_back():
     assert book.admit("tcp://10.0.0.1:3", options)[1] is None
 
 
-def test_a_machine_of_ipv6_counts_by_its_network_and_a_mapped_one_by_its_number():
+def test_ipv6_counted_by_network_mapped_by_host():
+    """A machine of ipv6 counts by its network and a mapped one by its number."""
     book, options = admission(), Options.make(max_per_peer=1)
     assert book.admit("tcp://[2001:db8::1]:1", options)[1] is None
     assert "2001:db8::/64" in str(book.admit("tcp://[2001:db8::2]:1", options)[1])
@@ -49,7 +52,8 @@ def test_a_machine_of_ipv6_counts_by_its_network_and_a_mapped_one_by_its_number(
     assert book.admit("tcp://[::ffff:10.0.0.1]:1", options)[1] is not None
 
 
-def test_unix_sockets_have_no_address_to_be_counted_by():
+def test_unix_sockets_not_counted():
+    """Unix sockets have no address to be counted by."""
     book, options = admission(), Options.make(max_per_peer=1)
     assert [book.admit("unix:///run/a", options) for _ in range(3)] == [("", None)] * 3
 
@@ -74,7 +78,8 @@ def test_unix_sockets_have_no_address_to_be_counted_by():
         (None, "10.0.0.0/8", "unix", True),
     ],
 )
-def test_what_is_denied_is_denied_whatever_is_allowed(allow, deny, peer, is_let_in):
+def test_deny_wins_over_allow(allow, deny, peer, is_let_in):
+    """What is denied is denied whatever is allowed."""
     options = Options.make(allow=allow, deny=deny)
     text = "unix:///run/a" if peer == "unix" else f"tcp://{peer}:1"
     assert (admission().admit(text, options)[1] is None) is is_let_in
@@ -92,7 +97,8 @@ def test_networks_have_one_spelling():
     assert Options.make(allow=["unix", "0::1"]).allow == ("::1/128", "unix")
 
 
-def test_a_rate_lets_one_second_s_worth_in_at_once_and_then_evenly():
+def test_rate_burst_then_even():
+    """A rate lets one second's worth in at once and then evenly."""
     book = admission(accept_rate=4)
     for _ in range(4):
         assert book.delay(10.0) == 0
@@ -106,7 +112,8 @@ def test_a_rate_lets_one_second_s_worth_in_at_once_and_then_evenly():
 
 
 @given(st.integers(1, 50), st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
-def test_no_second_sees_more_than_twice_the_rate_and_on_the_whole_it_is_kept(rate, steps):
+def test_rate_at_most_twice_per_second(rate, steps):
+    """No second sees more than twice the rate and on the whole it is kept."""
     book, now, entered = admission(accept_rate=rate), 0.0, []
     for step in steps:
         now += step

@@ -32,7 +32,9 @@ def run(engine):
 # --- accepting ---
 
 
-def test_a_caller_is_accepted_with_both_addresses(run):
+def test_accepted_has_both_addresses(run):
+    """A client is accepted with both addresses."""
+
     async def main(engine):
         recorder = Recorder()
         async with listen(ANY, framing="lines", engine=engine, observer=recorder) as listener:
@@ -50,7 +52,9 @@ def test_a_caller_is_accepted_with_both_addresses(run):
     run(main)
 
 
-def test_the_caller_of_a_path_is_called_by_the_place_where_we_met(run, tmp_path):
+def test_unix_peer_named_by_path(run, tmp_path):
+    """The client of a path is called by the place where we met."""
+
     async def main(engine):
         path = tmp_path / "s"
         async with listen(f"unix://{path}", engine=engine) as listener:
@@ -62,7 +66,8 @@ def test_the_caller_of_a_path_is_called_by_the_place_where_we_met(run, tmp_path)
     run(main)
 
 
-def test_both_families_are_accepted_from_at_one_port(run):
+def test_both_families_at_one_port(run):
+    """Both families are accepted from at one port."""
     if reason := why_not("tcp6"):
         pytest.skip(reason)
 
@@ -77,7 +82,8 @@ def test_both_families_are_accepted_from_at_one_port(run):
     run(main)
 
 
-def test_every_interface_is_one_port_of_each_family(run):
+def test_wildcard_one_port_per_family(run):
+    """Every interface is one port of each family."""
     if reason := why_not("tcp6"):
         pytest.skip(reason)
 
@@ -103,7 +109,9 @@ def test_who_waits_can_be_counted(run):
     run(main)
 
 
-def test_at_a_path_one_stands_for_at_least_one(run, tmp_path):
+def test_unix_backlog_at_least_one(run, tmp_path):
+    """At a path one stands for at least one."""
+
     async def main(engine):
         async with listen(f"unix://{tmp_path}/s", engine=engine) as listener:
             assert listener.pending() == 0
@@ -186,7 +194,8 @@ def test_the_doors_are_told():
     assert recorder.events[1:] == [Bound(place), Listening(place, 7), StoppedListening(place)]
 
 
-def test_a_port_in_use_is_refused_and_the_error_says_what_to_do():
+def test_port_in_use_says_what_to_do():
+    """A port in use is refused and the error says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         place = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         before = descriptor_count()
@@ -210,7 +219,8 @@ def taken_on_ipv6_alone():
     raise AssertionError("no port is free from 20000 to 32767")
 
 
-def test_a_port_that_is_taken_in_one_family_is_taken():
+def test_port_taken_in_one_family():
+    """A port that is taken in one family is taken."""
     if reason := why_not("tcp6"):
         pytest.skip(reason)
     with taken_on_ipv6_alone() as other:
@@ -221,7 +231,8 @@ def test_a_port_that_is_taken_in_one_family_is_taken():
         assert descriptor_count() <= before
 
 
-def test_an_address_of_another_machine_is_refused():
+def test_foreign_address_refused():
+    """An address of another machine is refused."""
     with pytest.raises(ListenError, match=r"EADDRNOTAVAIL\); it is not an address of this machine$"):
         opened("tcp://192.0.2.1:0")
 
@@ -231,7 +242,8 @@ def test_an_unknown_name_is_a_resolve_error():
         opened("tcp://no-such-host.invalid:0")
 
 
-def test_a_port_can_be_listened_at_again_at_once_though_old_connections_linger():
+def test_rebind_with_old_connections():
+    """A port can be listened at again at once though old connections linger."""
     with listen(ANY) as listener:
         place = listener.addresses[0]
         with call(place) as caller:
@@ -241,14 +253,16 @@ def test_a_port_can_be_listened_at_again_at_once_though_old_connections_linger()
         assert again.addresses == (place,)
 
 
-def test_several_may_share_a_port_when_all_say_so():
+def test_reuse_port_when_all_agree():
+    """Several may share a port when all say so."""
     with listen(f"{ANY}?reuse_port=yes") as one, listen(one.addresses[0], reuse_port=True) as two:
         assert two.addresses == one.addresses
         with pytest.raises(ListenError):
             opened(one.addresses[0])
 
 
-def test_an_engine_that_does_not_block_is_refused_in_plain_code():
+def test_async_engine_refused_in_plain_code():
+    """An engine that does not block is refused in plain code."""
     with pytest.raises(OptionError):
         opened(ANY, engine="epoll")
 
@@ -278,7 +292,8 @@ def test_a_dead_file_is_replaced(path):
     assert not path.exists()
 
 
-def test_a_live_file_is_refused_and_goes_on_serving(path):
+def test_live_socket_file_refused(path):
+    """A live file is refused and goes on serving."""
     with listen(f"unix://{path}") as first:
         with pytest.raises(ListenError) as caught:
             opened(f"unix://{path}")
@@ -289,7 +304,8 @@ def test_a_live_file_is_refused_and_goes_on_serving(path):
             first.accept(timeout=20).abort()
 
 
-def test_a_live_file_whose_queue_is_full_is_live(path):
+def test_live_socket_file_with_full_backlog(path):
+    """A live file whose queue is full is live."""
     with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as waiting:
         other.bind(str(path))
         other.listen(0)
@@ -299,7 +315,8 @@ def test_a_live_file_whose_queue_is_full_is_live(path):
         assert path.exists()
 
 
-def test_a_datagram_socket_that_lives_is_live(path):
+def test_live_datagram_socket_file(path):
+    """A datagram socket that lives is live."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
         with pytest.raises(ListenError, match="another program listens there"):
@@ -315,7 +332,8 @@ def test_what_is_no_socket_is_left_as_it_is(path, make):
     assert path.stat() == before
 
 
-def test_a_link_is_not_followed_to_what_it_names(path, tmp_path):
+def test_symlink_not_followed(path, tmp_path):
+    """A link is not followed to what it names."""
     (tmp_path / "precious").write_text("x")
     path.symlink_to(tmp_path / "precious")
     with pytest.raises(ListenError, match="it is not a socket"):
@@ -323,7 +341,8 @@ def test_a_link_is_not_followed_to_what_it_names(path, tmp_path):
     assert path.is_symlink()
 
 
-def test_a_file_that_is_no_longer_ours_is_not_removed(path):
+def test_replaced_socket_file_kept(path):
+    """A file that is no longer ours is not removed."""
     listener = opened(f"unix://{path}")
     path.unlink()
     with socket.socket(socket.AF_UNIX) as other:
@@ -332,20 +351,23 @@ def test_a_file_that_is_no_longer_ours_is_not_removed(path):
         assert path.exists()
 
 
-def test_a_folder_that_is_not_there_is_said_so(tmp_path):
+def test_missing_directory(tmp_path):
+    """A folder that is not there is said so."""
     with pytest.raises(ListenError, match=r"ENOENT\); the folder does not exist$"):
         opened(f"unix://{tmp_path}/no/s")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_where_we_may_not_write_is_said_so(tmp_path):
+def test_unwritable_directory(tmp_path):
+    """A folder where we may not write is said so."""
     tmp_path.chmod(0o500)
     with pytest.raises(ListenError, match=r"EACCES\); the folder does not let us create a file$"):
         opened(f"unix://{tmp_path}/s")
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
-def test_the_mode_is_as_told_whatever_the_umask(path, umask):
+def test_socket_mode_ignores_umask(path, umask):
+    """The mode is as reported whatever the umask."""
     before = os.umask(umask)
     try:
         with listen(f"unix://{path}?mode=660"):

@@ -48,7 +48,8 @@ def name_of(address: Address) -> tuple[str, int]:
 # --- the same handler ------------------------------------------------------------------------------------------------
 
 
-def test_one_handler_serves_tcp_and_udp_on_every_engine(engine_name: str) -> None:
+def test_tcp_and_udp_on_every_engine(engine_name: str) -> None:
+    """One handler serves tcp and udp on every engine."""
     recorder = Recorder()
     with serve(echo, "tcp4://127.0.0.1:0", "udp4://127.0.0.1:0", engine=engine_name, observer=recorder) as server:
         for address in server.addresses:
@@ -60,7 +61,9 @@ def test_one_handler_serves_tcp_and_udp_on_every_engine(engine_name: str) -> Non
     assert {event.connection for event in recorder.of(Accepted)} == {event.connection for event in recorder.of(Closed)}
 
 
-def test_a_plain_function_has_a_thread_a_peer() -> None:
+def test_thread_per_udp_peer() -> None:
+    """A plain function has a thread a peer."""
+
     def shout(connection: Any) -> None:
         for message in connection:
             connection.send(message.upper())
@@ -91,7 +94,7 @@ def test_each_peer_gets_its_own_answers() -> None:
         assert answers == [b"1", b"1", b"2", b"3", b"2"]
 
 
-def test_a_handler_that_answers_once_gets_every_datagram() -> None:
+def test_answer_once_handler_gets_all() -> None:
     """What had come for a session that is over begins the next one: nothing is lost between two."""
 
     async def once(connection: Connection) -> None:
@@ -105,7 +108,8 @@ def test_a_handler_that_answers_once_gets_every_datagram() -> None:
     assert len(recorder.of(Accepted)) == len(recorder.of(Closed)) == 50
 
 
-def test_a_handler_that_takes_nothing_does_not_begin_again_and_again() -> None:
+def test_idle_handler_is_not_restarted() -> None:
+    """A handler that takes nothing does not begin again and again."""
     begun = []
 
     async def refuse(connection: Connection) -> None:
@@ -119,7 +123,8 @@ def test_a_handler_that_takes_nothing_does_not_begin_again_and_again() -> None:
         assert len(begun) == 1
 
 
-def test_a_frame_that_is_cut_ends_one_session_and_the_next_datagram_begins_another() -> None:
+def test_framing_error_ends_one_session() -> None:
+    """A frame that is cut ends one session and the next datagram begins another."""
     recorder = Recorder()
     with serve(echo, "udp4://127.0.0.1:0", framing="netstring", engine="poll", observer=recorder) as server:
         with plain() as sock:
@@ -130,7 +135,9 @@ def test_a_frame_that_is_cut_ends_one_session_and_the_next_datagram_begins_anoth
     assert any(isinstance(event.error, FramingError) for event in recorder.of(Closed))
 
 
-def test_a_handler_may_catch_a_fault_and_go_on() -> None:
+def test_handler_continues_after_error() -> None:
+    """A handler may catch a fault and go on."""
+
     async def patient(connection: Connection) -> None:
         while True:
             try:
@@ -151,7 +158,8 @@ def test_a_handler_may_catch_a_fault_and_go_on() -> None:
 
 
 @pytest.mark.parametrize(("option", "seconds"), [({}, 60.0), ({"idle_timeout": "5s"}, 5.0)])
-def test_a_silent_peer_is_ended_and_begins_anew(option: dict[str, object], seconds: float) -> None:
+def test_idle_session_ends_and_restarts(option: dict[str, object], seconds: float) -> None:
+    """A silent peer is ended and begins anew."""
     engine, clock = virtual_engine()
     ended: list[float] = []
 
@@ -178,7 +186,8 @@ def test_a_silent_peer_is_ended_and_begins_anew(option: dict[str, object], secon
     engine.run(main())
 
 
-def test_what_is_sent_counts_as_a_sign_of_life() -> None:
+def test_sending_resets_session_idle() -> None:
+    """What is sent counts as a sign of life."""
     engine, clock = virtual_engine()
 
     async def tick(connection: Connection) -> None:
@@ -205,7 +214,8 @@ def test_what_is_sent_counts_as_a_sign_of_life() -> None:
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_is_bounded_and_who_was_silent_longest_goes() -> None:
+def test_session_table_evicts_longest_idle() -> None:
+    """The table is bounded and who was silent longest goes."""
     ended: list[str] = []
 
     async def handler(connection: Connection) -> None:
@@ -225,7 +235,8 @@ def test_the_table_is_bounded_and_who_was_silent_longest_goes() -> None:
         assert ended == [f"udp://127.0.0.1:{socks[1].getsockname()[1]}"]
 
 
-def test_a_queue_is_bounded_and_each_drop_is_told(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+def test_queue_bounded_drops_reported(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+    """A queue is bounded and each drop is reported."""
     monkeypatch.setattr(peers, "MAX_QUEUED", 3)
     recorder = Recorder()
 
@@ -250,7 +261,8 @@ def test_a_queue_is_bounded_and_each_drop_is_told(monkeypatch: pytest.MonkeyPatc
     engine.run(main())
 
 
-def test_new_peers_that_nobody_lets_in_are_bounded_and_told() -> None:
+def test_pending_peers_bounded_and_reported() -> None:
+    """New peers that no one lets in are bounded and reported."""
     engine, _ = virtual_engine()
     recorder = Recorder()
 
@@ -271,7 +283,8 @@ def test_new_peers_that_nobody_lets_in_are_bounded_and_told() -> None:
     engine.run(main())
 
 
-def test_a_closed_door_lets_nobody_in_and_those_inside_stay() -> None:
+def test_closed_listener_keeps_sessions() -> None:
+    """A closed listener lets no one in and those inside stay."""
     recorder = Recorder()
     with serve(echo, "udp4://127.0.0.1:0", engine="poll", observer=recorder) as server, plain() as one, plain() as two:
         there = name_of(server.addresses[0])
@@ -285,9 +298,8 @@ def test_a_closed_door_lets_nobody_in_and_those_inside_stay() -> None:
 
 
 @pytest.mark.parametrize("place", ["udp4://127.0.0.1:0", "unixgram://{}/s"])
-def test_a_door_opened_again_lets_in_anew_and_those_inside_never_noticed(
-    engine_name: str, place: str, tmp_path: Path
-) -> None:
+def test_reopened_listener_keeps_sessions(engine_name: str, place: str, tmp_path: Path) -> None:
+    """A listener opened again lets in anew and those inside never noticed."""
     recorder = Recorder()
     with serve(echo, place.format(tmp_path), engine=engine_name, observer=recorder) as server:
         address = server.addresses[0]
@@ -306,7 +318,8 @@ def test_a_door_opened_again_lets_in_anew_and_those_inside_never_noticed(
     assert recorder.names().count("Listening") == recorder.names().count("StoppedListening") == 3
 
 
-def test_a_stopped_server_ends_its_sessions_within_the_grace() -> None:
+def test_stopped_server_ends_sessions() -> None:
+    """A stopped server ends its sessions within the grace."""
     recorder = Recorder()
     with serve(echo, "udp4://127.0.0.1:0", engine="poll", observer=recorder, grace="1s") as server, plain() as sock:
         sock.sendto(b"1", name_of(server.addresses[0]))
@@ -319,7 +332,8 @@ def test_a_stopped_server_ends_its_sessions_within_the_grace() -> None:
 
 
 @pytest.mark.parametrize("listening", ["udp4://:0", "udp4://127.0.0.1:0"])
-def test_an_answer_leaves_from_the_address_that_was_asked(listening: str) -> None:
+def test_answer_from_asked_address(listening: str) -> None:
+    """An answer leaves from the address that was asked."""
     asked: list[str] = []
 
     async def handler(connection: Connection) -> None:
@@ -335,7 +349,8 @@ def test_an_answer_leaves_from_the_address_that_was_asked(listening: str) -> Non
         assert asked == hosts[:2]
 
 
-def test_an_ipv6_answer_leaves_from_the_address_that_was_asked() -> None:
+def test_ipv6_answer_from_asked_address() -> None:
+    """An ipv6 answer leaves from the address that was asked."""
     with contextlib.suppress(OSError), plain(socket.AF_INET6, ("::1", 0)) as sock:
         with serve(echo, "udp6://:0", engine="poll") as server:
             sock.sendto(b"?", ("::1", server.addresses[0].port))
@@ -343,7 +358,8 @@ def test_an_ipv6_answer_leaves_from_the_address_that_was_asked() -> None:
             assert (data, host, port) == (b"?", "::1", server.addresses[0].port)
 
 
-def test_a_name_is_listened_at_on_both_families_and_one_port() -> None:
+def test_name_on_both_families_one_port() -> None:
+    """A name is listened at on both families and one port."""
     with serve(echo, "udp://localhost:0", engine="poll") as server:
         assert len({address.port for address in server.addresses}) == 1
         for address in server.addresses:
@@ -352,7 +368,8 @@ def test_a_name_is_listened_at_on_both_families_and_one_port() -> None:
                 assert connection.receive(timeout=FAR) == b"x"
 
 
-def test_two_servers_do_not_share_a_port_by_mistake() -> None:
+def test_no_accidental_port_sharing() -> None:
+    """Two servers do not share a port by mistake."""
     with serve(echo, "udp4://127.0.0.1:0", engine="poll") as server:
         with pytest.raises(OSError, match="another program listens there"):
             with serve(echo, server.addresses[0], engine="poll"):
@@ -371,7 +388,8 @@ def test_a_listener_accepts_peers_by_hand() -> None:
 # --- UNIX ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_of_a_unix_datagram_server_is_removed_and_a_dead_one_replaced(tmp_path: Any) -> None:
+def test_unix_datagram_file_removed_replaced(tmp_path: Any) -> None:
+    """The file of a unix datagram server is removed and a dead one replaced."""
     path = tmp_path / "server"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
         dead.bind(str(path))
@@ -386,7 +404,8 @@ def test_the_file_of_a_unix_datagram_server_is_removed_and_a_dead_one_replaced(t
         assert not path.exists()
 
 
-def test_a_peer_without_a_name_is_heard_and_cannot_be_answered(tmp_path: Any) -> None:
+def test_unnamed_peer_cannot_be_answered(tmp_path: Any) -> None:
+    """A peer without a name is received and cannot be answered."""
     errors: list[Exception] = []
     came: list[bytes] = []
 
@@ -408,7 +427,8 @@ def test_a_peer_without_a_name_is_heard_and_cannot_be_answered(tmp_path: Any) ->
     assert "unixgram://unnamed" in str(errors[0]) and "no name to be answered at" in str(errors[0])
 
 
-def test_a_client_finds_a_server_that_was_restarted(tmp_path: Any) -> None:
+def test_client_finds_restarted_server(tmp_path: Any) -> None:
+    """A client finds a server that was restarted."""
     address = f"unixgram://{tmp_path}/s"
     server = serve(echo, address, engine="poll").open()
     with connect(address) as connection:
@@ -425,7 +445,8 @@ def test_a_client_finds_a_server_that_was_restarted(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("abstract", [True, False])
-def test_a_private_name_cannot_be_guessed_and_leaves_nothing(tmp_path: Any, abstract: bool) -> None:
+def test_private_name_is_random_and_removed(tmp_path: Any, abstract: bool) -> None:
+    """A private name cannot be guessed and leaves nothing."""
     from socketkit.sockets.datagram_setup import own_name
 
     with (
@@ -450,7 +471,8 @@ def test_a_private_name_cannot_be_guessed_and_leaves_nothing(tmp_path: Any, abst
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
-def test_a_refusal_is_told_by_the_next_call_and_the_connection_goes_on() -> None:
+def test_refusal_in_next_call() -> None:
+    """A refusal is reported by the next call and the connection goes on."""
     with plain() as sock:
         name = sock.getsockname()
     with connect(f"udp4://127.0.0.1:{name[1]}") as connection:
@@ -465,7 +487,8 @@ def test_a_refusal_is_told_by_the_next_call_and_the_connection_goes_on() -> None
             assert connection.receive(timeout=FAR) == b"SOMEBODY"
 
 
-def test_a_sender_that_never_receives_is_told_too() -> None:
+def test_send_only_client_gets_refusal() -> None:
+    """A sender that never receives is reported too."""
     with plain() as sock:
         name = sock.getsockname()
     with connect(f"udp4://127.0.0.1:{name[1]}") as connection:
@@ -498,7 +521,7 @@ def test_what_cannot_be_dialled_says_why(address: str, error: type[Exception], s
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_members_of_a_group_hear_and_answer_from_their_own_addresses() -> None:
+def test_multicast_members_answer() -> None:
     """Two programs on one port, one question, two answers."""
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(serve(echo, "udp4://239.77.1.2:0?interface=lo", engine="poll"))
@@ -510,7 +533,8 @@ def test_members_of_a_group_hear_and_answer_from_their_own_addresses() -> None:
         assert [client.receive(timeout=FAR) for _ in range(2)] == [b"who is there?"] * 2
 
 
-def test_hops_loop_and_broadcast_are_set_as_said() -> None:
+def test_multicast_and_broadcast_options() -> None:
+    """Hops loop and broadcast are set as said."""
     with connect("udp4://127.0.0.1:9?ttl=3&broadcast=yes") as connection:
         assert connection.socket.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 3
         assert connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) == 1

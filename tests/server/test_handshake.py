@@ -36,7 +36,8 @@ def serving(engine_name, recorder=None, handler=who, place=ANY, **options):
 
 
 @pytest.mark.parametrize(("header", "peer"), [(LINE, b"tcp://192.0.2.7:40000"), (BINARY, b"tcp://[2001:db8::7]:1")])
-def test_the_peer_is_who_the_proxy_speaks_for(engine_name, header, peer):
+def test_peer_comes_from_proxy_header(engine_name, header, peer):
+    """The peer is who the proxy speaks for."""
     recorder = Recorder()
     with serving(engine_name, recorder) as server:
         with call(server.addresses[0]) as proxy:
@@ -61,7 +62,8 @@ def test_a_header_may_come_byte_by_byte(engine_name):
 
 
 @pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"])
-def test_a_proxy_that_speaks_for_itself_is_the_peer(header):
+def test_local_proxy_header_keeps_peer(header):
+    """A proxy that speaks for itself is the peer."""
     with serving("poll") as server, call(server.addresses[0]) as proxy:
         proxy.sendall(header)
         me = b"tcp://127.0.0.1:%d" % proxy.getsockname()[1]
@@ -107,7 +109,8 @@ def test_what_is_no_header_ends_it(engine_name):
     assert "neither version" in str(error)
 
 
-def test_a_header_that_ends_too_early_ends_it(engine_name):
+def test_truncated_proxy_header(engine_name):
+    """A header that ends too early ends it."""
     recorder = Recorder()
     with serving(engine_name, recorder, unheard) as server:
         error = unwelcome(server, recorder, LINE[:20], half_close=True)
@@ -121,7 +124,8 @@ def test_a_silent_proxy_is_shown_out_in_time(engine_name):
     assert "within 0.05 s (handshake_timeout)" in str(error)
 
 
-def test_the_time_is_for_all_of_it_and_trickled_bytes_do_not_prolong_it():
+def test_handshake_timeout_covers_header():
+    """The time is for all of it and trickled bytes do not prolong it."""
     recorder = Recorder()
     with serving("poll", recorder, unheard, handshake_timeout=0.2) as server:
         with call(server.addresses[0]) as proxy, contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -147,7 +151,8 @@ def test_who_is_no_proxy_does_not_come_in(engine_name):
     assert recorder.of(Accepted) == []
 
 
-def test_lists_and_limits_judge_the_peer_and_not_the_proxy(engine_name):
+def test_limits_apply_to_proxied_peer(engine_name):
+    """Lists and limits judge the peer and not the proxy."""
     recorder = Recorder()
     with serving(engine_name, recorder, deny="127.0.0.0/8,192.0.2.0/24", max_per_peer=1) as server:
         with call(server.addresses[0]) as denied, contextlib.suppress(ConnectionResetError):
@@ -168,7 +173,8 @@ def test_lists_and_limits_judge_the_peer_and_not_the_proxy(engine_name):
     assert "max_per_peer is 1" in reasons[1]
 
 
-def test_a_proxy_on_the_same_machine_calls_by_a_unix_socket(tmp_path):
+def test_proxy_over_unix_socket(tmp_path):
+    """A proxy on the same machine calls by a unix socket."""
     with serving("poll", place=f"unix://{tmp_path}/s") as server, call(server.addresses[0]) as proxy:
         proxy.sendall(LINE)
         assert ask(proxy, b"?").startswith(b"tcp://192.0.2.7:40000 via unix:")
@@ -178,7 +184,8 @@ def test_a_proxy_on_the_same_machine_calls_by_a_unix_socket(tmp_path):
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_what_we_send_first_is_what_we_accept(engine_name, version):
+def test_send_proxy_accepted_by_us(engine_name, version):
+    """What we send first is what we accept."""
     with serving(engine_name) as server:
         address = server.addresses[0]
         with connect(address, framing="lines", send_proxy=version) as connection:

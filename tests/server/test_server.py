@@ -65,7 +65,8 @@ def lives(recorder: Recorder) -> dict[int, list[str]]:
 # --- handlers ---
 
 
-def test_a_handler_that_raises_ends_its_own_conversation_and_nothing_else(engine_name):
+def test_raising_handler_ends_its_own(engine_name):
+    """A handler that raises ends its own conversation and nothing else."""
     recorder = Recorder()
     with serve(echo, ANY, framing="lines", engine=engine_name, observer=recorder) as server:
         with call(server.addresses[0]) as unlucky, call(server.addresses[0]) as other:
@@ -90,7 +91,9 @@ class Foreign(BaseException):
     """What a library raises that is not for `except Exception`, as another event loop's cancellation."""
 
 
-def test_not_even_what_no_except_is_meant_to_catch_ends_more_than_its_conversation(engine_name):
+def test_base_exception_ends_its_own(engine_name):
+    """Not even what no except is meant to catch ends more than its conversation."""
+
     async def handler(connection):
         async for message in connection:
             if message == "fail":
@@ -129,7 +132,9 @@ def test_what_ends_a_thread_ends_no_server():
     [BrokenError("lost"), EndOfStream("over"), ClosedError("closed"), FramingError("garbled"), DeadlineError("late")],
     ids=lambda error: type(error).__name__,
 )
-def test_what_the_peer_or_the_network_did_is_no_failure_of_the_handler(error):
+def test_peer_errors_are_no_handler_failure(error):
+    """What the peer or the network did is no failure of the handler."""
+
     async def handler(connection):
         raise error
 
@@ -142,7 +147,8 @@ def test_what_the_peer_or_the_network_did_is_no_failure_of_the_handler(error):
     assert [event.error for event in recorder.of(Closed)] == [error]
 
 
-def test_a_failure_that_nobody_observes_is_logged(engine_name, caplog):
+def test_unobserved_failure_is_logged(engine_name, caplog):
+    """A failure that no one observes is logged."""
     with serve(echo, ANY, framing="lines", engine=engine_name) as server:
         with call(server.addresses[0]) as client:
             client.sendall(b"fail\n")
@@ -154,7 +160,9 @@ def test_a_failure_that_nobody_observes_is_logged(engine_name, caplog):
     assert record.exc_info[0] is ZeroDivisionError
 
 
-def test_what_a_handler_sent_arrives_also_when_it_returns_at_once(engine_name):
+def test_sent_before_return_arrives(engine_name):
+    """What a handler sent arrives also when it returns at once."""
+
     async def greet(connection):
         connection.send(b"x" * 300_000)
 
@@ -162,7 +170,9 @@ def test_what_a_handler_sent_arrives_also_when_it_returns_at_once(engine_name):
         assert read_all(client) == b"x" * 300_000
 
 
-def test_a_handler_that_closes_by_itself_ends_once(engine_name):
+def test_handler_closing_ends_once(engine_name):
+    """A handler that closes by itself ends once."""
+
     async def handler(connection):
         await connection.close()
 
@@ -173,7 +183,8 @@ def test_a_handler_that_closes_by_itself_ends_once(engine_name):
     assert list(lives(recorder).values()) == [["Accepted", "Closed"]]
 
 
-def test_a_caller_that_is_gone_at_once_has_one_start_and_one_end(engine_name):
+def test_instant_disconnect_one_start_one_end(engine_name):
+    """A client that is gone at once has one start and one end."""
     recorder = Recorder()
     with serve(echo, ANY, framing="lines", engine=engine_name, observer=recorder) as server:
         for _ in range(20):
@@ -184,7 +195,8 @@ def test_a_caller_that_is_gone_at_once_has_one_start_and_one_end(engine_name):
     assert set(map(tuple, lives(recorder).values())) == {("Accepted", "Closed")}
 
 
-def test_a_plain_function_has_a_thread_for_each_conversation():
+def test_thread_per_connection():
+    """A plain function has a thread for each conversation."""
     threads = []
 
     def talk(connection):
@@ -214,7 +226,8 @@ def test_a_free_port_serves_both_families(engine_name):
                 assert ask(client, b"hello") == b"hello"
 
 
-def test_several_addresses_are_served_at_once(engine_name, tmp_path):
+def test_several_addresses(engine_name, tmp_path):
+    """Several addresses are served at once."""
     path = tmp_path / "s"
     with serve(echo, ANY, f"unix://{path}", framing="lines", engine=engine_name) as server:
         assert [address.scheme for address in server.addresses] == ["tcp", "unix"]
@@ -224,7 +237,8 @@ def test_several_addresses_are_served_at_once(engine_name, tmp_path):
     assert not path.exists()
 
 
-def test_when_one_address_cannot_be_had_none_is_listened_at(engine_name, tmp_path):
+def test_one_failed_address_opens_none(engine_name, tmp_path):
+    """When one address cannot be had none is listened at."""
     path, counts = tmp_path / "s", []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for _ in range(3):
@@ -243,7 +257,8 @@ def test_when_one_address_cannot_be_had_none_is_listened_at(engine_name, tmp_pat
     assert counts[-1] <= counts[0]
 
 
-def test_callers_beyond_the_limit_wait_until_one_has_gone(engine_name):
+def test_max_connections_waits(engine_name):
+    """Clients beyond the limit wait until one has gone."""
     recorder = Recorder()
     with (
         serve(echo, ANY, framing="lines", engine=engine_name, observer=recorder, max_connections=1) as server,
@@ -261,7 +276,8 @@ def test_callers_beyond_the_limit_wait_until_one_has_gone(engine_name):
     assert names == ["Accepted", "Closed"] * 2
 
 
-def test_the_limit_holds_over_all_doors_together(engine_name, tmp_path):
+def test_max_connections_spans_listeners(engine_name, tmp_path):
+    """The limit holds over all listeners together."""
     recorder = Recorder()
     with (
         serve(
@@ -282,7 +298,8 @@ def test_the_limit_holds_over_all_doors_together(engine_name, tmp_path):
 
 
 @pytest.mark.parametrize("place", [ANY, "unix"])
-def test_suspended_it_refuses_callers_keeps_its_guests_and_resumes_at_the_same_place(engine_name, place, tmp_path):
+def test_suspend_and_resume(engine_name, place, tmp_path):
+    """Suspended it refuses clients keeps its clients and resumes at the same place."""
     place = f"unix://{tmp_path}/s" if place == "unix" else place
     with serve(echo, place, framing="lines", engine=engine_name) as server:
         (address,) = server.addresses
@@ -302,7 +319,8 @@ def test_suspended_it_refuses_callers_keeps_its_guests_and_resumes_at_the_same_p
             assert ask(guest, b"after") == b"after"
 
 
-def test_what_somebody_else_took_meanwhile_cannot_be_resumed(engine_name):
+def test_resume_fails_when_port_taken(engine_name):
+    """What somebody else took meanwhile cannot be resumed."""
     with serve(echo, ANY, framing="lines", engine=engine_name) as server:
         (address,) = server.addresses
         server.suspend()
@@ -325,7 +343,8 @@ def test_wait_idle_has_an_end(engine_name):
         assert server.statistics().active_count == 0
 
 
-def test_the_doors_are_told_from_first_to_last(engine_name):
+def test_addresses_in_order(engine_name):
+    """The listeners are reported from first to last."""
     recorder = Recorder()
     with serve(echo, ANY, engine=engine_name, observer=recorder) as server:
         address = str(server.addresses[0])
@@ -336,7 +355,8 @@ def test_the_doors_are_told_from_first_to_last(engine_name):
 # --- the stop ---
 
 
-def test_idle_guests_are_seen_out_with_a_clean_end(engine_name):
+def test_idle_connections_end_cleanly(engine_name):
+    """Idle clients are closed with a clean end."""
     with serve(echo, ANY, framing="lines", engine=engine_name) as server:
         guests = [call(server.addresses[0]) for _ in range(5)]
         for guest in guests:
@@ -374,7 +394,8 @@ def test_a_handler_at_work_ends_its_work(engine_name):
 
 
 @pytest.mark.parametrize("grace", [0, 0.2])
-def test_it_stops_within_grace_and_half_a_second_whatever_the_handlers_do(engine_name, grace):
+def test_stops_within_grace(engine_name, grace):
+    """It stops within grace and half a second whatever the handlers do."""
     handler = Stubborn()
     server = serve(handler, ANY, engine=engine_name).open()
     guests = [call(server.addresses[0]) for _ in range(3)]
@@ -392,7 +413,8 @@ def test_it_stops_within_grace_and_half_a_second_whatever_the_handlers_do(engine
     assert took < grace + 0.5 + SLOW
 
 
-def test_handlers_that_are_cancelled_clean_up(engine_name):
+def test_cancelled_handlers_clean_up(engine_name):
+    """Handlers that are cancelled clean up."""
     cleaned = threading.Event()
     begun = threading.Event()
 
@@ -409,7 +431,8 @@ def test_handlers_that_are_cancelled_clean_up(engine_name):
     assert cleaned.wait(PATIENCE)
 
 
-def test_each_conversation_ends_once_also_when_it_is_cut(engine_name):
+def test_one_end_event_when_cut(engine_name):
+    """Each conversation ends once also when it is cut."""
     recorder = Recorder()
 
     async def handler(connection):
@@ -426,7 +449,8 @@ def test_each_conversation_ends_once_also_when_it_is_cut(engine_name):
     assert list(lives(recorder).values()) == [["Accepted", "Closed"]] * 3
 
 
-def test_a_second_close_is_harmless_and_a_third_from_elsewhere_hurries(engine_name):
+def test_second_close_harmless_third_hurries(engine_name):
+    """A second close is harmless and a third from elsewhere hurries."""
     with serve(echo, ANY, framing="lines", engine=engine_name) as server:
         with call(server.addresses[0]) as guest:
             guest.sendall(b"half a mess")  # it is in the midst of something: not idle
@@ -442,7 +466,8 @@ def test_a_second_close_is_harmless_and_a_third_from_elsewhere_hurries(engine_na
         server.close()
 
 
-def test_after_the_end_its_verbs_say_that_it_is_over(engine_name):
+def test_verbs_after_close_raise(engine_name):
+    """After the end its verbs say that it is over."""
     server = serve(echo, ANY, engine=engine_name).open()
     server.close()
     with pytest.raises(ClosedError, match="the server was closed: make a new one"):
@@ -454,7 +479,8 @@ def test_after_the_end_its_verbs_say_that_it_is_over(engine_name):
     assert "closed" in repr(server)
 
 
-def test_a_handler_that_would_wait_for_its_own_thread_is_told_so(engine_name):
+def test_handler_waiting_for_itself_refused(engine_name):
+    """A handler that would wait for its own thread is reported so."""
     if engine_name == "blocking":
         pytest.skip("each handler has a thread of its own")
     servers = []
@@ -474,7 +500,8 @@ def test_a_handler_that_would_wait_for_its_own_thread_is_told_so(engine_name):
 # --- inside a running engine ---
 
 
-def test_async_with_serves_in_the_engine_that_runs(engine):
+def test_async_with_uses_running_engine(engine):
+    """Async with serves in the engine that runs."""
     if engine.blocks:
         pytest.skip("a plain program opens it by `with`")
 
@@ -498,7 +525,8 @@ def test_async_with_serves_in_the_engine_that_runs(engine):
     engine.run(main())
 
 
-def test_close_inside_the_engine_is_bounded_too(engine):
+def test_close_inside_engine_is_bounded(engine):
+    """Close inside the engine is bounded too."""
     if engine.blocks:
         pytest.skip("a plain program opens it by `with`")
     handler = Stubborn()
@@ -516,7 +544,8 @@ def test_close_inside_the_engine_is_bounded_too(engine):
     engine.run(main())
 
 
-def test_a_cancelled_block_does_not_wait_for_its_guests():
+def test_cancelled_block_skips_draining():
+    """A cancelled block does not wait for its clients."""
     asyncio.run(_cancelled_block())
 
 
@@ -538,7 +567,8 @@ async def _cancelled_block():
 # --- what is wrong is told at once ---
 
 
-def test_what_is_no_handler_or_no_engine_for_it_is_refused():
+def test_bad_handler_or_engine_refused():
+    """What is no handler or no engine for it is refused."""
     with pytest.raises(TypeError, match="the handler must be a function of one connection, not int"):
         serve(5, ANY)
     with pytest.raises(OptionError, match="a plain function needs threads"):

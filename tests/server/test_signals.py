@@ -12,7 +12,8 @@ from socketkit.server.signals import STOP_SIGNALS, caught
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
-def test_a_signal_ends_a_wait_by_a_call_in_the_engines_thread(engine, number) -> None:
+def test_signal_ends_wait_in_engine_thread(engine, number) -> None:
+    """A signal ends a wait by a call in the engines thread."""
     told: list[tuple[int, threading.Thread]] = []
     before = [signal.getsignal(each) for each in STOP_SIGNALS]
 
@@ -32,7 +33,8 @@ def test_a_signal_ends_a_wait_by_a_call_in_the_engines_thread(engine, number) ->
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
 
 
-def test_elsewhere_than_in_the_main_thread_nothing_changes(engine) -> None:
+def test_non_main_thread_keeps_handlers(engine) -> None:
+    """Elsewhere than in the main thread nothing changes."""
     handlers: list[object] = []
 
     async def main() -> None:
@@ -46,7 +48,8 @@ def test_elsewhere_than_in_the_main_thread_nothing_changes(engine) -> None:
     assert handlers == before
 
 
-def test_what_was_set_before_is_set_again_also_after_an_error(engine) -> None:
+def test_handlers_restored_after_error(engine) -> None:
+    """What was set before is set again also after an error."""
     before = [signal.getsignal(each) for each in STOP_SIGNALS]
 
     async def main() -> None:

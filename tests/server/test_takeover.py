@@ -58,7 +58,8 @@ def ask(address):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["epoll", "asyncio", "blocking"])
-def test_under_load_nobody_is_refused_and_nobody_goes_unanswered(start, engine, tmp_path):
+def test_takeover_under_load(start, engine, tmp_path):
+    """Under load no one is refused and no one goes unanswered."""
     from socketkit import engines
 
     if reason := engines.missing(engine):
@@ -101,7 +102,8 @@ def test_under_load_nobody_is_refused_and_nobody_goes_unanswered(start, engine, 
     assert not (tmp_path / "takeover").exists()
 
 
-def test_a_successor_that_fails_changes_nothing(start):
+def test_failed_successor_changes_nothing(start):
+    """A successor that fails changes nothing."""
     program = start("poll", "tcp://127.0.0.1:0")
     address = program.address()
     failing = start("poll", "tcp://127.0.0.1:0", "tcp://192.0.2.1:1")  # not an address of this machine

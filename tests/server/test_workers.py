@@ -82,7 +82,8 @@ def ask_all(address, count):
 
 
 @pytest.mark.parametrize("engine", ["epoll", "poll", "asyncio", "blocking"])
-def test_workers_share_the_callers_of_one_port_and_tell_it_once(start, engine):
+def test_workers_share_port_announce_once(start, engine):
+    """Workers share the clients of one port and report it once."""
     from socketkit import engines
 
     if reason := engines.missing(engine):
@@ -94,7 +95,8 @@ def test_workers_share_the_callers_of_one_port_and_tell_it_once(start, engine):
     assert program.stop() == 0
 
 
-def test_a_dead_worker_is_replaced_and_who_waited_for_it_is_served(start):
+def test_dead_worker_replaced_queue_served(start):
+    """A dead worker is replaced and who waited for it is served."""
     program = start("tcp://127.0.0.1:0")
     address = program.address()
     before = ask_all(address, 3)
@@ -109,7 +111,8 @@ def test_a_dead_worker_is_replaced_and_who_waited_for_it_is_served(start):
 
 
 @pytest.mark.slow
-def test_under_load_a_worker_is_killed_and_no_caller_is_refused(start):
+def test_worker_killed_under_load(start):
+    """Under load a worker is killed and no client is refused."""
     program = start("tcp://127.0.0.1:0")
     address = program.address()
     ask_all(address, 3)
@@ -143,7 +146,8 @@ def test_under_load_a_worker_is_killed_and_no_caller_is_refused(start):
     assert program.stop() == 0
 
 
-def test_a_stop_lets_conversations_end_and_a_second_one_does_not(start):
+def test_first_stop_drains_second_ends(start):
+    """A stop lets conversations end and a second one does not."""
     program = start("tcp://127.0.0.1:0")
     address = program.address()
     with connect(address, framing="lines") as guest:
@@ -159,7 +163,8 @@ def test_a_stop_lets_conversations_end_and_a_second_one_does_not(start):
         connect(address).open()
 
 
-def test_workers_stop_when_their_supervisor_is_gone(start):
+def test_workers_stop_without_supervisor(start):
+    """Workers stop when their supervisor is gone."""
     program = start("tcp://127.0.0.1:0")
     address = program.address()
     ask_all(address, 3)
@@ -174,7 +179,8 @@ def test_workers_stop_when_their_supervisor_is_gone(start):
             time.sleep(0.01)
 
 
-def test_a_unix_socket_and_both_families_are_shared_too(start, tmp_path):
+def test_workers_share_unix_and_both_families(start, tmp_path):
+    """A unix socket and both families are shared too."""
     path = tmp_path / "s"
     program = start(f"tcp://localhost:0 unix://{path}")
     program.wait_line("listening unix:")

@@ -46,5 +46,6 @@ def test_our_own_fault_is_neither(number: int) -> None:
     assert not is_peer_error(error)
 
 
-def test_pauses_grow_to_a_second_and_stay_there() -> None:
+def test_accept_backoff_to_one_second() -> None:
+    """Pauses grow to a second and stay there."""
     assert list(islice(pauses(), 7)) == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]

@@ -37,7 +37,8 @@ except ConnectError as error:
 """
 
 
-def test_without_the_right_the_error_says_which() -> None:
+def test_missing_privilege_is_named() -> None:
+    """Without the right the error says which."""
     done = subprocess.run([sys.executable, "-c", WITHOUT_RIGHTS], capture_output=True, text=True, timeout=30)
     if "AssertionError" in done.stderr:
         pytest.skip("this machine has no user namespaces to give up rights in")

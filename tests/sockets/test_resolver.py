@@ -48,7 +48,8 @@ def find(text: str, engine=None, **keywords):
     return engine.run(resolve(engine, Address.parse(text), **keywords))
 
 
-def test_a_name_stands_for_all_its_addresses_in_the_resolvers_order_each_once(engine):
+def test_name_gives_all_addresses_once(engine):
+    """A name stands for all its addresses in the resolvers order each once."""
     table, recorder = Table("::1", "10.0.0.1", "::1"), Recorder()
     found = find("tcp://example:5000", engine, lookup=table, observer=recorder)
     assert [str(each) for each in found] == ["tcp://[::1]:5000", "tcp://10.0.0.1:5000"]
@@ -59,7 +60,8 @@ def test_a_name_stands_for_all_its_addresses_in_the_resolvers_order_each_once(en
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[fe80::1%1]", ""])
-def test_a_number_and_no_host_are_arithmetic_done_here(host):
+def test_numeric_hosts_skip_resolver(host):
+    """A number and no host are arithmetic done here."""
     (first, *_) = find(f"tcp://{host}:5000")
     assert isinstance(first, Candidate)
     table = Table("127.0.0.1")
@@ -68,7 +70,8 @@ def test_a_number_and_no_host_are_arithmetic_done_here(host):
     assert table.asked[0][5] & socket.AI_NUMERICHOST
 
 
-def test_no_host_means_every_interface_to_a_server_and_this_machine_to_a_client():
+def test_no_host_wildcard_or_loopback():
+    """No host means every interface to a server and this machine to a client."""
     served = {each.name[0] for each in find("tcp://:5000", passive=True)}
     dialled = {each.name[0] for each in find("tcp://:5000")}
     assert served <= {"0.0.0.0", "::"} and served
@@ -84,13 +87,15 @@ def test_a_scheme_asks_for_its_family_alone(scheme, family):
     assert table.asked[0][2] == family
 
 
-def test_the_placeholder_is_this_machines_own_name():
+def test_hostname_placeholder():
+    """The placeholder is this machines own name."""
     table = Table("127.0.0.1")
     find("tcp://{hostname}:1", lookup=table)
     assert table.asked[0][0] == socket.gethostname()
 
 
-def test_a_name_in_unicode_is_asked_for_as_dns_takes_it():
+def test_unicode_name_is_idna():
+    """A name in unicode is asked for as dns takes it."""
     table = Table("127.0.0.1")
     find("tcp://bücher.example:1", lookup=table)
     assert table.asked[0][0] == "xn--bcher-kva.example"
@@ -126,17 +131,20 @@ def test_who_cannot_be_found_is_named(error, text):
     assert caught.value.errno == (error.errno if error else None)
 
 
-def test_a_name_that_dns_could_not_even_ask_for_is_a_resolve_error():
+def test_undnsable_name_is_resolve_error():
+    """A name that dns could not even ask for is a resolve error."""
     with pytest.raises(ResolveError, match="was not resolved"):
         find("tcp://" + "ß" * 62 + ".example:1", lookup=Table("127.0.0.1"))
 
 
-def test_a_socket_without_a_name_cannot_be_found():
+def test_socket_without_name():
+    """A socket without a name cannot be found."""
     with pytest.raises(ResolveError, match="a socket without a name cannot be found"):
         find("unix://unnamed")
 
 
-def test_a_resolver_that_is_silent_has_so_much_time(engine):
+def test_silent_resolver_times_out(engine):
+    """A resolver that is silent has so much time."""
     release = threading.Event()
 
     def silent(*question: object) -> list[object]:
@@ -172,7 +180,8 @@ def running(engine, table: Slow, text: str = "tcp://slow:1", deadline: float | N
     return Running(engine, resolve(engine, Address.parse(text), lookup=table, deadline=deadline))
 
 
-def test_many_who_ask_the_same_share_one_answer_and_one_thread(engine):
+def test_concurrent_lookups_share_one_thread(engine):
+    """Many who ask the same share one answer and one thread."""
     table = Slow("127.0.0.1")
 
     async def main() -> list[object]:
@@ -202,7 +211,8 @@ def test_another_question_is_not_held_up(engine):
     engine.run(main())
 
 
-def test_who_gives_up_takes_the_answer_from_nobody(engine):
+def test_cancelled_lookup_keeps_shared_answer(engine):
+    """Who gives up takes the answer from no one."""
     table = Slow("127.0.0.1")
 
     async def main() -> None:
@@ -220,7 +230,8 @@ def test_who_gives_up_takes_the_answer_from_nobody(engine):
     assert len(table.asked) == 1
 
 
-def test_each_is_told_of_a_failure_by_an_error_of_his_own(engine):
+def test_failed_lookup_error_per_waiter(engine):
+    """Each is reported a failure by an error of his own."""
     table = Slow(error=socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
 
     async def main() -> list[object]:
@@ -248,6 +259,7 @@ def test_an_answer_is_not_kept(engine):
     assert len(table.asked) == 2
 
 
-def test_what_a_lookup_must_not_raise_is_raised_all_the_same(engine):
+def test_unexpected_lookup_error_is_raised(engine):
+    """What a lookup must not raise is raised all the same."""
     with pytest.raises(ZeroDivisionError):
         find("tcp://name:1", engine, lookup=Table(error=ZeroDivisionError()))

@@ -33,17 +33,20 @@ def test_a_state_is_one_datagram(manager: tuple[str, socket.socket]) -> None:
 
 
 @pytest.mark.parametrize("place", [None, "", "relative", "vsock:2:1", "/nowhere/at/all", "@nobody-listens-here"])
-def test_where_nobody_can_be_told_nothing_happens(place: str | None) -> None:
+def test_notify_without_manager(place: str | None) -> None:
+    """Where no one can be reported nothing happens."""
     assert not notify("READY=1", environment={} if place is None else {"NOTIFY_SOCKET": place})
 
 
-def test_a_manager_that_does_not_listen_holds_nobody_up(manager: tuple[str, socket.socket]) -> None:
+def test_notify_never_blocks(manager: tuple[str, socket.socket]) -> None:
+    """A manager that does not listen holds no one up."""
     name, _ = manager
     took = [notify("X=1", environment={"NOTIFY_SOCKET": name}) for _ in range(1_000)]
     assert took[0] and not took[-1]
 
 
-def test_the_command_is_ready_when_it_listens_and_stops_when_told(manager: tuple[str, socket.socket]) -> None:
+def test_command_notifies_ready_and_stopping(manager: tuple[str, socket.socket]) -> None:
+    """The command is ready when it listens and stops when reported."""
     name, sock = manager
     with socketkit("echo", "tcp://127.0.0.1:0", env={"NOTIFY_SOCKET": name}) as server:
         assert sock.recv(100) == b"READY=1"

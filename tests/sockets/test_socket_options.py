@@ -70,7 +70,8 @@ def _has_ipv6() -> bool:
         return False
 
 
-def test_a_mark_is_set_or_the_missing_right_is_named() -> None:
+def test_fwmark_set_or_privilege_named() -> None:
+    """A mark is set or the missing right is named."""
     with socket.socket() as sock:
         try:
             prepare(sock, Options(mark=4_000_000_000))
@@ -80,7 +81,7 @@ def test_a_mark_is_set_or_the_missing_right_is_named() -> None:
             assert sock.getsockopt(socket.SOL_SOCKET, 36) & 0xFFFFFFFF == 4_000_000_000
 
 
-def test_without_the_right_the_error_says_which_is_missing() -> None:
+def test_missing_privilege_is_named() -> None:
     """In a child that has given its rights away."""
     if os.getuid() != 0:
         pytest.skip("only root has rights to give away")
@@ -117,7 +118,8 @@ def test_one_calls_from_where_one_wants() -> None:
             assert (far.peer.host, far.peer.port) == ("127.0.0.3", port)
 
 
-def test_a_source_that_is_not_ours_or_of_the_other_family_says_so() -> None:
+def test_foreign_source_address_named() -> None:
+    """A source that is not ours or of the other family says so."""
     with listen("tcp4://127.0.0.1:0") as listener:
         with pytest.raises(ConnectError, match=r"bind=192\.0\.2\.1: .*EADDRNOTAVAIL"):
             connect(listener.addresses[0], bind="192.0.2.1").open()
@@ -142,7 +144,8 @@ def test_a_source_has_one_spelling(text: str, canonical: str, parts: tuple[str, 
 
 
 @pytest.mark.parametrize("text", ["", ":", ":0", "localhost", "::1", "[127.0.0.1]", "1.2.3.4:70000", "1.2.3", "a b", 5])
-def test_what_is_no_source_is_refused_with_what_is_one(text: object) -> None:
+def test_bad_source_lists_allowed(text: object) -> None:
+    """What is no source is refused with what is one."""
     with pytest.raises(OptionError, match="is not an address to call from; allowed is a number"):
         parse_source(text, name="bind")
 
@@ -151,7 +154,8 @@ def test_what_is_no_source_is_refused_with_what_is_one(text: object) -> None:
 
 
 @pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")
-def test_one_socket_of_ipv6_takes_both_where_it_is_told_to() -> None:
+def test_v6only_no_takes_both_families() -> None:
+    """One socket of ipv6 takes both where it is reported to."""
     with listen("tcp://:0", v6only=False) as listener:
         assert [str(address.host) for address in listener.addresses] == ["::"]
         port = listener.addresses[0].port

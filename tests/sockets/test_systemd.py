@@ -31,26 +31,30 @@ def test_the_first_is_three() -> None:
     assert FIRST == 3
 
 
-def test_descriptors_get_their_names_and_are_inherited_no_further(two_open: tuple[int, int]) -> None:
+def test_descriptors_named_and_not_inheritable(two_open: tuple[int, int]) -> None:
+    """Descriptors get their names and are inherited no further."""
     environment = {"LISTEN_PID": "17", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:tls", "HOME": "/"}
     assert take_passed(environment, pid=17) == (Passed(two_open[0], "web"), Passed(two_open[1], "tls"))
     assert environment == {"HOME": "/"}
     assert not any(map(os.get_inheritable, two_open))
 
 
-def test_without_names_they_are_unknown_as_the_manual_says(two_open: tuple[int, int]) -> None:
+def test_unnamed_descriptors_are_unknown(two_open: tuple[int, int]) -> None:
+    """Without names they are unknown as the manual says."""
     for extra in ({}, {"LISTEN_FDNAMES": ""}):
         environment = {"LISTEN_PID": "17", "LISTEN_FDS": "2", **extra}
         assert [entry.name for entry in take_passed(environment, pid=17)] == ["unknown", "unknown"]
 
 
-def test_what_is_meant_for_another_process_is_ignored_and_taken_away() -> None:
+def test_other_pid_ignored_and_removed() -> None:
+    """What is meant for another process is ignored and taken away."""
     environment = {"LISTEN_PID": "18", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:tls"}
     assert take_passed(environment, pid=17) == ()
     assert environment == {}
 
 
-def test_a_helper_that_cannot_know_our_number_leaves_it_out(two_open: tuple[int, int]) -> None:
+def test_listen_pid_may_be_absent(two_open: tuple[int, int]) -> None:
+    """A helper that cannot know our number leaves it out."""
     assert [entry.descriptor for entry in take_passed({"LISTEN_FDS": "1"}, pid=17)] == [two_open[0]]
 
 

@@ -23,7 +23,8 @@ def calls() -> Calls:
     return Calls()
 
 
-def test_the_whole_life_of_a_socket_is_told_with_descriptors_and_sizes(calls: Calls) -> None:
+def test_socket_life_traced(calls: Calls) -> None:
+    """The whole life of a socket is reported with descriptors and sizes."""
     with TracedSocket.open(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, calls) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
@@ -71,21 +72,22 @@ def test_the_whole_life_of_a_socket_is_told_with_descriptors_and_sizes(calls: Ca
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, "IPPROTO_TCP, TCP_NODELAY"),
     ],
 )
-def test_an_option_is_told_by_the_name_that_it_has_at_its_level(
-    calls: Calls, level: int, option: int, name: str
-) -> None:
+def test_option_traced_by_name(calls: Calls, level: int, option: int, name: str) -> None:
+    """An option is reported by the name that it has at its level."""
     with TracedSocket.open(socket.AF_INET, socket.SOCK_STREAM, 0, calls) as sock:
         value = sock.getsockopt(level, option)
     assert calls.texts()[1] == f"getsockopt({name}) = {value}"
 
 
-def test_an_option_of_bytes_is_told_by_its_size(calls: Calls) -> None:
+def test_bytes_option_traced_by_size(calls: Calls) -> None:
+    """An option of bytes is reported by its size."""
     with TracedSocket.open(socket.AF_INET, socket.SOCK_STREAM, 0, calls) as sock:
         sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
     assert calls.texts()[1] == "getsockopt(SOL_SOCKET, SO_LINGER) = 8 bytes"
 
 
-def test_what_failed_is_told_by_the_name_of_its_error(calls: Calls) -> None:
+def test_failure_traced_by_errno_name(calls: Calls) -> None:
+    """What failed is reported by the name of its error."""
     with TracedSocket.open(socket.AF_INET, socket.SOCK_STREAM, 0, calls) as sock:
         sock.setblocking(False)
         with pytest.raises(OSError):
@@ -101,7 +103,8 @@ def test_what_failed_is_told_by_the_name_of_its_error(calls: Calls) -> None:
     ]
 
 
-def test_datagrams_are_told_with_whom_they_came_from_and_went_to(calls: Calls) -> None:
+def test_datagrams_traced_with_addresses(calls: Calls) -> None:
+    """Datagrams are reported with whom they came from and went to."""
     with TracedSocket.open(socket.AF_INET, socket.SOCK_DGRAM, 0, calls) as server:
         server.bind(("127.0.0.1", 0))
         with TracedSocket.open(socket.AF_INET, socket.SOCK_DGRAM, 0, calls) as client:

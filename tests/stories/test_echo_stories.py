@@ -55,7 +55,8 @@ def wait_until(is_so) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_many_clients_at_once_each_get_their_own(name: str) -> None:
+def test_many_clients_each_their_own(name: str) -> None:
+    """Many clients at once each get their own."""
     count = 50 if name == "blocking" else 200
     with echo_server("--engine", name) as (server, address):
         clients = [call(address) for _ in range(count)]
@@ -71,7 +72,8 @@ def test_many_clients_at_once_each_get_their_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_much_through_one_connection_to_a_slow_reader_is_exact_and_takes_little_memory(name: str) -> None:
+def test_slow_reader_exact_and_bounded(name: str) -> None:
+    """Much through one connection to a slow reader is exact and takes little memory."""
     size, piece = 100 * 2**20, 2**20
     block = os.urandom(piece)
     sent, heard = sha256(), sha256()
@@ -100,7 +102,8 @@ def test_much_through_one_connection_to_a_slow_reader_is_exact_and_takes_little_
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_one_who_never_reads_does_not_slow_another_and_stays_within_bounds(name: str) -> None:
+def test_stalled_reader_bounded_others_fast(name: str) -> None:
+    """One who never reads does not slow another and stays within bounds."""
     with echo_server("--engine", name) as (server, address), call(address) as deaf:
         before = status(server, "VmRSS")
         deaf.setblocking(False)
@@ -125,7 +128,8 @@ def test_one_who_never_reads_does_not_slow_another_and_stays_within_bounds(name:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_reset_in_the_middle_harms_nobody_else(name: str) -> None:
+def test_mid_stream_reset_is_isolated(name: str) -> None:
+    """A reset in the middle harms no one else."""
     with echo_server("--engine", name) as (server, address), call(address) as other:
         assert ask(other, b"before") == b"before"
         for _ in range(10):
@@ -139,7 +143,8 @@ def test_a_reset_in_the_middle_harms_nobody_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_told_to_stop_it_sees_out_its_idle_guests_and_removes_its_file(name: str, tmp_path) -> None:
+def test_stop_drains_idle_and_removes_file(name: str, tmp_path) -> None:
+    """Reported to stop it sees out its idle clients and removes its file."""
     path = tmp_path / "echo.sock"
     with socketkit("echo", f"unix://{path}", "--engine", name) as server:
         address = server.address()
@@ -156,7 +161,8 @@ def test_told_to_stop_it_sees_out_its_idle_guests_and_removes_its_file(name: str
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_connects_and_closes_leave_no_descriptor(name: str) -> None:
+def test_connect_close_leaks_nothing(name: str) -> None:
+    """Connects and closes leave no descriptor."""
     rounds = 1000 if name in ("epoll", "uvloop") else 200
     with echo_server("--engine", name) as (server, address):
         for _ in range(2):  # the first makes what stays, as a thread's own waker
@@ -188,7 +194,7 @@ def test_an_idle_server_uses_no_processor(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", parameters("epoll", "asyncio", "uvloop"))
-def test_pipelined_lines_are_echoed_by_the_batch(name: str) -> None:
+def test_pipelined_lines_batched(name: str) -> None:
     """Counted where nobody can cheat: by strace."""
     strace = needs("strace")
     lines = b"".join(b"%063d\n" % number for number in range(10_000))
@@ -210,7 +216,7 @@ def test_pipelined_lines_are_echoed_by_the_batch(name: str) -> None:
     assert sum(counts) <= 1000
 
 
-def test_a_batch_a_call_is_what_an_async_handler_gets_that_sends_line_by_line() -> None:
+def test_per_line_sends_leave_in_batches() -> None:
     """The same without strace, for a handler that knows nothing of batches."""
     from socketkit import serve
     from socketkit.events import Sent
@@ -243,7 +249,8 @@ def test_the_whole_life_in_two_terminals() -> None:
         assert server.stop() == 0
 
 
-def test_in_the_chat_one_who_never_reads_does_not_hold_up_the_others() -> None:
+def test_chat_stalled_reader_is_isolated() -> None:
+    """In the chat one who never reads does not hold up the others."""
     with socketkit("chat", "host", "tcp://127.0.0.1:0", stdin=None) as host:
         address: Address = host.address()
         before = status(host, "VmRSS")

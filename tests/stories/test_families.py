@@ -75,7 +75,8 @@ with contextlib.ExitStack() as stack:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_it_connects_in_less_than_half_a_second(situation: str, tmp_path: Path) -> None:
+def test_connects_within_half_a_second(situation: str, tmp_path: Path) -> None:
+    """It connects in less than half a second."""
     if os.geteuid() != 0:
         pytest.skip("a network namespace needs root")
     needs("unshare")

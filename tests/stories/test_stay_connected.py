@@ -9,7 +9,8 @@ from pathlib import Path
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stay_connected.py"
 
 
-def test_the_example_goes_on_after_each_end_and_each_loss() -> None:
+def test_example_reconnects_after_end_and_loss() -> None:
+    """The example goes on after each end and each loss."""
     done = subprocess.run(
         [sys.executable, "-X", "dev", EXAMPLE], capture_output=True, text=True, timeout=30, check=False
     )

@@ -43,7 +43,8 @@ async def deaf(connection):
 
 
 @pytest.mark.parametrize("engine", TASKS)
-def test_a_program_ends_within_grace_and_half_a_second(engine):
+def test_program_stops_within_grace(engine):
+    """A program ends within grace and half a second."""
     program = SERVER.format(grace=GRACE, engine=engine)
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -68,7 +69,8 @@ def test_a_program_ends_within_grace_and_half_a_second(engine):
 
 
 @pytest.mark.parametrize("engine", TASKS)
-def test_a_server_in_a_thread_ends_too_and_so_does_the_thread(engine, caplog):
+def test_threaded_server_stops_within_grace(engine, caplog):
+    """A server in a thread ends too and so does the thread."""
     with caplog.at_level(logging.ERROR, "socketkit"):
         with serve(deaf, "tcp://127.0.0.1:0", engine=engine, framing="lines", grace=GRACE) as server:
             with connect(server.addresses[0], framing="lines") as guest:
@@ -84,7 +86,8 @@ def test_a_server_in_a_thread_ends_too_and_so_does_the_thread(engine, caplog):
 
 
 @pytest.mark.parametrize("engine", TASKS)
-def test_a_task_that_outlasts_the_patience_is_left_where_it_stands(engine):
+def test_task_outlasting_cleanup_is_abandoned(engine):
+    """A task that outlasts the patience is left where it stands."""
     seen = []
 
     async def polite():

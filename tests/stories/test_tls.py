@@ -63,7 +63,8 @@ def test_over_a_unix_socket(engine, tmp_path):
     engine.run(main())
 
 
-def test_stalled_handshakes_hold_up_nobody_and_are_cut(engine):
+def test_stalled_handshakes_are_isolated_and_cut(engine):
+    """Stalled handshakes hold up no one and are cut."""
     told = Recorder()
 
     async def main():
@@ -88,7 +89,8 @@ def test_stalled_handshakes_hold_up_nobody_and_are_cut(engine):
     assert all("not done within 200ms (handshake_timeout)" in str(error) for error in late)
 
 
-def test_new_certificates_under_load_disturb_nobody(engine, tmp_path):
+def test_certificate_reload_under_load(engine, tmp_path):
+    """New certificates under load disturb no one."""
     cert = tmp_path / "cert.pem"
     shutil.copy(papers().cert, cert)
     told = Recorder()
@@ -127,7 +129,8 @@ def test_new_certificates_under_load_disturb_nobody(engine, tmp_path):
     assert [event.error is None for event in told.of(CertificatesReloaded)] == [False, True]
 
 
-def test_a_server_of_its_own_making_is_known_by_its_pin(engine):
+def test_self_signed_server_by_pin(engine):
+    """A server of its own making is known by its pin."""
     told = Recorder()
 
     async def main():
@@ -143,7 +146,8 @@ def test_a_server_of_its_own_making_is_known_by_its_pin(engine):
     engine.run(main())
 
 
-def test_a_caller_who_is_refused_does_not_end_the_server(engine):
+def test_refused_client_keeps_server(engine):
+    """A client who is refused does not end the server."""
     told = Recorder()
     strict = {"cert": papers().cert, "tls": TLS(ca=papers().ca, require_client_cert=True)}
 
@@ -177,7 +181,9 @@ def test_nobody_there_is_told_as_without_tls(engine):
     engine.run(main())
 
 
-def test_a_server_that_says_nothing_is_given_up_in_time(engine):
+def test_silent_server_times_out(engine):
+    """A server that says nothing is given up in time."""
+
     async def main():
         with socket.create_server(("127.0.0.1", 0)) as sock:
             port = sock.getsockname()[1]
@@ -189,7 +195,9 @@ def test_a_server_that_says_nothing_is_given_up_in_time(engine):
     engine.run(main())
 
 
-def test_stopping_a_server_ends_handshakes_too(engine):
+def test_stop_ends_handshakes(engine):
+    """Stopping a server ends handshakes too."""
+
     async def main():
         async with serve(echo, PLACE, engine=engine, cert=papers().cert) as server:
             place = server.addresses[0]
@@ -203,7 +211,9 @@ def test_stopping_a_server_ends_handshakes_too(engine):
     engine.run(main())
 
 
-def test_in_plain_code_by_python_s_own_client():
+def test_stdlib_ssl_client():
+    """In plain code by python's own client."""
+
     def upper(connection):
         for line in connection:
             connection.send(line.upper())

@@ -33,7 +33,7 @@ def received(connection: BlockingConnection) -> list[object]:
     return got
 
 
-def test_a_reset_that_a_sender_was_told_of_is_no_clean_end_for_the_thread_that_receives() -> None:
+def test_reset_found_by_sender_is_received() -> None:
     """The system tells a reset once; the next `recv`, in whatever thread, reads an end."""
     near, far = tcp4_sockets()
     told, seen = threading.Event(), threading.Event()
@@ -67,7 +67,8 @@ def test_a_reset_that_a_sender_was_told_of_is_no_clean_end_for_the_thread_that_r
     stream.close()
 
 
-def test_after_a_call_that_blocked_sending_still_takes_only_what_there_is_room_for() -> None:
+def test_nowait_send_after_blocking_call() -> None:
+    """After a call that blocked sending still takes only what there is space for."""
     left, right = ends()
     with left, right:
         left.send("first")
@@ -79,7 +80,8 @@ def test_after_a_call_that_blocked_sending_still_takes_only_what_there_is_room_f
         right.abort()
 
 
-def test_a_deadline_holds_after_a_call_that_blocked() -> None:
+def test_deadline_after_blocking_call() -> None:
+    """A deadline holds after a call that blocked."""
     left, right = ends()
     with left, right:
         left.send("first")
@@ -91,7 +93,8 @@ def test_a_deadline_holds_after_a_call_that_blocked() -> None:
 
 
 @pytest.mark.parametrize("close", ["close", "abort"])
-def test_closing_wakes_the_thread_that_receives(close: str) -> None:
+def test_close_wakes_receiving_thread(close: str) -> None:
+    """Closing wakes the thread that receives."""
     left, right = ends()
     with left:
         got: list[object] = []
@@ -104,7 +107,8 @@ def test_closing_wakes_the_thread_that_receives(close: str) -> None:
         assert got == [ClosedError]
 
 
-def test_closing_does_not_wait_for_a_peer_that_says_nothing() -> None:
+def test_close_does_not_wait_for_silent_peer() -> None:
+    """Closing does not wait for a peer that says nothing."""
     left, right = ends()
     with left:
         left.send("first")
@@ -114,7 +118,8 @@ def test_closing_does_not_wait_for_a_peer_that_says_nothing() -> None:
             left.receive()
 
 
-def test_more_than_one_call_brings_is_received_without_blocking_behind_it() -> None:
+def test_large_receive_does_not_block_twice() -> None:
+    """More than one call brings is received without blocking behind it."""
     left, right = ends()
     with left, right:
         left.send("x" * (USUAL_SIZE - 1))  # with its end exactly what one call asks for: there may be more, or not

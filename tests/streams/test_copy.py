@@ -46,7 +46,9 @@ class Told:
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, len(DATA)])
-def test_everything_goes_over_and_the_end_behind_it(engine: Engine, kind: str, size: int) -> None:
+def test_copy_everything_then_eof(engine: Engine, kind: str, size: int) -> None:
+    """Everything goes over and the end behind it."""
+
     async def main() -> None:
         before, source = stream_pair(engine, kind)
         sink, behind = stream_pair(engine, kind)
@@ -89,7 +91,9 @@ def test_without_pipes_every_byte_is_seen(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_a_lost_source_and_a_lost_sink_are_told_apart(engine: Engine) -> None:
+def test_source_and_sink_loss_differ(engine: Engine) -> None:
+    """A lost source and a lost sink are reported apart."""
+
     async def main() -> None:
         for lost in ("source", "sink"):
             before, source = stream_pair(engine, "tcp4")
@@ -111,7 +115,8 @@ def test_a_lost_source_and_a_lost_sink_are_told_apart(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_pipes_are_given_back_whatever_happens(engine: Engine) -> None:
+def test_pipes_always_closed(engine: Engine) -> None:
+    """Pipes are given back whatever happens."""
     pipes = Pipes(1)
 
     async def main() -> None:
@@ -139,7 +144,8 @@ def test_pipes_are_given_back_whatever_happens(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_a_transfer_that_falls_silent_gives_its_pipe_back(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+def test_idle_copy_releases_pipe(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+    """A transfer that falls silent gives its pipe back."""
     if not hasattr(os, "splice"):
         pytest.skip("this system has no splice")
     monkeypatch.setattr(pump_room, "PATIENCE", 0.02)
@@ -168,7 +174,7 @@ def test_a_transfer_that_falls_silent_gives_its_pipe_back(monkeypatch: pytest.Mo
     engine.run(main())
 
 
-def test_sockets_that_cannot_be_spliced_are_copied(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+def test_unspliceable_sockets_are_copied(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
     """As another system's, or under a sandbox."""
     if not hasattr(os, "splice"):
         pytest.skip("this system has no splice")
@@ -215,7 +221,9 @@ def test_no_descriptor_is_left(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_what_was_handed_over_is_waited_for_until_it_is_taken_or_the_moment_has_come(engine: Engine) -> None:
+def test_drain_waits_or_deadline(engine: Engine) -> None:
+    """What was handed over is waited for until it is taken or the moment has come."""
+
     async def main() -> None:
         near, far = SOCKETS["tcp4"](8192)
         for sock in (near, far):
@@ -237,7 +245,8 @@ def test_what_was_handed_over_is_waited_for_until_it_is_taken_or_the_moment_has_
     engine.run(main())
 
 
-def test_a_portion_is_what_any_user_may_have_in_a_pipe() -> None:
+def test_pipe_size_within_user_limit() -> None:
+    """A portion is what any user may have in a pipe."""
     try:
         with open("/proc/sys/fs/pipe-max-size") as file:
             limit = int(file.read())
@@ -247,9 +256,9 @@ def test_a_portion_is_what_any_user_may_have_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize("kind_of_datagrams", ["unixgram", "unixpacket"])
-def test_an_empty_datagram_waits_for_room_as_others_do(
-    engine: Engine, kind_of_datagrams: str, tmp_path: object
-) -> None:
+def test_empty_datagram_waits_for_room(engine: Engine, kind_of_datagrams: str, tmp_path: object) -> None:
+    """An empty datagram waits for space as others do."""
+
     async def main() -> None:
         places = [Address.parse(f"{kind_of_datagrams}:{tmp_path}/{name}") for name in ("source", "sink")]
         async with ends(engine, places[0]) as (before, source), ends(engine, places[1]) as (sink, behind):
@@ -269,7 +278,9 @@ def test_an_empty_datagram_waits_for_room_as_others_do(
     engine.run(main())
 
 
-def test_bytes_that_are_too_many_for_a_datagram_go_in_several(engine: Engine) -> None:
+def test_oversized_bytes_split_into_datagrams(engine: Engine) -> None:
+    """Bytes that are too many for a datagram go in several."""
+
     async def main() -> None:
         before, source = stream_pair(engine, "memory" if not engine.blocks else "tcp4")
         options = Options.make(receive_buffer=1024 * 1024)

@@ -84,7 +84,9 @@ def ask(address: Any, family: int = socket.AF_INET) -> bytes:
 # --- exec ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_conversation_with_a_child_and_its_status(engine: Engine) -> None:
+def test_child_conversation_and_status(engine: Engine) -> None:
+    """A conversation with a child and its status."""
+
     async def talk(connection: Connection) -> None:
         assert connection.child_status is None
         await connection.send("привет")
@@ -112,7 +114,8 @@ def test_plain_code_talks_to_a_child_too() -> None:
         ("/etc/passwd", errno.EACCES, "the file is not executable, or we have no right to run it"),
     ],
 )
-def test_a_command_that_cannot_be_run_says_why(command: str, number: int, reason: str) -> None:
+def test_unrunnable_command_says_why(command: str, number: int, reason: str) -> None:
+    """A command that cannot be run says why."""
     with pytest.raises(ConnectError, match=rf"cannot run exec:{command}: .*{reason}") as caught:
         connect(f"exec:{command}").open()
     assert caught.value.errno == number
@@ -122,7 +125,8 @@ def test_a_command_that_cannot_be_run_says_why(command: str, number: int, reason
 # --- fd --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_connected_socket_is_talked_over_and_belongs_to_the_connection(engine: Engine) -> None:
+def test_connected_socket_is_adopted(engine: Engine) -> None:
+    """A connected socket is talked over and belongs to the connection."""
     near, far = socket.socketpair()
     descriptor = near.detach()
 
@@ -144,7 +148,8 @@ def test_a_connected_socket_is_talked_over_and_belongs_to_the_connection(engine:
         os.fstat(descriptor)
 
 
-def test_a_pipe_has_one_direction_and_ends_with_its_writer(engine: Engine) -> None:
+def test_pipe_reading_end(engine: Engine) -> None:
+    """A pipe has one direction and ends with its writer."""
     source, sink = os.pipe()
 
     async def talk(connection: Connection) -> None:
@@ -158,7 +163,8 @@ def test_a_pipe_has_one_direction_and_ends_with_its_writer(engine: Engine) -> No
     talk_to(engine, f"fd://{source}", talk)
 
 
-def test_the_writing_end_of_a_pipe_brings_nothing(engine: Engine) -> None:
+def test_pipe_writing_end(engine: Engine) -> None:
+    """The writing end of a pipe brings nothing."""
     source, sink = os.pipe()
 
     async def talk(connection: Connection) -> None:
@@ -192,7 +198,8 @@ def test_both_sides_of_a_terminal(engine: Engine) -> None:
     os.close(slave)
 
 
-def test_a_descriptor_that_is_not_there_or_not_to_be_dialled_says_so(listener: socket.socket) -> None:
+def test_bad_descriptor_is_named(listener: socket.socket) -> None:
+    """A descriptor that is not there or not to be dialled says so."""
     with pytest.raises(ConnectError, match=r"fd://9999: Bad file descriptor \(EBADF\): the descriptor is not open"):
         connect("fd://9999").open()
     with pytest.raises(ConnectError, match="it is a socket at which callers come: it can be served, not dialled"):
@@ -205,7 +212,8 @@ def test_a_descriptor_that_is_not_there_or_not_to_be_dialled_says_so(listener: s
             connect(f"fd://{lonely.fileno()}").open()
 
 
-def test_a_listening_socket_is_served_and_left_to_its_owner(engine: Engine, listener: socket.socket) -> None:
+def test_inherited_listener_stays_open(engine: Engine, listener: socket.socket) -> None:
+    """A listening socket is served and left to its owner."""
     host, port = listener.getsockname()
 
     async def talk(server: Server) -> None:
@@ -220,7 +228,8 @@ def test_a_listening_socket_is_served_and_left_to_its_owner(engine: Engine, list
         assert late.recv(1) == b""
 
 
-def test_an_inherited_socket_file_is_never_removed(engine: Engine, tmp_path: Path) -> None:
+def test_inherited_socket_file_kept(engine: Engine, tmp_path: Path) -> None:
+    """An inherited socket file is never removed."""
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -235,7 +244,9 @@ def test_an_inherited_socket_file_is_never_removed(engine: Engine, tmp_path: Pat
         assert os.path.exists(path)
 
 
-def test_suspended_and_resumed_it_is_the_same_socket(engine: Engine, listener: socket.socket) -> None:
+def test_suspend_resume_same_socket(engine: Engine, listener: socket.socket) -> None:
+    """Suspended and resumed it is the same socket."""
+
     async def talk(server: Server) -> None:
         server.suspend()
         await server.resume()
@@ -263,7 +274,8 @@ def ask_by_datagram(name: Any, family: int = socket.AF_INET) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["udp", "unixgram"])
-def test_a_bound_datagram_socket_is_served_and_left_to_its_owner(engine: Engine, kind: str, tmp_path: Path) -> None:
+def test_inherited_datagram_socket_served(engine: Engine, kind: str, tmp_path: Path) -> None:
+    """A bound datagram socket is served and left to its owner."""
     path = str(tmp_path / "s")
     family, name = (socket.AF_INET, ("127.0.0.1", 0)) if kind == "udp" else (socket.AF_UNIX, path)
     with bound_datagrams(family, name) as inherited:
@@ -288,7 +300,8 @@ def test_a_bound_datagram_socket_is_served_and_left_to_its_owner(engine: Engine,
         assert inherited.recv(100) == b"late"
 
 
-def test_a_connected_datagram_socket_is_dialled_with_its_boundaries(engine: Engine) -> None:
+def test_connected_datagram_socket_dialled(engine: Engine) -> None:
+    """A connected datagram socket is dialled with its boundaries."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     async def talk(connection: Connection) -> None:
@@ -301,7 +314,8 @@ def test_a_connected_datagram_socket_is_dialled_with_its_boundaries(engine: Engi
     far.close()
 
 
-def test_a_connected_descriptor_is_served_as_the_only_caller(engine: Engine) -> None:
+def test_connected_descriptor_served_once(engine: Engine) -> None:
+    """A connected descriptor is served as the only client."""
     near, far = socket.socketpair()
     far.sendall(b"hello\n")
     far.shutdown(socket.SHUT_WR)
@@ -314,7 +328,8 @@ def test_a_connected_descriptor_is_served_as_the_only_caller(engine: Engine) -> 
     far.close()
 
 
-def test_the_bound_of_an_inherited_backlog_is_told() -> None:
+def test_inherited_backlog_limit_reported() -> None:
+    """The bound of an inherited backlog is reported."""
     with socket.create_server(("127.0.0.1", 0), backlog=7) as opened:
         recorder = Recorder()
         with listen(f"fd://{opened.fileno()}", observer=recorder):
@@ -322,7 +337,8 @@ def test_the_bound_of_an_inherited_backlog_is_told() -> None:
     assert [event.backlog for event in recorder.of(Listening)] == [7 if sys.platform == "linux" else 0]
 
 
-def test_a_listener_with_one_caller_says_that_he_has_come() -> None:
+def test_exhausted_listener_says_so() -> None:
+    """A listener with one client says that he has come."""
     near, far = socket.socketpair()
     with listen(f"fd://{near.detach()}", framing="lines") as listener:
         assert listener.pending() == 1
@@ -335,7 +351,8 @@ def test_a_listener_with_one_caller_says_that_he_has_come() -> None:
     far.close()
 
 
-def test_an_only_caller_that_nobody_accepts_is_let_go() -> None:
+def test_unaccepted_single_stream_closed() -> None:
+    """An only client that no one accepts is let go."""
     near, far = socket.socketpair()
     before = open_descriptors()
     with listen(f"fd://{near.detach()}"):
@@ -382,7 +399,8 @@ def test_those_of_a_name_are_served(engine: Engine, manager: Callable[..., list[
     serve_at(engine, "systemd:web", "systemd:tls", talk=talk)
 
 
-def test_a_name_that_was_not_passed_is_refused_with_those_that_were(manager: Callable[..., Any]) -> None:
+def test_unknown_name_lists_passed(manager: Callable[..., Any]) -> None:
+    """A name that was not passed is refused with those that were."""
     with pytest.raises(ListenError, match="no socket was passed to this process"):
         listen("systemd:").open()
     manager("web", "tls")
@@ -410,7 +428,8 @@ def activated(listener: socket.socket, meant: str, *arguments: str, **variables:
     )
 
 
-def test_a_process_serves_the_socket_that_it_is_started_with(listener: socket.socket) -> None:
+def test_program_serves_passed_socket(listener: socket.socket) -> None:
+    """A process serves the socket that it is started with."""
     with activated(listener, "us", "echo", "systemd:web", "--framing", "lines", LISTEN_FDNAMES="web") as server:
         assert server.address().port == listener.getsockname()[1]
         assert ask(listener.getsockname()) == b"hello\n"
@@ -419,13 +438,14 @@ def test_a_process_serves_the_socket_that_it_is_started_with(listener: socket.so
         pass  # the manager listens still
 
 
-def test_a_process_ignores_what_is_meant_for_another(listener: socket.socket) -> None:
+def test_program_ignores_other_pid(listener: socket.socket) -> None:
+    """A process ignores what is meant for another."""
     with activated(listener, "them", "echo", "systemd:", LISTEN_PID="1") as server:
         assert server.wait() == 3
         assert "no socket was passed to this process (LISTEN_FDS, LISTEN_PID)" in server.told[0]
 
 
-def test_a_process_serves_a_connection_that_it_is_started_with() -> None:
+def test_program_serves_passed_connection() -> None:
     """As inetd starts it, and systemd with Accept=yes."""
     near, far = socket.socketpair()
     with near, far, activated(near, "us", "echo", "systemd:") as server:
@@ -477,7 +497,7 @@ else:
 """
 
 
-def test_what_others_share_never_becomes_non_blocking(engine_name: str) -> None:
+def test_shared_descriptor_stays_blocking(engine_name: str) -> None:
     """A socket in the place of both, which a parent holds too; looked at in the middle of the conversation."""
     near, far = socket.socketpair()
     with near, far:
@@ -490,7 +510,8 @@ def test_what_others_share_never_becomes_non_blocking(engine_name: str) -> None:
         assert not fcntl.fcntl(near.fileno(), fcntl.F_GETFL) & os.O_NONBLOCK
 
 
-def test_the_end_of_our_direction_is_seen_though_the_program_lives_on() -> None:
+def test_eof_seen_while_program_lives() -> None:
+    """The end of our direction is seen though the program lives on."""
     code = (
         "from socketkit import connect\n"
         "with connect('stdio:', framing='lines') as connection:\n"
@@ -507,7 +528,8 @@ def test_the_end_of_our_direction_is_seen_though_the_program_lives_on() -> None:
         assert program.wait() == 0
 
 
-def test_serving_standard_input_ends_with_the_conversation() -> None:
+def test_stdio_server_ends_with_connection() -> None:
+    """Serving standard input ends with the conversation."""
     code = (
         "from socketkit import serve\n"
         "def talk(connection):\n"
@@ -520,7 +542,8 @@ def test_serving_standard_input_ends_with_the_conversation() -> None:
         assert program.wait() == 0
 
 
-def test_standard_input_is_not_the_other_end_too() -> None:
+def test_stdio_cannot_be_both_ends() -> None:
+    """Standard input is not the other end too."""
     for verb in ("connect", "listen"):
         with socketkit(verb, "-") as program:
             assert program.wait() == 2
@@ -542,14 +565,16 @@ def test_standard_input_is_not_the_other_end_too() -> None:
         ("sh -c 'exec <&-; printf early; exit 9'", b"early", 9),
     ],
 )
-def test_the_status_of_the_child_is_the_status_of_the_command(command: str, output: bytes, status: int) -> None:
+def test_child_status_is_command_status(command: str, output: bytes, status: int) -> None:
+    """The status of the child is the status of the command."""
     with socketkit("connect", f"exec:{command}") as program:
         assert program.communicate(b"hello") == output
         assert program.wait() == status
         assert len(program.told) == (status in (126, 127))
 
 
-def test_a_signal_to_the_command_ends_its_child_too() -> None:
+def test_signal_ends_child_too() -> None:
+    """A signal to the command ends its child too."""
     with socketkit("connect", "exec:sh -c 'echo $$; exec sleep 60'") as program:
         assert program.process.stdout is not None
         pid = int(program.process.stdout.readline())

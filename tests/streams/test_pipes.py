@@ -90,7 +90,8 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("way", ["pipe", "socket", "terminal", "file"])
-def test_what_is_shared_never_becomes_non_blocking_and_stays_open(engine_name: str, way: str, tmp_path: Path) -> None:
+def test_shared_descriptor_stays_blocking(engine_name: str, way: str, tmp_path: Path) -> None:
+    """What is shared never becomes non blocking and stays open."""
     with contextlib.ExitStack() as stack:
         if way == "pipe":
             source, sink = os.pipe()
@@ -123,7 +124,8 @@ def test_what_is_shared_never_becomes_non_blocking_and_stays_open(engine_name: s
         assert open_descriptors() <= others
 
 
-def test_a_terminal_gives_lines_and_an_end_by_the_key_for_it(engine: Engine) -> None:
+def test_terminal_lines_and_eof(engine: Engine) -> None:
+    """A terminal gives lines and an end by the key for it."""
     with terminal() as (person, program):
 
         async def main() -> None:
@@ -156,7 +158,8 @@ def test_a_terminal_that_hangs_up_has_ended(engine: Engine) -> None:
 # --- files ---
 
 
-def test_a_file_is_read_to_its_end_and_written_in_order(engine: Engine, tmp_path: Path) -> None:
+def test_file_read_and_written_in_order(engine: Engine, tmp_path: Path) -> None:
+    """A file is read to its end and written in order."""
     data = os.urandom(1_000_000)
     (tmp_path / "from").write_bytes(data)
     source = os.open(tmp_path / "from", os.O_RDONLY)
@@ -178,7 +181,8 @@ def test_a_file_is_read_to_its_end_and_written_in_order(engine: Engine, tmp_path
     assert (tmp_path / "to").read_bytes() == data
 
 
-def test_a_file_that_is_appended_to_keeps_what_others_wrote(engine: Engine, tmp_path: Path) -> None:
+def test_append_keeps_other_writes(engine: Engine, tmp_path: Path) -> None:
+    """A file that is appended to keeps what others wrote."""
     path = tmp_path / "log"
     path.write_bytes(b"first\n")
     sink = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -192,7 +196,9 @@ def test_a_file_that_is_appended_to_keeps_what_others_wrote(engine: Engine, tmp_
     assert path.read_bytes() == b"first\nsecond\n"
 
 
-def test_nothing_comes_from_dev_null_and_anything_goes_there(engine: Engine) -> None:
+def test_dev_null_reads_eof_takes_all(engine: Engine) -> None:
+    """Nothing comes from dev null and anything goes there."""
+
     async def main() -> None:
         stream = PipeStream(engine, os.open(os.devnull, os.O_RDONLY), os.open(os.devnull, os.O_WRONLY))
         await stream.send(bytes(1_000_000))
@@ -207,7 +213,8 @@ def test_nothing_comes_from_dev_null_and_anything_goes_there(engine: Engine) -> 
 # --- ends and errors ---
 
 
-def test_a_reader_that_has_gone_is_a_loss_that_says_so(engine: Engine) -> None:
+def test_reader_gone_is_loss(engine: Engine) -> None:
+    """A reader that has gone is a loss that says so."""
     source, sink = os.pipe()
     os.close(source)
 
@@ -233,7 +240,8 @@ def test_what_cannot_be_read_says_why(engine: Engine, tmp_path: Path) -> None:
     engine.run(main())
 
 
-def test_stopping_gives_what_has_arrived_and_then_the_end(engine: Engine) -> None:
+def test_stop_receiving_gives_rest_then_eof(engine: Engine) -> None:
+    """Stopping gives what has arrived and then the end."""
     source, sink = os.pipe()
 
     async def main() -> None:
@@ -250,7 +258,8 @@ def test_stopping_gives_what_has_arrived_and_then_the_end(engine: Engine) -> Non
     os.close(sink)
 
 
-def test_stopping_wakes_whoever_waits_or_is_about_to(engine_name: str) -> None:
+def test_stop_receiving_wakes_receive(engine_name: str) -> None:
+    """Stopping wakes whatever waits or is about to."""
     for pause in range(20):
         engine = engines.make(engine_name)
         source, sink = os.pipe()
@@ -268,7 +277,8 @@ def test_stopping_wakes_whoever_waits_or_is_about_to(engine_name: str) -> None:
         os.close(sink)
 
 
-def test_a_borrowed_sink_stays_open_at_our_end_and_sends_no_more(engine: Engine) -> None:
+def test_borrowed_sink_stays_open(engine: Engine) -> None:
+    """A borrowed sink stays open at our end and sends no more."""
     source, sink = os.pipe()
 
     async def main() -> None:
@@ -287,7 +297,8 @@ def test_a_borrowed_sink_stays_open_at_our_end_and_sends_no_more(engine: Engine)
     os.close(sink)
 
 
-def test_a_descriptor_that_is_not_open_is_refused_and_nothing_is_left(engine: Engine) -> None:
+def test_closed_descriptor_refused(engine: Engine) -> None:
+    """A descriptor that is not open is refused and nothing is left."""
     source, sink = os.pipe()
     os.close(sink)
     before = open_descriptors()

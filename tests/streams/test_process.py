@@ -40,7 +40,9 @@ def run(engine: Engine, command: str, talk: Talk, **options: Any) -> ChildStream
     return made[0]
 
 
-def test_what_is_sent_comes_back_from_cat_and_its_end_is_the_end(engine: Engine) -> None:
+def test_cat_round_trip_and_eof(engine: Engine) -> None:
+    """What is sent comes back from cat and its end is the end."""
+
     async def talk(child: ChildStream) -> None:
         async def say() -> None:
             await child.send(b"x" * 200_000)
@@ -67,7 +69,9 @@ def test_a_child_may_open_its_input_anew(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)])
-def test_its_status_is_told_as_a_shell_tells_it(engine: Engine, command: str, status: int) -> None:
+def test_status_as_a_shell_says_it(engine: Engine, command: str, status: int) -> None:
+    """Its status is reported as a shell reports it."""
+
     async def talk(child: ChildStream) -> None:
         assert await receive_all(child) == b""
         await child.finish(deadline=engine.now() + FAR)
@@ -76,7 +80,9 @@ def test_its_status_is_told_as_a_shell_tells_it(engine: Engine, command: str, st
     run(engine, f"sh -c '{command}'", talk)
 
 
-def test_the_end_of_the_child_is_the_end_though_a_grandchild_holds_the_pipe(engine: Engine) -> None:
+def test_child_end_despite_grandchild(engine: Engine) -> None:
+    """The end of the child is the end though a grandchild holds the pipe."""
+
     async def talk(child: ChildStream) -> None:
         said = await receive_all(child)
         pid = int(said)
@@ -88,7 +94,9 @@ def test_the_end_of_the_child_is_the_end_though_a_grandchild_holds_the_pipe(engi
     run(engine, "sh -c 'sleep 60 & echo $!; exit 3'", talk)
 
 
-def test_a_child_that_reads_no_more_is_a_loss_that_says_so(engine: Engine) -> None:
+def test_child_that_stops_reading_is_loss(engine: Engine) -> None:
+    """A child that reads no more is a loss that says so."""
+
     async def talk(child: ChildStream) -> None:
         assert await child.receive() == b"closed\n"
         with pytest.raises(BrokenError, match=r"sending to exec:sh .* Broken pipe"):
@@ -97,7 +105,9 @@ def test_a_child_that_reads_no_more_is_a_loss_that_says_so(engine: Engine) -> No
     run(engine, "sh -c 'exec <&-; echo closed; sleep 60'", talk)
 
 
-def test_finishing_gives_it_the_end_of_its_input_and_waits_for_it(engine: Engine) -> None:
+def test_finish_sends_eof_and_waits(engine: Engine) -> None:
+    """Finishing gives it the end of its input and waits for it."""
+
     async def talk(child: ChildStream) -> None:
         await child.finish(deadline=engine.now() + FAR)
         await child.finish(deadline=engine.now() + FAR)  # harmless twice
@@ -108,7 +118,9 @@ def test_finishing_gives_it_the_end_of_its_input_and_waits_for_it(engine: Engine
     run(engine, "sh -c 'cat; echo nobody hears this; exit 5'", talk)
 
 
-def test_one_that_does_not_end_is_told_so_by_a_signal_at_the_deadline(engine: Engine) -> None:
+def test_stuck_child_signalled_at_deadline(engine: Engine) -> None:
+    """One that does not end is reported so by a signal at the deadline."""
+
     async def talk(child: ChildStream) -> None:
         await child.finish(deadline=engine.now() + 0.02)
         assert child.status == 128 + signal.SIGTERM
@@ -126,7 +138,9 @@ def test_one_that_hears_no_signal_is_killed(engine: Engine) -> None:
     run(engine, "sh -c 'trap \"\" TERM; echo deaf; sleep 60 & wait; sleep 60'", talk, is_guest=True)
 
 
-def test_one_that_never_stops_talking_is_not_heard_out(engine: Engine) -> None:
+def test_endless_child_output_is_cut(engine: Engine) -> None:
+    """One that never stops talking is not received out."""
+
     async def talk(child: ChildStream) -> None:
         await child.finish(deadline=engine.now() + FAR)
         assert child.status == 128 + signal.SIGPIPE
@@ -134,7 +148,9 @@ def test_one_that_never_stops_talking_is_not_heard_out(engine: Engine) -> None:
     run(engine, "yes", talk)
 
 
-def test_a_guest_takes_its_own_children_along(engine: Engine) -> None:
+def test_process_group_is_ended(engine: Engine) -> None:
+    """A client takes its own children along."""
+
     async def talk(child: ChildStream) -> None:
         pid = int(await child.receive())
         child.abort()
@@ -152,7 +168,9 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_cancelled_goodbye_ends_it_all_the_same(engine: Engine) -> None:
+def test_cancelled_finish_ends_child(engine: Engine) -> None:
+    """A cancelled close ends it all the same."""
+
     async def talk(child: ChildStream) -> None:
         finishing = Running(engine, child.finish(deadline=engine.now() + FAR))
         await turns(engine)
@@ -164,7 +182,9 @@ def test_a_cancelled_goodbye_ends_it_all_the_same(engine: Engine) -> None:
     run(engine, "sleep 60", talk)
 
 
-def test_its_environment_is_ours_and_what_is_added(engine: Engine) -> None:
+def test_environment_is_inherited_and_extended(engine: Engine) -> None:
+    """Its environment is ours and what is added."""
+
     async def talk(child: ChildStream) -> None:
         assert await receive_all(child) == f"{os.environ['PATH']} mine\n".encode()
 
@@ -178,7 +198,9 @@ def test_it_inherits_no_descriptor_of_ours(engine: Engine) -> None:
     run(engine, f"{sys.executable} -c 'import os; print(set(os.listdir(\"/proc/self/fd\")))'", talk)
 
 
-def test_receiving_waits_until_its_deadline_while_the_child_is_silent(engine: Engine) -> None:
+def test_receive_deadline_with_silent_child(engine: Engine) -> None:
+    """Receiving waits until its deadline while the child is silent."""
+
     async def talk(child: ChildStream) -> None:
         with pytest.raises(DeadlineError):
             await child.receive(deadline=engine.now() + 0.005)
@@ -188,7 +210,8 @@ def test_receiving_waits_until_its_deadline_while_the_child_is_silent(engine: En
     run(engine, "cat", talk)
 
 
-def test_what_cannot_be_run_leaves_nothing_behind(engine: Engine) -> None:
+def test_unrunnable_command_leaks_nothing(engine: Engine) -> None:
+    """What cannot be run leaves nothing behind."""
     before = open_descriptors()
     with pytest.raises(FileNotFoundError):
         start_child(engine, ["/nowhere/to/be/found"], address="exec:x")

@@ -35,14 +35,16 @@ def test_a_file_that_cannot_be_used_is_named(settings, told):
         client_side(TLS(**settings))
 
 
-def test_a_server_without_a_certificate_is_refused():
+def test_server_needs_certificate():
+    """A server without a certificate is refused."""
     with pytest.raises(OptionError, match="needs a certificate: give cert=FILE"):
         ServerSide(TLS())
     with pytest.raises(OptionError, match="only where ca=FILE vouches"):
         ServerSide(TLS(cert=papers().cert, pin="sha256:" + "0" * 64))
 
 
-def test_a_locked_key_is_opened_by_its_password_and_asks_nobody(tmp_path):
+def test_encrypted_key_password(tmp_path):
+    """A locked key is opened by its password and asks no one."""
     from cryptography.hazmat.primitives import serialization
 
     data = Path(papers().cert).read_bytes()
@@ -58,7 +60,8 @@ def test_a_locked_key_is_opened_by_its_password_and_asks_nobody(tmp_path):
         ServerSide(TLS(cert=papers().cert, key=str(tmp_path / "key"), key_password="wrong-word"))
 
 
-def test_a_name_is_checked_or_it_is_said_why_none_is():
+def test_name_checked_or_reason_given():
+    """A name is checked or it is said why none is."""
     assert name_to_check(TLS(), "example.org", place="x") == "example.org"
     assert name_to_check(TLS(), "fe80::1%eth0", place="x") == "fe80::1"
     assert name_to_check(TLS(server_name="other"), "example.org", place="x") == "other"
@@ -67,7 +70,8 @@ def test_a_name_is_checked_or_it_is_said_why_none_is():
         name_to_check(TLS(), "", place="tls+unix:///s")
 
 
-def test_sides_are_shared_until_a_file_changes(tmp_path):
+def test_contexts_shared_until_files_change(tmp_path):
+    """Sides are shared until a file changes."""
     copy = tmp_path / "cert.pem"
     shutil.copy(papers().cert, copy)
     first = server_side(TLS(cert=str(copy)))
@@ -91,7 +95,8 @@ def test_a_bad_new_file_changes_nothing(tmp_path):
     assert side.pins != pins
 
 
-def test_the_client_chooses_among_several_certificates_by_the_name_it_wants():
+def test_certificate_chosen_by_sni():
+    """The client chooses among several certificates by the name it wants."""
     several = TLS(cert=[papers().cert, papers().other])
 
     async def main(engine):
@@ -104,7 +109,8 @@ def test_the_client_chooses_among_several_certificates_by_the_name_it_wants():
     engine.run(main(engine))
 
 
-def test_a_session_goes_on_where_the_client_comes_again():
+def test_session_resumption():
+    """A session goes on where the client comes again."""
     client = TLS(ca=papers().ca, ciphers="ECDHE")
 
     async def visit(engine):
@@ -124,7 +130,8 @@ def test_a_session_goes_on_where_the_client_comes_again():
     assert len({pin for _, pin in visits}) == 1  # it is still known who the peer is
 
 
-def test_secrets_are_written_where_sslkeylogfile_says(tmp_path, monkeypatch):
+def test_sslkeylogfile_gets_secrets(tmp_path, monkeypatch):
+    """Secrets are written where sslkeylogfile says."""
     log = tmp_path / "keys"
     monkeypatch.setenv("SSLKEYLOGFILE", str(log))
 
@@ -141,7 +148,8 @@ def test_secrets_are_written_where_sslkeylogfile_says(tmp_path, monkeypatch):
         client_side(TLS(ca=papers().ca))
 
 
-def test_a_certificate_of_our_own_making_is_for_this_machine_and_told_by_its_pin():
+def test_self_signed_certificate_and_pin():
+    """A certificate of our own making is for this machine and reported by its pin."""
     own = TLS(self_signed=True)
     side = ServerSide(own)
     assert len(side.pins) == 1
@@ -151,7 +159,8 @@ def test_a_certificate_of_our_own_making_is_for_this_machine_and_told_by_its_pin
     assert side.pins == pins  # and keeps it
 
 
-def test_nothing_of_tls_is_loaded_before_it_is_wanted():
+def test_tls_loaded_on_demand():
+    """Nothing of tls is loaded before it is wanted."""
     code = "import sys, socketkit; socketkit.TLS(pin='sha256:' + '0'*64); print('ssl' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout == "False\n"

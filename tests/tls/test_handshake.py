@@ -76,7 +76,7 @@ def test_in_plain_code():
             assert connection.tls.peer_pin.startswith("sha256:")
 
 
-def test_a_client_that_did_not_wait_is_understood(engine):
+def test_early_client_hello_is_kept(engine):
     """Its first TLS bytes may come in one segment with its last line: they belong to the handshake."""
 
     async def main():
@@ -106,7 +106,7 @@ def test_a_client_that_did_not_wait_is_understood(engine):
         engine.run(main())
 
 
-def test_plain_text_behind_the_answer_is_refused_as_an_injection(engine):
+def test_plaintext_injection_refused(engine):
     """Somebody on the way has put it there, to be taken for what the server says in secret."""
 
     async def main():
@@ -124,7 +124,9 @@ def test_plain_text_behind_the_answer_is_refused_as_an_injection(engine):
     engine.run(main())
 
 
-def test_what_was_sent_before_goes_in_plain_text_and_first(engine):
+def test_earlier_sends_stay_plain(engine):
+    """What was sent before goes in plain text and first."""
+
     async def main():
         with talk(engine) as (connection, peer):
             await connection.send("before")
@@ -140,7 +142,9 @@ def test_what_was_sent_before_goes_in_plain_text_and_first(engine):
     engine.run(main())
 
 
-def test_while_somebody_receives_nothing_changes(engine):
+def test_start_tls_while_receiving_is_busy(engine):
+    """While somebody receives nothing changes."""
+
     async def main():
         with talk(engine) as (connection, peer):
             receiving = Running(engine, connection.receive())
@@ -156,7 +160,9 @@ def test_while_somebody_receives_nothing_changes(engine):
     engine.run(main())
 
 
-def test_after_the_peers_end_there_is_nobody_to_agree_with(engine):
+def test_start_tls_after_eof(engine):
+    """After the peers end there is no one to agree with."""
+
     async def main():
         with talk(engine) as (connection, peer):
             peer.shutdown(socket.SHUT_WR)
@@ -168,7 +174,8 @@ def test_after_the_peers_end_there_is_nobody_to_agree_with(engine):
     engine.run(main())
 
 
-def test_two_ends_of_a_pair_say_who_is_the_server(engine_name):
+def test_start_tls_needs_a_side_in_a_pair(engine_name):
+    """Two ends of a pair say who is the server."""
     engine = engines.make(engine_name)
 
     async def main():
@@ -184,7 +191,7 @@ def test_two_ends_of_a_pair_say_who_is_the_server(engine_name):
     engine.run(main())
 
 
-def test_a_listener_gives_callers_with_whom_tls_was_agreed_on(engine):
+def test_tls_listener_accepts(engine):
     """One that speaks plain text is passed over."""
 
     async def main():

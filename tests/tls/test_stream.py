@@ -44,7 +44,7 @@ def tls12():
 # --- ends ---
 
 
-def test_an_end_without_a_goodbye_is_a_loss_that_says_so(run):
+def test_missing_close_notify_is_loss(run):
     """Anybody on the way can make it, to cut a message in two. What came before is received."""
 
     async def test(left, right):
@@ -58,7 +58,9 @@ def test_an_end_without_a_goodbye_is_a_loss_that_says_so(run):
     run(test)
 
 
-def test_a_goodbye_is_an_end_though_the_socket_stays_open(run):
+def test_close_notify_is_eof(run):
+    """A close is an end though the socket stays open."""
+
     async def test(left, right):
         left.send_now(b"all")
         await left.send_eof()
@@ -70,7 +72,7 @@ def test_a_goodbye_is_an_end_though_the_socket_stays_open(run):
     run(test)
 
 
-def test_what_came_before_our_goodbye_is_not_lost(run):
+def test_data_before_close_notify_arrives(run):
     """OpenSSL, asked to say goodbye, looks for the peer's and throws away what stands before it."""
 
     async def test(left, right):
@@ -85,7 +87,9 @@ def test_what_came_before_our_goodbye_is_not_lost(run):
     run(test)
 
 
-def test_changed_bytes_are_a_loss_and_those_before_are_received(run):
+def test_tampered_record_is_loss(run):
+    """Changed bytes are a loss and those before are received."""
+
     async def test(left, right):
         left.send_now(b"whole")
         left._conversation.write(b"spoilt")
@@ -104,7 +108,7 @@ def test_changed_bytes_are_a_loss_and_those_before_are_received(run):
 # --- no waiting, no heaps ---
 
 
-def test_what_is_buffered_is_delivered_without_waiting(engine):
+def test_buffered_data_without_waiting(engine):
     """Many records arrive by one call: the next receive must not wait for a socket that has nothing more."""
 
     async def main():
@@ -120,7 +124,9 @@ def test_what_is_buffered_is_delivered_without_waiting(engine):
     engine.run(main())
 
 
-def test_while_the_peer_does_not_read_little_is_encrypted(engine):
+def test_stalled_peer_bounds_encryption(engine):
+    """While the peer does not read little is encrypted."""
+
     async def main():
         left, _ = await secured(memory_pair(engine, size=16 * 1024))
         taken = fill(left)
@@ -192,7 +198,9 @@ def test_plain_text_is_no_tls(engine, data, told):
     engine.run(main())
 
 
-def test_a_peer_that_goes_away_during_the_handshake_is_told_of(engine):
+def test_peer_lost_during_handshake(engine):
+    """A peer that goes away during the handshake is reported."""
+
     async def main():
         left, right = stream_pair(engine, "tcp4")
         left.close()
@@ -232,7 +240,9 @@ async def _fails(engine, client, server, name="localhost"):
         ("cert", "127.0.0.2", "IP address mismatch"),
     ],
 )
-def test_a_certificate_that_is_not_good_is_refused_by_the_client(engine, cert, name, told):
+def test_bad_certificate_refused_by_client(engine, cert, name, told):
+    """A certificate that is not good is refused by the client."""
+
     async def main():
         ours, theirs = await _fails(engine, TLS(ca=papers().ca), TLS(cert=getattr(papers(), cert)), name)
         assert isinstance(ours, HandshakeError)
@@ -244,7 +254,9 @@ def test_a_certificate_that_is_not_good_is_refused_by_the_client(engine, cert, n
     engine.run(main())
 
 
-def test_another_key_than_pinned_is_refused_and_both_are_told(engine):
+def test_wrong_pin_names_both(engine):
+    """Another key than pinned is refused and both are reported."""
+
     async def main():
         wrong = "sha256:" + "0" * 64
         ours, _ = await _fails(engine, TLS(pin=wrong), TLS(cert=papers().cert))
@@ -255,7 +267,8 @@ def test_another_key_than_pinned_is_refused_and_both_are_told(engine):
     engine.run(main())
 
 
-def test_the_right_pin_is_enough_without_any_authority(run):
+def test_pin_without_authority(run):
+    """The right pin is enough without any authority."""
     pin = server_side(TLS(cert=papers().stranger)).pins[0]
 
     async def test(left, right):
@@ -264,7 +277,7 @@ def test_the_right_pin_is_enough_without_any_authority(run):
     run(test, client=TLS(pin=pin), server=TLS(cert=papers().stranger))
 
 
-def test_a_server_that_wants_a_certificate_lets_nobody_in_without_one(engine):
+def test_client_certificate_is_required(engine):
     """In TLS 1.3 the client is told by its first read."""
     wants = TLS(cert=papers().cert, ca=papers().ca, require_client_cert=True)
 
@@ -281,7 +294,9 @@ def test_a_server_that_wants_a_certificate_lets_nobody_in_without_one(engine):
     engine.run(main())
 
 
-def test_a_client_with_a_certificate_is_let_in_and_known(run):
+def test_client_certificate_is_known(run):
+    """A client with a certificate is let in and known."""
+
     async def test(left, right):
         assert "O=trustme" in right.facts.peer_subject
         assert right.facts.peer_pin is not None
@@ -295,7 +310,9 @@ def test_a_client_with_a_certificate_is_let_in_and_known(run):
     )
 
 
-def test_protocols_are_agreed_on_and_a_client_insists(engine):
+def test_alpn_agreed_or_refused(engine):
+    """Protocols are agreed on and a client insists."""
+
     async def main():
         left, right = await secured(
             stream_pair(engine, "tcp4"),
@@ -312,7 +329,9 @@ def test_protocols_are_agreed_on_and_a_client_insists(engine):
     engine.run(main())
 
 
-def test_tls_1_2_ends_one_direction_at_a_time_too(engine):
+def test_tls_1_2_half_close(engine):
+    """Tls 1 2 ends one direction at a time too."""
+
     async def main():
         left, right = stream_pair(engine, "tcp4")
         serving = Running(engine, secure(right, server_side(TLS(cert=papers().cert)), timeout=20))

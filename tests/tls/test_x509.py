@@ -71,7 +71,7 @@ REAL = ssl.PEM_cert_to_DER_cert(Path(papers().ca).read_text())
 
 
 @given(st.data())
-def test_a_spoilt_certificate_is_read_or_refused_and_nothing_else(data):
+def test_mutated_certificate_parsed_or_refused(data):
     """A peer sends what it likes."""
     spoilt = bytearray(REAL[: data.draw(st.integers(0, len(REAL)))])
     for _ in range(data.draw(st.integers(0, 5))):

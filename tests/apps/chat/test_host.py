@@ -166,9 +166,8 @@ class Nc:
 
 @pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("address", ["tcp4://127.0.0.1:0", "unix"])
-def test_guests_and_the_person_at_the_host_hear_each_other_and_nobody_itself(
-    engine_name: str, address: str, tmp_path: object
-) -> None:
+def test_messages_reach_all_but_the_sender(engine_name: str, address: str, tmp_path: object) -> None:
+    """Guests and the person at the host receive each other and no one itself."""
     where = f"unix://{tmp_path}/room" if address == "unix" else address
     with hosting(engine_name, where) as room, Nc(room, "Alice") as alice:
         assert [room.person.sees(), room.person.sees()] == ["* guest1 has joined", "* guest1 is Alice now"]
@@ -185,7 +184,8 @@ def test_guests_and_the_person_at_the_host_hear_each_other_and_nobody_itself(
         assert sorted(seen[2:4]) == ["Alice: hello", "Bob: привет"] and seen[4] == "* Bob has left"
 
 
-def test_a_line_in_three_packets_is_one_line_and_two_lines_in_one_packet_are_two() -> None:
+def test_lines_split_and_joined_by_packets() -> None:
+    """A line in three packets is one line and two lines in one packet are two."""
     with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
         alice.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         assert [alice.reads(), alice.reads()] == ["* guest2 has joined", "* guest2 is Bob now"]
@@ -199,7 +199,8 @@ def test_a_line_in_three_packets_is_one_line_and_two_lines_in_one_packet_are_two
         ]  # fmt: skip
 
 
-def test_forged_lines_stand_behind_the_forger_s_name_on_every_screen() -> None:
+def test_forged_lines_carry_their_author() -> None:
+    """Forged lines stand behind the forger's name on every screen."""
     with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Mallory") as mallory:
         assert [alice.reads(), alice.reads()] == ["* guest2 has joined", "* guest2 is Mallory now"]
         for line in (b"Alice: x", b"* host has left", b"\rAlice: x", b"\x1b[1A\x1b[2KAlice: x", b"\xff\xfe", b"\x00"):
@@ -216,7 +217,8 @@ def test_forged_lines_stand_behind_the_forger_s_name_on_every_screen() -> None:
         ]
 
 
-def test_an_over_long_line_is_refused_and_the_conversation_goes_on() -> None:
+def test_overlong_line_refused_chat_goes_on() -> None:
+    """An over long line is refused and the conversation goes on."""
     with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
         for size in (MAX_LINE_SIZE + 1, 300_000, 3_000_000):
             bob.sends(b"x" * size + b"\n")
@@ -229,7 +231,8 @@ def test_an_over_long_line_is_refused_and_the_conversation_goes_on() -> None:
 
 
 @pytest.mark.parametrize("word", ["bye", "/quit", "До свидания"])
-def test_a_guest_that_says_goodbye_hears_one_and_its_conversation_ends(word: str) -> None:
+def test_guest_farewell_is_answered(word: str) -> None:
+    """A guest that says close receives one and its conversation ends."""
     with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
         bob.says(word)
         bob.says("and this is said to nobody")
@@ -240,7 +243,8 @@ def test_a_guest_that_says_goodbye_hears_one_and_its_conversation_ends(word: str
             assert carol.name == "guest3"
 
 
-def test_the_end_of_a_guest_s_direction_is_its_leaving_after_its_last_line() -> None:
+def test_guest_eof_after_last_line() -> None:
+    """The end of a guest's direction is its leaving after its last line."""
     with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
         bob.sends(b"last words without an end")
         bob.socket.shutdown(socket.SHUT_WR)
@@ -248,7 +252,8 @@ def test_the_end_of_a_guest_s_direction_is_its_leaving_after_its_last_line() -> 
         assert bob.rest() == []
 
 
-def test_the_host_s_goodbye_ends_it_for_all_with_a_goodbye_to_each() -> None:
+def test_host_farewell_ends_all() -> None:
+    """The host's close ends it for all with a close to each."""
     with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
         room.person.types("До свидания")
         room.wait_end()
@@ -262,7 +267,8 @@ def test_the_end_of_a_terminal_ends_the_chat() -> None:
         assert guest.rest() == ["* goodbye: host has ended the chat"]
 
 
-def test_the_end_of_a_file_leaves_a_room_without_a_person() -> None:
+def test_host_end_of_input() -> None:
+    """The end of a file leaves a room without a person."""
     with hosting() as room, Nc(room, "Alice") as alice:
         room.person.types(None)
         assert alice.reads() == "* host has left"
@@ -290,7 +296,8 @@ def test_once_ends_with_its_first_guest(who: str) -> None:
         room.wait_end()
 
 
-def test_without_once_the_host_stays_for_the_next() -> None:
+def test_host_stays_without_once() -> None:
+    """Without once the host stays for the next."""
     with hosting() as room:
         for number in range(1, 4):
             with Nc(room) as guest:
@@ -307,7 +314,8 @@ def test_a_screen_that_is_gone_ends_the_chat() -> None:
         room.wait_end()
 
 
-def test_a_screen_that_stands_still_loses_lines_and_is_told_how_many() -> None:
+def test_stalled_screen_counts_lost_lines() -> None:
+    """A screen that stands still loses lines and is reported how many."""
     with hosting() as room, Nc(room) as guest:
         assert room.person.sees() == "* guest1 has joined"
         room.person.unshown_size = host.MAX_UNSENT_SIZE + 1
@@ -325,7 +333,8 @@ def test_a_screen_that_stands_still_loses_lines_and_is_told_how_many() -> None:
 # --- guests that are no good company ---
 
 
-def test_a_guest_that_is_lost_in_the_middle_of_a_line_stops_nobody() -> None:
+def test_reset_inside_a_line() -> None:
+    """A guest that is lost in the middle of a line stops no one."""
     with hosting() as room, Nc(room, "Alice") as alice:
         for number in range(2, 12):
             lost = Nc(room)
@@ -343,7 +352,8 @@ def test_a_guest_that_is_lost_in_the_middle_of_a_line_stops_nobody() -> None:
 
 
 @pytest.mark.parametrize("engine_name", ENGINES[:1] + ENGINES[-1:])
-def test_a_guest_that_has_stopped_reading_slows_nobody_and_is_shown_out(engine_name: str) -> None:
+def test_slow_guest_is_dropped(engine_name: str) -> None:
+    """A guest that has stopped reading slows no one and is closed."""
     count, text = 2500, "x" * 4000  # 10 MB: more than the system and the bound hold together
     with hosting(engine_name) as room, Nc(room, "Slow", receive_buffer=4096) as slow, Nc(room, "Fast") as fast:
         with Nc(room, "Speaker") as speaker:
@@ -363,7 +373,8 @@ def test_a_guest_that_has_stopped_reading_slows_nobody_and_is_shown_out(engine_n
         assert fast.reads() == "* here: host, Fast (you)"
 
 
-def test_patience_is_a_quarter_second_and_grows_by_a_tenth_of_the_time() -> None:
+def test_slow_guest_allowance_grows() -> None:
+    """Patience is a quarter second and grows by a tenth of the time."""
     patience = host.Patience(100.0)
     assert patience.left(200.0) == 0.25
     patience.spend(0.25)
@@ -401,7 +412,8 @@ class Joined:
             raise self.error
 
 
-def test_joining_asks_for_the_name_types_and_shows() -> None:
+def test_join_sets_name_and_talks() -> None:
+    """Joining asks for the name types and shows."""
     with hosting() as room:
         guest = Joined(room.address, name="Zoë")
         assert guest.person.sees().startswith("* welcome, you are guest1")
@@ -440,7 +452,8 @@ def foreign_host() -> Iterator[socket.socket]:
         yield listener
 
 
-def test_after_the_last_typed_line_our_direction_ends_and_what_still_comes_is_shown() -> None:
+def test_input_eof_is_half_close() -> None:
+    """After the last typed line our direction ends and what still comes is shown."""
     with foreign_host() as listener:
         guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
         caller, _ = listener.accept()
@@ -454,9 +467,8 @@ def test_after_the_last_typed_line_our_direction_ends_and_what_still_comes_is_sh
 
 
 @pytest.mark.parametrize("ending", ["bye", None])
-def test_a_host_that_does_not_answer_a_goodbye_is_not_waited_for_long(
-    ending: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_host_after_farewell(ending: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that does not answer a close is not waited for long."""
     monkeypatch.setattr(guest_module, "LINGER", 0.05)
     with foreign_host() as listener:
         guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", is_terminal=ending is None)
@@ -488,7 +500,8 @@ def test_a_lost_host_is_an_error() -> None:
             guest.wait_end()
 
 
-def test_a_screen_that_is_gone_ends_the_guest() -> None:
+def test_closed_screen_ends_guest() -> None:
+    """A screen that is gone ends the guest."""
     with foreign_host() as listener:
         guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
         caller, _ = listener.accept()
@@ -502,7 +515,8 @@ def test_a_screen_that_is_gone_ends_the_guest() -> None:
 # --- a person without a line editor ---
 
 
-def test_a_piped_person_is_a_connection_of_lines() -> None:
+def test_piped_host_reads_lines() -> None:
+    """A piped person is a connection of lines."""
     engine = engines.make(ENGINES[0])
 
     async def talk() -> None:

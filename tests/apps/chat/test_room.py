@@ -41,7 +41,8 @@ def lines_for(seat: int, decisions: list[Decision]) -> list[str]:
 # --- coming and going ---
 
 
-def test_a_guest_is_greeted_with_its_name_and_the_others_hear_that_it_has_joined() -> None:
+def test_greeting_and_join_notice() -> None:
+    """A guest is greeted with its name and the others receive that it has joined."""
     room = room_of("guest1")
     seat, decisions = room.enter()
     assert told(decisions) == [
@@ -50,14 +51,16 @@ def test_a_guest_is_greeted_with_its_name_and_the_others_hear_that_it_has_joined
     ]
 
 
-def test_a_given_name_is_never_one_that_is_here() -> None:
+def test_assigned_name_is_unique() -> None:
+    """A given name is never one that is here."""
     room = room_of("guest2")
     assert room.enter()[1][0] == Tell(
         (2,), "* welcome, you are guest3; here: host, guest2 (/name NEW, /who, /help, /quit)"
     )
 
 
-def test_who_leaves_is_shown_out_once_and_the_others_are_told() -> None:
+def test_leaving_is_announced_once() -> None:
+    """Who leaves is closed once and the others are reported."""
     room = room_of("Alice", "Bob")
     assert room.leave(1) == [Tell((HOST, 2), "* Alice has left"), ShowOut(1)]
     assert room.leave(1) == []
@@ -70,7 +73,8 @@ def test_how_somebody_went_is_told() -> None:
 
 
 @pytest.mark.parametrize("word", ["bye", "BYE", "  Bye ", "/quit", "/QUIT", "до свидания", "До Свидания", "bye\t"])
-def test_a_farewell_ends_the_conversation_of_its_speaker_with_a_goodbye(word: str) -> None:
+def test_farewell_is_answered(word: str) -> None:
+    """A farewell ends the conversation of its speaker with a close."""
     room = room_of("Alice", "Bob")
     assert room.hear(1, word.encode()) == [
         Tell((1,), "* goodbye, Alice"),
@@ -97,7 +101,8 @@ def test_the_host_ends_the_chat_for_all() -> None:
     assert not room.is_here(1)
 
 
-def test_a_host_without_a_person_still_hears_but_is_not_listed() -> None:
+def test_listening_host_is_not_listed() -> None:
+    """A host without a person still receives but is not listed."""
     room = room_of("Alice")
     assert told(room.leave(HOST)) == [((1,), "* host has left")]
     assert told(room.hear(1, b"anybody?")) == [((HOST,), "Alice: anybody?")]
@@ -109,7 +114,8 @@ def test_a_room_for_one_guest_ends_with_it() -> None:
     assert room.hear(1, b"bye")[-2:] == [ShowOut(1), EndChat()]
 
 
-def test_a_room_for_one_guest_sends_the_second_away() -> None:
+def test_full_room_refuses_second_guest() -> None:
+    """A room for one guest sends the second away."""
     room = room_of("Alice", once=True)
     seat, decisions = room.enter()
     assert decisions == [Tell((seat,), "* this chat was for one guest, who was here before you"), ShowOut(seat)]
@@ -117,7 +123,8 @@ def test_a_room_for_one_guest_sends_the_second_away() -> None:
     assert room.leave(seat) == []
 
 
-def test_who_comes_after_the_end_is_sent_away() -> None:
+def test_closed_room_refuses_guests() -> None:
+    """Who comes after the end is sent away."""
     room = room_of("Alice")
     room.end("over")
     seat, decisions = room.enter()
@@ -127,13 +134,15 @@ def test_who_comes_after_the_end_is_sent_away() -> None:
 # --- talking ---
 
 
-def test_a_line_goes_to_all_others_behind_one_prefix_and_not_to_its_speaker() -> None:
+def test_line_is_prefixed_and_sent_to_others() -> None:
+    """A line goes to all others behind one prefix and not to its speaker."""
     room = room_of("Alice", "Bob", "Carol")
     assert room.hear(1, b"hello") == [Tell((HOST, 2, 3), "Alice: hello")]
     assert room.hear(HOST, "привет".encode()) == [Tell((1, 2, 3), "host: привет")]
 
 
-def test_the_first_line_of_a_guest_is_a_message_and_no_name() -> None:
+def test_first_line_is_a_message() -> None:
+    """The first line of a guest is a message and no name."""
     room = Room()
     seat, _ = room.enter()
     assert told(room.hear(seat, b"Alice")) == [((HOST,), "guest1: Alice")]
@@ -155,12 +164,14 @@ def test_the_first_line_of_a_guest_is_a_message_and_no_name() -> None:
         (b"//name Alice", "Mallory: /name Alice"),
     ],
 )
-def test_no_line_of_a_guest_can_be_taken_for_another_s(line: bytes, shown: str) -> None:
+def test_line_cannot_forge_another(line: bytes, shown: str) -> None:
+    """No line of a guest can be taken for another s."""
     room = room_of("Alice", "Mallory")
     assert room.hear(2, line) == [Tell((HOST, 1), shown)]
 
 
-def test_bytes_that_are_no_utf_8_are_shown_as_bytes_and_told_of_once() -> None:
+def test_invalid_utf8_is_escaped_and_noted_once() -> None:
+    """Bytes that are no utf 8 are shown as bytes and reported of once."""
     room = room_of("Alice", "Bob")
     assert told(room.hear(1, b"caf\xe9")) == [
         ((1,), "* your line was not UTF-8: the others see \\xff and the like in it"),
@@ -169,7 +180,8 @@ def test_bytes_that_are_no_utf_8_are_shown_as_bytes_and_told_of_once() -> None:
     assert told(room.hear(1, b"\xff")) == [((HOST, 2), "Alice: \\xff")]
 
 
-def test_a_line_at_the_limit_is_passed_on_and_one_beyond_is_refused_to_its_speaker() -> None:
+def test_line_limit_is_inclusive() -> None:
+    """A line at the limit is passed on and one beyond is refused to its speaker."""
     room = room_of("Alice", "Bob")
     assert told(room.hear(1, b"x" * MAX_LINE_SIZE)) == [((HOST, 2), "Alice: " + "x" * MAX_LINE_SIZE)]
     assert told(room.hear(1, b"x" * (MAX_LINE_SIZE + 1))) == [
@@ -180,7 +192,8 @@ def test_a_line_at_the_limit_is_passed_on_and_one_beyond_is_refused_to_its_speak
 # --- names ---
 
 
-def test_a_new_name_is_told_to_all_and_stands_before_the_next_line() -> None:
+def test_rename_is_announced_first() -> None:
+    """A new name is reported to all and stands before the next line."""
     room = room_of("guest1", "Bob")
     assert told(room.hear(1, b"/name Alice")) == [((1,), "* you are Alice now"), ((HOST, 2), "* guest1 is Alice now")]
     assert told(room.hear(1, b"hi")) == [((HOST, 2), "Alice: hi")]
@@ -189,7 +202,8 @@ def test_a_new_name_is_told_to_all_and_stands_before_the_next_line() -> None:
 @pytest.mark.parametrize(
     "name", ["Alice", "alice", "ALICE", "Аlice", "Aliсe", "Ａlice", "A1ice", "аlісе", "host", "HOST"]
 )
-def test_a_name_that_looks_like_one_that_is_here_is_refused(name: str) -> None:
+def test_lookalike_of_present_name_refused(name: str) -> None:
+    """A name that looks like one that is here is refused."""
     room = room_of("Alice", "Mallory")
     line = lines_for(2, room.hear(2, f"/name {name}".encode()))
     assert line == [f"* {name} is here already, or looks the same; free is: /name {name}2"]
@@ -205,7 +219,8 @@ def test_the_suggested_name_is_free() -> None:
     assert check_name(suggested) is None
 
 
-def test_one_s_own_name_may_be_written_otherwise() -> None:
+def test_own_name_respelled() -> None:
+    """One's own name may be written otherwise."""
     room = room_of("alice")
     assert lines_for(1, room.hear(1, b"/name Alice")) == ["* you are Alice now"]
     assert lines_for(1, room.hear(1, b"/name Alice")) == ["* you are Alice already"]
@@ -216,7 +231,8 @@ def test_one_s_own_name_may_be_written_otherwise() -> None:
     ["", "A B", "Alice:", "*", "* Alice", "a\x1b[2J", "a\r", "-x", ".", "x" * (MAX_NAME_LENGTH + 1), "a/b", "<x>",
      "a\u202eb", "a\u200bb", "\u3164", "a\ufe0f", "host,", "🦊"],
 )  # fmt: skip
-def test_a_name_that_could_be_taken_for_something_else_is_refused(name: str) -> None:
+def test_ambiguous_names_refused(name: str) -> None:
+    """A name that could be taken for something else is refused."""
     assert check_name(name) is not None
     room = room_of("guest1")
     assert lines_for(1, room.hear(1, f"/name {name}".encode()))[0].startswith("* the name ")
@@ -258,7 +274,8 @@ def test_help_names_every_line_for_the_room() -> None:
     assert all(word in text for word in ("/name", "/who", "/quit", "bye", "до свидания"))
 
 
-def test_an_unknown_word_is_not_passed_on_and_not_obeyed() -> None:
+def test_unknown_command_refused() -> None:
+    """An unknown word is not passed on and not obeyed."""
     room = room_of("Alice", "Bob")
     decisions = room.hear(1, b"/nmae\x1b[2J Alice")
     assert [seats for seats, _ in told(decisions)] == [(1,)]
@@ -269,7 +286,8 @@ def test_an_unknown_word_is_not_passed_on_and_not_obeyed() -> None:
 
 
 @pytest.mark.parametrize("number", [*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x2028, 0x202E, 0xD800])
-def test_what_a_terminal_would_obey_is_written_out(number: int) -> None:
+def test_control_characters_escaped(number: int) -> None:
+    """What a terminal would obey is written out."""
     written = visible(f"a{chr(number)}b")
     assert written.isprintable()
     assert f"{number:02x}" in written

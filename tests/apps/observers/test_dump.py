@@ -31,7 +31,8 @@ def records(form, events=TALK):
     return written
 
 
-def test_text_gives_each_line_and_writes_out_what_is_none():
+def test_text_dump_escapes_nontext():
+    """Text gives each line and writes out what is none."""
     assert records("text") == [
         "2023-11-14T22:13:20.250000Z [7] accepted tcp://127.0.0.1:1 tcp://127.0.0.1:2\n",
         "2023-11-14T22:13:20.250000Z [7] < 11 bytes\n  hello\\n\n  world\n",

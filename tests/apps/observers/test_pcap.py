@@ -74,7 +74,8 @@ def test_ipv6_and_a_zone():
     assert read[-1].dst == socket.inet_pton(socket.AF_INET6, "fe80::2")
 
 
-def test_what_has_no_ip_address_gets_stand_ins_and_each_connection_its_port():
+def test_unix_connections_get_stand_in_addresses():
+    """What has no ip address gets stand ins and each connection its port."""
     first, second = (
         packets(Connected(number, "unix://unnamed", "unix:///run/x.sock"), Sent(number, b"data")) for number in (1, 2)
     )
@@ -82,12 +83,14 @@ def test_what_has_no_ip_address_gets_stand_ins_and_each_connection_its_port():
     assert first[0].data.sport != second[0].data.sport
 
 
-def test_an_unknown_connection_is_passed_over():
+def test_unknown_connection_ignored():
+    """An unknown connection is passed over."""
     assert packets(Sent(9, b"data"), Closed(9, 0, 0, None)) == []
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 3 * SEGMENT_SIZE))))
-def test_bytes_read_back_in_order_in_packets_that_fit(pieces):
+def test_pcap_packets_in_order_and_bounded(pieces):
+    """Bytes read back in order in packets that fit."""
     events = [
         (Sent if ours else Received)(1, bytes([number % 251]) * size) for number, (ours, size) in enumerate(pieces)
     ]

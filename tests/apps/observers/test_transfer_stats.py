@@ -52,7 +52,8 @@ def test_each_step_is_timed():
     )
 
 
-def test_a_caller_has_no_steps_before_it_came_and_a_loss_is_told():
+def test_accepted_summary_and_loss():
+    """A client has no steps before it came and a loss is reported."""
     told = Told()
     told.at(1, Accepted(7, OURS, THEIRS))
     told.at(1, Closed(7, 0, 0, BrokenError("reset")))

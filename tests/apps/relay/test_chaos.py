@@ -98,7 +98,8 @@ def check(near: Part, far: Part) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("scheme", ["tcp-tcp", "unix-unix", "tcp-unix"])
-def test_nothing_is_lost_when_both_end_properly(engine: Engine, scheme: str, seed: int, tmp_path: Any) -> None:
+def test_no_loss_when_both_ends_close(engine: Engine, scheme: str, seed: int, tmp_path: Any) -> None:
+    """Nothing is lost when both end properly."""
     dice = random.Random(f"{scheme}{seed}")
     near, far = Part(dice, may_reset=False), Part(dice, may_reset=False)
     engine.run(meet(engine, scheme, str(tmp_path), near, far))

@@ -94,7 +94,9 @@ def test_bytes_go_over_and_come_back(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_the_end_of_one_direction_is_passed_on_and_the_answer_still_comes(engine: Engine) -> None:
+def test_half_close_is_relayed(engine: Engine) -> None:
+    """The end of one direction is passed on and the answer still comes."""
+
     async def main() -> None:
         async with relaying(engine, answer_at_the_end) as (address, seen):
             async with connect(address, engine=engine) as client:
@@ -108,7 +110,9 @@ def test_the_end_of_one_direction_is_passed_on_and_the_answer_still_comes(engine
     engine.run(main())
 
 
-def test_the_target_may_end_first_and_still_listen(engine: Engine) -> None:
+def test_target_half_closes_first(engine: Engine) -> None:
+    """The target may end first and still listen."""
+
     async def speak_then_listen(connection: Connection) -> None:
         await connection.send(b"hello")
         await connection.send_eof()
@@ -127,7 +131,9 @@ def test_the_target_may_end_first_and_still_listen(engine: Engine) -> None:
     assert heard == [b"still here"]
 
 
-def test_a_reset_by_the_target_is_a_reset_for_the_client_after_what_came_before(engine: Engine) -> None:
+def test_target_reset_after_data(engine: Engine) -> None:
+    """A reset by the target is a reset for the client after what came before."""
+
     async def speak_then_reset(connection: Connection) -> None:
         await connection.send(b"half an ans")
         await connection.receive()
@@ -143,7 +149,8 @@ def test_a_reset_by_the_target_is_a_reset_for_the_client_after_what_came_before(
     engine.run(main())
 
 
-def test_a_reset_by_the_client_is_a_reset_for_the_target(engine: Engine) -> None:
+def test_client_reset_reaches_target(engine: Engine) -> None:
+    """A reset by the client is a reset for the target."""
     lost: list[type] = []
 
     async def listen(connection: Connection) -> None:
@@ -164,7 +171,7 @@ def test_a_reset_by_the_client_is_a_reset_for_the_target(engine: Engine) -> None
     assert lost == [BrokenError]
 
 
-def test_what_a_target_said_before_it_threw_us_out_reaches_the_client(engine: Engine) -> None:
+def test_target_answer_before_reset(engine: Engine) -> None:
     """A server that refuses a long upload answers, and closes with bytes unread: a reset is right behind the answer."""
 
     async def refuse(connection: Connection) -> None:
@@ -214,7 +221,8 @@ def test_many_at_once_each_have_their_own(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_a_slow_reader_holds_up_the_sender_and_not_our_memory(engine: Engine) -> None:
+def test_slow_reader_blocks_sender(engine: Engine) -> None:
+    """A slow reader holds up the sender and not our memory."""
     sent = 0
 
     async def pour(connection: Connection) -> None:
@@ -240,7 +248,8 @@ def test_a_slow_reader_holds_up_the_sender_and_not_our_memory(engine: Engine) ->
 # --- targets ---
 
 
-def test_where_no_target_answers_the_client_sees_a_reset(engine: Engine) -> None:
+def test_no_target_resets_client(engine: Engine) -> None:
+    """Where no target answers the client sees a reset."""
     lines: list[str] = []
 
     async def main() -> None:
@@ -296,7 +305,9 @@ def test_a_target_that_refuses_is_left_out(engine: Engine) -> None:
 # --- limits ---
 
 
-def test_a_silent_conversation_is_ended_cleanly(engine: Engine) -> None:
+def test_idle_tunnel_closes_cleanly(engine: Engine) -> None:
+    """A silent conversation is ended cleanly."""
+
     async def main() -> None:
         limits = Limits(idle_timeout=0.4)
         async with relaying(engine, echo, limits=limits) as (address, seen), connect(address, engine=engine) as client:
@@ -313,7 +324,9 @@ def test_a_silent_conversation_is_ended_cleanly(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_a_conversation_that_takes_too_long_is_cut(engine: Engine) -> None:
+def test_tunnel_time_limit_cuts(engine: Engine) -> None:
+    """A conversation that takes too long is cut."""
+
     async def main() -> None:
         limits = Limits(max_duration=0.2)
         async with relaying(engine, echo, limits=limits) as (address, seen), connect(address, engine=engine) as client:
@@ -327,7 +340,9 @@ def test_a_conversation_that_takes_too_long_is_cut(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_a_direction_may_go_on_for_so_long_after_the_end_of_the_other(engine: Engine) -> None:
+def test_linger_after_one_end(engine: Engine) -> None:
+    """A direction may go on for so long after the end of the other."""
+
     async def stay(connection: Connection) -> None:
         with contextlib.suppress(BrokenError):
             await read_all(connection)
@@ -365,7 +380,8 @@ def test_a_rate_holds(engine: Engine, plan: dict[str, int]) -> None:
 # --- what is told ---
 
 
-def test_the_journal_has_a_line_for_each_conversation(engine: Engine, tmp_path: Path) -> None:
+def test_access_log_line_per_connection(engine: Engine, tmp_path: Path) -> None:
+    """The journal has a line for each conversation."""
     path = tmp_path / "log"
     journal = AccessLog(path, clock=lambda: 0.5)
 
@@ -396,7 +412,8 @@ def test_the_journal_has_a_line_for_each_conversation(engine: Engine, tmp_path: 
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_observer_that_wants_data_is_shown_every_byte(engine: Engine) -> None:
+def test_observer_sees_relayed_bytes(engine: Engine) -> None:
+    """An observer that wants data is shown every byte."""
     seen = Recorder()
 
     async def main() -> None:

@@ -25,7 +25,8 @@ def test_round_robin_begins_with_the_next() -> None:
     assert [order(targets) for _ in range(4)] == [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]]
 
 
-def test_least_begins_with_the_one_that_has_the_fewest_conversations() -> None:
+def test_least_connections_first() -> None:
+    """Least begins with the one that has the fewest conversations."""
     targets = Targets([A, B, C], Balance.LEAST)
     first, second, third = targets.in_order(0)
     first.active_count, second.active_count, third.active_count = 2, 1, 2
@@ -34,7 +35,8 @@ def test_least_begins_with_the_one_that_has_the_fewest_conversations() -> None:
     assert sorted(order(targets)[0] for _ in range(3)) == [1, 2, 3], "equals take turns"
 
 
-def test_one_that_failed_comes_last_until_it_has_rested() -> None:
+def test_failed_upstream_rests() -> None:
+    """One that failed comes last until it has rested."""
     targets = Targets([A, B])
     ill = targets.in_order(0)[0]
     assert ill.has_failed(10.0) == FIRST_REST
@@ -46,7 +48,8 @@ def test_one_that_failed_comes_last_until_it_has_rested() -> None:
     assert order(targets, 30.0) == [1, 2]
 
 
-def test_where_all_rest_the_one_that_is_done_first_is_tried_first() -> None:
+def test_all_resting_earliest_first() -> None:
+    """Where all rest the one that is done first is tried first."""
     targets = Targets([A, B])
     first, second = targets.in_order(0)
     first.has_failed(1.0)
@@ -54,7 +57,8 @@ def test_where_all_rest_the_one_that_is_done_first_is_tried_first() -> None:
     assert order(targets, 1.0) == [2, 1]
 
 
-def test_a_bucket_lets_its_rate_pass_and_a_burst_after_silence() -> None:
+def test_token_bucket_rate_and_burst() -> None:
+    """A bucket lets its rate pass and a burst after silence."""
     bucket = Bucket(1000)
     now = 100.0
     assert bucket.take(int(1000 * BURST), now) == 0.0

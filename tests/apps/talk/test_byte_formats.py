@@ -28,7 +28,8 @@ LINES = st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"---"]), max_siz
 
 
 @given(cut(LINES))
-def test_each_bare_line_feed_gets_its_cr_wherever_it_is_cut(case):
+def test_bare_lf_gets_cr_at_any_cut(case):
+    """Each bare line feed gets its cr wherever it is cut."""
     whole, pieces = case
     expected = whole.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     assert through(CrLf(), pieces) == expected
@@ -41,7 +42,8 @@ def test_hex_reads_what_it_writes(data, more):
     assert through(Unhexed(), pieces) == data
 
 
-def test_hex_knows_spaces_cases_and_what_is_none():
+def test_hex_input_spaces_case_errors():
+    """Hex knows spaces cases and what is none."""
     assert through(Unhexed(), [b"48 65 6c6C", b"\n6F 2", b"1"]) == b"Hello!"
     with pytest.raises(FramingError, match="'g' is no hex digit"):
         Unhexed().feed(b"4g")
@@ -55,7 +57,8 @@ def test_escapes_cut_anywhere_mean_the_same(case):
     assert through(Escaped(), pieces) == bytes.fromhex(whole.decode().replace("\\x", ""))
 
 
-def test_escapes_mean_what_they_say_and_a_line_end_nothing():
+def test_escapes_are_decoded():
+    """Escapes mean what they say and a line end nothing."""
     assert through(Escaped(), [rb"a\n\r\t\0\e\\\x41" + b"\nnext\r\n"]) == b"a\n\r\t\0\x1b\\Anext"
     assert through(Escaped(), [b"\\", b"\\", b"n"]) == b"\\n"
     with pytest.raises(FramingError, match=r"is no escape; allowed are \\n"):
@@ -74,7 +77,8 @@ def test_what_is_shown_moves_no_terminal(case):
         )
 
 
-def test_lines_are_shown_as_lines_and_a_character_may_come_in_two():
+def test_visible_lines_and_split_characters():
+    """Lines are shown as lines and a character may come in two."""
     assert (
         through(Visible(), [b"one\r", b"\ntwo\r\x1b", "ж".encode()[:1], "ж".encode()[1:]])
         == "one\ntwo\\x0d\\x1bж".encode()
@@ -82,7 +86,8 @@ def test_lines_are_shown_as_lines_and_a_character_may_come_in_two():
     assert through(Mixed(), [b"one\r\n"]) == b"one\\x0d\n"
 
 
-def test_a_chain_passes_on_what_was_held_back():
+def test_filter_chain_flushes():
+    """A chain passes on what was held back."""
     assert through(Chain(Unhexed(), CrLf()), [b"61 0", b"a"]) == b"a\r\n"
     assert through(Chain(Visible(), ToHex()), [b"a\r"]) == b"61\n5c 78 30 64\n"
 
@@ -92,7 +97,8 @@ def test_a_chain_passes_on_what_was_held_back():
 IAC, DO, DONT, WILL, WONT, SB, SE = 255, 253, 254, 251, 252, 250, 240
 
 
-def test_offers_are_declined_and_requests_refused_once():
+def test_telnet_offers_refused_once():
+    """Offers are declined and requests refused once."""
     telnet = Telnet()
     assert telnet.feed(bytes([IAC, DO, 24, IAC, WILL, 1, IAC, DO, 24]) + b"login: ") == b"login: "
     assert telnet.take_answers() == bytes([IAC, WONT, 24, IAC, DONT, 1])
@@ -112,7 +118,8 @@ def test_are_you_there_is_answered():
 
 
 @given(st.binary())
-def test_data_with_every_byte_goes_and_comes_as_it_is(data):
+def test_telnet_binary_round_trip(data):
+    """Data with every byte goes and comes as it is."""
     telnet = Telnet()
     sent = telnet.escape(data)
     assert telnet.feed(sent) == data.replace(b"\r\0", b"\r")

@@ -49,7 +49,9 @@ def place(listener: socket.socket) -> Address:
     return Address("tcp", "127.0.0.1", listener.getsockname()[1])
 
 
-def test_a_line_is_a_message_of_the_framing_that_the_address_names(engine, listener):
+def test_line_is_message_of_url_framing(engine, listener):
+    """A line is a message of the framing that the address names."""
+
     def serve() -> None:
         far, _ = listener.accept()
         far.settimeout(PATIENCE)
@@ -65,7 +67,8 @@ def test_a_line_is_a_message_of_the_framing_that_the_address_names(engine, liste
     assert person.seen() == b"three\n"
 
 
-def test_the_person_is_asked_for_when_somebody_has_answered_and_not_before(engine):
+def test_input_asked_after_connect(engine):
+    """The person is asked for when somebody has answered and not before."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         person = Person(b"")
@@ -75,7 +78,8 @@ def test_the_person_is_asked_for_when_somebody_has_answered_and_not_before(engin
     person.close()
 
 
-def test_a_framing_that_there_is_not_is_told_before_anything_is_opened(engine, listener):
+def test_unknown_framing_before_open(engine, listener):
+    """A framing that there is not is reported before anything is opened."""
     person, before = Person(b""), descriptor_count()
     with pytest.raises(OptionError):
         engine.run(call(engine, place(listener), person, framing="morse"))

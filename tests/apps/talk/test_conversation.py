@@ -101,7 +101,9 @@ def read_all(sock: socket.socket) -> bytes:
 # --- ends ---
 
 
-def test_what_is_typed_arrives_and_the_answer_to_its_end_is_heard_in_full(talk: Talk) -> None:
+def test_input_sent_answer_read_to_eof(talk: Talk) -> None:
+    """What is typed arrives and the answer to its end is received in full."""
+
     def answer() -> bytes:
         heard = read_all(talk.peer)
         talk.peer.sendall(heard.upper() * 10_000)
@@ -116,14 +118,15 @@ def test_what_is_typed_arrives_and_the_answer_to_its_end_is_heard_in_full(talk: 
     assert seen == [b"ONE\nTWO\n" * 10_000]
 
 
-def test_when_the_peer_ends_first_nothing_more_that_is_typed_is_waited_for(talk: Talk) -> None:
+def test_peer_eof_stops_reading_input(talk: Talk) -> None:
+    """When the peer ends first nothing more that is typed is waited for."""
     talk.peer.sendall(b"goodbye")
     talk.peer.close()
     assert talk.hold() is True
     assert talk.reading.read() == b"goodbye"
 
 
-def test_what_was_typed_before_the_peers_end_is_still_sent(talk: Talk) -> None:
+def test_input_before_peer_eof_is_sent(talk: Talk) -> None:
     """The peer may have ended one direction only."""
     talk.typing.write(b"x" * 50_000)
     talk.peer.shutdown(socket.SHUT_WR)
@@ -132,7 +135,7 @@ def test_what_was_typed_before_the_peers_end_is_still_sent(talk: Talk) -> None:
     assert heard == [b"x" * 50_000]
 
 
-def test_what_is_being_said_to_a_peer_that_has_ended_is_said_to_its_end(talk: Talk) -> None:
+def test_send_under_way_finishes_after_peer_eof(talk: Talk) -> None:
     """`program | socketkit connect` to a peer that sends nothing: the program is heard to its end."""
     talk.peer.shutdown(socket.SHUT_WR)
 
@@ -147,7 +150,8 @@ def test_what_is_being_said_to_a_peer_that_has_ended_is_said_to_its_end(talk: Ta
     assert read_all(talk.peer) == b""
 
 
-def test_what_a_peer_that_has_ended_does_not_take_is_abandoned_and_not_forgotten(talk: Talk) -> None:
+def test_unsent_after_peer_eof_is_abandoned(talk: Talk) -> None:
+    """What a peer that has ended does not take is abandoned and not forgotten."""
     talk.peer.shutdown(socket.SHUT_WR)
 
     def speak() -> None:
@@ -162,7 +166,8 @@ def test_what_a_peer_that_has_ended_does_not_take_is_abandoned_and_not_forgotten
         talk.hold(linger=0.3)
 
 
-def test_a_linger_that_runs_out_says_that_the_peer_did_not_end(talk: Talk) -> None:
+def test_linger_expiry_names_the_peer(talk: Talk) -> None:
+    """A linger that runs out says that the peer did not end."""
     talk.typing.write(b"well?")
     talk.typing.close()
     talk.peer.sendall(b"hm")
@@ -172,7 +177,8 @@ def test_a_linger_that_runs_out_says_that_the_peer_did_not_end(talk: Talk) -> No
     assert read_all(talk.peer) == b"well?"  # and a clean end
 
 
-def test_without_any_linger_it_ends_with_what_is_typed(talk: Talk) -> None:
+def test_zero_linger_ends_with_input(talk: Talk) -> None:
+    """Without any linger it ends with what is typed."""
     talk.typing.write(b"a word")
     talk.typing.close()
     with pytest.raises(AbandonedError, match=r"gave up after 0s"):
@@ -180,7 +186,9 @@ def test_without_any_linger_it_ends_with_what_is_typed(talk: Talk) -> None:
     assert read_all(talk.peer) in (b"a word", b"")
 
 
-def test_a_reset_is_a_loss_and_what_came_before_it_was_shown(talk: Talk) -> None:
+def test_reset_after_shown_data(talk: Talk) -> None:
+    """A reset is a loss and what came before it was shown."""
+
     def part() -> None:
         talk.peer.sendall(b"half of it")
         assert talk.reading.read(10) == b"half of it"
@@ -190,7 +198,8 @@ def test_a_reset_is_a_loss_and_what_came_before_it_was_shown(talk: Talk) -> None
         talk.hold()
 
 
-def test_a_reader_who_has_had_enough_ends_it_quietly_whatever_is_still_unsent(talk: Talk) -> None:
+def test_closed_output_ends_quietly(talk: Talk) -> None:
+    """A reader who has had enough ends it quietly whatever is still unsent."""
     talk.reading.close()
 
     def part() -> None:
@@ -204,7 +213,8 @@ def test_a_reader_who_has_had_enough_ends_it_quietly_whatever_is_still_unsent(ta
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is full is Linux's /dev/full")
-def test_an_output_that_cannot_be_written_says_why(engine_name: str) -> None:
+def test_unwritable_output_reports_why(engine_name: str) -> None:
+    """An output that cannot be written says why."""
     talk = Talk(engine_name, sink=os.open("/dev/full", os.O_WRONLY))
     talk.peer.sendall(b"a file")
     with pytest.raises(OSError, match=r"sending to standard output: No space left on device \(ENOSPC\)") as caught:
@@ -248,7 +258,8 @@ def test_much_goes_both_ways_at_once(talk: Talk) -> None:
         ("chunks", b"\0\xff\n", b"\0\xff\n", b"\0\xff\n"),
     ],
 )
-def test_a_line_is_a_message_and_a_message_a_line(framing: str, typed: bytes, on_the_wire: bytes, shown: bytes) -> None:
+def test_line_and_message_round_trip(framing: str, typed: bytes, on_the_wire: bytes, shown: bytes) -> None:
+    """A line is a message and a message a line."""
     talk = Talk(engines.best_readiness(), framing=framing)
     talk.typing.write(typed)
     talk.typing.close()
@@ -270,7 +281,8 @@ def test_a_line_is_a_message_and_a_message_a_line(framing: str, typed: bytes, on
     ("framing", "typed", "came"),
     [("json", b"{no\n", b""), ("length:4", b"", b"\xff\xff\xff\xff"), ("lines", b"\xff\n", b"")],
 )
-def test_what_follows_no_framing_is_refused_on_either_side(framing: str, typed: bytes, came: bytes) -> None:
+def test_framing_error_in_either_direction(framing: str, typed: bytes, came: bytes) -> None:
+    """What follows no framing is refused on either side."""
     talk = Talk(engines.best_readiness(), framing=framing)
     talk.typing.write(typed)
     talk.peer.sendall(came)
@@ -304,7 +316,8 @@ class Shouting:
         return self._held.upper() + b"."
 
 
-def test_what_comes_passes_through_the_screen_with_what_it_held_back(talk: Talk) -> None:
+def test_output_filter_flushes_at_end(talk: Talk) -> None:
+    """What comes passes through the screen with what it held back."""
     talk.peer.sendall(b"abc")
     talk.peer.close()
     talk.hold(screen=Shouting)

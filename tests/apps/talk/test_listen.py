@@ -82,7 +82,8 @@ def test_the_first_caller_alone(engine):
     assert host.seen() == [b"hello\n"]
 
 
-def test_with_keep_a_lost_caller_is_told_of_and_the_next_one_served(engine):
+def test_keep_reports_loss_serves_next(engine):
+    """With keep a lost client is reported and the next one served."""
     lost, heard = [], []
 
     def part(address: Address) -> None:
@@ -119,12 +120,14 @@ def test_with_keep_a_lost_caller_is_told_of_and_the_next_one_served(engine):
     host.seen()
 
 
-def test_what_cannot_be_is_told_before_anybody_can_come(engine):
+def test_bad_options_before_listening(engine):
+    """What cannot be is reported before anybody can come."""
     with pytest.raises(OptionError):
         engine.run(answer(engine, ANY, Host(), framing="morse", listening=lambda addresses: pytest.fail("it listens")))
 
 
-def test_where_somebody_else_listens_one_cannot(engine):
+def test_address_in_use(engine):
+    """Where somebody else listens one cannot."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         with pytest.raises(ListenError):
             engine.run(answer(engine, ANY.with_port(other.getsockname()[1]), Host()))

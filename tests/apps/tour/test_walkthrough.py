@@ -26,7 +26,8 @@ def calls_of(step: walkthrough.Step) -> list[str]:
 
 
 @pytest.mark.parametrize("engine_name", NAMES)
-def test_every_step_of_the_story_is_lived_in_order_and_told_with_its_calls(engine_name: str) -> None:
+def test_tour_steps_in_order_with_calls(engine_name: str) -> None:
+    """Every step of the story is lived in order and reported with its calls."""
     steps = walked(engine_name)
     assert [step.telling.title for step in steps] == [telling.title for telling in STORY.values()]
     assert [set(calls_of(step)) for step in steps] == [
@@ -48,7 +49,8 @@ def test_every_step_of_the_story_is_lived_in_order_and_told_with_its_calls(engin
     assert all("{" not in step.telling.meaning + step.telling.trap for step in steps)
 
 
-def test_numbers_in_the_words_are_those_of_the_calls() -> None:
+def test_tour_numbers_match_calls() -> None:
+    """Numbers in the words are those of the calls."""
     steps = walked(NAMES[0])
     by_title = {step.telling.title: step for step in steps}
     accepted, peer = by_title["accept"].calls[-1].event.result.split(", ")
@@ -70,14 +72,16 @@ def test_states_are_those_of_the_system() -> None:
     assert state_of_ports(0, 0) == ""
 
 
-def test_the_tour_gives_every_descriptor_back() -> None:
+def test_tour_closes_all_descriptors() -> None:
+    """The tour gives every descriptor back."""
     walked(NAMES[0])
     before = open_descriptor_count()
     walked(NAMES[0])
     assert open_descriptor_count() == before
 
 
-def test_a_thousand_lines_take_a_handful_of_calls() -> None:
+def test_thousand_lines_few_calls() -> None:
+    """A thousand lines take a handful of calls."""
     engine = engines.make(engines.best_readiness())
     summary = engine.run(walkthrough.summarize(engine))
     assert summary.line_count == 1000
@@ -86,7 +90,8 @@ def test_a_thousand_lines_take_a_handful_of_calls() -> None:
     assert summary.calls["send"] + summary.calls["recv"] < 20
 
 
-def test_every_engine_is_timed_at_every_family_or_says_why_not() -> None:
+def test_benchmark_covers_engines_and_families() -> None:
+    """Every engine is timed at every family or says why not."""
     bursts = list(benchmark.measure(0.001))
     assert [(one.engine, one.family) for one in bursts] == [
         (name, family) for name in benchmark.ENGINES for family in benchmark.FAMILIES

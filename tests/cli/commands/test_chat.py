@@ -61,7 +61,8 @@ def raw_guest(address: Address) -> Iterator[tuple[socket.socket, IO[bytes]]]:
 # --- without a terminal ---
 
 
-def test_the_persons_at_both_programs_talk_and_a_goodbye_ends_both() -> None:
+def test_two_programs_talk_until_farewell() -> None:
+    """The persons at both programs talk and a close ends both."""
     with hosting("--once", "--name", "Olga") as (host, address), joining(address, "--name", "Ivan") as guest:
         assert line_of(guest).startswith("* welcome, you are guest1; here: Olga ")
         assert line_of(guest) == "* you are Ivan now"
@@ -78,7 +79,8 @@ def test_the_persons_at_both_programs_talk_and_a_goodbye_ends_both() -> None:
         assert guest.told == []
 
 
-def test_the_host_s_goodbye_ends_both_programs() -> None:
+def test_host_farewell_ends_both_programs() -> None:
+    """The host's close ends both programs."""
     with hosting() as (host, address), joining(address) as guest:
         assert line_of(guest).startswith("* welcome")
         types(host, "bye\n")
@@ -86,7 +88,8 @@ def test_the_host_s_goodbye_ends_both_programs() -> None:
         assert (guest.wait(), host.wait()) == (0, 0)
 
 
-def test_without_a_person_the_host_stays_until_it_is_told_to_stop() -> None:
+def test_host_without_terminal_until_sigterm() -> None:
+    """Without a person the host stays until it is reported to stop."""
     with hosting(stdin=subprocess.DEVNULL) as (host, address), raw_guest(address) as (sock, file):
         sock.sendall(b"anybody?\n")
         assert [line_of(host), line_of(host)] == ["* guest1 has joined", "guest1: anybody?"]
@@ -94,13 +97,15 @@ def test_without_a_person_the_host_stays_until_it_is_told_to_stop() -> None:
         assert file.read() == b"* goodbye: host has ended the chat\n"
 
 
-def test_with_standard_input_closed_the_host_stays_too() -> None:
+def test_host_with_closed_stdin() -> None:
+    """With standard input closed the host stays too."""
     with hosting(stdin=None, preexec_fn=lambda: os.close(0)) as (host, address), raw_guest(address):
         assert line_of(host) == "* guest1 has joined"
         assert host.stop(signal.SIGINT) == 0
 
 
-def test_what_is_piped_into_a_guest_is_said_and_then_it_leaves() -> None:
+def test_piped_guest_speaks_and_leaves() -> None:
+    """What is piped into a guest is said and then it leaves."""
     with hosting() as (_host, address), raw_guest(address) as (_, file):
         with joining(address) as guest:
             output = guest.communicate(b"one\ntwo\r\nthree without an end")
@@ -120,7 +125,8 @@ def test_a_unix_room_leaves_no_file(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_nobody_there_is_status_3_and_one_line() -> None:
+def test_refused_is_status_3() -> None:
+    """No one there is status 3 and one line."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with socketkit("chat", "join", f"tcp://127.0.0.1:{port}") as guest:
@@ -146,7 +152,8 @@ def test_a_port_in_use_is_status_3() -> None:
         ("host", "tcp://127.0.0.1:0", "--engine", "nosuch"),
     ],
 )
-def test_what_cannot_be_is_status_2_before_anything_is_opened(arguments: tuple[str, ...]) -> None:
+def test_usage_errors_before_opening(arguments: tuple[str, ...]) -> None:
+    """What cannot be is status 2 before anything is opened."""
     with socketkit("chat", *arguments) as program:
         program.communicate()
         assert program.wait() == 2
@@ -166,7 +173,8 @@ def test_a_lost_host_is_status_4() -> None:
             assert len(guest.told) == 1
 
 
-def test_a_screen_that_is_closed_ends_the_guest_quietly() -> None:
+def test_closed_stdout_ends_guest() -> None:
+    """A screen that is closed ends the guest quietly."""
     with hosting() as (host, address), joining(address) as guest:
         assert line_of(guest).startswith("* welcome")
         assert guest.process.stdout is not None
@@ -177,7 +185,8 @@ def test_a_screen_that_is_closed_ends_the_guest_quietly() -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_guest_that_is_told_to_stop_ends_with_the_signal_s_status(number: signal.Signals, status: int) -> None:
+def test_guest_signal_status(number: signal.Signals, status: int) -> None:
+    """A guest that is reported to stop ends with the signal's status."""
     with hosting() as (host, address), joining(address) as guest:
         assert line_of(guest).startswith("* welcome")
         assert guest.stop(number) == status
@@ -246,7 +255,8 @@ def address_at(terminal: Terminal) -> Address:
     return Address.parse(seen.split("listening ", 1)[1].split()[0])
 
 
-def test_at_a_terminal_lines_that_come_do_not_cut_the_line_that_is_typed() -> None:
+def test_tty_incoming_keeps_typed_line() -> None:
+    """At a terminal lines that come do not cut the line that is typed."""
     with Terminal("host", "tcp://127.0.0.1:0", "-v") as host:
         address = address_at(host)
         with raw_guest(address) as (sock, file):
@@ -263,7 +273,8 @@ def test_at_a_terminal_lines_that_come_do_not_cut_the_line_that_is_typed() -> No
             assert host.wait() == 0
 
 
-def test_at_a_terminal_a_guest_types_pastes_and_leaves() -> None:
+def test_tty_guest_types_pastes_leaves() -> None:
+    """At a terminal a guest types pastes and leaves."""
     with hosting() as (host, address), Terminal("join", str(address), "--name", "Alice") as guest:
         guest.sees("* you are Alice now")
         guest.types("\x1b[200~one\ntwo\x1b[201~\r")
@@ -274,7 +285,8 @@ def test_at_a_terminal_a_guest_types_pastes_and_leaves() -> None:
 
 
 @pytest.mark.parametrize("how", ["key", "signal"])
-def test_at_a_terminal_ctrl_c_ends_a_host_well_and_a_guest_as_a_signal_does(how: str) -> None:
+def test_tty_ctrl_c_host_and_guest(how: str) -> None:
+    """At a terminal ctrl c ends a host well and a guest as a signal does."""
     with Terminal("host", "tcp://127.0.0.1:0") as host:
         with Terminal("join", str(address_at(host))) as guest:
             guest.sees("* welcome")

@@ -44,14 +44,17 @@ def peer(part) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_on_every_engine_input_goes_out_and_the_answer_comes(name: str) -> None:
+def test_connect_on_every_engine(name: str) -> None:
+    """On every engine input goes out and the answer comes."""
     data = os.urandom(300_000)
     with echo_server() as (_, address), socketkit("connect", str(address), "--engine", name) as client:
         assert client.communicate(data) == data
         assert (client.wait(), client.told) == (0, [])
 
 
-def test_the_peer_sees_the_end_of_the_input_and_is_heard_out() -> None:
+def test_input_eof_is_sent_answer_read() -> None:
+    """The peer sees the end of the input and is received out."""
+
     def part(caller: socket.socket) -> None:
         assert read_all(caller) == b"question"
         caller.sendall(b"the answer" * 1000)
@@ -62,7 +65,9 @@ def test_the_peer_sees_the_end_of_the_input_and_is_heard_out() -> None:
 
 
 @pytest.mark.slow
-def test_an_answer_that_comes_late_after_the_end_is_heard_in_full() -> None:
+def test_late_answer_after_eof() -> None:
+    """An answer that comes late after the end is received in full."""
+
     def part(caller: socket.socket) -> None:
         assert read_all(caller) == b"question"
         threading.Event().wait(1.2)
@@ -75,7 +80,8 @@ def test_an_answer_that_comes_late_after_the_end_is_heard_in_full() -> None:
         assert client.wait() == 0
 
 
-def test_v_and_explain_tell_the_story_on_standard_error_alone() -> None:
+def test_verbose_and_explain_on_stderr() -> None:
+    """V and explain report the story on standard error alone."""
     with echo_server() as (_, address), socketkit("connect", str(address), "-v", "--explain") as client:
         assert client.communicate(b"hello\n") == b"hello\n"
         assert client.wait() == 0
@@ -92,7 +98,7 @@ def test_v_and_explain_tell_the_story_on_standard_error_alone() -> None:
             assert re.search(line, told, re.MULTILINE), f"{line} is not in\n{told}"
 
 
-def test_a_reader_who_has_had_enough_is_no_failure() -> None:
+def test_closed_stdout_is_no_failure() -> None:
     """`socketkit connect ... | head -1`: quiet, status 0."""
 
     def part(caller: socket.socket) -> None:
@@ -108,7 +114,8 @@ def test_a_reader_who_has_had_enough_is_no_failure() -> None:
         assert (done.stdout, done.stderr, done.returncode) == (b"line\n", b"", 0)
 
 
-def test_standard_input_that_is_closed_is_an_input_that_has_ended() -> None:
+def test_closed_stdin_is_eof() -> None:
+    """Standard input that is closed is an input that has ended."""
     with echo_server() as (_, address):
         script = f"{sys.executable} -m socketkit connect {address} <&-"
         done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=PATIENCE)
@@ -144,7 +151,8 @@ def read_terminal(master: int) -> bytes:
     return shown
 
 
-def test_control_characters_of_a_peer_never_reach_a_terminal_raw() -> None:
+def test_peer_control_characters_escaped() -> None:
+    """Control characters of a peer never reach a terminal raw."""
     evil = b"\x1b]0;title\x07 \x1b[2J \x9b31m \x00\x08\x7f \xc2\x9b \xe2\x80\xae \xff plain\tok\n"
 
     def part(caller: socket.socket) -> None:
@@ -168,7 +176,9 @@ def test_into_a_pipe_they_go_as_they_are() -> None:
         assert client.communicate() == b"\x1b[2J\x00\xff"
 
 
-def test_what_was_written_is_out_before_a_signal_ends_it() -> None:
+def test_output_flushed_before_signal_exit() -> None:
+    """What was written is out before a signal ends it."""
+
     def part(caller: socket.socket) -> None:
         caller.sendall(b"first\n")
         caller.recv(1)
@@ -180,7 +190,8 @@ def test_what_was_written_is_out_before_a_signal_ends_it() -> None:
         assert client.told == []
 
 
-def test_a_peer_that_is_silent_for_too_long_is_left():
+def test_idle_timeout_ends_connect():
+    """A peer that is silent for too long is left."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socketkit("connect", f"tcp://127.0.0.1:{listener.getsockname()[1]}", "--idle-timeout", "50ms") as client,

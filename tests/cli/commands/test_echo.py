@@ -16,7 +16,8 @@ from support.programs import echo_server, socketkit
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_on_every_engine_it_echoes_and_ends_with_0_when_told(name: str) -> None:
+def test_echo_on_every_engine_exits_0(name: str) -> None:
+    """On every engine it echoes and ends with 0 when reported."""
     with echo_server("--engine", name) as (server, address):
         assert server.told == [f"listening tcp://127.0.0.1:{address.port}"]
         with call(address) as client:
@@ -28,7 +29,8 @@ def test_on_every_engine_it_echoes_and_ends_with_0_when_told(name: str) -> None:
         assert server.process.stdout is not None and server.process.stdout.read() == b""
 
 
-def test_each_address_has_a_line_and_the_ready_descriptor_has_them_too(tmp_path) -> None:
+def test_listening_line_and_ready_fd(tmp_path) -> None:
+    """Each address has a line and the ready descriptor has them too."""
     reading, writing = os.pipe()
     path = tmp_path / "echo.sock"
     with socketkit(
@@ -55,7 +57,8 @@ def test_once_serves_the_first_and_ends() -> None:
         assert server.wait() == 0
 
 
-def test_once_tells_by_its_status_that_the_first_was_lost() -> None:
+def test_once_status_of_reset() -> None:
+    """Once reports by its status that the first was lost."""
     with echo_server("--once") as (server, address):
         with call(address) as first:
             assert ask(first, b"hello") == b"hello"
@@ -64,7 +67,8 @@ def test_once_tells_by_its_status_that_the_first_was_lost() -> None:
         assert len(server.told) == 2
 
 
-def test_once_tells_by_its_status_that_the_first_followed_no_framing() -> None:
+def test_once_status_of_framing_error() -> None:
+    """Once reports by its status that the first followed no framing."""
     with echo_server("--once", "--framing", "netstring") as (server, address):
         with call(address) as first:
             first.sendall(b"3:one,nonsense")
@@ -92,7 +96,8 @@ def test_v_tells_the_story() -> None:
         )
 
 
-def test_explain_shows_the_calls_with_their_real_results() -> None:
+def test_explain_shows_real_results() -> None:
+    """Explain shows the calls with their real results."""
     with echo_server("--explain") as (server, address), call(address) as client:
         assert ask(client, b"hello") == b"hello"
         client.shutdown(socket.SHUT_WR)

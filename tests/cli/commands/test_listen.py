@@ -24,7 +24,8 @@ def listener(*arguments: str, place: str = "tcp://127.0.0.1:0", **options) -> It
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_on_every_engine_the_first_caller_is_talked_with_and_others_are_refused(name: str) -> None:
+def test_listen_on_every_engine(name: str) -> None:
+    """On every engine the first client is talked with and others are refused."""
     with listener("--engine", name) as (program, address), call(address) as caller:
         caller.sendall(b"from the caller\n")
         assert program.process.stdin is not None and program.process.stdout is not None
@@ -39,7 +40,8 @@ def test_on_every_engine_the_first_caller_is_talked_with_and_others_are_refused(
         assert program.told == [f"listening {address}"]
 
 
-def test_with_keep_one_caller_comes_after_another() -> None:
+def test_keep_serves_one_by_one() -> None:
+    """With keep one client comes after another."""
     with listener("--keep", stdin=None) as (program, address):
         assert program.process.stdout is not None
         for number in range(3):
@@ -50,7 +52,8 @@ def test_with_keep_one_caller_comes_after_another() -> None:
         assert program.stop() == 0
 
 
-def test_with_keep_a_caller_that_is_lost_is_told_of_in_a_line_and_the_next_is_served() -> None:
+def test_keep_reports_loss_in_one_line() -> None:
+    """With keep a client that is lost is reported in a line and the next is served."""
     with listener("--keep") as (program, address):
         assert program.process.stdout is not None
         with call(address) as lost:
@@ -64,7 +67,8 @@ def test_with_keep_a_caller_that_is_lost_is_told_of_in_a_line_and_the_next_is_se
         assert len(program.told) == 2
 
 
-def test_a_file_of_a_socket_is_removed_when_it_ends(tmp_path) -> None:
+def test_socket_file_removed_at_end(tmp_path) -> None:
+    """A file of a socket is removed when it ends."""
     path = tmp_path / "s"
     with listener(place=f"unix://{path}?mode=600") as (program, address):
         assert path.stat().st_mode & 0o777 == 0o600
@@ -74,13 +78,15 @@ def test_a_file_of_a_socket_is_removed_when_it_ends(tmp_path) -> None:
     assert not path.exists()
 
 
-def test_a_server_that_nobody_called_is_told_to_stop() -> None:
+def test_sigterm_without_client() -> None:
+    """A server that no one called is reported to stop."""
     with listener() as (program, _):
         assert program.stop(signal.SIGTERM) == 0
         assert len(program.told) == 1
 
 
-def test_what_is_already_typed_is_for_the_first_caller() -> None:
+def test_typed_input_goes_to_first_client() -> None:
+    """What is already typed is for the first client."""
     with listener() as (program, address):
         assert program.process.stdin is not None
         program.process.stdin.write(os.urandom(0) + b"typed before anybody came")

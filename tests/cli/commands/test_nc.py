@@ -23,7 +23,8 @@ def test_a_conversation_and_its_phrase():
     assert told == [f"Connection to 127.0.0.1 {address.port} port [tcp/*] succeeded!"]
 
 
-def test_a_refused_port_says_so_in_the_usual_words():
+def test_nc_refused_port_message():
+    """A refused port says so in the usual words."""
     port = free_port()
     output, told, status = nc("127.0.0.1", port)
     assert (output, told, status) == (
@@ -33,7 +34,8 @@ def test_a_refused_port_says_so_in_the_usual_words():
     )
 
 
-def test_a_range_is_tested_and_one_that_accepts_is_enough():
+def test_nc_port_range():
+    """A range is tested and one that accepts is enough."""
     with echo_server() as (_, address):
         port = address.port
         output, told, status = nc("-zv", "127.0.0.1", f"{port}-{port}", data=b"")
@@ -108,20 +110,23 @@ def test_a_typo_never_arms_a_program(bundle):
         (["-U", "a", "b"], "takes one path"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_what_could(arguments, says):
+def test_nc_ambiguous_flags_refused(arguments, says):
+    """What cannot be meant is refused with what could."""
     output, told, status = nc(*arguments)
     assert (output, len(told), status) == (b"", 1, 2)
     assert says in told[0]
 
 
-def test_where_flavours_differ_it_is_told_to_who_asks():
+def test_nc_flavour_warning():
+    """Where flavours differ it is reported to who asks."""
     with echo_server() as (_, address):
         _, told, status = nc("-v", "-w", "5", "-q", "1", "127.0.0.1", address.port, data=b"x")
     assert status == 0
     assert [line[:18] for line in told[:2]] == ["socketkit nc: -w: ", "socketkit nc: -q: "]
 
 
-def test_seconds_to_hear_the_peer_out_are_no_failure():
+def test_nc_quit_after_is_success():
+    """Seconds to receive the peer out are no failure."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert nc("-q", "0", "127.0.0.1", listener.getsockname()[1], data=b"x") == (b"", [], 0)
 

@@ -59,7 +59,7 @@ def test_a_unix_relay_leaves_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_late_answer_after_the_end_comes_through() -> None:
+def test_late_answer_through_relay() -> None:
     """What socat as it comes drops: its -t is half a second."""
     with socket.create_server(("127.0.0.1", 0)) as target:
 
@@ -79,7 +79,8 @@ def test_a_late_answer_after_the_end_comes_through() -> None:
         thread.join()
 
 
-def test_nobody_behind_it_is_a_reset_and_one_line(closed: str) -> None:
+def test_no_target_is_reset_and_one_line(closed: str) -> None:
+    """No one behind it is a reset and one line."""
     with relaying(closed) as relay:
         for _ in range(3):
             with pytest.raises(ConnectionResetError), call(relay.address()) as sock:
@@ -89,7 +90,8 @@ def test_nobody_behind_it_is_a_reset_and_one_line(closed: str) -> None:
 
 
 @pytest.mark.slow
-def test_once_ends_behind_its_caller_and_with_its_status(closed: str) -> None:
+def test_once_status_follows_connection(closed: str) -> None:
+    """Once ends behind its client and with its status."""
     with echo_server() as (_, target), relaying(target, arguments=("--once",)) as relay:
         assert ask(relay.address(), b"x") == b"x"
         assert relay.wait() == 0
@@ -104,7 +106,8 @@ def test_once_ends_behind_its_caller_and_with_its_status(closed: str) -> None:
         assert relay.wait() == 124
 
 
-def test_a_stop_ends_those_who_are_silent_soon() -> None:
+def test_sigterm_ends_idle_tunnels() -> None:
+    """A stop ends those who are silent soon."""
     with echo_server() as (_, target), relaying(target, arguments=("-v",)) as relay, call(relay.address()) as sock:
         sock.sendall(b"x")
         assert sock.recv(1) == b"x"
@@ -114,7 +117,8 @@ def test_a_stop_ends_those_who_are_silent_soon() -> None:
 
 
 @pytest.mark.slow
-def test_several_targets_and_one_that_is_down(closed: str) -> None:
+def test_several_targets_one_down(closed: str) -> None:
+    """Several targets and one that is down."""
     with echo_server() as (_, target), relaying(closed, target, arguments=("--balance", "round-robin")) as relay:
         assert [ask(relay.address(), b"x") for _ in range(3)] == [b"x"] * 3
         assert len([line for line in relay.told if "left alone for 1s" in line]) == 1
@@ -139,14 +143,15 @@ def test_lists_and_the_access_log(tmp_path: Path) -> None:
     assert [(line["end"], line["received"]) for line in lines] == [("done", 5), ("refused", 0)]
 
 
-def test_standard_input_and_output_are_a_caller_too() -> None:
+def test_stdio_as_relay_client() -> None:
     """As `connect`, without its care for terminals."""
     with echo_server() as (_, target), socketkit("relay", "-", str(target)) as relay:
         assert relay.communicate(b"hello\n" * 50_000) == b"hello\n" * 50_000
         assert (relay.wait(), relay.told) == (0, [])
 
 
-def test_a_caller_who_has_read_enough_ends_it_quietly(tmp_path: Path) -> None:
+def test_closed_stdout_of_stdio_relay(tmp_path: Path) -> None:
+    """A client who has read enough ends it quietly."""
     with socket.create_server(("127.0.0.1", 0)) as target:
 
         def pour() -> None:
@@ -165,14 +170,16 @@ def test_a_caller_who_has_read_enough_ends_it_quietly(tmp_path: Path) -> None:
         thread.join(PATIENCE)
 
 
-def test_without_a_target_standard_input_ends_with_status_3(closed: str) -> None:
+def test_stdio_relay_without_target_status_3(closed: str) -> None:
+    """Without a target standard input ends with status 3."""
     with socketkit("relay", "-", closed) as relay:
         assert relay.communicate(b"x") == b""
         assert relay.wait() == 3
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_standard_input_s_relay_as_a_client(number: signal.Signals, status: int) -> None:
+def test_stdio_relay_signal_status(number: signal.Signals, status: int) -> None:
+    """A signal ends standard input's relay as a client."""
     with echo_server() as (_, target), socketkit("relay", "-", str(target), "-v") as relay:
         relay.wait_line("connected to")
         assert relay.stop(number) == status
@@ -187,7 +194,8 @@ def test_a_program_behind_it() -> None:
         assert len(relay.told) == 1
 
 
-def test_a_target_learns_who_calls_from_a_header() -> None:
+def test_proxy_header_sent_to_target() -> None:
+    """A target learns who calls from a header."""
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as target:
 
@@ -207,7 +215,8 @@ def test_a_target_learns_who_calls_from_a_header() -> None:
     assert heard == [b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n" % (ours, port), b"hello"]
 
 
-def test_who_a_proxy_speaks_for_is_in_the_log(tmp_path: Path) -> None:
+def test_proxied_client_in_access_log(tmp_path: Path) -> None:
+    """Who a proxy speaks for is in the log."""
     log = tmp_path / "access"
     options = ("--accept-proxy", "127.0.0.0/8", "--access-log", str(log), "-v")
     with echo_server() as (_, target), relaying(target, arguments=options) as relay:
@@ -221,7 +230,8 @@ def test_who_a_proxy_speaks_for_is_in_the_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
-def test_workers_put_callers_through_and_one_that_dies_is_replaced() -> None:
+def test_workers_relay_and_are_replaced() -> None:
+    """Workers put clients through and one that dies is replaced."""
     with echo_server() as (_, target), relaying(target, arguments=("--workers", "2", "-vv")) as relay:
         first = int(relay.wait_line("worker 0 is process").split()[-1])
         relay.wait_line("worker 1 is process")
@@ -243,7 +253,8 @@ def test_metrics_count_what_is_put_through() -> None:
         assert relay.stop() == 0
 
 
-def test_a_new_relay_takes_over_and_the_old_one_finishes_what_it_has(tmp_path: Path) -> None:
+def test_relay_takeover(tmp_path: Path) -> None:
+    """A new relay takes over and the old one finishes what it has."""
     arguments = ("--takeover", f"unix://{tmp_path}/takeover")
     with echo_server() as (_, target), relaying(target, arguments=arguments) as old, call(old.address()) as sock:
         sock.sendall(b"one")
@@ -275,7 +286,8 @@ def test_a_new_relay_takes_over_and_the_old_one_finishes_what_it_has(tmp_path: P
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--metrics", "tcp://127.0.0.1:0"),
     ],
 )
-def test_what_cannot_be_is_status_2_before_anything_is_opened(arguments: tuple[str, ...]) -> None:
+def test_usage_errors_before_opening(arguments: tuple[str, ...]) -> None:
+    """What cannot be is status 2 before anything is opened."""
     with socketkit("relay", *arguments) as program:
         assert (program.communicate(), program.wait()) == (b"", 2)
         assert len(program.told) == 1 and "listening" not in program.told[0]
@@ -287,14 +299,16 @@ def test_a_port_in_use_is_status_3() -> None:
         assert len(relay.told) == 1
 
 
-def test_a_log_that_cannot_be_opened_is_said_before_anything_is(tmp_path: Path) -> None:
+def test_unopenable_log_before_listening(tmp_path: Path) -> None:
+    """A log that cannot be opened is said before anything is."""
     with socketkit("relay", "tcp://127.0.0.1:0", ":1", "--access-log", str(tmp_path / "no" / "log")) as relay:
         assert relay.wait() == 1
         assert len(relay.told) == 1 and "no/log" in relay.told[0]
 
 
 @pytest.mark.slow
-def test_v_tells_connections_and_vv_what_passes() -> None:
+def test_verbose_levels() -> None:
+    """V reports connections and vv what passes."""
     with echo_server() as (_, target), relaying(target, arguments=("-v",)) as relay:
         ask(relay.address(), b"hello")
         relay.wait_line("closed, 5 bytes received, 5 bytes sent", 2)
@@ -309,7 +323,8 @@ def descriptors_of(program: Program) -> int:
 
 
 @pytest.mark.slow
-def test_hundreds_of_calls_of_all_kinds_leave_no_descriptor(closed: str) -> None:
+def test_no_descriptor_leak_over_hundreds(closed: str) -> None:
+    """Hundreds of calls of all kinds leave no descriptor."""
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("this system has no /proc")
     with echo_server() as (_, target), relaying(target, closed, arguments=("--balance", "round-robin")) as relay:

@@ -48,7 +48,8 @@ def test_real_calls_are_shown(page: str) -> None:
         assert re.search(call, page), call
 
 
-def test_every_family_has_a_row_and_every_engine_a_column_or_a_reason(page: str) -> None:
+def test_tour_table_families_and_engines(page: str) -> None:
+    """Every family has a row and every engine a column or a reason."""
     for family in FAMILIES:
         row = re.search(rf"│ {family} *│(.*)", page)
         assert row is not None, family
@@ -63,7 +64,8 @@ def test_every_family_has_a_row_and_every_engine_a_column_or_a_reason(page: str)
                 assert re.fullmatch(r"[\d.]+k", cell), (family, name)
 
 
-def test_it_fits_80_columns_and_has_no_colour_without_a_terminal(page: str) -> None:
+def test_tour_fits_80_columns(page: str) -> None:
+    """It fits 80 columns and has no colour without a terminal."""
     assert max(map(len, page.splitlines())) <= 80
     assert "\x1b" not in page
 
@@ -73,7 +75,8 @@ def test_every_descriptor_is_given_back(page: str) -> None:
     assert found is not None and found[1] == found[2]
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+def test_closed_stdout_is_no_failure() -> None:
+    """A reader that has seen enough is no failure."""
     with socketkit("tour") as tour:
         assert tour.process.stdout is not None
         tour.process.stdout.readline()

@@ -42,7 +42,8 @@ def test_v_tells_each_target(there: str, closed: str) -> None:
         assert program.told[0].startswith(f"{closed} is free, after ")
 
 
-def test_too_late_is_124_and_one_line_and_no_command_is_run(there: str, closed: str, tmp_path: Path) -> None:
+def test_timeout_is_124_command_not_run(there: str, closed: str, tmp_path: Path) -> None:
+    """Too late is 124 and one line and no command is run."""
     mark = tmp_path / "mark"
     with socketkit("wait", there, closed, "--for", "200ms", "--", "touch", str(mark)) as program:
         assert (program.communicate(), program.wait()) == (b"", 124)
@@ -58,7 +59,8 @@ def test_any(there: str, closed: str) -> None:
         assert (program.communicate(), program.wait(), program.told) == (b"", 0, [])
 
 
-def test_the_command_has_our_input_output_and_options_of_its_own(there: str) -> None:
+def test_command_inherits_stdio_and_options(there: str) -> None:
+    """The command has our input output and options of its own."""
     with socketkit("wait", there, "--", "sh", "-c", 'cat; echo "$0 $@"; exit 7', "-v", "--for", "--") as program:
         assert program.communicate(b"hello\n") == b"hello\n-v --for --\n"
         assert (program.wait(), program.told) == (7, [])
@@ -69,7 +71,7 @@ def test_the_command_is_our_very_process(there: str) -> None:
         assert program.communicate() == b"%d\n" % program.process.pid
 
 
-def test_a_command_dies_of_a_closed_pipe_as_under_a_shell(there: str) -> None:
+def test_command_dies_of_sigpipe(there: str) -> None:
     """Python ignores SIGPIPE; what it starts must not."""
     if not os.path.exists("/proc/self/status"):
         pytest.skip("this system has no /proc")
@@ -78,7 +80,8 @@ def test_a_command_dies_of_a_closed_pipe_as_under_a_shell(there: str) -> None:
     assert not int(output.split()[1], 16) & (1 << (signal.SIGPIPE - 1))
 
 
-def test_a_script_without_a_first_line_is_run_by_the_shell(there: str, tmp_path: Path) -> None:
+def test_script_without_shebang(there: str, tmp_path: Path) -> None:
+    """A script without a first line is run by the shell."""
     script = tmp_path / "script"
     script.write_text('echo "I am $1"\n')
     script.chmod(0o755)
@@ -87,7 +90,8 @@ def test_a_script_without_a_first_line_is_run_by_the_shell(there: str, tmp_path:
 
 
 @pytest.mark.parametrize(("command", "status"), [("no-such-command-here", 127), ("/", 126)])
-def test_a_command_that_cannot_be_run_ends_as_under_a_shell(there: str, command: str, status: int) -> None:
+def test_unrunnable_command_status(there: str, command: str, status: int) -> None:
+    """A command that cannot be run ends as under a shell."""
     with socketkit("wait", there, "--", command) as program:
         assert (program.communicate(), program.wait()) == (b"", status)
         assert len(program.told) == 1 and command in program.told[0]
@@ -105,7 +109,8 @@ def test_a_command_that_cannot_be_run_ends_as_under_a_shell(there: str, command:
         ("--", "true"),
     ],
 )
-def test_what_cannot_be_is_status_2_before_anything_is_looked_at(arguments: tuple[str, ...]) -> None:
+def test_usage_errors_before_probing(arguments: tuple[str, ...]) -> None:
+    """What cannot be is status 2 before anything is looked at."""
     with socketkit("wait", *arguments) as program:
         assert (program.communicate(), program.wait()) == (b"", 2)
         assert len(program.told) == 1
@@ -138,7 +143,8 @@ def test_a_signal_reaches_the_command(there: str) -> None:
         assert program.stop() == 9
 
 
-def test_nothing_of_ours_is_inherited_by_the_command(there: str) -> None:
+def test_command_inherits_no_descriptor(there: str) -> None:
+    """Nothing of ours is inherited by the command."""
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("this system has no /proc")
     with Program("ls", "/proc/self/fd") as plain:
