@@ -13,19 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketkit.config.option_types import (
-    format_duration,
     format_mode,
     format_size,
     parse_count,
-    parse_duration,
     parse_mode,
     parse_size,
     parse_switch,
     parse_text,
 )
 from socketkit.config.options import Description, Options, format_option, parse_option
-from socketkit.config.quoting import quote, suggest
+from socketkit.durations import format_duration, parse_duration
 from socketkit.errors import OptionError, SocketkitError
+from socketkit.quoting import quote, suggest
 
 HOUSE = Path(inspect.getfile(SocketkitError)).parent
 NAMES = list(Options.fields)

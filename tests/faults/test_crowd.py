@@ -17,7 +17,7 @@ import pytest
 
 from faults.crowd import LIARS, Book, crowd
 from socketkit import engines
-from socketkit.config.option_types import parse_duration
+from socketkit.durations import parse_duration
 from support.connections import ask, call
 from support.programs import Program
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
-from socketkit.config.quoting import quote
+from socketkit.durations import LONGEST, format_duration, parse_duration
 from socketkit.errors import OptionError
+from socketkit.quoting import quote, refuse
 from socketkit.values import Value, replace
 
 __all__ = [
@@ -24,13 +25,11 @@ __all__ = [
     "choice_kind",
     "count_kind",
     "duration_kind",
-    "format_duration",
     "format_mode",
     "format_size",
     "format_switch",
     "or_none",
     "parse_count",
-    "parse_duration",
     "parse_mode",
     "parse_networks",
     "parse_size",
@@ -38,80 +37,6 @@ __all__ = [
     "parse_text",
     "size_kind",
 ]
-
-# --- what is said when something is wrong ----------------------------------------------------------------------------
-
-
-def _refuse(value: object, name: str, problem: str, allowed: str) -> NoReturn:
-    label = f"{name}: " if name else ""
-    raise OptionError(f"{label}{quote(value)} {problem}; allowed is {allowed}")
-
-
-# --- durations -------------------------------------------------------------------------------------------------------
-
-_DURATION = "a time such as 250ms, 2s, 5m or 1h (a bare number is seconds)"
-_LONGEST = 876_000.0 * 3600
-"""A hundred years: every clock and every system call that we hand a time to can still count it."""
-
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_NUMBER = r"(?s)(-?[0-9]*\.?[0-9]+)(.*)"
-
-
-def parse_duration(value: object, *, name: str = "", minimum: float = 0.0, maximum: float = _LONGEST) -> float:
-    """Reads a time: text with a unit (ms s m h), or a number of seconds.
-
-    Args:
-        value: the text or the number; a nanosecond is the finest step, finer parts are rounded off.
-        name: the option's name, for the error.
-        minimum: the least that is allowed, in seconds, inclusive.
-        maximum: the most that is allowed, in seconds, inclusive.
-
-    Returns:
-        Seconds.
-
-    Raises:
-        OptionError: not a time, or out of range.
-    """
-    seconds = _seconds(value, name) if isinstance(value, str) else value
-    if (
-        isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds != seconds
-    ):  # nan differs from itself
-        _refuse(value, name, "is not a time", _DURATION)
-    if seconds < minimum:
-        _refuse(value, name, f"is less than {format_duration(minimum)}", _DURATION)
-    if seconds > maximum:
-        _refuse(value, name, f"is more than {format_duration(maximum)}", _DURATION)
-    return round(float(seconds), 9) + 0.0  # + 0.0: minus zero becomes zero
-
-
-def _seconds(text: str, name: str) -> float:
-    match = re.fullmatch(_NUMBER, text)
-    if match is None:
-        _refuse(text, name, "is not a time", _DURATION)
-    number, unit = match.groups()
-    if unit not in _UNITS:
-        _refuse(text, name, f"has the unknown unit {quote(unit)}", _DURATION)
-    # Dividing is exact to the last bit where multiplying by 0.001 is not.
-    return float(number) / 1000 if unit == "ms" else float(number) * _UNITS[unit]
-
-
-def format_duration(seconds: float) -> str:
-    """Writes a time so that `parse_duration` reads the same back: `250ms`, `2s`, `1.5s`, `5m`, `1h`.
-
-    Below a second in milliseconds; else in the largest unit that it is a whole number of; else in decimal seconds.
-    Finer parts than a nanosecond are rounded off.
-    """
-    for unit in ("h", "m"):
-        if seconds and seconds % _UNITS[unit] == 0:
-            return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    if 0 < seconds < 1:
-        return f"{_decimal(seconds * 1000, 6)}ms"
-    return f"{_decimal(seconds, 9)}s"
-
-
-def _decimal(number: float, places: int) -> str:
-    return f"{number:.{places}f}".rstrip("0").rstrip(".")
-
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
@@ -148,21 +73,21 @@ def parse_size(value: object, *, name: str = "", minimum: int = 0, maximum: int 
     """
     size = _size(value, name) if isinstance(value, str) else value
     if isinstance(size, bool) or not isinstance(size, int):
-        _refuse(value, name, "is not a size in whole bytes", _SIZE)
+        refuse(value, name, "is not a size in whole bytes", _SIZE)
     if size < minimum:
-        _refuse(value, name, f"is less than {format_size(minimum)}", _SIZE)
+        refuse(value, name, f"is less than {format_size(minimum)}", _SIZE)
     if size > maximum:
-        _refuse(value, name, f"is more than {format_size(maximum)}", _SIZE)
+        refuse(value, name, f"is more than {format_size(maximum)}", _SIZE)
     return size
 
 
 def _size(text: str, name: str) -> int:
     match = re.fullmatch(_WHOLE, text)
     if match is None:
-        _refuse(text, name, "is not a size", _SIZE)
+        refuse(text, name, "is not a size", _SIZE)
     number, unit = match.groups()
     if unit and unit not in _BYTES:
-        _refuse(text, name, f"has the unknown unit {quote(unit)}", _SIZE)
+        refuse(text, name, f"has the unknown unit {quote(unit)}", _SIZE)
     return _whole(number) * _BYTES.get(unit, 1)
 
 
@@ -198,9 +123,9 @@ def parse_count(value: object, *, name: str = "", minimum: int = 0, maximum: int
     if isinstance(value, str) and (match := re.fullmatch(_WHOLE, value)) and not match[2]:
         count = _whole(match[1])
     if isinstance(count, bool) or not isinstance(count, int):
-        _refuse(value, name, "is not a whole number", allowed)
+        refuse(value, name, "is not a whole number", allowed)
     if not minimum <= count <= maximum:
-        _refuse(value, name, "is out of range", allowed)
+        refuse(value, name, "is out of range", allowed)
     return count
 
 
@@ -212,7 +137,7 @@ def parse_switch(value: object, *, name: str = "") -> bool:
     """
     switch = _SWITCHES.get(str(value).lower()) if isinstance(value, (str, int)) else None
     if switch is None:
-        _refuse(value, name, "is not a switch", _SWITCH)
+        refuse(value, name, "is not a switch", _SWITCH)
     return switch
 
 
@@ -233,9 +158,9 @@ def parse_mode(value: object, *, name: str = "") -> int:
     if isinstance(value, str) and (match := re.fullmatch(r"(?:0o)?([0-7]{1,5})", value)):
         mode = int(match[1], 8)
     if isinstance(mode, bool) or not isinstance(mode, int):
-        _refuse(value, name, "is not a file mode", _MODE)
+        refuse(value, name, "is not a file mode", _MODE)
     if not 0 <= mode <= 0o777:
-        _refuse(value, name, "is out of range", _MODE)
+        refuse(value, name, "is out of range", _MODE)
     return mode
 
 
@@ -251,7 +176,7 @@ def parse_text(value: object, *, name: str = "") -> str:
         OptionError: not text, or empty.
     """
     if not isinstance(value, str) or not value:
-        _refuse(value, name, "is not a name", "a text that is not empty")
+        refuse(value, name, "is not a name", "a text that is not empty")
     return value
 
 
@@ -271,7 +196,7 @@ def parse_networks(value: object, *, name: str = "") -> tuple[str, ...]:
     if not isinstance(parts, (list, tuple, set, frozenset)):
         parts = (parts,)
     if not parts:
-        _refuse(value, name, "names no network", _NETWORKS)
+        refuse(value, name, "names no network", _NETWORKS)
     return tuple(sorted({_network(part, name) for part in parts}))
 
 
@@ -287,7 +212,7 @@ def _network(part: object, name: str) -> str:
         return str(ip_network(text))
     except ValueError as error:
         problem = "has bits beside its mask" if "host bits" in str(error) else "is no network"
-        _refuse(part, name, problem, _NETWORKS)
+        refuse(part, name, problem, _NETWORKS)
 
 
 def _format_networks(networks: tuple[str, ...]) -> str:
@@ -296,7 +221,7 @@ def _format_networks(networks: tuple[str, ...]) -> str:
 
 def _parse_choice(value: object, *, name: str = "", allowed: tuple[str, ...] = ()) -> str:
     if not isinstance(value, str) or value not in allowed:
-        _refuse(value, name, "is none of them", " or ".join(allowed))
+        refuse(value, name, "is none of them", " or ".join(allowed))
     return value
 
 
@@ -338,7 +263,7 @@ class OptionType(Value):
         return "none" if value is None else self.write(value)
 
 
-def duration_kind(minimum: float = 0.0, maximum: float = _LONGEST) -> OptionType:
+def duration_kind(minimum: float = 0.0, maximum: float = LONGEST) -> OptionType:
     """Times, in seconds, from the least to the most that is allowed, both inclusive."""
     return OptionType("time", partial(parse_duration, minimum=minimum, maximum=maximum), format_duration)
 

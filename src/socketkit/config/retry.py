@@ -9,9 +9,10 @@ import errno
 import os
 from typing import Any, Final
 
-from socketkit.config.option_types import OptionType, format_duration, parse_count, parse_duration
-from socketkit.config.quoting import quote, suggest
+from socketkit.config.option_types import OptionType, parse_count
+from socketkit.durations import format_duration, parse_duration
 from socketkit.errors import BrokenError, DeadlineError, OpenError, OptionError, RejectedError, ResolveError
+from socketkit.quoting import quote, suggest
 from socketkit.values import Value
 
 __all__ = ["RETRY", "Retry", "RetryState", "chance", "is_transient", "parse_retry"]

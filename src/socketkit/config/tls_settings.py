@@ -11,8 +11,8 @@ import re
 from typing import Any
 
 from socketkit.config.option_types import OptionType, format_switch, parse_switch
-from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
+from socketkit.quoting import quote
 from socketkit.values import Value
 
 __all__ = ["PIN_KIND", "TLS", "TLS_KIND", "parse_pins"]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from socketkit.config.quoting import quote
+from socketkit.quoting import quote
 from socketkit.values import Value
 
 __all__ = ["Passed", "notify", "passed", "take_passed"]

@@ -1,10 +1,13 @@
-"""Show a value of anybody's in an error message, and the known name that is nearest to a wrong one."""
+"""Show a foreign value in an error message, and suggest the known name that is nearest to a wrong one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
-__all__ = ["quote", "suggest"]
+from socketkit.errors import OptionError
+
+__all__ = ["quote", "refuse", "suggest"]
 
 
 _QUOTED_LENGTH = 60
@@ -21,6 +24,19 @@ def quote(value: object) -> str:
         text = f"<{type(value).__name__}>"
     text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
     return text if len(text) <= _QUOTED_LENGTH + 2 else text[:_QUOTED_LENGTH] + "..."
+
+
+def refuse(value: object, name: str, problem: str, allowed: str) -> NoReturn:
+    """Raises the OptionError that quotes a value and says what is wrong and what is allowed.
+
+    Args:
+        value: the refused value.
+        name: the option's name; may be empty.
+        problem: the predicate, as `is not a time`.
+        allowed: what is allowed.
+    """
+    label = f"{name}: " if name else ""
+    raise OptionError(f"{label}{quote(value)} {problem}; allowed is {allowed}")
 
 
 def suggest(name: str, known: Iterable[str], *, form: str = "{}") -> str:
