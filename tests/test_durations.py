@@ -31,7 +31,23 @@ def test_timeout_is_read(value, seconds):
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, -1, -0.001, -math.inf, True, False, "1x", "", "-1s", "nan", "\u0663s", [], object(), Decimal(1), 10**400],
+    [
+        math.nan,
+        -1,
+        -0.001,
+        -math.inf,
+        True,
+        False,
+        "1x",
+        "",
+        "-1s",
+        "nan",
+        "\u0663s",
+        [],
+        object(),
+        Decimal(1),
+        10**400,
+    ],
 )
 def test_timeout_is_refused(value):
     """One OptionError that names the argument, for what is no time, NaN, or negative."""
