@@ -241,7 +241,7 @@ def test_one_winner_others_closed(script: list[Place], delay: float | None, dead
         deadline = 5.0  # else nobody would ever know
     before = open_descriptors()
     run = told(script, delay=delay, deadline=deadline)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # others may have closed theirs meanwhile
 
     began = {host: moment for moment, what, host in run.story if what == "begins"}
     ended = [host for _, what, host in run.story if what in ("fails", "given up")]
