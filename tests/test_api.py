@@ -23,7 +23,7 @@ from socketkit import (
     pair,
     serve,
 )
-from socketkit.events import Connected
+from socketkit.events import Connected, HandlerFailed
 from support.connections import ask, call
 from support.recorder import Recorder
 
@@ -171,6 +171,58 @@ def test_any_async_callable_is_a_handler(handler):
     """Whatever is async is a handler for an engine."""
     with serve(handler, ANY, framing="lines", engine="poll") as server, call(server.addresses[0]) as client:
         assert ask(client, b"hello") == b"hello"
+
+
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(connection):
+        return function(connection)
+
+    return wrapper
+
+
+def test_wrapped_async_handler():
+    """A wrapper that only returns the coroutine of an `async def` is as good as that."""
+    with serve(decorated(echo), ANY, framing="lines", engine="poll") as server, call(server.addresses[0]) as client:
+        assert ask(client, b"hello") == b"hello"
+
+
+async def numbers(connection):
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        (lambda connection: echo(connection), "coroutine"),
+        (lambda connection: numbers(connection), "async_generator"),
+        (lambda connection: (number for number in (1, 2)), "generator"),
+    ],
+    ids=["coroutine", "async generator", "generator"],
+)
+def test_returned_coroutine_is_reported(handler, kind):
+    """What a plain handler returns without running it is a HandlerFailed that says what to do."""
+    recorder = Recorder()
+    with serve(handler, ANY, observer=recorder) as server:
+        with connect(server.addresses[0]) as client, pytest.raises(EndOfStream):
+            client.receive(timeout=20)
+        server.wait_idle(timeout=20)
+        assert server.statistics().failed_count == 1
+    (failed,) = recorder.of(HandlerFailed)
+    assert type(failed.error) is TypeError
+    assert str(failed.error) == f"the handler has returned a {kind}, which is never run: make it `async def`"
+
+
+@pytest.mark.parametrize("handler", [numbers, functools.partial(numbers), decorated(numbers)])
+def test_generator_handler_refused(handler):
+    with pytest.raises(TypeError, match="the handler is a generator function, whose body would never run"):
+        serve(handler, ANY)
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, "two", 1.5])
+def test_worker_count_is_checked(workers):
+    with pytest.raises(OptionError, match=r"^workers: .*; allowed is a whole number from 1 to"):
+        serve(echo, ANY).run(workers=workers)
 
 
 @pytest.mark.parametrize(

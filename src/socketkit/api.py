@@ -1,15 +1,12 @@
-"""The front doors: `connect`, `serve`, `listen` and `pair`, as recipes that open either way.
-
-What a recipe is stands in `recipe`; here each door says what it takes and what it opens to.
-"""
+"""`connect`, `serve`, `listen` and `pair`: each checks its arguments at once and returns an `OpenContext`."""
 
 from __future__ import annotations
 
 import functools
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from socketkit import engines
 from socketkit import framing as framings
@@ -17,101 +14,30 @@ from socketkit.blocking import BlockingConnection, BlockingListener, BlockingSer
 from socketkit.client.connect import open_connection, reconnect
 from socketkit.client.reconnect import Reconnect
 from socketkit.config.address import Address
+from socketkit.config.option_types import parse_count
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
 from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine
-from socketkit.errors import AddressError, BusyError, OptionError
+from socketkit.errors import AddressError, OptionError
 from socketkit.events import Connected, Observer
 from socketkit.framing.codec import Framing
+from socketkit.open_context import OpenContext
 from socketkit.server.listener import Listener
 from socketkit.server.server import CLEANUP_TIMEOUT, Handler, Server
 from socketkit.server.signals import caught
 from socketkit.sockets.systemd import notify
 from socketkit.streams.from_socket import wrap
 
-__all__ = ["OpenContext", "connect", "listen", "pair", "serve"]
+__all__ = ["ConnectContext", "ListenContext", "PairContext", "ServeContext", "connect", "listen", "pair", "serve"]
 
 
-A = TypeVar("A")
-B = TypeVar("B")
-
-
-class OpenContext(Generic[B, A]):
-    """What is opened by `with` as a B, and by `async with` as an A; each opening is a new one."""
-
-    def __init__(self, engine: str | Engine | None) -> None:
-        if isinstance(engine, str) and (reason := engines.missing(engine)) is not None:
-            raise OptionError(f"engine={engine}: {reason}")
-        self._engine = engine
-        self._opened: list[Any] = []
-
-    def _open_blocking(self) -> B:
-        raise NotImplementedError
-
-    async def _open(self, engine: Engine) -> A:
-        raise NotImplementedError
-
-    def open(self) -> B:
-        """Open it in plain code, without a `with`: the caller closes it."""
-        self._check_plain()
-        return self._open_blocking()
-
-    def _check_plain(self) -> None:
-        if engines.running() is not None:
-            raise BusyError("this thread runs an async engine, which a blocking wait would stop: use `async with`")
-
-    def __await__(self) -> Generator[Any, Any, A]:
-        """Open it in async code, without an `async with`: the caller closes it."""
-        return self._open(self._running_engine()).__await__()
-
-    def __enter__(self) -> B:
-        opened = self.open()
-        self._opened.append(opened)
-        return opened
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._opened.pop().__exit__(kind, error, traceback)
-
-    async def __aenter__(self) -> A:
-        opened = await self._open(self._running_engine())
-        self._opened.append(opened)
-        return opened
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._opened.pop().__aexit__(kind, error, traceback)
-
-    def _running_engine(self) -> Engine:
-        if isinstance(self._engine, Engine):
-            return self._engine
-        running = engines.running()
-        if running is None:
-            raise OptionError("`async with` needs a running engine: asyncio, uvloop, trio, or one of ours")
-        if self._engine is not None and self._engine != running.name:
-            raise OptionError(f"engine={self._engine}: the {running.name} engine runs here; leave `engine` out")
-        return running
-
-    def _blocking_engine(self) -> Engine:
-        if isinstance(self._engine, Engine) and self._engine.blocks:
-            return self._engine
-        if self._engine not in (None, "blocking"):
-            raise OptionError(f"engine={self._engine}: plain code waits by the blocking engine; leave `engine` out")
-        return engines.make("blocking")
-
-
-# --- connect ---------------------------------------------------------------------------------------------------------
-
-
-class ConnectRecipe(OpenContext[BlockingConnection, Connection]):
+class ConnectContext(OpenContext[BlockingConnection, Connection]):
     """Opens to a connection."""
 
-    def __init__(self, place: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
-        super().__init__(engine if engine is not None else place.options.engine)
-        self._place = place
+    def __init__(self, endpoint: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
+        super().__init__(engine if engine is not None else endpoint.options.engine)
+        self._endpoint = endpoint
         self._observer = observer
 
     def _open_blocking(self) -> BlockingConnection:
@@ -119,18 +45,18 @@ class ConnectRecipe(OpenContext[BlockingConnection, Connection]):
         return BlockingConnection(engine.run(self._open(engine)))
 
     async def _open(self, engine: Engine) -> Connection:
-        place = self._place
-        return await open_connection(engine, place.address, place.framing, place.options, observer=self._observer)
+        to = self._endpoint
+        return await open_connection(engine, to.address, to.framing, to.options, observer=self._observer)
 
-    def _redial(self, engine: Engine) -> Reconnect:
-        place = self._place
-        return reconnect(engine, place.address, place.framing, place.options, observer=self._observer)
+    def _reconnecting(self, engine: Engine) -> Reconnect:
+        to = self._endpoint
+        return reconnect(engine, to.address, to.framing, to.options, observer=self._observer)
 
     def __iter__(self) -> Iterator[BlockingConnection]:
         """Fresh connections, one after each loss, in plain code; each is closed before the next, and at the end."""
-        self._check_plain()
+        self._refuse_inside_engine()
         engine = self._blocking_engine()
-        again = self._redial(engine)
+        again = self._reconnecting(engine)
         try:
             while True:
                 yield BlockingConnection(engine.run(again.next()))
@@ -140,7 +66,7 @@ class ConnectRecipe(OpenContext[BlockingConnection, Connection]):
     def __aiter__(self) -> Connections:
         """The same in async code."""
         engine = self._running_engine()
-        return Connections(engine, self._redial(engine))
+        return Connections(engine, self._reconnecting(engine))
 
 
 class Connections:
@@ -152,20 +78,20 @@ class Connections:
 
     def __init__(self, engine: Engine, reconnect: Reconnect) -> None:
         self._engine = engine
-        self._redial = reconnect
+        self._reconnect = reconnect
 
     def __aiter__(self) -> Connections:
         return self
 
     async def __anext__(self) -> Connection:
-        return await self._redial.next()
+        return await self._reconnect.next()
 
     async def aclose(self) -> None:
         """Close the connection that is open, and wait for that."""
-        await self._redial.close()
+        await self._reconnect.close()
 
     def __del__(self) -> None:
-        reconnect, engine = self._redial, self._engine
+        reconnect, engine = self._reconnect, self._engine
         if not reconnect.is_open:
             return
         if engines.running() is engine:
@@ -185,7 +111,7 @@ def connect(
     retry: object = None,
     observer: Observer | None = None,
     **options: object,
-) -> ConnectRecipe:
+) -> ConnectContext:
     """Connect to an address: `with` gives a `BlockingConnection`, `async with` a `Connection`.
 
     `for` and `async for` give a fresh connection after each loss, with growing pauses while nobody answers:
@@ -212,26 +138,23 @@ def connect(
     """
     if retry is not None:
         options["retry"] = retry
-    return ConnectRecipe(Endpoint(address, framing, options), engine, observer)
+    return ConnectContext(Endpoint(address, framing, options), engine, observer)
 
 
-# --- serve -----------------------------------------------------------------------------------------------------------
-
-
-class ServeRecipe(OpenContext[BlockingServer, Server]):
+class ServeContext(OpenContext[BlockingServer, Server]):
     """Opens to a server; `run()` serves until a signal."""
 
     def __init__(
         self,
         handler: Callable[[Any], Any],
-        places: list[Endpoint],
+        endpoints: list[Endpoint],
         engine: str | Engine | None,
         observer: Observer | None,
     ) -> None:
-        super().__init__(engine if engine is not None else places[0].options.engine)
+        super().__init__(engine if engine is not None else endpoints[0].options.engine)
         self._is_plain = not _is_async(handler)
         self._handler: Handler = in_threads(handler) if self._is_plain else handler
-        self._places = places
+        self._endpoints = endpoints
         self._observer = observer
         if self._is_plain and self._engine not in (None, "blocking") and not _blocks(self._engine):
             raise OptionError(f"engine={self._engine}: a plain function needs threads; make the handler `async def`")
@@ -257,22 +180,23 @@ class ServeRecipe(OpenContext[BlockingServer, Server]):
             listening(addresses)
             notify("READY=1")
 
-        if workers == 1:
+        count = parse_count(workers, name="workers", minimum=1)
+        if count == 1:
             engine = self._make_engine()
             engine.run(self._serve_until_told(engine, ready), cleanup_timeout=CLEANUP_TIMEOUT)
             return
-        if any(place.options.takeover for place in self._places):
+        if any(endpoint.options.takeover for endpoint in self._endpoints):
             raise OptionError("takeover is for one process: leave `workers` out")
         from socketkit.server.workers import Workers
 
         if isinstance(self._engine, Engine):
             raise OptionError("workers have an engine each: give its name")
-        places = [(place.address, place.options) for place in self._places]
-        Workers(places, workers, self._work, listening=ready, observer=self._observer).run()
+        endpoints = [(endpoint.address, endpoint.options) for endpoint in self._endpoints]
+        Workers(endpoints, count, self._work, listening=ready, observer=self._observer).run()
 
     def _work(self, addresses: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
         """What each worker does."""
-        self._places = [self._places[number].moved(address) for number, address in addresses]
+        self._endpoints = [self._endpoints[number].moved(address) for number, address in addresses]
         engine = self._make_engine()
         engine.run(self._serve_until_told(engine, lambda addresses: listens()), cleanup_timeout=CLEANUP_TIMEOUT)
 
@@ -305,7 +229,7 @@ class ServeRecipe(OpenContext[BlockingServer, Server]):
         return server
 
     def _make(self, engine: Engine) -> Server:
-        options = self._places[0].options
+        options = self._endpoints[0].options
         make = Server
         if options.takeover is not None:
             from socketkit.server.takeover import Successor  # for those who restart without a pause
@@ -313,7 +237,7 @@ class ServeRecipe(OpenContext[BlockingServer, Server]):
             make = Successor
         return make(
             self._handler,
-            [(place.address, place.options, place.framing) for place in self._places],
+            [(endpoint.address, endpoint.options, endpoint.framing) for endpoint in self._endpoints],
             engine=engine,
             grace=options.grace,
             observer=self._observer,
@@ -336,7 +260,7 @@ def serve(
     engine: str | Engine | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> ServeRecipe:
+) -> ServeContext:
     """Serve a handler at addresses: `.run()` until a signal, `async with` in the engine that runs, `with` in a thread.
 
     Args:
@@ -357,38 +281,50 @@ def serve(
         raise AddressError("serve needs at least one address, such as 'tcp://localhost:0'")
     if not callable(handler):
         raise TypeError(f"the handler must be a function of one connection, not {type(handler).__name__}")
-    return ServeRecipe(handler, [Endpoint(address, framing, options) for address in addresses], engine, observer)
+    return ServeContext(handler, [Endpoint(address, framing, options) for address in addresses], engine, observer)
 
 
-_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, without the 15 ms of importing it
+# Of `inspect`, without the 15 ms of importing it: a coroutine function, one made by `types.coroutine`, generators.
+_COROUTINE = 0x80 | 0x100
+_GENERATOR = 0x20 | 0x200
+
+
+def _code_flags(handler: Callable[[Any], Any]) -> int:
+    """The flags of the code that a call runs; of a decorator's wrapper those of what it wraps (`functools.wraps`)."""
+    while isinstance(handler, functools.partial) or hasattr(handler, "__wrapped__"):
+        handler = handler.func if isinstance(handler, functools.partial) else handler.__wrapped__
+    function = handler if hasattr(handler, "__code__") else getattr(handler, "__call__", None)  # noqa: B004
+    function = getattr(function, "__func__", function)  # of a method
+    return int(getattr(getattr(function, "__code__", None), "co_flags", 0))
 
 
 def _is_async(handler: Callable[[Any], Any]) -> bool:
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    function = handler if hasattr(handler, "__code__") else getattr(handler, "__call__", None)  # noqa: B004
-    function = getattr(function, "__func__", function)  # of a method
-    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & _CO_COROUTINE)
+    """Whether a call returns a coroutine, as far as it can be known before the call.
+
+    Raises:
+        TypeError: a call returns a generator, whose body would never run.
+    """
+    flags = _code_flags(handler)
+    if flags & _GENERATOR:
+        raise TypeError("the handler is a generator function, whose body would never run: leave `yield` out of it")
+    return bool(flags & _COROUTINE) or hasattr(handler, "_is_coroutine_mark")  # inspect.markcoroutinefunction
 
 
 def _blocks(engine: object) -> bool:
     return isinstance(engine, Engine) and engine.blocks
 
 
-# --- listen ----------------------------------------------------------------------------------------------------------
-
-
-class ListenRecipe(OpenContext[BlockingListener, Listener]):
+class ListenContext(OpenContext[BlockingListener, Listener]):
     """Opens to a listener."""
 
-    def __init__(self, place: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
-        super().__init__(engine if engine is not None else place.options.engine)
-        self._place = place
+    def __init__(self, endpoint: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
+        super().__init__(engine if engine is not None else endpoint.options.engine)
+        self._endpoint = endpoint
         self._observer = observer
 
     def _make(self, engine: Engine) -> Listener:
-        place = self._place
-        return Listener(engine, place.address, place.framing, place.options, observer=self._observer)
+        endpoint = self._endpoint
+        return Listener(engine, endpoint.address, endpoint.framing, endpoint.options, observer=self._observer)
 
     def _open_blocking(self) -> BlockingListener:
         listener = BlockingListener(self._make(self._blocking_engine()))
@@ -408,15 +344,12 @@ def listen(
     engine: str | Engine | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> ListenRecipe:
+) -> ListenContext:
     """Listen at an address and accept callers yourself: `with` gives a `BlockingListener`, `async with` a `Listener`.
 
     Args and errors are those of `serve`.
     """
-    return ListenRecipe(Endpoint(address, framing, options), engine, observer)
-
-
-# --- pair ------------------------------------------------------------------------------------------------------------
+    return ListenContext(Endpoint(address, framing, options), engine, observer)
 
 
 class BlockingPair(tuple[BlockingConnection, BlockingConnection]):
@@ -425,8 +358,11 @@ class BlockingPair(tuple[BlockingConnection, BlockingConnection]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for end in self:
-            end.__exit__(kind, error, traceback)
+        left, right = self
+        try:
+            left.__exit__(kind, error, traceback)
+        finally:
+            right.__exit__(kind, error, traceback)
 
 
 class Pair(tuple[Connection, Connection]):
@@ -435,11 +371,14 @@ class Pair(tuple[Connection, Connection]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for end in self:
-            await end.__aexit__(kind, error, traceback)
+        left, right = self
+        try:
+            await left.__aexit__(kind, error, traceback)
+        finally:
+            await right.__aexit__(kind, error, traceback)
 
 
-class PairRecipe(OpenContext[BlockingPair, Pair]):
+class PairContext(OpenContext[BlockingPair, Pair]):
     """Opens to two connections that talk to each other; unpacking it opens it too."""
 
     def __init__(
@@ -481,7 +420,7 @@ def pair(
     engine: str | Engine | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> PairRecipe:
+) -> PairContext:
     """Two connected ends inside one process: a program that talks to itself, or its own threads and tasks.
 
     `with pair() as (left, right)`, `async with pair() as (left, right)`, or `left, right = pair()`, in which case the
@@ -490,4 +429,4 @@ def pair(
     Raises:
         OptionError: at once.
     """
-    return PairRecipe(framing, engine, observer, options)
+    return PairContext(framing, engine, observer, options)

@@ -7,7 +7,7 @@ each verb here is that step. A server for plain code runs in a thread of its own
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Iterator, Sequence
 from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -243,10 +243,20 @@ class BlockingListener:
 
 
 def in_threads(function: Callable[[BlockingConnection], Any]) -> Handler:
-    """A plain function as a handler for a server on the blocking engine, where each conversation has a thread."""
+    """A plain function as a handler for a server on the blocking engine, where each connection has a thread.
+
+    What the function returns is dropped, unless it is a coroutine or a generator: its body has not run, which is a
+    `TypeError` of the handler.
+    """
 
     async def handler(connection: Connection) -> None:
-        function(BlockingConnection(connection))
+        result = function(BlockingConnection(connection))
+        if result is not None and isinstance(result, (Awaitable, AsyncIterator, Generator)):
+            if isinstance(result, Coroutine):
+                result.close()  # else Python warns of it once more
+            raise TypeError(
+                f"the handler has returned a {type(result).__name__}, which is never run: make it `async def`"
+            )
 
     return handler
 
