@@ -27,7 +27,7 @@ from socketkit.server.listener import Listener
 from socketkit.server.server import CLEANUP_TIMEOUT, Handler, Server
 from socketkit.server.signals import caught
 from socketkit.sockets.systemd import notify
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 
 __all__ = ["ConnectContext", "ListenContext", "PairContext", "ServeContext", "connect", "listen", "pair", "serve"]
 
@@ -407,7 +407,7 @@ class PairContext(OpenContext[BlockingPair, Pair]):
 
     def _wrap(self, engine: Engine, sock: socket.socket) -> Connection:
         sock.setblocking(False)
-        stream = wrap(engine, sock, self._options)
+        stream = stream_from_socket(engine, sock, self._options)
         connection = Connection(stream, self._framing, options=self._options, observer=self._observer)
         if self._observer is not None:
             self._observer(Connected(connection.number, stream.local, stream.peer))

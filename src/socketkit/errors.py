@@ -182,6 +182,21 @@ class EndOfStream(StreamError, EOFError):
     """The peer has said its last word. Sending may still be possible: only one direction has ended."""
 
 
+def closed_error(peer: str) -> ClosedError:
+    """The error of a call on a connection that this end has closed."""
+    return ClosedError(f"the connection with {peer} was closed at this end")
+
+
+def eof_sent_error(peer: str, *, doing: str = "sending to") -> ClosedError:
+    """The error of sending after `send_eof`."""
+    return ClosedError(f"{doing} {peer}: our direction was ended by send_eof")
+
+
+def end_of_stream(peer: str) -> EndOfStream:
+    """The error of receiving after the peer's end of stream."""
+    return EndOfStream(f"{peer} has ended the conversation")
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from socketkit import framing
-from socketkit.connection.close import close_gracefully, closed_error
+from socketkit.connection.close import close_gracefully
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
-from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream
+from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, closed_error
 from socketkit.streams.memory import memory_pair
 from support.clock import virtual_engine
 from support.running import Running, turns
@@ -123,5 +123,5 @@ def test_cancelled_it_resets_and_goes() -> None:
 def test_use_after_close_names_the_closer() -> None:
     """Who uses it afterwards is reported who closed it."""
     talk = Talk()
-    error = closed_error(talk.near)
+    error = closed_error(talk.near.peer)
     assert str(error) == f"the connection with {talk.near.peer} was closed at this end"

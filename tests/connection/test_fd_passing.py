@@ -15,7 +15,7 @@ from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, EndOfStream, OptionError, StreamError
 from socketkit.framing import parse
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 from support.programs import PATIENCE
 from support.running import Running, turns, until
 from support.streams import open_descriptors
@@ -36,7 +36,7 @@ def run(engine: Engine, talk: Ends, *, framing: str = "lines", buffer: int | Non
             end.setblocking(False)
             if buffer is not None:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        left, right = (Connection(wrap(engine, end, Options()), parse(framing)) for end in ends)
+        left, right = (Connection(stream_from_socket(engine, end, Options()), parse(framing)) for end in ends)
         try:
             await talk(left, right)
         finally:

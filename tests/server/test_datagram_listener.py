@@ -447,13 +447,13 @@ def test_client_finds_restarted_server(tmp_path: Any) -> None:
 @pytest.mark.parametrize("abstract", [True, False])
 def test_private_name_is_random_and_removed(tmp_path: Any, abstract: bool) -> None:
     """A private name cannot be guessed and leaves nothing."""
-    from socketkit.sockets.datagram_setup import own_name
+    from socketkit.sockets.datagram_setup import bind_private_name
 
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as two,
     ):
-        removes = [own_name(sock, abstract=abstract) for sock in (one, two)]
+        removes = [bind_private_name(sock, abstract=abstract) for sock in (one, two)]
         names = [sock.getsockname() for sock in (one, two)]
         assert names[0] != names[1]
         if abstract:

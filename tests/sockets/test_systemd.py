@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from socketkit.sockets import systemd
-from socketkit.sockets.systemd import FIRST, Passed, take_passed
+from socketkit.sockets.systemd import FIRST, InheritedDescriptor, take_listen_fds
 
 
 @pytest.fixture
@@ -34,7 +34,10 @@ def test_the_first_is_three() -> None:
 def test_descriptors_named_and_not_inheritable(two_open: tuple[int, int]) -> None:
     """Descriptors get their names and are inherited no further."""
     environment = {"LISTEN_PID": "17", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:tls", "HOME": "/"}
-    assert take_passed(environment, pid=17) == (Passed(two_open[0], "web"), Passed(two_open[1], "tls"))
+    assert take_listen_fds(environment, pid=17) == (
+        InheritedDescriptor(two_open[0], "web"),
+        InheritedDescriptor(two_open[1], "tls"),
+    )
     assert environment == {"HOME": "/"}
     assert not any(map(os.get_inheritable, two_open))
 
@@ -43,19 +46,19 @@ def test_unnamed_descriptors_are_unknown(two_open: tuple[int, int]) -> None:
     """Without names they are unknown as the manual says."""
     for extra in ({}, {"LISTEN_FDNAMES": ""}):
         environment = {"LISTEN_PID": "17", "LISTEN_FDS": "2", **extra}
-        assert [entry.name for entry in take_passed(environment, pid=17)] == ["unknown", "unknown"]
+        assert [entry.name for entry in take_listen_fds(environment, pid=17)] == ["unknown", "unknown"]
 
 
 def test_other_pid_ignored_and_removed() -> None:
     """What is meant for another process is ignored and taken away."""
     environment = {"LISTEN_PID": "18", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:tls"}
-    assert take_passed(environment, pid=17) == ()
+    assert take_listen_fds(environment, pid=17) == ()
     assert environment == {}
 
 
 def test_listen_pid_may_be_absent(two_open: tuple[int, int]) -> None:
     """A helper that cannot know our number leaves it out."""
-    assert [entry.descriptor for entry in take_passed({"LISTEN_FDS": "1"}, pid=17)] == [two_open[0]]
+    assert [entry.descriptor for entry in take_listen_fds({"LISTEN_FDS": "1"}, pid=17)] == [two_open[0]]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +73,9 @@ def test_listen_pid_may_be_absent(two_open: tuple[int, int]) -> None:
 )
 def test_what_is_garbled_is_said(two_open: tuple[int, int], variables: dict[str, str], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        take_passed(variables, pid=17)
+        take_listen_fds(variables, pid=17)
     assert variables == {}
 
 
 def test_nothing_passed_is_nothing() -> None:
-    assert take_passed({}, pid=17) == ()
+    assert take_listen_fds({}, pid=17) == ()

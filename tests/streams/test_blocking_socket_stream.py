@@ -12,8 +12,8 @@ import pytest
 from socketkit import BrokenError, ClosedError, DeadlineError, EndOfStream, engines, pair
 from socketkit.blocking import BlockingConnection
 from socketkit.config.options import Options
-from socketkit.streams.blocking_socket_stream import DirectStream
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.blocking_socket_stream import BlockingSocketStream
+from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.socket_stream import USUAL_SIZE
 from support.streams import tcp4_sockets
 
@@ -52,8 +52,8 @@ def test_reset_found_by_sender_is_received() -> None:
         return data
 
     near.setblocking(False)
-    stream = wrap(engines.make("blocking"), near, Options.make({}))
-    assert isinstance(stream, DirectStream)
+    stream = stream_from_socket(engines.make("blocking"), near, Options.make({}))
+    assert isinstance(stream, BlockingSocketStream)
     stream.call_by(send, receive)
     far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     far.close()

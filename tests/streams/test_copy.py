@@ -12,7 +12,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, EndOfStream
 from socketkit.streams import copy as pump_room
 from socketkit.streams.copy import PORTION, Pipes, UntakenError, pump, untaken_size, wait_taken
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.stream import Stream
 from support.datagrams import ends
 from support.running import Running, until
@@ -53,7 +53,7 @@ def test_copy_everything_then_eof(engine: Engine, kind: str, size: int) -> None:
         before, source = stream_pair(engine, kind)
         sink, behind = stream_pair(engine, kind)
         told = Told()
-        pumping = Running(engine, pump(source, sink, passed=told, pipes=Pipes()))
+        pumping = Running(engine, pump(source, sink, on_copied=told, pipes=Pipes()))
         reading = Running(engine, read_all(behind))
         await before.send(DATA[:size])
         await before.send_eof()
@@ -74,7 +74,7 @@ def test_without_pipes_every_byte_is_seen(engine: Engine) -> None:
         sink, behind = stream_pair(engine, "unix")
         for pipes in (None, Pipes(0)):
             told = Told()
-            pumping = Running(engine, pump(source, sink, passed=told, pipes=pipes))
+            pumping = Running(engine, pump(source, sink, on_copied=told, pipes=pipes))
             reading = Running(engine, read_all(behind))
             await before.send(DATA)
             await before.send_eof()
@@ -98,7 +98,7 @@ def test_source_and_sink_loss_differ(engine: Engine) -> None:
         for lost in ("source", "sink"):
             before, source = stream_pair(engine, "tcp4")
             sink, behind = stream_pair(engine, "tcp4")
-            pumping = Running(engine, pump(source, sink, passed=Told(), pipes=Pipes()))
+            pumping = Running(engine, pump(source, sink, on_copied=Told(), pipes=Pipes()))
             pouring = Running(engine, before.send(DATA + DATA + DATA))
             await behind.receive()
             (before if lost == "source" else behind).abort()
@@ -123,7 +123,7 @@ def test_pipes_always_closed(engine: Engine) -> None:
         for _ in range(3):
             before, source = stream_pair(engine, "unix")
             sink, behind = stream_pair(engine, "unix")
-            pumping = Running(engine, pump(source, sink, passed=Told(), pipes=pipes))
+            pumping = Running(engine, pump(source, sink, on_copied=Told(), pipes=pipes))
             pouring = Running(engine, before.send(DATA))
             count = 0
             while count < 2_000_000:
@@ -148,13 +148,13 @@ def test_idle_copy_releases_pipe(monkeypatch: pytest.MonkeyPatch, engine: Engine
     """A transfer that falls silent gives its pipe back."""
     if not hasattr(os, "splice"):
         pytest.skip("this system has no splice")
-    monkeypatch.setattr(pump_room, "PATIENCE", 0.02)
+    monkeypatch.setattr(pump_room, "BULK_IDLE_TIMEOUT", 0.02)
 
     async def main() -> None:
         before, source = stream_pair(engine, "tcp4")
         sink, behind = stream_pair(engine, "tcp4")
         pipes = Pipes(1)
-        pumping = Running(engine, pump(source, sink, passed=Told(), pipes=pipes))
+        pumping = Running(engine, pump(source, sink, on_copied=Told(), pipes=pipes))
         for _ in range(2):
             sending = Running(engine, before.send(DATA))
             count = 0
@@ -188,7 +188,7 @@ def test_unspliceable_sockets_are_copied(monkeypatch: pytest.MonkeyPatch, engine
         before, source = stream_pair(engine, "tcp4")
         sink, behind = stream_pair(engine, "tcp4")
         told = Told()
-        pumping = Running(engine, pump(source, sink, passed=told, pipes=Pipes()))
+        pumping = Running(engine, pump(source, sink, on_copied=told, pipes=Pipes()))
         reading = Running(engine, read_all(behind))
         await before.send(DATA)
         await before.send_eof()
@@ -207,7 +207,7 @@ def test_no_descriptor_is_left(engine: Engine) -> None:
         for _ in range(2):
             before, source = stream_pair(engine, "tcp4")
             sink, behind = stream_pair(engine, "tcp4")
-            pumping = Running(engine, pump(source, sink, passed=Told(), pipes=Pipes()))
+            pumping = Running(engine, pump(source, sink, on_copied=Told(), pipes=Pipes()))
             reading = Running(engine, read_all(behind))
             await before.send(DATA)
             await before.send_eof()
@@ -228,7 +228,7 @@ def test_drain_waits_or_deadline(engine: Engine) -> None:
         near, far = SOCKETS["tcp4"](8192)
         for sock in (near, far):
             sock.setblocking(False)
-        left, right = wrap(engine, near, Options()), wrap(engine, far, Options())
+        left, right = stream_from_socket(engine, near, Options()), stream_from_socket(engine, far, Options())
         while left.send_now(bytes(4096)):
             pass
         assert untaken_size(left) > 0
@@ -268,7 +268,7 @@ def test_empty_datagram_waits_for_room(engine: Engine, kind_of_datagrams: str, t
             before.send_datagram(b"")
             before.send_datagram(b"last")
             told = Told()
-            pumping = Running(engine, pump(source, sink, passed=told))
+            pumping = Running(engine, pump(source, sink, on_copied=told))
             assert [await behind.receive() for _ in range(filled)] == [b"x" * 100] * filled
             assert [await behind.receive(), await behind.receive()] == [b"", b"last"]
             source.stop_receiving()
@@ -285,7 +285,7 @@ def test_oversized_bytes_split_into_datagrams(engine: Engine) -> None:
         before, source = stream_pair(engine, "memory" if not engine.blocks else "tcp4")
         options = Options.make(receive_buffer=1024 * 1024)
         async with ends(engine, Address.parse("udp4://127.0.0.1:0"), options) as (sink, behind):
-            pumping = Running(engine, pump(source, sink, passed=Told()))
+            pumping = Running(engine, pump(source, sink, on_copied=Told()))
             await before.send(DATA[:150_000])
             await before.send_eof()
             came = [await behind.receive()]

@@ -28,7 +28,7 @@ from socketkit.events import Listening
 from socketkit.framing import parse
 from socketkit.server.server import Server
 from socketkit.sockets import systemd
-from socketkit.sockets.systemd import Passed
+from socketkit.sockets.systemd import InheritedDescriptor
 from support.programs import PATIENCE, Program, needs, socketkit
 from support.recorder import Recorder
 from support.streams import open_descriptors
@@ -372,7 +372,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[sock
 
     def passes(*names: str) -> list[socket.socket]:
         opened.extend(socket.create_server(("127.0.0.1", 0)) for _ in names)
-        told = tuple(Passed(sock.fileno(), name) for sock, name in zip(opened, names, strict=True))
+        told = tuple(InheritedDescriptor(sock.fileno(), name) for sock, name in zip(opened, names, strict=True))
         monkeypatch.setattr(systemd, "_taken", told)
         return opened
 

@@ -32,7 +32,7 @@ def run(engine: Engine, command: str, talk: Talk, **options: Any) -> ChildStream
         made.append(child)
         await talk(child)
         child.abort()
-        await until(engine, lambda: child.status is not None)
+        await until(engine, lambda: child.exit_status is not None)
         await turns(engine)  # for what still waits in the background
         await until(engine, lambda: open_descriptors() <= before)
 
@@ -52,7 +52,7 @@ def test_cat_round_trip_and_eof(engine: Engine) -> None:
         assert await receive_all(child) == b"x" * 200_000
         assert await saying.outcome() is None
         await child.finish(deadline=engine.now() + FAR)
-        assert child.status == 0
+        assert child.exit_status == 0
 
     run(engine, "cat", talk)
 
@@ -75,7 +75,7 @@ def test_status_as_a_shell_says_it(engine: Engine, command: str, status: int) ->
     async def talk(child: ChildStream) -> None:
         assert await receive_all(child) == b""
         await child.finish(deadline=engine.now() + FAR)
-        assert child.status == status
+        assert child.exit_status == status
 
     run(engine, f"sh -c '{command}'", talk)
 
@@ -86,7 +86,7 @@ def test_child_end_despite_grandchild(engine: Engine) -> None:
     async def talk(child: ChildStream) -> None:
         said = await receive_all(child)
         pid = int(said)
-        assert child.status == 3
+        assert child.exit_status == 3
         os.kill(pid, signal.SIGKILL)
 
     if not hasattr(os, "pidfd_open"):
@@ -111,7 +111,7 @@ def test_finish_sends_eof_and_waits(engine: Engine) -> None:
     async def talk(child: ChildStream) -> None:
         await child.finish(deadline=engine.now() + FAR)
         await child.finish(deadline=engine.now() + FAR)  # harmless twice
-        assert child.status == 5
+        assert child.exit_status == 5
         with pytest.raises(ClosedError):
             child.send_now(b"more")
 
@@ -123,7 +123,7 @@ def test_stuck_child_signalled_at_deadline(engine: Engine) -> None:
 
     async def talk(child: ChildStream) -> None:
         await child.finish(deadline=engine.now() + 0.02)
-        assert child.status == 128 + signal.SIGTERM
+        assert child.exit_status == 128 + signal.SIGTERM
 
     run(engine, "sleep 60", talk)
 
@@ -133,9 +133,9 @@ def test_one_that_hears_no_signal_is_killed(engine: Engine) -> None:
     async def talk(child: ChildStream) -> None:
         assert await child.receive() == b"deaf\n"
         await child.finish(deadline=engine.now() + 0.02)
-        assert child.status == 128 + signal.SIGKILL
+        assert child.exit_status == 128 + signal.SIGKILL
 
-    run(engine, "sh -c 'trap \"\" TERM; echo deaf; sleep 60 & wait; sleep 60'", talk, is_guest=True)
+    run(engine, "sh -c 'trap \"\" TERM; echo deaf; sleep 60 & wait; sleep 60'", talk, own_session=True)
 
 
 def test_endless_child_output_is_cut(engine: Engine) -> None:
@@ -143,7 +143,7 @@ def test_endless_child_output_is_cut(engine: Engine) -> None:
 
     async def talk(child: ChildStream) -> None:
         await child.finish(deadline=engine.now() + FAR)
-        assert child.status == 128 + signal.SIGPIPE
+        assert child.exit_status == 128 + signal.SIGPIPE
 
     run(engine, "yes", talk)
 
@@ -156,7 +156,7 @@ def test_process_group_is_ended(engine: Engine) -> None:
         child.abort()
         await until(engine, lambda: not is_alive(pid))
 
-    run(engine, "sh -c 'sleep 60 & echo $!; wait'", talk, is_guest=True)
+    run(engine, "sh -c 'sleep 60 & echo $!; wait'", talk, own_session=True)
 
 
 def is_alive(pid: int) -> bool:
@@ -176,8 +176,8 @@ def test_cancelled_finish_ends_child(engine: Engine) -> None:
         await turns(engine)
         finishing.cancel()
         assert isinstance(await finishing.outcome(), engine.cancelled)
-        await until(engine, lambda: child.status is not None)
-        assert child.status == 128 + signal.SIGTERM
+        await until(engine, lambda: child.exit_status is not None)
+        assert child.exit_status == 128 + signal.SIGTERM
 
     run(engine, "sleep 60", talk)
 

@@ -12,7 +12,7 @@ from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.events import Observer
 from socketkit.framing import of as framing_of
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 from support.streams import SOCKETS
 
 PATIENCE = 20.0
@@ -34,7 +34,9 @@ def talk(
     near.setblocking(False)
     far.settimeout(PATIENCE)
     chosen = Options.make(options)
-    connection = Connection(wrap(engine, near, chosen), framing_of(framing), options=chosen, observer=observer)
+    connection = Connection(
+        stream_from_socket(engine, near, chosen), framing_of(framing), options=chosen, observer=observer
+    )
     try:
         yield connection, far
     finally:

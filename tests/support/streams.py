@@ -13,7 +13,7 @@ import pytest
 
 from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.memory import memory_pair
 from socketkit.streams.stream import Stream
 
@@ -90,7 +90,7 @@ def stream_pair(engine: Engine, kind: str, *, buffer: int | None = None, options
     for end in ends:
         end.setblocking(False)
     options = Options() if options is None else options
-    left, right = [wrap(engine, end, options) for end in ends]
+    left, right = [stream_from_socket(engine, end, options) for end in ends]
     return left, right
 
 

@@ -13,7 +13,7 @@ from socketkit import engines
 from socketkit.config.tls_settings import TLS
 from socketkit.errors import OptionError
 from socketkit.streams.memory import memory_pair
-from socketkit.tls.context import ServerSide, client_side, name_to_check, server_side
+from socketkit.tls.context import ServerSide, client_side, server_name_for, server_side
 from support.streams import stream_pair
 from support.tls import papers, secured
 
@@ -62,12 +62,12 @@ def test_encrypted_key_password(tmp_path):
 
 def test_name_checked_or_reason_given():
     """A name is checked or it is said why none is."""
-    assert name_to_check(TLS(), "example.org", place="x") == "example.org"
-    assert name_to_check(TLS(), "fe80::1%eth0", place="x") == "fe80::1"
-    assert name_to_check(TLS(server_name="other"), "example.org", place="x") == "other"
-    assert name_to_check(TLS(verify=False), "", place="x") is None
+    assert server_name_for(TLS(), "example.org", place="x") == "example.org"
+    assert server_name_for(TLS(), "fe80::1%eth0", place="x") == "fe80::1"
+    assert server_name_for(TLS(server_name="other"), "example.org", place="x") == "other"
+    assert server_name_for(TLS(verify=False), "", place="x") is None
     with pytest.raises(OptionError, match=r"tls.unix:///s has no host .* give server_name=NAME"):
-        name_to_check(TLS(), "", place="tls+unix:///s")
+        server_name_for(TLS(), "", place="tls+unix:///s")
 
 
 def test_contexts_shared_until_files_change(tmp_path):
@@ -119,7 +119,7 @@ def test_session_resumption():
         assert await left.receive() == b"hello"
         left.close()
         right.close()
-        return left.facts.is_resumed, left.facts.peer_pin
+        return left.tls.is_resumed, left.tls.peer_pin
 
     async def main(engine):
         return [await visit(engine) for _ in range(3)]

@@ -272,7 +272,7 @@ def test_pin_without_authority(run):
     pin = server_side(TLS(cert=papers().stranger)).pins[0]
 
     async def test(left, right):
-        assert left.facts.peer_pin == pin
+        assert left.tls.peer_pin == pin
 
     run(test, client=TLS(pin=pin), server=TLS(cert=papers().stranger))
 
@@ -298,8 +298,8 @@ def test_client_certificate_is_known(run):
     """A client with a certificate is let in and known."""
 
     async def test(left, right):
-        assert "O=trustme" in right.facts.peer_subject
-        assert right.facts.peer_pin is not None
+        assert "O=trustme" in right.tls.peer_subject
+        assert right.tls.peer_pin is not None
         left.send_now(b"hello")
         assert await right.receive() == b"hello"
 
@@ -319,7 +319,7 @@ def test_alpn_agreed_or_refused(engine):
             client=TLS(ca=papers().ca, alpn="h3,echo"),
             server=TLS(cert=papers().cert, alpn="echo"),
         )
-        assert left.facts.alpn == right.facts.alpn == "echo"
+        assert left.tls.alpn == right.tls.alpn == "echo"
         left.close()
         right.close()
         ours, _ = await _fails(engine, TLS(ca=papers().ca, alpn="h2"), TLS(cert=papers().cert, alpn="echo"))
@@ -337,7 +337,7 @@ def test_tls_1_2_half_close(engine):
         serving = Running(engine, secure(right, server_side(TLS(cert=papers().cert)), timeout=20))
         near = await secure(left, tls12(), server_name="localhost", timeout=20)
         far = await serving.result()
-        assert near.facts.version == "TLSv1.2"
+        assert near.tls.version == "TLSv1.2"
         near.send_now(b"question")
         await near.send_eof()
         assert await receive_all(far) == b"question"

@@ -69,7 +69,7 @@ async def serve_children(
             await _Attendance(connection, child).hold(patience)
         finally:
             child.abort()  # it has ended already, unless we were cancelled
-            statuses.append(child.status or 0)
+            statuses.append(child.exit_status or 0)
 
     only = Once(engine, talk)
     if once:
@@ -106,7 +106,7 @@ def _not_run(command: str, error: OSError) -> ConnectError:
 def _start(engine: Engine, words: list[str], connection: Connection, command: str) -> ChildStream:
     address = str(Address("exec", path=command))
     try:
-        return start_child(engine, words, address=address, variables=variables_of(connection), is_guest=True)
+        return start_child(engine, words, address=address, variables=variables_of(connection), own_session=True)
     except OSError as error:
         raise _not_run(command, error) from None
 

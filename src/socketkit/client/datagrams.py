@@ -13,7 +13,7 @@ from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
 from socketkit.errors import ConnectError
 from socketkit.events import Observer
-from socketkit.sockets.datagram_setup import _IS_UNIX, make_socket, own_name
+from socketkit.sockets.datagram_setup import AF_UNIX, bind_private_name, make_socket
 from socketkit.sockets.multicast import is_for_many, scoped, set_datagram_options
 from socketkit.sockets.resolver import Candidate
 from socketkit.sockets.socket_options import bind_source, prepare
@@ -36,8 +36,8 @@ def dial_datagrams(
     try:
         prepare(sock, options)
         name, target, reconnect = candidate.name, None, None
-        if sock.family == _IS_UNIX:
-            at_end = own_name(sock)
+        if sock.family == AF_UNIX:
+            at_end = bind_private_name(sock)
 
             def reconnect() -> None:
                 sock.connect(name)
@@ -45,7 +45,7 @@ def dial_datagrams(
         else:
             set_datagram_options(sock, name, options)
             bind_source(sock, options)
-        if sock.family != _IS_UNIX and is_for_many(sock, name, options):
+        if sock.family != AF_UNIX and is_for_many(sock, name, options):
             target = scoped(sock, name, options)
             if not sock.getsockname()[1]:
                 sock.bind(("", 0) if sock.family == socket.AF_INET else ("::", 0))
@@ -72,7 +72,7 @@ def _connect(sock: socket.socket, candidate: Candidate) -> None:
     try:
         sock.connect(candidate.name)
     except PermissionError as error:
-        if sock.family == _IS_UNIX:
+        if sock.family == AF_UNIX:
             raise
         raise ConnectError(
             f"{os.strerror(errno.EACCES)} (EACCES): if this is a broadcast address, say so: broadcast=yes",

@@ -19,10 +19,10 @@ from socketkit.events import Connecting, Failed, Observer
 from socketkit.sockets.calls import begin_connect, connect_socket, finish_connect, new_socket, reason_of
 from socketkit.sockets.resolver import Candidate, Lookup, ask_system, resolve
 from socketkit.sockets.socket_options import bind_source, prepare
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
-from socketkit.tls.handshake import call_securely, client_for
+from socketkit.tls.handshake import client_for, client_handshake
 
 __all__ = ["Ends", "open_stream"]
 
@@ -73,7 +73,7 @@ async def open_stream(
         return await _open_plain(engine, address, options, observer, lookup, on_behalf)
     side, name = client_for(tls, address)  # first: it is our own mistake if this fails
     stream = await _open_plain(engine, address, options, observer, lookup, on_behalf)
-    return await call_securely(stream, side, name, timeout=options.handshake_timeout)
+    return await client_handshake(stream, side, name, timeout=options.handshake_timeout)
 
 
 async def _open_plain(
@@ -86,9 +86,9 @@ async def _open_plain(
 ) -> Stream:
     deadline = engine.deadline(options.connect_timeout)
     if address.is_given:
-        from socketkit.streams.inherited import open_given  # only who is given something pays for it
+        from socketkit.streams.inherited import open_local_stream  # only who is given something pays for it
 
-        given = open_given(engine, address, options, observer=observer)
+        given = open_local_stream(engine, address, options, observer=observer)
         return await _announced(given, options, on_behalf, deadline)
     candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
     sockets = Sockets(engine, address, options, observer)
@@ -219,13 +219,13 @@ class Sockets:
     def _wrap(self, candidate: Candidate, sock: socket.socket) -> Stream:
         _refuse_self(sock)
         peer = str(candidate) if candidate.family == getattr(socket, "AF_UNIX", None) else None
-        return wrap(self._engine, sock, self._options, peer=peer)
+        return stream_from_socket(self._engine, sock, self._options, peer=peer)
 
     def _wrap_lost(self, candidate: Candidate, sock: socket.socket, error: ConnectionResetError) -> Stream:
         """A connection that the peer has thrown away as soon as it stood (RFC 9293, 3.10.7: before it stands, a reset
         is a refusal): what was said before can still be received, and then the loss is told. So it does not depend on
         who was faster whether that is a failure to connect."""
-        stream = wrap(self._engine, sock, self._options, peer=str(candidate))
+        stream = stream_from_socket(self._engine, sock, self._options, peer=str(candidate))
         if not isinstance(stream, SocketStream):
             raise error
         stream.lose(error)

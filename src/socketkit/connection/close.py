@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
-from socketkit.errors import ClosedError, DeadlineError
+from socketkit.errors import DeadlineError, closed_error
 from socketkit.streams.stream import Stream
 
 __all__ = ["close_gracefully"]
@@ -30,7 +30,7 @@ async def close_gracefully(session: Session, outgoing: Sender, stream: Stream, *
     Cancellation: what the system does not take at once is lost, the stream is aborted.
     """
     told = session.refusal is not None
-    session.refuse(closed_error(stream))
+    session.refuse(closed_error(stream.peer))
     deadline = stream.engine.deadline(timeout)
     try:
         await outgoing.wait_empty(deadline=deadline)
@@ -46,8 +46,3 @@ async def close_gracefully(session: Session, outgoing: Sender, stream: Stream, *
     await stream.finish(deadline=deadline)
     if not told:
         outgoing.check()
-
-
-def closed_error(stream: Stream) -> ClosedError:
-    """What a call on a connection that we closed ourselves meets."""
-    return ClosedError(f"the connection with {stream.peer} was closed at this end")

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.tls_settings import TLS
-from socketkit.connection.close import close_gracefully, closed_error
+from socketkit.connection.close import close_gracefully
 from socketkit.connection.receiver import Receiver
 from socketkit.connection.sender import LARGE_SIZE, Drain, Sender
 from socketkit.connection.session import ConnectionStatistics, Session
 from socketkit.connection.starttls import upgrade
 from socketkit.engines.engine import DONE, Engine
-from socketkit.errors import ClosedError, EndOfStream, SocketkitError
+from socketkit.errors import EndOfStream, SocketkitError, closed_error, eof_sent_error
 from socketkit.events import Closed, EndSent, Observer, Proxied, Secured, TlsFacts
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import Framing
@@ -154,7 +154,7 @@ class Connection:
             DeadlineError: the peer did not take what was unsent within `close_timeout`.
         """
         self._check_open()
-        self._session.refuse(ClosedError(f"sending to {self._stream.peer}: our direction was ended by send_eof"))
+        self._session.refuse(eof_sent_error(self._stream.peer))
         deadline = self.engine.deadline(self._options.close_timeout)
         await self._outgoing.wait_empty(deadline=deadline)
         self._outgoing.check()
@@ -268,7 +268,7 @@ class Connection:
         self._stream = secured
         self._inward.use(secured, self._options)
         if self._observer is not None:
-            self._observer(Secured(self.number, secured.facts))
+            self._observer(Secured(self.number, secured.tls))
 
     # --- descriptors ---
 
@@ -341,7 +341,7 @@ class Connection:
             self._stream.abort()
             return
         self._closed = True
-        self._outgoing.cut(closed_error(self._stream))
+        self._outgoing.cut(closed_error(self._stream.peer))
         self._stream.abort()
         self._end()
 
@@ -355,7 +355,7 @@ class Connection:
         self._inward.set_cause(error)
 
     def _end(self) -> None:
-        self._session.fail(closed_error(self._stream))
+        self._session.fail(closed_error(self._stream.peer))
         self._waiting.clear()
         if self._passing is not None:
             self._passing.close()
@@ -365,7 +365,7 @@ class Connection:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise closed_error(self._stream)
+            raise closed_error(self._stream.peer)
 
     async def __aenter__(self) -> Connection:
         return self
@@ -417,26 +417,27 @@ class Connection:
         Raises:
             AttributeError: there is none under this connection (a pair in memory).
         """
-        sock: socket.socket = self._stream.socket  # type: ignore[attr-defined]
+        sock = self._stream.socket
+        if sock is None:
+            raise AttributeError(f"there is no socket under {self._stream.peer}")
         return sock
 
     @property
     def tls(self) -> TlsFacts | None:
         """What was agreed on, and who the peer says it is; None where plain bytes are spoken."""
-        return getattr(self._stream, "facts", None)
+        return self._stream.tls
 
     @property
     def peer_credentials(self) -> Credentials | None:
         """The peer's process, user and group on a UNIX socket; None elsewhere."""
-        sock = getattr(self._stream, "socket", None)
+        sock = self._stream.socket
         return None if sock is None or self._closed else credentials_of(sock)
 
     @property
     def child_status(self) -> int | None:
         """How the child at the other end (`exec:`) has ended, as a shell says it: its status, or 128 and the number of
         the signal that killed it. None while it runs, and where there is none; known when `close` returns."""
-        status: int | None = getattr(self._stream, "status", None)
-        return status
+        return self._stream.exit_status
 
     @property
     def is_closed(self) -> bool:

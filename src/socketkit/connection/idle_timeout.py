@@ -70,6 +70,6 @@ class IdleTimer:
 def silence_of(stream: Stream, options: Options, outgoing: Sender) -> IdleTimer | None:
     """How the silence of a stream's peer is counted; None where it is not."""
     limit = options.idle_timeout
-    if limit is None or getattr(stream, "ends_when_silent", False):
+    if limit is None or stream.times_out_itself:
         return None
     return IdleTimer(stream, limit, lambda: outgoing.drained_size)

@@ -22,7 +22,7 @@ from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.calls import adopt, bind_and_listen, new_socket, reason_of
 from socketkit.sockets.resolver import Candidate, resolve
 from socketkit.sockets.socket_options import backlog_asked, backlog_of
-from socketkit.sockets.unix_paths import clear_the_way, locked_folder, set_mode, widen_mode
+from socketkit.sockets.unix_paths import locked_folder, remove_stale_socket, set_mode, widen_mode
 from socketkit.values import replace
 
 __all__ = ["listen_at", "listen_over"]
@@ -200,5 +200,5 @@ async def _listen_at_path(
     if not address.is_local_path:
         return _listen_on(engine, address, candidate, path, options, observer)
     async with locked_folder(engine, path):
-        clear_the_way(address, path)
+        remove_stale_socket(address, path)
         return _listen_on(engine, address, candidate, path, options, observer)

@@ -18,7 +18,15 @@ from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import READ, Engine
-from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, FrameTooLongError
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    DeadlineError,
+    EndOfStream,
+    FrameTooLongError,
+    closed_error,
+    eof_sent_error,
+)
 from socketkit.events import DatagramDropped, Listening, Observer, StoppedListening
 from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.accept_errors import is_resource_shortage
@@ -27,7 +35,7 @@ from socketkit.sockets.datagram_setup import IP_PKTINFO
 from socketkit.sockets.unix_paths import identity_of, remove_file
 from socketkit.streams.datagram_socket import (
     TURN_DATAGRAMS,
-    Patience,
+    SendBackoff,
     ask_true_size,
     largest,
     too_long_to_receive,
@@ -60,11 +68,10 @@ Name = Any
 class PeerStream(DatagramStream):
     """One peer's datagrams, out of a socket that serves many.
 
-    Attributes:
-        ends_when_silent: the door itself sees to `idle_timeout`: a peer that is silent has ended, which is no error.
+    The listener applies `idle_timeout` itself: a silent peer has ended, which is no error.
     """
 
-    ends_when_silent = True
+    times_out_itself = True
 
     def __init__(
         self, door: DatagramListener, key: Any, name: Name, *, local: str, peer: str, source: list[Any]
@@ -85,7 +92,7 @@ class PeerStream(DatagramStream):
         self.queued_size = 0
         self._door = door
         self._changed = Condition(door.engine)
-        self._patience = Patience(door.engine)
+        self._backoff = SendBackoff(door.engine)
         self._ended = False
         self._eof_sent = False
         self._closed = False
@@ -115,15 +122,15 @@ class PeerStream(DatagramStream):
         if self._closed:
             raise self._closed_error()
         if self._eof_sent:
-            raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+            raise eof_sent_error(self.peer)
         try:
             self._door.send(self, data)
         except OSError as error:
-            if (isinstance(error, BlockingIOError) or is_resource_shortage(error)) and self._patience.refused(error):
+            if (isinstance(error, BlockingIOError) or is_resource_shortage(error)) and self._backoff.refused(error):
                 return False
             raise why_not_sent(error, self._door.socket, self.peer, len(data)) from None
-        if self._patience.is_needed:
-            self._patience.taken()
+        if self._backoff.is_active:
+            self._backoff.reset()
         return True
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
@@ -131,8 +138,8 @@ class PeerStream(DatagramStream):
         longer each time."""
         if self._closed:
             raise self._closed_error()
-        if self._patience.is_needed:
-            await self._patience.wait(deadline)
+        if self._backoff.is_active:
+            await self._backoff.wait(deadline)
             if self._closed:
                 raise self._closed_error()
 
@@ -165,7 +172,7 @@ class PeerStream(DatagramStream):
         self.close()
 
     def _closed_error(self) -> ClosedError:
-        return ClosedError(f"the connection with {self.peer} was closed at this end")
+        return closed_error(self.peer)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended" if self._ended else "open"

@@ -15,13 +15,13 @@ from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.calls import reason_of
 from socketkit.sockets.socket_options import backlog_of, prepare
 from socketkit.streams.inherited import (
-    _HINTS,
-    _descriptors_of,
-    _is_for_all,
-    _is_listening,
-    _open,
-    _socket_at,
-    _stream_over,
+    HINTS,
+    descriptors_of,
+    duplicate_socket,
+    is_listening,
+    is_unconnected,
+    open_stream,
+    stream_at_descriptor,
 )
 
 __all__ = ["doors_at_given"]
@@ -38,13 +38,13 @@ def doors_at_given(
     doors: list[StreamListener] = []
     try:
         if address.scheme in ("stdio", "exec"):
-            return [SingleStreamListener(engine, address, _open(engine, address, options))]
-        for entry in _descriptors_of(address):
+            return [SingleStreamListener(engine, address, open_stream(engine, address, options))]
+        for entry in descriptors_of(address):
             doors.append(_door_at(engine, address, entry.descriptor, options, observer))
     except OSError as error:
         for door in doors:
             door.close()
-        hint = _HINTS.get((address.scheme, error.errno), "")
+        hint = HINTS.get((address.scheme, error.errno), "")
         raise ListenError(
             f"cannot serve {address}: {reason_of(error)}{hint}", address=str(address), errno=error.errno
         ) from None
@@ -54,17 +54,17 @@ def doors_at_given(
 def _door_at(
     engine: Engine, address: Address, descriptor: int, options: Options, observer: Observer | None
 ) -> StreamListener:
-    sock = _socket_at(descriptor, observer)
-    if sock is None or not (_is_listening(sock) or _is_for_all(sock)):
+    sock = duplicate_socket(descriptor, observer)
+    if sock is None or not (is_listening(sock) or is_unconnected(sock)):
         if sock is not None:
             sock.close()
-        return SingleStreamListener(engine, address, _stream_over(engine, address, descriptor, options))
+        return SingleStreamListener(engine, address, stream_at_descriptor(engine, address, descriptor, options))
     try:
         # Our siblings and the manager see this too; none of them can mind who does not wait in accept(2).
         sock.setblocking(False)
         os.set_inheritable(descriptor, False)
         place = Address("fd", path=str(descriptor), options=address.options)
-        if _is_listening(sock):
+        if is_listening(sock):
             prepare(sock, options)
             door: StreamListener = SocketListener(engine, sock, options, observer=observer, borrowed_from=place)
         else:
@@ -73,7 +73,7 @@ def _door_at(
         sock.close()
         raise
     if observer is not None:
-        observer(Listening(str(door.address), backlog_of(sock) if _is_listening(sock) else 0))
+        observer(Listening(str(door.address), backlog_of(sock) if is_listening(sock) else 0))
     return door
 
 

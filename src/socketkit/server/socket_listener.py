@@ -16,7 +16,7 @@ from socketkit.events import Observer, StoppedListening
 from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.calls import accept_nowait, reason_of
 from socketkit.sockets.unix_paths import identity_of, remove_file
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.stream import Stream
 
 __all__ = ["SingleStreamListener", "SocketListener"]
@@ -60,7 +60,7 @@ class SocketListener(StreamListener):
     def accept_nowait(self) -> Stream:
         sock, name = accept_nowait(self.socket)
         try:
-            return wrap(self.engine, sock, self._options, peer=self._peer_of(name))
+            return stream_from_socket(self.engine, sock, self._options, peer=self._peer_of(name))
         except OSError as error:
             sock.close()
             raise ConnectionAbortedError(errno.ECONNABORTED, f"the caller had gone: {reason_of(error)}") from None

@@ -21,12 +21,10 @@ from socketkit.sockets.multicast import is_group, join, scoped, set_datagram_opt
 from socketkit.sockets.resolver import Candidate
 from socketkit.sockets.socket_options import prepare
 
-__all__ = ["DATAGRAM_KINDS", "IP_PKTINFO", "adopt_datagrams", "bind_datagrams", "make_socket", "own_name"]
+__all__ = ["IP_PKTINFO", "adopt_datagrams", "bind_datagrams", "bind_private_name", "make_socket"]
 
-DATAGRAM_KINDS: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW)
-"""Sockets without a connection. SOCK_SEQPACKET has one: it is dialled and accepted as streams are."""
 
-_IS_UNIX: Final = getattr(socket, "AF_UNIX", None)
+AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 _PROTOCOLS: Final = {"icmp": socket.IPPROTO_ICMP, "ipv6-icmp": 58, "icmpv6": 58, "udp": 17, "tcp": 6}
 
@@ -87,7 +85,9 @@ def _protocol(name: str | None, family: int) -> int:
 # --- dialling --------------------------------------------------------------------------------------------------------
 
 
-def own_name(sock: socket.socket, *, abstract: bool = os.path.exists("/proc/net/unix")) -> Callable[[], None] | None:
+def bind_private_name(
+    sock: socket.socket, *, abstract: bool = os.path.exists("/proc/net/unix")
+) -> Callable[[], None] | None:
     """Give a UNIX datagram client a name that nobody can guess, so that it can be answered.
 
     On Linux the system chooses one in the abstract namespace (unix(7), autobind): no file. Elsewhere it is a file in a
@@ -130,7 +130,7 @@ def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
         OSError: the system's own error; the caller knows the address and says more.
     """
     prepare(sock, options)
-    if sock.family == _IS_UNIX:
+    if sock.family == AF_UNIX:
         sock.bind(name)
         return
     set_datagram_options(sock, name, options)
@@ -153,7 +153,7 @@ def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
 def adopt_datagrams(sock: socket.socket, options: Options) -> None:
     """Make a socket that somebody else has bound ready to be served."""
     prepare(sock, options)
-    if sock.family != _IS_UNIX and _is_any(sock):
+    if sock.family != AF_UNIX and _is_any(sock):
         _ask_own_address(sock)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from socketkit.quoting import quote
 from socketkit.values import Value
 
-__all__ = ["Passed", "notify", "passed", "take_passed"]
+__all__ = ["InheritedDescriptor", "inherited_descriptors", "notify", "take_listen_fds"]
 
 FIRST: Final = 3
 """SD_LISTEN_FDS_START: the first after the standard ones."""
@@ -22,14 +22,14 @@ FIRST: Final = 3
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
-class Passed(Value):
+class InheritedDescriptor(Value):
     """One descriptor: its number, and its name (FileDescriptorName= of the socket unit; else `unknown`)."""
 
     descriptor: int
     name: str
 
 
-def take_passed(environment: MutableMapping[str, str], *, pid: int) -> tuple[Passed, ...]:
+def take_listen_fds(environment: MutableMapping[str, str], *, pid: int) -> tuple[InheritedDescriptor, ...]:
     """The descriptors that these variables name; afterwards the variables are gone, and no child inherits any.
 
     Variables that are meant for another process (LISTEN_PID says which) are taken away too, and name nothing here.
@@ -54,23 +54,23 @@ def take_passed(environment: MutableMapping[str, str], *, pid: int) -> tuple[Pas
             os.set_inheritable(descriptor, False)
         except OSError:
             raise ValueError(f"LISTEN_FDS is {quote(count)}, but descriptor {descriptor} is not open") from None
-    return tuple(map(Passed, descriptors, named or ["unknown"] * int(count)))
+    return tuple(map(InheritedDescriptor, descriptors, named or ["unknown"] * int(count)))
 
 
 _lock = threading.Lock()
-_taken: tuple[Passed, ...] = ()
+_taken: tuple[InheritedDescriptor, ...] = ()
 
 
-def passed() -> tuple[Passed, ...]:
+def inherited_descriptors() -> tuple[InheritedDescriptor, ...]:
     """What was passed to this process: the same each time, though the variables are gone after the first.
 
     Raises:
-        ValueError: as `take_passed`.
+        ValueError: as `take_listen_fds`.
     """
     global _taken
     with _lock:
         if "LISTEN_FDS" in os.environ:
-            _taken = take_passed(os.environ, pid=os.getpid())
+            _taken = take_listen_fds(os.environ, pid=os.getpid())
         return _taken
 
 

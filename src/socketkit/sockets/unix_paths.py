@@ -19,9 +19,9 @@ from socketkit.config.address import Address
 from socketkit.engines.engine import Engine
 from socketkit.errors import ListenError
 
-__all__ = ["clear_the_way", "identity_of", "locked_folder", "remove_file", "set_mode", "widen_mode"]
+__all__ = ["identity_of", "locked_folder", "remove_file", "remove_stale_socket", "set_mode", "widen_mode"]
 
-PATIENCE: Final = 1.0
+LOCK_TIMEOUT: Final = 1.0
 """Seconds for which the folder's lock is waited for. Servers hold it for microseconds; who holds it longer has other
 business with it, and must not keep us from serving."""
 
@@ -39,7 +39,7 @@ async def locked_folder(engine: Engine, path: bytes) -> AsyncIterator[None]:
         yield  # no right to read it, or no folder: bind will say what is wrong
         return
     try:
-        deadline = engine.now() + PATIENCE
+        deadline = engine.now() + LOCK_TIMEOUT
         while engine.now() < deadline:
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,7 +53,7 @@ async def locked_folder(engine: Engine, path: bytes) -> AsyncIterator[None]:
         os.close(folder)
 
 
-def clear_the_way(address: Address, path: bytes) -> None:
+def remove_stale_socket(address: Address, path: bytes) -> None:
     """Remove a socket file that nobody listens at; refuse everything else that is in the way.
 
     Raises:

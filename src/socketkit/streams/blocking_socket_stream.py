@@ -16,12 +16,12 @@ from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import BrokenError, ClosedError, EndOfStream
 from socketkit.streams.socket_stream import USUAL_SIZE, SocketStream
 
-__all__ = ["DirectStream"]
+__all__ = ["BlockingSocketStream"]
 
 _NO_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # Windows has no such flag: there it stays with `poll`
 
 
-class DirectStream(SocketStream):
+class BlockingSocketStream(SocketStream):
     """A connected stream socket on the blocking engine.
 
     From the first call that may block on, its descriptor blocks, and all other calls say that they do not wait.

@@ -11,15 +11,15 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import DatagramStream, Stream
 
-__all__ = ["Passed", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]
+__all__ = ["OnCopied", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]
 
-Passed = Callable[[int, "bytes | None"], float]
+OnCopied = Callable[[int, "bytes | None"], float]
 """Is told each portion that went over: its size, and the bytes, or None where they were not seen. Gives the seconds
 to wait before the next."""
 
@@ -34,7 +34,7 @@ PORTION: Final = 1024 * 1024
 PIECE: Final = 64 * 1024
 """Bytes of a stream that go into one datagram at most; fewer where the socket takes fewer (65507 over UDP)."""
 
-PATIENCE: Final = 1.0
+BULK_IDLE_TIMEOUT: Final = 1.0
 """Seconds of silence after which a transfer is taken to be over, and its pipe given back."""
 
 TURN_PORTIONS: Final = 16
@@ -95,13 +95,13 @@ class Pipe:
         os.close(self.sink)
 
 
-async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | None = None) -> None:
+async def pump(source: Stream, sink: Stream, *, on_copied: OnCopied, pipes: Pipes | None = None) -> None:
     """Carry bytes from one stream to another until the first ends, then end the other's direction.
 
     Args:
         source: is received from; nobody else receives there.
         sink: is sent to; nobody else sends there.
-        passed: is told each portion.
+        on_copied: is told each portion.
         pipes: where a pipe may be had; None: every byte is to be seen.
 
     Raises:
@@ -131,7 +131,7 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
                     await sink.send(memoryview(data)[sent:])
         except BrokenError as error:
             raise _untaken(error, sink) from None
-        pause = passed(size, data)
+        pause = on_copied(size, data)
         if pause:
             await source.engine.sleep(pause)
         del data  # while the next portion is waited for, this one is nobody's
@@ -140,7 +140,7 @@ async def pump(source: Stream, sink: Stream, *, passed: Passed, pipes: Pipes | N
             bulk = 0
             assert isinstance(source, SocketStream) and isinstance(sink, SocketStream)
             try:
-                if not await _pump_bulk(source, sink, passed, pipes):
+                if not await _pump_bulk(source, sink, on_copied, pipes):
                     pipes = None
             except EndOfStream:
                 break
@@ -191,13 +191,15 @@ async def wait_taken(stream: Stream, *, deadline: float) -> None:
 def untaken_size(stream: Stream) -> int:
     """Bytes that were handed over and that the peer's system has not acknowledged, as far as ours tells (SIOCOUTQ,
     tcp(7), unix(7)); 0 where it does not."""
-    sock: Any = getattr(stream, "socket", None)
+    sock = stream.socket
+    if sock is None:
+        return 0
     try:
         import fcntl
         import termios
 
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (ImportError, AttributeError, OSError, ValueError):
+    except (ImportError, OSError, ValueError):
         return 0
 
 
@@ -210,7 +212,7 @@ def _is_plain(stream: Stream) -> bool:
     return isinstance(stream, SocketStream) and type(stream.socket) is socket.socket
 
 
-async def _pump_bulk(source: SocketStream, sink: SocketStream, passed: Passed, pipes: Pipes) -> bool:
+async def _pump_bulk(source: SocketStream, sink: SocketStream, on_copied: OnCopied, pipes: Pipes) -> bool:
     """Carry bytes through a pipe while there are many; whether that can be tried again.
 
     Raises:
@@ -220,17 +222,17 @@ async def _pump_bulk(source: SocketStream, sink: SocketStream, passed: Passed, p
     if pipe is None:
         return True
     try:
-        return await _splice(source, sink, passed, pipe)
+        return await _splice(source, sink, on_copied, pipe)
     finally:
         pipes.give_back(pipe)
 
 
-async def _splice(source: SocketStream, sink: SocketStream, passed: Passed, pipe: Pipe) -> bool:
+async def _splice(source: SocketStream, sink: SocketStream, on_copied: OnCopied, pipe: Pipe) -> bool:
     engine = source.engine
     count, bulk = 0, BULK_SIZE
     while bulk > 0:
         try:
-            left = size = await source.receive_into(pipe.sink, pipe.size, deadline=engine.now() + PATIENCE)
+            left = size = await source.receive_into(pipe.sink, pipe.size, deadline=engine.now() + BULK_IDLE_TIMEOUT)
         except DeadlineError:
             return True
         except OSError as error:
@@ -245,7 +247,7 @@ async def _splice(source: SocketStream, sink: SocketStream, passed: Passed, pipe
                     await sink.wait_writable()
         except BrokenError as error:
             raise _untaken(error, sink) from None
-        pause = passed(size, None)
+        pause = on_copied(size, None)
         count += 1
         if pause or count % TURN_PORTIONS == 0:
             await engine.sleep(pause)

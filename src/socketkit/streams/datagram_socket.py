@@ -13,17 +13,25 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from socketkit.engines.engine import READ, WRITE, Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream, FrameTooLongError
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    EndOfStream,
+    FrameTooLongError,
+    closed_error,
+    end_of_stream,
+    eof_sent_error,
+)
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.socket_stream import DISCARD_SIZE
 from socketkit.streams.stream import DatagramStream
 
-__all__ = ["DatagramSocket", "Patience", "ask_true_size", "largest", "too_long_to_receive", "why_not_sent"]
+__all__ = ["DatagramSocket", "SendBackoff", "ask_true_size", "largest", "too_long_to_receive", "why_not_sent"]
 
 TURN_DATAGRAMS: Final = 64
 """Datagrams that are received without a wait before the others have their turn."""
 
-PATIENCE: Final = 10.0
+NO_BUFFERS_TIMEOUT: Final = 10.0
 """Seconds of ENOBUFS after which a datagram counts as lost: a queue of a device drains in milliseconds."""
 
 _MAX_PAUSE: Final = 0.05
@@ -31,7 +39,7 @@ _MAX_PAUSE: Final = 0.05
 ask_true_size: Final = socket.MSG_TRUNC if hasattr(socket, "MSG_TRUNC") and os.path.exists("/proc/self") else 0
 """The flag by which Linux's recvmsg(2) returns the size of the whole datagram, also where it did not fit."""
 
-_IS_UNIX: Final = getattr(socket, "AF_UNIX", None)
+AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 _HINTS: Final = {
     errno.ECONNREFUSED: "nobody receives there, and an earlier datagram was refused",
@@ -39,14 +47,14 @@ _HINTS: Final = {
     errno.ENETUNREACH: "there is no way there; for a group, say which interface=",
     errno.ENOENT: "the peer's socket is gone",
     errno.ENOTCONN: "the peer has no name to be answered at, or is gone",
-    errno.ENOBUFS: f"the system had no room for it for {PATIENCE:g} s: send slower",
+    errno.ENOBUFS: f"the system had no room for it for {NO_BUFFERS_TIMEOUT:g} s: send slower",
 }
 
 
 def largest(sock: socket.socket) -> int:
     """Bytes of the largest datagram that this socket can send, as far as its kind says: a 16-bit length, less the
     headers (RFC 768, RFC 791, RFC 8200); for UNIX sockets SO_SNDBUF, of which the system keeps a little for itself."""
-    if sock.family == _IS_UNIX:
+    if sock.family == AF_UNIX:
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
     header = 0 if sock.type == socket.SOCK_RAW else 8
     return 65535 - header - (20 if sock.family == socket.AF_INET else 0)
@@ -90,7 +98,7 @@ def _limit(sock: socket.socket, size: int) -> int:
     return min(limit, size - 1)
 
 
-class Patience:
+class SendBackoff:
     """How long to wait where no poller tells when there is room again: ENOBUFS, and a UNIX peer's full queue."""
 
     __slots__ = ("_engine", "_pause", "_since")
@@ -101,7 +109,7 @@ class Patience:
         self._since = 0.0
 
     @property
-    def is_needed(self) -> bool:
+    def is_active(self) -> bool:
         """Whether the last send found no room."""
         return self._pause > 0
 
@@ -110,12 +118,12 @@ class Patience:
         if not self._pause:
             self._since = self._engine.now()
         self._pause = min(2 * self._pause, _MAX_PAUSE) or 0.001
-        if error.errno == errno.ENOBUFS and self._engine.now() > self._since + PATIENCE:
+        if error.errno == errno.ENOBUFS and self._engine.now() > self._since + NO_BUFFERS_TIMEOUT:
             self._pause = 0.0
             return False
         return True
 
-    def taken(self) -> None:
+    def reset(self) -> None:
         """There was room."""
         self._pause = 0.0
 
@@ -129,6 +137,9 @@ class Patience:
         if deadline is not None and deadline <= self._engine.now() + pause:
             await self._engine.event().wait(deadline=deadline)  # raises when it comes
         await self._engine.sleep(pause)
+
+
+Socket = socket.socket
 
 
 class DatagramSocket(DatagramStream):
@@ -145,10 +156,40 @@ class DatagramSocket(DatagramStream):
         at_end: is called when the stream is closed, after the socket: to remove the file of a private name.
     """
 
+    __slots__ = (
+        "_at_end",
+        "_backoff",
+        "_buffer",
+        "_descriptor",
+        "_ended",
+        "_eof_sent",
+        "_has_header",
+        "_has_lost_peer",
+        "_loss",
+        "_more",
+        "_reconnect",
+        "_size",
+        "_space",
+        "_stopped",
+        "_streak",
+        "_target",
+        "_tells_empty",
+        "_wait",
+        "dropped_count",
+        "engine",
+        "is_connectionless",
+        "local",
+        "max_size",
+        "peer",
+        "socket",
+    )
+
+    socket: Socket
+
     def __init__(
         self,
         engine: Engine,
-        sock: socket.socket,
+        sock: Socket,
         *,
         local: str,
         peer: str,
@@ -171,14 +212,15 @@ class DatagramSocket(DatagramStream):
         self._has_lost_peer = False
         self._at_end = at_end
         # No datagram of the internet is larger than its 16-bit length.
-        self._size = receive_size if sock.family == _IS_UNIX else min(receive_size, 65536)
+        self._size = receive_size if sock.family == AF_UNIX else min(receive_size, 65536)
         self._buffer = memoryview(b"")  # made by the first receive: many sockets only send
         self._has_header = sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET  # raw(7)
         self._tells_empty = self._ask_credentials()
         self._space = 64 if self._tells_empty else 0
         self._more = False
         self._streak = 0
-        self._patience = Patience(engine)
+        self._backoff = SendBackoff(engine)
+        self._loss: BrokenError | None = None
         self._stopped = False
         self._ended = False
         self._eof_sent = False
@@ -235,7 +277,7 @@ class DatagramSocket(DatagramStream):
 
     def send_datagram(self, data: bytes | memoryview) -> bool:
         if self._eof_sent and self._descriptor >= 0:
-            raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+            raise eof_sent_error(self.peer)
         try:
             if self._has_lost_peer and self._reconnect is not None:
                 self._reconnect()
@@ -247,21 +289,21 @@ class DatagramSocket(DatagramStream):
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno == errno.ENOBUFS and self._patience.refused(error):
+            if error.errno == errno.ENOBUFS and self._backoff.refused(error):
                 return False
             if self._descriptor < 0 or error.errno == errno.EBADF:
                 raise self._closed_error() from None
             self._has_lost_peer = error.errno != errno.EMSGSIZE
             raise why_not_sent(error, self.socket, self.peer, len(data)) from None
-        if self._patience.is_needed:
-            self._patience.taken()
+        if self._backoff.is_active:
+            self._backoff.reset()
         return True
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
         if self._descriptor < 0:
             raise self._closed_error()
-        if self._patience.is_needed:
-            await self._patience.wait(deadline)
+        if self._backoff.is_active:
+            await self._backoff.wait(deadline)
         else:
             await self._wait(self._descriptor, WRITE, deadline)
 
@@ -338,12 +380,10 @@ class DatagramSocket(DatagramStream):
             return self._closed_error()
         if self._loss is not None:
             return self._loss.with_traceback(None)
-        return EndOfStream(f"{self.peer} has ended the conversation")
-
-    _loss: BrokenError | None = None
+        return end_of_stream(self.peer)
 
     def _closed_error(self) -> ClosedError:
-        return ClosedError(f"the connection with {self.peer} was closed at this end")
+        return closed_error(self.peer)
 
     def __repr__(self) -> str:
         state = "closed" if self._descriptor < 0 else "ended" if self._ended else "open"

@@ -14,7 +14,7 @@ from socketkit.sockets.socket_options import tune
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
 
-__all__ = ["wrap"]
+__all__ = ["stream_from_socket"]
 
 
 def _name_of_peer(sock: socket.socket) -> Any:
@@ -27,7 +27,7 @@ def _name_of_peer(sock: socket.socket) -> Any:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
 
 
-def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
+def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
     """A stream over a connected, non-blocking socket, with the options set that such a socket takes.
 
     Args:
@@ -50,7 +50,7 @@ def wrap(engine: Engine, sock: socket.socket, options: Options, *, peer: str | N
         return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
     kind = SocketStream
     if engine.blocks:
-        from socketkit.streams.blocking_socket_stream import DirectStream  # which stands on this room
+        from socketkit.streams.blocking_socket_stream import BlockingSocketStream  # which stands on this room
 
-        kind = DirectStream
+        kind = BlockingSocketStream
     return kind(engine, sock, local=local, peer=peer, receive_size=options.receive_size)

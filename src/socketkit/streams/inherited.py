@@ -21,15 +21,17 @@ from socketkit.errors import Attempt, ConnectError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.sockets.calls import address_of, adopt, reason_of
 from socketkit.sockets.socket_options import prepare
-from socketkit.sockets.systemd import Passed, passed
+from socketkit.sockets.systemd import InheritedDescriptor, inherited_descriptors
 from socketkit.streams.pipes import PipeStream, stdio
 from socketkit.streams.process import start_child
 from socketkit.streams.stream import Stream
 
-__all__ = ["open_given"]
+__all__ = ["open_local_stream"]
 
 
-def open_given(engine: Engine, address: Address, options: Options, *, observer: Observer | None = None) -> Stream:
+def open_local_stream(
+    engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
+) -> Stream:
     """The stream that an address of these schemes stands for.
 
     Raises:
@@ -38,12 +40,12 @@ def open_given(engine: Engine, address: Address, options: Options, *, observer: 
     if observer is not None:
         observer(Connecting(str(address), str(address.without_options())))
     try:
-        return _open(engine, address, options)
+        return open_stream(engine, address, options)
     except OSError as error:
         if observer is not None:
             observer(Failed(str(address), str(address.without_options()), error))
         where = str(address.without_options())
-        hint = _HINTS.get((address.scheme, error.errno), "")
+        hint = HINTS.get((address.scheme, error.errno), "")
         reason = f"{reason_of(error)}{hint}"
         doing = "run" if address.scheme == "exec" else "connect to"
         raise ConnectError(
@@ -54,32 +56,32 @@ def open_given(engine: Engine, address: Address, options: Options, *, observer: 
         ) from None
 
 
-_HINTS: dict[tuple[str, int | None], str] = {
+HINTS: dict[tuple[str, int | None], str] = {
     ("exec", errno.ENOENT): ": there is no such program in PATH",
     ("exec", errno.EACCES): ": the file is not executable, or we have no right to run it",
     ("fd", errno.EBADF): ": the descriptor is not open; whoever starts this program has to pass it",
 }
 
 
-def _open(engine: Engine, address: Address, options: Options) -> Stream:
+def open_stream(engine: Engine, address: Address, options: Options) -> Stream:
     if address.scheme == "stdio":
         return stdio(engine, replaces=True)
     if address.scheme == "exec":
         return start_child(engine, split_command(address.path), address=str(address.without_options()))
-    descriptors = _descriptors_of(address)
+    descriptors = descriptors_of(address)
     if len(descriptors) > 1:
         raise OSError(errno.EINVAL, f"{len(descriptors)} descriptors were passed, and one is wanted")
-    return _stream_over(engine, address, descriptors[0].descriptor, options)
+    return stream_at_descriptor(engine, address, descriptors[0].descriptor, options)
 
 
 # --- descriptors -----------------------------------------------------------------------------------------------------
 
 
-def _descriptors_of(address: Address) -> list[Passed]:
+def descriptors_of(address: Address) -> list[InheritedDescriptor]:
     if address.scheme == "fd":
-        return [Passed(int(address.path), "")]
+        return [InheritedDescriptor(int(address.path), "")]
     try:
-        everything = passed()
+        everything = inherited_descriptors()
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error)) from None
     if not everything:
@@ -91,7 +93,7 @@ def _descriptors_of(address: Address) -> list[Passed]:
     return wanted
 
 
-def _socket_at(descriptor: int, observer: Observer | None = None) -> socket.socket | None:
+def duplicate_socket(descriptor: int, observer: Observer | None = None) -> socket.socket | None:
     """A socket of our own with this description, which no child inherits; None where it is no socket.
 
     Raises:
@@ -102,12 +104,12 @@ def _socket_at(descriptor: int, observer: Observer | None = None) -> socket.sock
     return adopt(os.dup(descriptor), observer=observer)
 
 
-def _stream_over(engine: Engine, address: Address, descriptor: int, options: Options) -> Stream:
+def stream_at_descriptor(engine: Engine, address: Address, descriptor: int, options: Options) -> Stream:
     """A connected socket, a pipe, a terminal or a file, which belongs to the stream from now on."""
-    sock = _socket_at(descriptor)
+    sock = duplicate_socket(descriptor)
     if sock is not None:
         with sock:
-            if _is_listening(sock) or _is_for_all(sock):
+            if is_listening(sock) or is_unconnected(sock):
                 raise OSError(errno.EINVAL, "it is a socket at which callers come: it can be served, not dialled")
             local, peer = address_of(sock, sock.getsockname()), address_of(sock, sock.getpeername())
             keeps_boundaries = sock.type in _KEEPING_BOUNDARIES
@@ -135,11 +137,11 @@ def _datagrams_over(engine: Engine, descriptor: int, options: Options, *, local:
 _KEEPING_BOUNDARIES: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW, getattr(socket, "SOCK_SEQPACKET", None))
 
 
-def _is_listening(sock: socket.socket) -> bool:
+def is_listening(sock: socket.socket) -> bool:
     return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
-def _is_for_all(sock: socket.socket) -> bool:
+def is_unconnected(sock: socket.socket) -> bool:
     """Whether it is a socket without a connection, at which any peer's datagrams come."""
     if sock.type not in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         return False

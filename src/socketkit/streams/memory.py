@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.errors import BrokenError, closed_error, end_of_stream, eof_sent_error
 from socketkit.streams.stream import Stream
 
 __all__ = ["MemoryStream", "memory_pair"]
@@ -70,14 +70,14 @@ class MemoryStream(Stream):
         data = b"" if self._ended else pipe.take(256 * 1024)
         if not data:
             self._ended = True
-            raise EndOfStream(f"{self.peer} has ended the conversation")
+            raise end_of_stream(self.peer)
         return data
 
     def send_now(self, data: bytes | memoryview) -> int:
         self._check_open()
         pipe = self._outgoing
         if pipe.ended:
-            raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+            raise eof_sent_error(self.peer)
         if pipe.unread or pipe.cut:
             raise BrokenError(f"sending to {self.peer}: the other end is gone")
         return pipe.put(data)
@@ -116,7 +116,7 @@ class MemoryStream(Stream):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError(f"the connection with {self.peer} was closed at this end")
+            raise closed_error(self.peer)
 
 
 def memory_pair(engine: Engine, *, size: int = 64 * 1024) -> tuple[MemoryStream, MemoryStream]:

@@ -15,13 +15,16 @@ import socket
 import stat
 import sys
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.engines.engine import READ, WRITE, Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.errors import BrokenError, ClosedError, end_of_stream, eof_sent_error
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.socket_stream import DISCARD_SIZE
 from socketkit.streams.stream import Stream
+
+if TYPE_CHECKING:
+    Socket = socket.socket
 
 __all__ = ["PipeStream", "Sink", "Source", "stdio"]
 
@@ -124,7 +127,7 @@ class PipeStream(Stream):
                 return data
             self._ended = data is not None or self._stopped
         self._check_open()
-        raise EndOfStream(f"{self._names[0]} has ended the conversation")
+        raise end_of_stream(self._names[0])
 
     def _read(self, source: Source) -> bytes | None:
         """What is there; None: nothing yet; empty: the end."""
@@ -142,7 +145,7 @@ class PipeStream(Stream):
         if self._sink is None:
             raise ClosedError(f"sending to {self._names[1]}: it can only be read")
         if self._eof_sent:
-            raise ClosedError(f"sending to {self._names[1]}: our direction was ended by send_eof")
+            raise eof_sent_error(self._names[1])
         try:
             return self._sink.write(data)
         except BlockingIOError:
@@ -203,15 +206,8 @@ class PipeStream(Stream):
             raise ClosedError(f"{self._names[0]} was closed at this end")
 
     @property
-    def socket(self) -> socket.socket:
-        """The socket, where both directions are one.
-
-        Raises:
-            AttributeError: they are not.
-        """
-        if self._source is not None and self._source.socket is not None and self._is_one:
-            return self._source.socket
-        raise AttributeError(f"there is no socket under {self.peer}")
+    def socket(self) -> Socket | None:
+        return self._source.socket if self._source is not None and self._is_one else None
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended" if self._ended else "open"

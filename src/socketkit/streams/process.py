@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChildStream", "start_child"]
 
-LAST_WORDS: Final = 1.0
+KILL_TIMEOUT: Final = 1.0
 """Seconds between SIGTERM and SIGKILL, and those that a child has which is let go of without a goodbye."""
 
 
@@ -33,7 +33,7 @@ def start_child(
     *,
     address: str,
     variables: Mapping[str, str] | None = None,
-    is_guest: bool = False,
+    own_session: bool = False,
 ) -> ChildStream:
     """Start a program, without a shell; returns when it runs.
 
@@ -42,7 +42,7 @@ def start_child(
         command: the program, looked up in PATH, and its arguments.
         address: how the child is called, as text.
         variables: are added to its environment.
-        is_guest: whether it runs for somebody else: in a session of its own, without our terminal, and with its own
+        own_session: whether it runs for somebody else: in a session of its own, without our terminal, and with its own
             children told when it is. Else it stays in ours, where Ctrl-C reaches it too.
 
     Raises:
@@ -61,12 +61,12 @@ def start_child(
         (its_input, sink), (source, its_output) = pipe(), pipe()
         environment = None if variables is None else {**os.environ, **variables}
         process = subprocess.Popen(
-            command, stdin=its_input, stdout=its_output, env=environment, start_new_session=is_guest
+            command, stdin=its_input, stdout=its_output, env=environment, start_new_session=own_session
         )
         opened.pop_all()
         os.close(its_input)
         os.close(its_output)
-    return ChildStream(engine, process, source, sink, address=address, is_guest=is_guest)
+    return ChildStream(engine, process, source, sink, address=address, own_session=own_session)
 
 
 class ChildStream(PipeStream):
@@ -80,17 +80,17 @@ class ChildStream(PipeStream):
         sink: int,
         *,
         address: str,
-        is_guest: bool = False,
+        own_session: bool = False,
     ) -> None:
         self._process = process
-        self._is_guest = is_guest
-        self._is_seen_out = False
+        self._has_own_session = own_session
+        self._is_waited_for = False
         self._handle = _handle_of(process.pid)
         super().__init__(engine, source, sink, local="unix://unnamed", peer=address, until=self._handle)
         self._names = (address, address)
 
     @property
-    def status(self) -> int | None:
+    def exit_status(self) -> int | None:
         """How the child ended, as a shell says it (128 and the number of the signal that killed it); None: it runs."""
         code = self._process.poll()
         return 128 - code if code is not None and code < 0 else code
@@ -108,9 +108,9 @@ class ChildStream(PipeStream):
             return
         try:
             self._end_sink()
-            await self._hear_out(deadline)
+            await self._discard_output(deadline)
             self._let_go()
-            await self._see_out(deadline)
+            await self._wait_for_exit(deadline)
         except BaseException:
             self.abort()
             raise
@@ -120,17 +120,17 @@ class ChildStream(PipeStream):
         if not self._closed:
             self._end_sink()
             self._let_go()
-        if not self._is_seen_out:
-            self._is_seen_out = True
-            self.engine.background(self._see_out(self.engine.now() + LAST_WORDS))
+        if not self._is_waited_for:
+            self._is_waited_for = True
+            self.engine.background(self._wait_for_exit(self.engine.now() + KILL_TIMEOUT))
 
     def abort(self) -> None:
         """SIGTERM now, and SIGKILL in a second, in the background."""
         self._let_go()
-        if not self._is_seen_out:
-            self._is_seen_out = True
+        if not self._is_waited_for:
+            self._is_waited_for = True
             self._signal(signal.SIGTERM)
-            self.engine.background(self._see_out(self.engine.now() + LAST_WORDS, (signal.SIGKILL,)))
+            self.engine.background(self._wait_for_exit(self.engine.now() + KILL_TIMEOUT, (signal.SIGKILL,)))
 
     def _let_go(self) -> None:
         super()._let_go()
@@ -138,7 +138,7 @@ class ChildStream(PipeStream):
         if handle is not None:
             os.close(handle)
 
-    async def _hear_out(self, deadline: float | None) -> None:
+    async def _discard_output(self, deadline: float | None) -> None:
         left = DISCARD_SIZE
         try:
             while left > 0:
@@ -146,25 +146,25 @@ class ChildStream(PipeStream):
         except (StreamError, DeadlineError):
             pass  # the end, mostly; or somebody else hears it
 
-    async def _see_out(
+    async def _wait_for_exit(
         self, deadline: float | None, signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGKILL)
     ) -> None:
         """Wait for the child's end; make it end where the moment comes first, or where the engine ends."""
         try:
             for number in signals:
-                if await self._has_ended_by(deadline):
+                if await self._has_exited_by(deadline):
                     return
                 self._signal(number)
-                deadline = self.engine.now() + LAST_WORDS
-            await self._has_ended_by(deadline)  # only one that the system itself holds up would be left
+                deadline = self.engine.now() + KILL_TIMEOUT
+            await self._has_exited_by(deadline)  # only one that the system itself holds up would be left
         except self.engine.cancelled:
             self._signal(signal.SIGKILL)
-            await self._has_ended_by(self.engine.now() + LAST_WORDS)
+            await self._has_exited_by(self.engine.now() + KILL_TIMEOUT)
             raise
         finally:
-            self._is_seen_out = True
+            self._is_waited_for = True
 
-    async def _has_ended_by(self, deadline: float | None) -> bool:
+    async def _has_exited_by(self, deadline: float | None) -> bool:
         process = self._process
         handle = _handle_of(process.pid) if process.poll() is None else None
         try:
@@ -186,7 +186,7 @@ class ChildStream(PipeStream):
         if process.poll() is not None:
             return  # its number may be another's by now
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number) if self._is_guest else process.send_signal(number)
+            os.killpg(process.pid, number) if self._has_own_session else process.send_signal(number)
 
 
 def _handle_of(pid: int) -> int | None:

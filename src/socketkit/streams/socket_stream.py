@@ -9,7 +9,7 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from socketkit.engines.engine import READ, WRITE, Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.errors import BrokenError, ClosedError, EndOfStream, closed_error, end_of_stream, eof_sent_error
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.stream import ReadyStream
 
@@ -41,8 +41,13 @@ _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
+Socket = socket.socket
+
+
 class SocketStream(ReadyStream):
     """A connected stream socket."""
+
+    socket: Socket
 
     has_unsent = False  # as the promise has it, and no call for each batch
 
@@ -64,9 +69,7 @@ class SocketStream(ReadyStream):
         "socket",
     )
 
-    def __init__(
-        self, engine: Engine, sock: socket.socket, *, local: str, peer: str, receive_size: int = 256 * 1024
-    ) -> None:
+    def __init__(self, engine: Engine, sock: Socket, *, local: str, peer: str, receive_size: int = 256 * 1024) -> None:
         self.engine = engine
         self.socket = sock
         self.local = local
@@ -259,7 +262,7 @@ class SocketStream(ReadyStream):
         if self._descriptor < 0 or error.errno == errno.EBADF:
             return self._closed_error()
         if error.errno == errno.EPIPE and self._eof_sent:
-            return ClosedError(f"{doing} {self.peer}: our direction was ended by send_eof")
+            return eof_sent_error(self.peer, doing=doing)
         loss = BrokenError(f"{doing} {self.peer}: {reason_of(error)}", errno=error.errno)
         # The system tells a reset once, to whichever call comes first; the next `recv` would take it for a clean end.
         # EPIPE is no such news: it says nothing about what is still to be received.
@@ -281,10 +284,10 @@ class SocketStream(ReadyStream):
             return self._closed_error()
         if self._loss is not None:
             return self._loss.with_traceback(None)
-        return EndOfStream(f"{self.peer} has ended the conversation")
+        return end_of_stream(self.peer)
 
     def _closed_error(self) -> ClosedError:
-        return ClosedError(f"the connection with {self.peer} was closed at this end")
+        return closed_error(self.peer)
 
     def __repr__(self) -> str:
         state = "closed" if self._descriptor < 0 else "ended by the peer" if self._ended else "open"

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from socketkit.engines.engine import Engine
+
+if TYPE_CHECKING:
+    import socket
+
+    from socketkit.events import TlsFacts
+
+    Socket = socket.socket
 
 __all__ = ["DatagramStream", "ReadyStream", "Stream"]
 
@@ -33,6 +41,27 @@ class Stream(ABC):
     engine: Engine
     local: str
     peer: str
+
+    @property
+    def socket(self) -> Socket | None:
+        """The socket underneath; None where there is none, or where the two directions are two sockets."""
+        return None
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """What the TLS handshake agreed on; None where plain bytes are sent."""
+        return None
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the child process at the other end exited, as a shell reports it: its status, or 128 plus the number of
+        the signal that killed it. None while it runs, and where there is no child."""
+        return None
+
+    @property
+    def times_out_itself(self) -> bool:
+        """Whether the listener that this stream belongs to applies `idle_timeout`; then the connection does not."""
+        return False
 
     @abstractmethod
     async def receive(self, *, deadline: float | None = None) -> bytes:

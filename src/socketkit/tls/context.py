@@ -102,7 +102,7 @@ def _client_side(tls: TLS, stamp: object) -> ClientSide:
     return ClientSide(tls)
 
 
-def name_to_check(tls: TLS, host: str, *, place: str) -> str | None:
+def server_name_for(tls: TLS, host: str, *, place: str) -> str | None:
     """The name that the server's certificate must have.
 
     Args:

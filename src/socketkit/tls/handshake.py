@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from socketkit.tls.context import ClientSide, Side
     from socketkit.tls.stream import TlsStream
 
-__all__ = ["call_securely", "client_for", "side_for"]
+__all__ = ["client_for", "client_handshake", "side_for"]
 
 
 # --- a client --------------------------------------------------------------------------------------------------------
@@ -31,15 +31,15 @@ def client_for(tls: TLS, address: Address | None) -> tuple[ClientSide, str | Non
     Raises:
         OptionError: a file cannot be used, or there is no name to check.
     """
-    from socketkit.tls.context import client_side, name_to_check  # only who speaks TLS pays for it
+    from socketkit.tls.context import client_side, server_name_for  # only who speaks TLS pays for it
 
     host = ""
     if address is not None and address.port is not None:  # the others have a path
         host = socket.gethostname() if address.is_placeholder_host else address.host or "localhost"
-    return client_side(tls), name_to_check(tls, host, place=str(address or "this connection"))
+    return client_side(tls), server_name_for(tls, host, place=str(address or "this connection"))
 
 
-async def call_securely(
+async def client_handshake(
     stream: Stream, side: ClientSide, server_name: str | None, *, timeout: float | None
 ) -> TlsStream:
     """The client's handshake on a stream that was just opened; after an error it is closed.

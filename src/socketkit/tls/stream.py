@@ -20,6 +20,9 @@ from socketkit.errors import (
     HandshakeError,
     RejectedError,
     StreamError,
+    closed_error,
+    end_of_stream,
+    eof_sent_error,
 )
 from socketkit.events import TlsFacts
 from socketkit.streams.stream import Stream
@@ -28,6 +31,8 @@ from socketkit.tls.x509 import read_certificate
 
 if TYPE_CHECKING:
     import socket
+
+    Socket = socket.socket
 
 __all__ = ["TlsStream", "secure"]
 
@@ -40,7 +45,7 @@ PORTION_SIZE: Final = 64 * 1024
 MAX_ANSWERS_SIZE: Final = 256 * 1024
 """Bytes that OpenSSL may have answered (to key updates, say) to a peer that does not read."""
 
-FAREWELL: Final = 5.0
+CLOSE_TIMEOUT: Final = 5.0
 """Seconds that a closed stream has to hand over what it had taken; as `close_timeout`."""
 
 
@@ -78,6 +83,8 @@ async def secure(
 class TlsStream(Stream):
     """A stream whose bytes travel encrypted over another one. Made by `secure`."""
 
+    tls: TlsFacts
+
     __slots__ = (
         "_closed",
         "_conversation",
@@ -97,16 +104,16 @@ class TlsStream(Stream):
         "_waiting_count",
         "_write",
         "engine",
-        "facts",
         "local",
         "peer",
+        "tls",
     )
 
     def __init__(self, inner: Stream, side: Side, server_name: str | None) -> None:
         self.engine = inner.engine
         self.local = _secure_name(inner.local)
         self.peer = _secure_name(inner.peer)
-        self.facts = TlsFacts("", "", None, server_name, False)  # until the handshake is done
+        self.tls = TlsFacts("", "", None, server_name, False)  # until the handshake is done
         self._inner = inner
         self._side = side
         self._server_name = server_name
@@ -129,10 +136,16 @@ class TlsStream(Stream):
         self._waiting_count = 0
 
     @property
-    def socket(self) -> socket.socket:
-        """The real socket underneath, where there is one."""
-        sock: socket.socket = self._inner.socket  # type: ignore[attr-defined]
-        return sock
+    def socket(self) -> Socket | None:
+        return self._inner.socket
+
+    @property
+    def exit_status(self) -> int | None:
+        return self._inner.exit_status
+
+    @property
+    def times_out_itself(self) -> bool:
+        return self._inner.times_out_itself
 
     # --- the handshake ---
 
@@ -166,7 +179,7 @@ class TlsStream(Stream):
         Raises:
             HandshakeError: it is not as we want it.
         """
-        self.facts = facts = self._read_facts()
+        self.tls = facts = self._read_facts()
         tls = self._side.tls
         if tls.pin and facts.peer_pin not in tls.pin:
             found = facts.peer_pin or "no certificate at all"
@@ -249,7 +262,7 @@ class TlsStream(Stream):
         except ssl.SSLWantReadError:
             pass  # a record is still under way, or it was none for us
         except ssl.SSLZeroReturnError:
-            self._end = EndOfStream(f"{self.peer} has ended the conversation")
+            self._end = end_of_stream(self.peer)
         except ssl.SSLError as error:
             self._end = self._broken(error)
         if self._outgoing.pending:
@@ -263,7 +276,7 @@ class TlsStream(Stream):
     def _cut(self) -> StreamError:
         """The stream below has ended, and the peer has not said goodbye."""
         if self._stopped:
-            return EndOfStream(f"{self.peer} has ended the conversation")
+            return end_of_stream(self.peer)
         return BrokenError(
             f"receiving from {self.peer}: the stream was cut: it ended without TLS's goodbye (close_notify), so that "
             "more may have been on its way"
@@ -287,7 +300,7 @@ class TlsStream(Stream):
             if self._closed:
                 raise self._closed_error()
             if self._eof_sent:
-                raise ClosedError(f"sending to {self.peer}: our direction was ended by send_eof")
+                raise eof_sent_error(self.peer)
             if (self._unsent or self._outgoing.pending) and not self._push():
                 return 0
             size = len(data)
@@ -360,12 +373,12 @@ class TlsStream(Stream):
             if self._closed:
                 raise self._closed_error()
             if not self._eof_sent:
-                self._say_goodbye()
+                self._send_close_notify()
             self._push()
         while self.has_unsent:
             await self.wait_writable(deadline=deadline)
 
-    def _say_goodbye(self) -> None:
+    def _send_close_notify(self) -> None:
         """Our close_notify. OpenSSL then looks for the peer's, and would take data that came before it for a fault; so
         that is decrypted first."""
         self._read_early = self._decrypt()
@@ -387,7 +400,7 @@ class TlsStream(Stream):
                 return
             self._remember_session()
             if not self._eof_sent:
-                self._say_goodbye()
+                self._send_close_notify()
             self._closed = True
             try:
                 is_sent = self._push()
@@ -398,13 +411,13 @@ class TlsStream(Stream):
             return
         self._inner.stop_receiving()  # wakes whoever receives
         if self.engine.blocks:
-            self.engine.start(self._see_off())
+            self.engine.start(self._close_when_sent())
         else:
-            self.engine.background(self._see_off())
+            self.engine.background(self._close_when_sent())
 
-    async def _see_off(self) -> None:
+    async def _close_when_sent(self) -> None:
         """Hand over what was taken, while the peer still reads."""
-        deadline = self.engine.now() + FAREWELL
+        deadline = self.engine.now() + CLOSE_TIMEOUT
         try:
             while not self._push():
                 await self._inner.wait_writable(deadline=deadline)
@@ -423,11 +436,11 @@ class TlsStream(Stream):
             self._side.remember(self._inner.peer, self._server_name, self._conversation.session)
 
     def _closed_error(self) -> ClosedError:
-        return ClosedError(f"the connection with {self.peer} was closed at this end")
+        return closed_error(self.peer)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended by the peer" if self._end is not None else "open"
-        return f"<TlsStream {self.local} - {self.peer}, {self.facts.version or 'before the handshake'}, {state}>"
+        return f"<TlsStream {self.local} - {self.peer}, {self.tls.version or 'before the handshake'}, {state}>"
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

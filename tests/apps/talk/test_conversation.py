@@ -22,7 +22,7 @@ from socketkit.apps.talk.line_messages import words_for
 from socketkit.connection.connection import Connection
 from socketkit.errors import BrokenError, FramingError, OptionError
 from socketkit.framing import of
-from socketkit.streams.from_socket import wrap
+from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.pipes import PipeStream
 
 PATIENCE = 10.0
@@ -56,7 +56,7 @@ class Talk:
         self.near.setblocking(False)
 
         async def main() -> bool:
-            connection = Connection(wrap(engine, self.near, Options()), of(self.framing or "chunks"))
+            connection = Connection(stream_from_socket(engine, self.near, Options()), of(self.framing or "chunks"))
             with contextlib.closing(PipeStream(engine, self._source, self._sink, peer="standard output")) as person:
                 words = words_for(self.framing)
                 return await converse(connection, person, words=words, manner=Manner(**manner))

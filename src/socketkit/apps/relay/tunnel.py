@@ -15,7 +15,7 @@ from socketkit.engines.condition import Condition
 from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError
 from socketkit.events import EndReceived, EndSent, Observer, Received, Sent, wants_data
-from socketkit.streams.copy import Passed, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
+from socketkit.streams.copy import OnCopied, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
 from socketkit.streams.pipes import PipeStream
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
@@ -169,7 +169,7 @@ class _Passage:
             if direction.first:
                 await send_whole(direction.sink_stream, direction.first)
             pipes = None if self._shown is not None else self._pace.pipes
-            await pump(direction.source_stream, direction.sink_stream, passed=self._passed(direction), pipes=pipes)
+            await pump(direction.source_stream, direction.sink_stream, on_copied=self._passed(direction), pipes=pipes)
             if self._observer is not None:
                 self._observer(EndReceived(direction.source.number))
                 self._observer(EndSent(direction.sink.number))
@@ -201,7 +201,7 @@ class _Passage:
         if self._end_deadline is None:
             self._end_deadline, self._why_late = self._engine.now() + seconds, why
 
-    def _passed(self, direction: _Direction) -> Passed:
+    def _passed(self, direction: _Direction) -> OnCopied:
         received, sent, shown = direction.received, direction.sent, self._shown
         buckets, now, is_timed = direction.buckets, self._engine.now, self._limits.idle_timeout is not None
 
