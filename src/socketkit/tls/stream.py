@@ -27,6 +27,7 @@ from socketkit.errors import (
 from socketkit.events import TlsFacts
 from socketkit.streams.stream import Stream
 from socketkit.tls.context import ClientSide, Side
+from socketkit.tls.failure_texts import reason_of_failure
 from socketkit.tls.x509 import read_certificate
 
 if TYPE_CHECKING:
@@ -217,7 +218,9 @@ class TlsStream(Stream):
         )
 
     def _disagreement(self, error: ssl.SSLError) -> HandshakeError:
-        return HandshakeError(f"TLS handshake with {self.peer}: {_reason(error, self._server_name)}", address=self.peer)
+        return HandshakeError(
+            f"TLS handshake with {self.peer}: {reason_of_failure(error, self._server_name)}", address=self.peer
+        )
 
     # --- receiving ---
 
@@ -283,7 +286,7 @@ class TlsStream(Stream):
         )
 
     def _broken(self, error: ssl.SSLError) -> StreamError:
-        reason = _reason(error, None)
+        reason = reason_of_failure(error, None)
         if not self._has_received and not self._side.is_server and "ALERT" in (error.reason or ""):
             # TLS 1.3: a client is done before the server has seen its certificate, and learns of it by the first read.
             return RejectedError(f"TLS handshake with {self.peer}: {reason}", address=self.peer)
@@ -321,7 +324,7 @@ class TlsStream(Stream):
         try:
             return self._write(data)
         except ssl.SSLError as error:
-            raise BrokenError(f"sending to {self.peer}: {_reason(error, None)}") from None
+            raise BrokenError(f"sending to {self.peer}: {reason_of_failure(error, None)}") from None
 
     def _push(self) -> bool:
         """Hand what is encrypted to the stream below, as far as it takes it now; whether it took all.
@@ -443,62 +446,6 @@ class TlsStream(Stream):
         return f"<TlsStream {self.local} - {self.peer}, {self.tls.version or 'before the handshake'}, {state}>"
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
-
-
 def _secure_name(address: str) -> str:
     scheme, colon, rest = address.partition(":")
     return f"{secure_name(scheme)}{colon}{rest}"
-
-
-def _reason(error: ssl.SSLError, server_name: str | None) -> str:
-    """What went wrong, in words; and what to try."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = _CHECK_HINTS.get(error.verify_code, "")
-        name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
-        return f"the peer's certificate is refused: {error.verify_message.rstrip('.')}{name}{hint}"
-    reason = error.reason or str(error)
-    if reason in _REASONS:
-        return _REASONS[reason]
-    words = reason.lower().replace("_", " ")
-    alert = words.partition(" alert ")[2]
-    return f"the peer refused: {alert}{_ALERT_HINTS.get(alert, '')}" if alert else words
-
-
-_UNKNOWN_ISSUER: Final = ": trust its authority (ca=FILE), or its key alone (pin=sha256:...)"
-
-# X509_V_ERR_..., X509_verify_cert_error_string(3)
-_CHECK_HINTS: Final = {
-    10: ": it has expired, or this machine's clock is wrong",
-    9: ": it is not valid yet, or this machine's clock is wrong",
-    18: _UNKNOWN_ISSUER,
-    19: _UNKNOWN_ISSUER,
-    20: _UNKNOWN_ISSUER,
-    21: _UNKNOWN_ISSUER,
-    62: ": dial the name that it is for, or say it (server_name=NAME)",
-    64: ": dial the address that it is for, or say its name (server_name=NAME)",
-}
-
-_NO_TLS: Final = "the peer does not speak TLS: its first bytes are something else"
-
-_REASONS: Final = {
-    "WRONG_VERSION_NUMBER": _NO_TLS,
-    "HTTP_REQUEST": "the peer does not speak TLS: it sent an HTTP request",
-    "HTTPS_PROXY_REQUEST": "the peer does not speak TLS: it sent a request to an HTTP proxy",
-    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
-    "RECORD_LAYER_FAILURE": _NO_TLS,
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and one is required (require_client_cert)",
-    "UNSUPPORTED_PROTOCOL": "no version of TLS in common: the peer's is older than we allow (minimum_version)",
-    "NO_SHARED_CIPHER": "no cipher in common",
-    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "what came was changed on its way (bad record MAC)",
-}
-
-_ALERT_HINTS: Final = {
-    "unknown ca": ": it does not trust who vouches for our certificate",
-    "certificate required": ": it wants a certificate of ours (cert=FILE, key=FILE)",
-    "certificate expired": ": our certificate has expired",
-    "handshake failure": ": no cipher or version in common, or it wants a certificate of ours (cert=FILE, key=FILE)",
-    "protocol version": ": no version of TLS in common (minimum_version)",
-    "no application protocol": ": it takes none of our protocols (alpn)",
-    "unrecognized name": ": it does not serve this name (server_name)",
-}

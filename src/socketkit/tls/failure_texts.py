@@ -1,0 +1,61 @@
+"""The text of a TLS failure, with what to try: from OpenSSL's reason codes to a sentence."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+__all__ = ["reason_of_failure"]
+
+
+def reason_of_failure(error: ssl.SSLError, server_name: str | None) -> str:
+    """What went wrong, in words; and what to try."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = _CHECK_HINTS.get(error.verify_code, "")
+        name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
+        return f"the peer's certificate is refused: {error.verify_message.rstrip('.')}{name}{hint}"
+    reason = error.reason or str(error)
+    if reason in _REASONS:
+        return _REASONS[reason]
+    words = reason.lower().replace("_", " ")
+    alert = words.partition(" alert ")[2]
+    return f"the peer refused: {alert}{_ALERT_HINTS.get(alert, '')}" if alert else words
+
+
+_UNKNOWN_ISSUER: Final = ": trust its authority (ca=FILE), or its key alone (pin=sha256:...)"
+
+# X509_V_ERR_..., X509_verify_cert_error_string(3)
+_CHECK_HINTS: Final = {
+    10: ": it has expired, or this machine's clock is wrong",
+    9: ": it is not valid yet, or this machine's clock is wrong",
+    18: _UNKNOWN_ISSUER,
+    19: _UNKNOWN_ISSUER,
+    20: _UNKNOWN_ISSUER,
+    21: _UNKNOWN_ISSUER,
+    62: ": dial the name that it is for, or say it (server_name=NAME)",
+    64: ": dial the address that it is for, or say its name (server_name=NAME)",
+}
+
+_NO_TLS: Final = "the peer does not speak TLS: its first bytes are something else"
+
+_REASONS: Final = {
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "HTTP_REQUEST": "the peer does not speak TLS: it sent an HTTP request",
+    "HTTPS_PROXY_REQUEST": "the peer does not speak TLS: it sent a request to an HTTP proxy",
+    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and one is required (require_client_cert)",
+    "UNSUPPORTED_PROTOCOL": "no version of TLS in common: the peer's is older than we allow (minimum_version)",
+    "NO_SHARED_CIPHER": "no cipher in common",
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "what came was changed on its way (bad record MAC)",
+}
+
+_ALERT_HINTS: Final = {
+    "unknown ca": ": it does not trust who vouches for our certificate",
+    "certificate required": ": it wants a certificate of ours (cert=FILE, key=FILE)",
+    "certificate expired": ": our certificate has expired",
+    "handshake failure": ": no cipher or version in common, or it wants a certificate of ours (cert=FILE, key=FILE)",
+    "protocol version": ": no version of TLS in common (minimum_version)",
+    "no application protocol": ": it takes none of our protocols (alpn)",
+    "unrecognized name": ": it does not serve this name (server_name)",
+}
