@@ -36,8 +36,28 @@ __all__ = [
 ]
 
 
+class Attempt(Value):
+    """One candidate that was tried: where, and what came of it (a sentence, and the system's number)."""
+
+    address: str
+    reason: str
+    errno: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
 class SocketkitError(Exception):
-    """The root: catch this to catch whatever socketkit raises on purpose."""
+    """The root: catch this to catch whatever socketkit raises on purpose.
+
+    Attributes:
+        message: the text of the error, in one line.
+        errno: the system's number where there is one, else None.
+        attempts: what became of each candidate that was tried; empty where none was.
+    """
+
+    errno: int | None = None
+    attempts: tuple[Attempt, ...] = ()
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -77,17 +97,6 @@ class OpenError(SocketkitError, OSError):
 
 class ResolveError(OpenError):
     """The name has no address, or nobody could say."""
-
-
-class Attempt(Value):
-    """One candidate that was tried: where, and what came of it (a sentence, and the system's number)."""
-
-    address: str
-    reason: str
-    errno: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.address}: {self.reason}"
 
 
 class ConnectError(OpenError):

@@ -12,7 +12,7 @@ from socketkit.config.address import Address
 from socketkit.config.retry import Retry, RetryState, chance, is_transient
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
-from socketkit.errors import Attempt, ConnectError, DeadlineError, SocketkitError
+from socketkit.errors import ConnectError, DeadlineError, SocketkitError
 from socketkit.events import Observer, Retrying
 
 __all__ = ["Dial", "Reconnect"]
@@ -151,11 +151,10 @@ class Reconnect:
             error.message = f"{error.message} ({self._row()})"
 
     def _late(self, error: SocketkitError) -> DeadlineError:
-        attempts: tuple[Attempt, ...] = getattr(error, "attempts", ())
         return DeadlineError(
             f"gave up after {self._row()}, of the {self._retry.deadline:g} s that they may take (retry, deadline); "
             f"the last said: {error}",
-            attempts=attempts,
+            attempts=error.attempts,
         )
 
 

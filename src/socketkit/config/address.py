@@ -100,7 +100,11 @@ class Address(Value):
         Raises:
             AddressError: no scheme of this version has this family and kind.
         """
-        scheme = scheme_of_socket(family.name, kind.name)
+        try:
+            names = family.name, kind.name
+        except AttributeError:
+            names = _constant_names(family, kind)
+        scheme = scheme_of_socket(*names)
         address = object.__new__(cls)
         _set_fields(address, scheme.name, scheme.body.believe(name), ())
         return address
@@ -168,6 +172,17 @@ class Address(Value):
     def socket_path(self) -> bytes:
         """The path as `bind` and `connect` of a UNIX socket take it; an abstract name begins with a zero byte."""
         return socket_path(self.path)
+
+
+def _constant_names(family: Any, kind: Any) -> tuple[str, str]:
+    """The names of plain numbers, which the sockets of gevent have in place of `socket`'s constants."""
+    import socket
+
+    try:
+        flags = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0)
+        return socket.AddressFamily(family).name, socket.SocketKind(kind & ~flags).name
+    except (TypeError, ValueError):
+        return str(family), str(kind)
 
 
 def _set_fields(address: Address, scheme: str, parts: Parts, options: tuple[tuple[str, str], ...]) -> None:

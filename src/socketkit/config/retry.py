@@ -230,7 +230,7 @@ def is_transient(error: BaseException) -> bool:
         return error.errno == EAI_AGAIN
     if not isinstance(error, OpenError):
         return False
-    numbers = {error.errno, *(attempt.errno for attempt in getattr(error, "attempts", ()))} - {None}
+    numbers = {error.errno, *(attempt.errno for attempt in error.attempts)} - {None}
     if numbers & _PASSING:
         return True
     return errno.ENOENT in numbers and "unix" in error.address.partition(":")[0]

@@ -60,7 +60,7 @@ def bind_source(sock: socket.socket, options: Options) -> None:
     if options.bind is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     family, host, port = split_source(options.bind)
-    if family and family != sock.family.name:
+    if family and sock.family != getattr(socket, family):
         raise OSError(errno.EAFNOSUPPORT, f"bind={options.bind} is of the other family")
     if port:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where an old conversation from there lingers
