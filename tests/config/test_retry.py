@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socketkit.config.backoff import chance
 from socketkit.config.options import Options
-from socketkit.config.retry import Retry, RetryState, chance, is_transient, parse_retry
+from socketkit.config.retry import Retry, RetryState, is_transient, parse_retry
 from socketkit.errors import (
     AddressError,
     Attempt,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-from itertools import islice
 
 import pytest
 
-from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, pauses
+from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, shortage_backoff
 
 
 @pytest.mark.parametrize(
@@ -48,4 +47,5 @@ def test_our_own_fault_is_neither(number: int) -> None:
 
 def test_accept_backoff_to_one_second() -> None:
     """Pauses grow to a second and stay there."""
-    assert list(islice(pauses(), 7)) == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    backoff = shortage_backoff()
+    assert [backoff.next() for _ in range(7)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]

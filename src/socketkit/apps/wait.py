@@ -7,18 +7,18 @@ somebody says goodbye properly, so that no server logs a reset. Knows no command
 from __future__ import annotations
 
 import errno
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from socketkit.client.dial import open_stream
 from socketkit.config.address import Address
+from socketkit.config.backoff import Backoff, chance
 from socketkit.config.options import Options
 from socketkit.durations import format_duration
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import Attempt, DeadlineError, OpenError, StreamError
+from socketkit.errors import Attempt, DeadlineError, OpenError, SocketkitError, StreamError
 from socketkit.events import Observer
 from socketkit.streams.stream import Stream
 from socketkit.values import replace
@@ -146,11 +146,13 @@ class _Looks:
 
     async def go_on(self, deadline: float | None) -> None:
         """Look, at least once, until it is found or the moment has come."""
-        for pause in _pauses():
+        backoff = Backoff(FIRST_PAUSE, LAST_PAUSE, jitter=0.5)  # so that many who wait do not connect all at once
+        while True:
             await self._look(deadline)
             left = None if deadline is None else deadline - self._engine.now()
             if self.found or (left is not None and left <= 0):
                 return
+            pause = backoff.next(chance())
             await self._engine.sleep(pause if left is None else min(pause, left))
 
     async def _look(self, deadline: float | None) -> None:
@@ -185,22 +187,13 @@ async def _part(stream: Stream) -> None:
         stream.close()
 
 
-def _is_nobody(error: Exception) -> bool:
-    numbers = [attempt.errno for attempt in getattr(error, "attempts", ())]
+def _is_nobody(error: SocketkitError) -> bool:
+    numbers = [attempt.errno for attempt in error.attempts]
     places = [number for number in numbers if number not in _NO_SUCH_PLACE]
     return bool(places) and all(number in _NOBODY for number in places)
 
 
-def _reason(address: Address, error: Exception) -> str:
-    attempts: tuple[Attempt, ...] = getattr(error, "attempts", ())
-    if attempts:
-        return "; ".join(dict.fromkeys(attempt.reason for attempt in attempts))
+def _reason(address: Address, error: SocketkitError) -> str:
+    if error.attempts:
+        return "; ".join(dict.fromkeys(attempt.reason for attempt in error.attempts))
     return str(error).removeprefix(f"{address}: ")
-
-
-def _pauses() -> Iterator[float]:
-    """Growing pauses, each cut at random by up to a half, so that many who wait do not knock all at once."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause * random.uniform(0.5, 1.0)
-        pause = min(2 * pause, LAST_PAUSE)

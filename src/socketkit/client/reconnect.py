@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from socketkit.config.address import Address
-from socketkit.config.retry import Retry, RetryState, chance, is_transient
+from socketkit.config.backoff import chance
+from socketkit.config.retry import Retry, RetryState, is_transient
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import ConnectError, DeadlineError, SocketkitError

@@ -6,16 +6,16 @@ Plain values and arithmetic: the moment and the chance are arguments. Who waits 
 from __future__ import annotations
 
 import errno
-import os
 from typing import Any, Final
 
+from socketkit.config.backoff import pause_after
 from socketkit.config.option_types import OptionType, parse_count
 from socketkit.durations import format_duration, parse_duration
 from socketkit.errors import BrokenError, DeadlineError, OpenError, OptionError, RejectedError, ResolveError
 from socketkit.quoting import quote, suggest
 from socketkit.values import Value
 
-__all__ = ["RETRY", "Retry", "RetryState", "chance", "is_transient", "parse_retry"]
+__all__ = ["RETRY", "Retry", "RetryState", "is_transient", "parse_retry"]
 
 FOREVER: Final = "forever"
 MOST: Final = 2**31 - 2  # further tries, after the first
@@ -71,11 +71,7 @@ class Retry(Value):
 
     def pause(self, failures: int, luck: float) -> float:
         """Seconds to wait after so many failures in a row (at least one), with a chance from 0 to 1."""
-        try:
-            longest = min(self.maximum, self.first * self.factor ** (failures - 1))
-        except OverflowError:
-            longest = self.maximum
-        return longest * (1 - self.jitter * luck)
+        return pause_after(failures, luck, self.first, self.maximum, self.factor, self.jitter)
 
     def __str__(self) -> str:
         """What `parse_retry` reads as the same: `5`, `forever,first=1s`."""
@@ -139,11 +135,6 @@ def _number(name: str, value: object, minimum: float, maximum: float) -> float:
 
 RETRY: Final = OptionType("retry", parse_retry, str)
 """The kind of an option that says how to try again."""
-
-
-def chance() -> float:
-    """A number from 0 up to, and not including, 1. From the system: `random` costs several milliseconds to import."""
-    return (int.from_bytes(os.urandom(7), "big") >> 3) / (1 << 53)
 
 
 # --- a row of tries --------------------------------------------------------------------------------------------------

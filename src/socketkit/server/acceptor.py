@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from socketkit.config.backoff import Backoff
 from socketkit.config.options import Options
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
@@ -20,7 +21,7 @@ from socketkit.events import AcceptPaused, AcceptResumed, Observer, Refused
 from socketkit.framing.codec import Framing
 from socketkit.server.admission import Admission, is_proxy
 from socketkit.server.stream_listener import StreamListener
-from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, pauses
+from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, shortage_backoff
 from socketkit.streams.stream import Stream
 
 __all__ = ["Acceptor", "Guest"]
@@ -228,18 +229,18 @@ class _Shortage:
     def __init__(self, entrance: Acceptor, door: StreamListener) -> None:
         self._entrance = entrance
         self._door = door
-        self._pauses: Iterator[float] | None = None
+        self._backoff: Backoff | None = None
         self._began = 0.0
 
     def next_pause(self, error: OSError) -> float:
         """Seconds to wait before the next look."""
-        if self._pauses is None:
-            self._pauses = pauses()
+        if self._backoff is None:
+            self._backoff = shortage_backoff()
             self._began = self._entrance.begin_shortage(self._door, error)
-        return next(self._pauses)
+        return self._backoff.next()
 
     def end(self) -> None:
         """Somebody could be let in again, or the door was closed. Harmless where there was no shortage."""
-        if self._pauses is not None:
-            self._pauses = None
+        if self._backoff is not None:
+            self._backoff = None
             self._entrance.end_shortage(self._door, self._began)

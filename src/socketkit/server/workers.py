@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 
 from socketkit import engines
 from socketkit.config.address import Address
+from socketkit.config.backoff import Backoff
 from socketkit.config.options import Options
 from socketkit.config.tls_settings import TLS
 from socketkit.endpoint import settled
@@ -27,12 +28,15 @@ from socketkit.errors import OptionError, SocketkitError
 from socketkit.events import Observer, WorkerEnded, WorkerStarted
 from socketkit.server.bind import listen_at
 from socketkit.server.socket_listener import SocketListener
-from socketkit.sockets.accept_errors import pauses
 from socketkit.sockets.systemd import notify
 from socketkit.tls.server_certificates import Certificates
 from socketkit.values import replace
 
 __all__ = ["Work", "Workers"]
+
+FIRST_PAUSE: Final = 0.05
+LAST_PAUSE: Final = 1.0
+"""Seconds before a worker that died early is replaced: a crash at the start does not spin."""
 
 STEADY: Final = 5.0
 """Seconds of life after which a worker's death counts as the first again: its successor begins at once."""
@@ -266,7 +270,7 @@ class _Member:
         self.pid = 0
         self.due = 0.0
         self._since = 0.0
-        self._pauses: Iterator[float] = pauses()
+        self._backoff = Backoff(FIRST_PAUSE, LAST_PAUSE)
 
     def is_due(self, now: float) -> bool:
         return not self.pid and now >= self.due
@@ -283,10 +287,10 @@ class _Member:
             return
         self.pid = 0
         if now - self._since >= STEADY:
-            self._pauses = pauses()
+            self._backoff.reset()
             self.due = now
         else:
-            self.due = now + next(self._pauses)
+            self.due = now + self._backoff.next()
         if observer is not None:
             observer(WorkerEnded(self.index, pid, os.waitstatus_to_exitcode(status)))
 

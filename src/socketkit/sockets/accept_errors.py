@@ -7,10 +7,11 @@ and errors that are ours (give up). Decides; the waiting is done by whoever acce
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["FIRST_PAUSE", "LAST_PAUSE", "is_peer_error", "is_resource_shortage", "pauses"]
+from socketkit.config.backoff import Backoff
+
+__all__ = ["FIRST_PAUSE", "LAST_PAUSE", "is_peer_error", "is_resource_shortage", "shortage_backoff"]
 
 FIRST_PAUSE: Final = 0.05
 LAST_PAUSE: Final = 1.0
@@ -48,9 +49,6 @@ def is_resource_shortage(error: OSError) -> bool:
     return error.errno in _SHORTAGES
 
 
-def pauses() -> Iterator[float]:
-    """Seconds to wait before each next look: 50 ms, doubling to 1 s, so that a shortage neither spins nor lasts."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(2 * pause, LAST_PAUSE)
+def shortage_backoff() -> Backoff:
+    """Pauses before each next accept(2) during a shortage: short enough to end with it, long enough not to spin."""
+    return Backoff(FIRST_PAUSE, LAST_PAUSE)

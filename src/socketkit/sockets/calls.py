@@ -12,6 +12,7 @@ import socket
 from typing import Any
 
 from socketkit.config.address import Address
+from socketkit.config.backoff import polling_backoff
 from socketkit.config.options import Options
 from socketkit.engines.engine import WRITE, Engine
 from socketkit.errors import SocketkitError
@@ -109,15 +110,14 @@ async def connect_socket(engine: Engine, sock: socket.socket, name: Any, *, dead
 
     Cancellation: the socket is of no further use; the caller closes it.
     """
-    pause = 0.001
+    backoff = polling_backoff()
     while True:
         try:
             if begin_connect(sock, name):
                 return
             break
         except BlockingIOError:
-            await _pause(engine, pause, deadline)
-            pause = min(2 * pause, 0.05)
+            await _pause(engine, backoff.next(), deadline)
     is_connected = False
     while not is_connected:
         await engine.wait(sock.fileno(), WRITE, deadline)

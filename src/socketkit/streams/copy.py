@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from socketkit.config.backoff import polling_backoff
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import DatagramStream, Stream
@@ -182,10 +183,9 @@ async def send_whole(sink: Stream, data: bytes) -> None:
 async def wait_taken(stream: Stream, *, deadline: float) -> None:
     """Wait until the peer's system has everything that was handed over, as far as ours can tell, or the moment comes.
     A reset would take back what is still on its way. Never raises."""
-    pause = 0.001
+    backoff = polling_backoff()
     while untaken_size(stream) and stream.engine.now() < deadline:
-        await stream.engine.sleep(pause)
-        pause = min(2 * pause, 0.05)
+        await stream.engine.sleep(backoff.next())
 
 
 def untaken_size(stream: Stream) -> int:

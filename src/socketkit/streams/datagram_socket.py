@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+from socketkit.config.backoff import polling_backoff
 from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.errors import (
     BrokenError,
@@ -33,8 +34,6 @@ TURN_DATAGRAMS: Final = 64
 
 NO_BUFFERS_TIMEOUT: Final = 10.0
 """Seconds of ENOBUFS after which a datagram counts as lost: a queue of a device drains in milliseconds."""
-
-_MAX_PAUSE: Final = 0.05
 
 ask_true_size: Final = socket.MSG_TRUNC if hasattr(socket, "MSG_TRUNC") and os.path.exists("/proc/self") else 0
 """The flag by which Linux's recvmsg(2) returns the size of the whole datagram, also where it did not fit."""
@@ -101,10 +100,11 @@ def _limit(sock: socket.socket, size: int) -> int:
 class SendBackoff:
     """How long to wait where no poller tells when there is room again: ENOBUFS, and a UNIX peer's full queue."""
 
-    __slots__ = ("_engine", "_pause", "_since")
+    __slots__ = ("_backoff", "_engine", "_pause", "_since")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._backoff = polling_backoff()
         self._pause = 0.0
         self._since = 0.0
 
@@ -117,15 +117,17 @@ class SendBackoff:
         """There was no room. False: so it has been for too long, and the error is to be told."""
         if not self._pause:
             self._since = self._engine.now()
-        self._pause = min(2 * self._pause, _MAX_PAUSE) or 0.001
+        self._pause = self._backoff.next()
         if error.errno == errno.ENOBUFS and self._engine.now() > self._since + NO_BUFFERS_TIMEOUT:
-            self._pause = 0.0
+            self.reset()
             return False
         return True
 
     def reset(self) -> None:
         """There was room."""
-        self._pause = 0.0
+        if self._pause:
+            self._pause = 0.0
+            self._backoff.reset()
 
     async def wait(self, deadline: float | None) -> None:
         """Wait a moment, longer each time.
