@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from socketkit.sockets.systemd import notify
+from socketkit.sockets.systemd import notify, notify_reloading
 from support.programs import PATIENCE, Program, socketkit
 
 
@@ -65,3 +66,14 @@ def test_a_program_of_ones_own_is_too(manager: tuple[str, socket.socket]) -> Non
         server.process.terminate()
         assert sock.recv(100) == b"STOPPING=1"
         assert server.wait() == 0
+
+
+def test_notify_reloading(manager: tuple[str, socket.socket]) -> None:
+    """Type=notify-reload needs the moment in microseconds of CLOCK_MONOTONIC (sd_notify(3))."""
+    name, sock = manager
+    before = time.monotonic_ns() // 1000
+    assert notify_reloading(environment={"NOTIFY_SOCKET": name})
+    first, second = sock.recv(100).decode().split("\n")
+    assert first == "RELOADING=1"
+    assert second.startswith("MONOTONIC_USEC=")
+    assert before <= int(second.partition("=")[2]) <= time.monotonic_ns() // 1000

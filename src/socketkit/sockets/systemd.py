@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
@@ -95,3 +96,17 @@ def notify(state: str, *, environment: Mapping[str, str] = os.environ) -> bool:
     except OSError:
         return False
     return True
+
+
+def notify_reloading(*, environment: Mapping[str, str] = os.environ) -> bool:
+    """Report that the configuration is being read again; `notify("READY=1")` must follow when that is done.
+
+    Type=notify-reload needs the moment by CLOCK_MONOTONIC in microseconds beside it (sd_notify(3)). The states of a stop
+    must never be sent for it: after STOPPING=1 systemd ends the service.
+
+    Returns:
+        Whether the manager's socket has taken it.
+    """
+    return notify(
+        f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}", environment=environment
+    )
