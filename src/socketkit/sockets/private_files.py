@@ -12,9 +12,9 @@ __all__ = ["open_private"]
 def open_private(path: str | os.PathLike[str], *, append: bool = False) -> int:
     """Open a file for writing and create it with mode 0600, so that nobody else reads what it will hold.
 
-    A file that exists keeps its mode: its owner has chosen it. In a folder where others may write (/tmp) a symbolic link
-    is not followed, and another user's file is not written: they may have put it there. Elsewhere links are followed,
-    as /dev/stdout is one.
+    A file that exists keeps its mode: its owner has chosen it. In a folder where others may write (/tmp) a symbolic
+    link is not followed, and another user's file is not written: they may have put it there. Elsewhere links are
+    followed, as /dev/stdout is one.
 
     Args:
         path: where to write.

@@ -101,7 +101,7 @@ def notify(state: str, *, environment: Mapping[str, str] = os.environ) -> bool:
 def notify_reloading(*, environment: Mapping[str, str] = os.environ) -> bool:
     """Report that the configuration is being read again; `notify("READY=1")` must follow when that is done.
 
-    Type=notify-reload needs the moment by CLOCK_MONOTONIC in microseconds beside it (sd_notify(3)). The states of a stop
+    Type=notify-reload needs the moment by CLOCK_MONOTONIC in microseconds beside it (sd_notify(3)). A state of a stop
     must never be sent for it: after STOPPING=1 systemd ends the service.
 
     Returns:
