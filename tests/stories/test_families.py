@@ -36,9 +36,9 @@ SITUATIONS = {
 CLIENT = """
 import contextlib, os, socket, sys, time
 from socketkit import connect, engines, listen
-from socketkit.address import Address
+from socketkit.config.address import Address
 from socketkit.client.dial import open_stream
-from socketkit.options import Options
+from socketkit.config.options import Options
 from support.holes import black_hole
 
 here, first = sys.argv[1:3]
