@@ -11,7 +11,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output.plain_text import PlainTextOutput
 
 from socketkit import ClosedError, EndOfStream
-from socketkit.cli.line_editor import Edited
+from socketkit.cli.line_editor import EditorStream
 from socketkit.cli.prompt import Prompted
 from socketkit.engines.asyncio import engine_of
 
@@ -29,7 +29,7 @@ def run(body):
                 input=keys,
                 output=PlainTextOutput(screen),
             )
-            stream = Edited(engine_of(asyncio.get_running_loop()), editor)
+            stream = EditorStream(engine_of(asyncio.get_running_loop()), editor)
             async with asyncio.timeout(20):
                 return await body(keys, screen, stream)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from socketkit.api import serve
-from socketkit.apps.single_client import Once
+from socketkit.apps.single_client import SingleClient
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.config.address import Address
 from socketkit.connection.connection import Connection
@@ -62,7 +62,7 @@ async def serve_echo(
         BrokenError, FramingError: with `once`, how its conversation was lost.
         OSError: callers could not be let in any more.
     """
-    only = Once(engine, _echo_to_the_end)
+    only = SingleClient(engine, _echo_to_the_end)
     if once:
         options["max_connections"] = 1
     async with serve(

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 
 from socketkit.api import serve
-from socketkit.apps.single_client import Once
+from socketkit.apps.single_client import SingleClient
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.schemes import split_command
@@ -66,12 +66,12 @@ async def serve_children(
     async def talk(connection: Connection) -> None:
         child = _start(engine, words, connection, command)
         try:
-            await _Attendance(connection, child).hold(patience)
+            await _ChildSession(connection, child).hold(patience)
         finally:
             child.abort()  # it has ended already, unless we were cancelled
             statuses.append(child.exit_status or 0)
 
-    only = Once(engine, talk)
+    only = SingleClient(engine, talk)
     if once:
         options["max_connections"] = 1
     handler = only.talk if once else talk
@@ -111,7 +111,7 @@ def _start(engine: Engine, words: list[str], connection: Connection, command: st
         raise _not_run(command, error) from None
 
 
-class _Attendance:
+class _ChildSession:
     """How far both directions are."""
 
     def __init__(self, connection: Connection, child: ChildStream) -> None:

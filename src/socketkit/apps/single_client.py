@@ -7,10 +7,10 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import SocketkitError
 from socketkit.server.server import Handler, Server
 
-__all__ = ["Once"]
+__all__ = ["SingleClient"]
 
 
-class Once:
+class SingleClient:
     """Gives one caller to a handler, and ends the server behind it.
 
     Each address has a door of its own, and where the engine blocks each door a thread: so a second caller may have

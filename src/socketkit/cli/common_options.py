@@ -30,7 +30,7 @@ __all__ = [
     "engine_for",
     "explain",
     "framing",
-    "given",
+    "given_options",
     "idle_timeout",
     "linger",
     "observer_for",
@@ -42,8 +42,8 @@ __all__ = [
     "several_addresses",
     "time_or_forever",
     "verbose",
-    "watching",
     "watching_passages",
+    "with_observer_options",
 ]
 
 DEFAULT_ADDRESS: Final = "tcp://localhost:50000"
@@ -174,7 +174,7 @@ _backoff_option: Decorator[Any] = option(
 
 
 def retry(function: F) -> F:
-    """--retry and --backoff, which `given` makes one option of."""
+    """--retry and --backoff, which `given_options` makes one option of."""
     decorated: F = _retry(_backoff_option(function))
     return decorated
 
@@ -233,7 +233,7 @@ debug: Decorator[Any] = option(
 )
 
 
-def watching(function: F) -> F:
+def with_observer_options(function: F) -> F:
     """All ways to watch a conversation; the function gets the `observer` that they make, or None."""
     return _watching(function, data_level=1)
 
@@ -295,7 +295,7 @@ def refuse_stdio(address: Address) -> None:
 # --- what they mean --------------------------------------------------------------------------------------------------
 
 
-def given(**options: Any) -> dict[str, Any]:
+def given_options(**options: Any) -> dict[str, Any]:
     """The options that were given: the others are left to the address, and to the library.
 
     Raises:
@@ -337,10 +337,10 @@ def _dump(form: str | None, file: str | None) -> Observer | None:
     if form is None and file is None:
         return None
     from socketkit.apps.observers.dump import Dump
-    from socketkit.cli.output import tell_block
+    from socketkit.cli.output import print_block
 
     if file is None:
-        return Dump(form or "text", tell_block)
+        return Dump(form or "text", print_block)
     recording = Recording(file, "the dump")
     return Dump(form or "text", lambda record: recording.write(record.encode(errors="backslashreplace")))
 
@@ -379,6 +379,6 @@ class Recording:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             self._has_failed = True
-            from socketkit.cli.output import say_failure
+            from socketkit.cli.output import print_failure
 
-            say_failure(f"{self._file.name}: {error.strerror}: {self._name} ends here, the conversation goes on")
+            print_failure(f"{self._file.name}: {error.strerror}: {self._name} ends here, the conversation goes on")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import socketkit.events as events
-from socketkit.cli.output import excerpt, tell
+from socketkit.cli.output import excerpt, print_line
 from socketkit.durations import format_duration
 from socketkit.events import Event, TlsFacts
 
@@ -25,7 +25,7 @@ class Watch:
     def __call__(self, event: Event) -> None:
         teller = self._tellers.get(type(event))
         if teller is not None:
-            tell(teller(event))
+            print_line(teller(event))
 
 
 def _size(count: int) -> str:

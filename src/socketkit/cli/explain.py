@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from socketkit.cli.output import excerpt, tell
+from socketkit.cli.output import excerpt, print_line
 from socketkit.events import Called, Event
 
 __all__ = ["Explain", "call_line", "explain"]
@@ -25,7 +25,7 @@ class Explain:
         if not isinstance(event, Called):
             return
         key = _key(event)
-        tell(f"{call_line(event):<{WIDTH}} {explain(event, in_full=key not in self._known)}".rstrip())
+        print_line(f"{call_line(event):<{WIDTH}} {explain(event, in_full=key not in self._known)}".rstrip())
         self._known.add(key)
 
 

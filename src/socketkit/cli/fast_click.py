@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Asked", "Group", "Option", "command", "option"]
+__all__ = ["Command", "Group", "Option", "command", "option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +30,7 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Option, **attributes)
 
 
-class Asked(click.Command):
+class Command(click.Command):
     """A command whose `--help` costs nothing to those who do not ask for it."""
 
     _own_help: click.Option | None = None
@@ -49,15 +49,15 @@ class Asked(click.Command):
         return self._own_help
 
 
-class Group(Asked, click.Group):
+class Group(Command, click.Group):
     """A group of such commands."""
 
-    command_class = Asked
+    command_class = Command
 
 
-def command() -> Callable[[Callable[..., Any]], Asked]:
+def command() -> Callable[[Callable[..., Any]], Command]:
     """As `click.command`."""
-    return click.command(cls=Asked)
+    return click.command(cls=Command)
 
 
 def _show_help(ctx: click.Context, parameter: click.Parameter, is_wanted: bool) -> None:

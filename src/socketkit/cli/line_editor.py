@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from socketkit import engines
 from socketkit.cli import common_options
-from socketkit.cli.output import told_above
+from socketkit.cli.output import printing_above
 from socketkit.config.address import Address
 from socketkit.engines.engine import Engine
 from socketkit.errors import ClosedError, EndOfStream
@@ -21,14 +21,14 @@ from socketkit.streams.stream import Stream
 if TYPE_CHECKING:
     from socketkit.cli.prompt import Prompted
 
-__all__ = ["Edited", "sitting"]
+__all__ = ["EditorStream", "open_terminal"]
 
 UNSHOWN_SIZE = 64 * 1024
 """Characters that may wait to be shown before more is received."""
 
 
 @contextmanager
-def sitting(engine_name: str | None, address: Address) -> Iterator[tuple[Engine, Callable[[Engine], Stream]]]:
+def open_terminal(engine_name: str | None, address: Address) -> Iterator[tuple[Engine, Callable[[Engine], Stream]]]:
     """The engine, and what makes the stream of whoever sits here.
 
     A person at a terminal gets the line editor, which runs inside asyncio; one who asks for another engine, or whose
@@ -45,13 +45,13 @@ def sitting(engine_name: str | None, address: Address) -> Iterator[tuple[Engine,
 
     editor = Prompted(prompt="", paint=lambda line: FormattedText([("", line)]), keeps_empty=True)
     try:
-        with told_above(editor.show):
-            yield engines.make(asked or "asyncio"), lambda engine: Edited(engine, editor)
+        with printing_above(editor.show):
+            yield engines.make(asked or "asyncio"), lambda engine: EditorStream(engine, editor)
     finally:
         editor.finish()
 
 
-class Edited(Stream):
+class EditorStream(Stream):
     """A line editor as a stream: what is typed is received line by line, what is sent is shown above.
 
     The last line of the peer, when it has no end yet, stands before what is typed: so a question is seen at once.

@@ -28,12 +28,12 @@ from socketkit.sockets.systemd import notify
 __all__ = [
     "Status",
     "excerpt",
-    "say_failure",
-    "say_listening",
+    "print_block",
+    "print_failure",
+    "print_line",
+    "print_listening",
+    "printing_above",
     "status_of",
-    "tell",
-    "tell_block",
-    "told_above",
     "visible",
 ]
 
@@ -93,7 +93,7 @@ def status_of(error: BaseException) -> Status:
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Write a line to standard error. Whoever has closed it is not told, and nobody is disturbed by that."""
     if _editors:
         _editors[-1](visible(line))
@@ -101,7 +101,7 @@ def tell(line: str) -> None:
         _write(f"{visible(line)}\n")
 
 
-def tell_block(lines: str) -> None:
+def print_block(lines: str) -> None:
     """Write several whole lines to standard error, in one piece; they were made visible already."""
     if _editors:
         for line in lines.splitlines():
@@ -123,7 +123,7 @@ _editors: list[Callable[[str], object]] = []
 
 
 @contextmanager
-def told_above(show: Callable[[str], object]) -> Iterator[None]:
+def printing_above(show: Callable[[str], object]) -> Iterator[None]:
     """While the block runs, a line editor has the terminal: lines for standard error are shown above it, by this."""
     if not os.isatty(ERRORS):
         yield
@@ -135,21 +135,21 @@ def told_above(show: Callable[[str], object]) -> Iterator[None]:
         _editors.remove(show)
 
 
-def say_failure(error: BaseException | str) -> None:
+def print_failure(error: BaseException | str) -> None:
     """One line for a failure."""
     text = str(error) or type(error).__name__
-    tell(f"socketkit: {' '.join(text.split())}")
+    print_line(f"socketkit: {' '.join(text.split())}")
 
 
 _HERE: Final = ("stdio", "exec", "fd", "systemd")
 
 
-def say_listening(addresses: Iterable[Address], ready_fd: int | None = None) -> None:
+def print_listening(addresses: Iterable[Address], ready_fd: int | None = None) -> None:
     """The line of each address at which callers can come now; also for the descriptor of one who waits for it. Where
     the only caller is here already (standard input and output, say) nobody is to be told. The service manager is."""
     addresses = [address for address in addresses if address.scheme not in _HERE]
     for address in addresses:
-        tell(f"listening {address}")
+        print_line(f"listening {address}")
     if ready_fd is not None:
         data = "".join(f"listening {address}\n" for address in addresses).encode(errors="backslashreplace")
         try:

@@ -17,7 +17,7 @@ except ImportError:  # the library stands alone; the command does not
 from socketkit import __version__
 from socketkit.cli.fast_click import Group, option
 from socketkit.cli.help_examples import epilog
-from socketkit.cli.output import Status, say_failure, status_of
+from socketkit.cli.output import Status, print_failure, status_of
 
 __all__ = ["VERBS", "Verbs", "run", "socketkit"]
 
@@ -112,7 +112,7 @@ def run(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
         return int(ended or 0)
     except click.ClickException as error:
-        say_failure(f"{error.format_message()} (see: {_path(error)} --help)")
+        print_failure(f"{error.format_message()} (see: {_path(error)} --help)")
         return Status.USAGE
     except click.Abort:
         return Status.INTERRUPTED
@@ -124,7 +124,7 @@ def run(arguments: Sequence[str] | None) -> int:
 
             traceback.print_exc()
         elif not isinstance(error, KeyboardInterrupt):
-            say_failure(error)
+            print_failure(error)
         return status_of(error)
 
 

@@ -10,7 +10,7 @@ import click
 
 from socketkit.cli.common_options import Read
 from socketkit.cli.fast_click import option
-from socketkit.cli.output import tell
+from socketkit.cli.output import print_line
 from socketkit.config.address import Address
 from socketkit.config.options import format_option
 from socketkit.errors import OptionError
@@ -136,7 +136,7 @@ def metrics(function: F) -> F:
         counting = PrometheusObserver()
         with serve(scraper(REGISTRY), metrics, framing=HEAD, engine="poll", max_connections=64) as scraped:
             for address in scraped.addresses:
-                tell(f"metrics at {str(address).replace('tcp:', 'http:')}/metrics")
+                print_line(f"metrics at {str(address).replace('tcp:', 'http:')}/metrics")
             return function(*args, observer=combine(counting, observer), **options)
 
     return wrapped  # type: ignore[return-value]  # click's options change what it takes

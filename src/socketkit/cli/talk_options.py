@@ -1,4 +1,4 @@
-"""How the person of `connect` and `listen` writes and reads: one set of options, one `Manner`."""
+"""How the person of `connect` and `listen` writes and reads: one set of options, one `TalkOptions`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from socketkit.apps.talk.byte_formats import INCOMING, OUTGOING, CrLf, Filter, Visible
-from socketkit.apps.talk.conversation import Manner
+from socketkit.apps.talk.conversation import TalkOptions
 from socketkit.cli.common_options import Read, time_or_forever
 from socketkit.cli.fast_click import option
 
-__all__ = ["answering", "screen_for", "talking"]
+__all__ = ["client_talk_options", "output_filter", "server_talk_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,17 +47,17 @@ _OPTIONS = (
 )
 
 
-def talking(function: F) -> F:
-    """All of it, for who calls; the function gets a `manner`."""
-    return _with_manner(function, reply_wait="1s")
+def client_talk_options(function: F) -> F:
+    """All of it, for who calls; the function gets a `talk`."""
+    return _talk_options(function, reply_wait="1s")
 
 
-def answering(function: F) -> F:
+def server_talk_options(function: F) -> F:
     """The same for who is called: a peer without a goodbye may take its time."""
-    return _with_manner(function, reply_wait="forever")
+    return _talk_options(function, reply_wait="forever")
 
 
-def _with_manner(function: F, *, reply_wait: str) -> F:
+def _talk_options(function: F, *, reply_wait: str) -> F:
     waiting = option(
         "--reply-wait",
         metavar="TIME",
@@ -67,7 +67,7 @@ def _with_manner(function: F, *, reply_wait: str) -> F:
     )
 
     @functools.wraps(function)
-    def with_manner(
+    def with_talk(
         *args: Any,
         linger: float | None,
         reply_wait: float | None,
@@ -87,15 +87,15 @@ def _with_manner(function: F, *, reply_wait: str) -> F:
             raise click.UsageError("--telnet is for bytes as they come; it takes no --framing")
         only = "send" if send_only else "receive" if receive_only else None
         typed = CrLf if crlf else OUTGOING[written]
-        manner = Manner(linger, screen_for(shown), typed, only=only, telnet=telnet, reply_wait=reply_wait)
-        return function(*args, manner=manner, **options)
+        talk = TalkOptions(linger, output_filter(shown), typed, only=only, telnet=telnet, reply_wait=reply_wait)
+        return function(*args, talk=talk, **options)
 
     for each in (*reversed(_OPTIONS), waiting):
-        with_manner = each(with_manner)
-    return with_manner  # type: ignore[return-value]
+        with_talk = each(with_talk)
+    return with_talk  # type: ignore[return-value]
 
 
-def screen_for(shown: str | None) -> Callable[[], Filter] | None:
+def output_filter(shown: str | None) -> Callable[[], Filter] | None:
     """What was asked for; a terminal, which would obey what comes, is never given it raw."""
     if shown not in (None, "text"):
         return INCOMING[shown]

@@ -10,12 +10,12 @@ import click
 
 from socketkit.cli.common_options import Read
 from socketkit.cli.fast_click import option
-from socketkit.cli.output import tell
+from socketkit.cli.output import print_line
 from socketkit.config.address import Address
 from socketkit.config.tls_settings import parse_pins
 from socketkit.events import CertificatesReloaded, Event, SelfSigned, combine
 
-__all__ = ["called", "calling", "passing"]
+__all__ = ["client", "relay", "server"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
@@ -54,17 +54,17 @@ _REQUIRE: Final = _switch(
     "--require-client-cert", text="Let nobody in without a certificate that --client-ca vouches for."
 )
 
-_CALLING: Final[tuple[Option[Any], ...]] = (_TLS, _CACERT, _CERT, _KEY, _INSECURE, _PIN, _ALPN, _SERVER_NAME)
-_CALLED: Final[tuple[Option[Any], ...]] = (_TLS, _CERT, _KEY, _SELF_SIGNED, _CLIENT_CA, _REQUIRE, _ALPN)
-_CALLERS: Final[tuple[Option[Any], ...]] = (_CERT, _KEY, _SELF_SIGNED, _CLIENT_CA, _REQUIRE)
-_TARGETS: Final[tuple[Option[Any], ...]] = (_CACERT, _INSECURE, _PIN, _SERVER_NAME)
+_CLIENT: Final[tuple[Option[Any], ...]] = (_TLS, _CACERT, _CERT, _KEY, _INSECURE, _PIN, _ALPN, _SERVER_NAME)
+_SERVER: Final[tuple[Option[Any], ...]] = (_TLS, _CERT, _KEY, _SELF_SIGNED, _CLIENT_CA, _REQUIRE, _ALPN)
+_CLIENT_SIDE: Final[tuple[Option[Any], ...]] = (_CERT, _KEY, _SELF_SIGNED, _CLIENT_CA, _REQUIRE)
+_TARGET_SIDE: Final[tuple[Option[Any], ...]] = (_CACERT, _INSECURE, _PIN, _SERVER_NAME)
 
-_OF_CALLERS: Final = ("cert", "key", "self_signed", "client_ca", "require_client_cert")
-_OF_TARGETS: Final = ("ca", "verify", "pin", "server_name")
-_NAMES: Final = (*_OF_CALLERS, *_OF_TARGETS, "alpn")
+_SERVER_NAMES: Final = ("cert", "key", "self_signed", "client_ca", "require_client_cert")
+_TARGET_NAMES: Final = ("ca", "verify", "pin", "server_name")
+_NAMES: Final = (*_SERVER_NAMES, *_TARGET_NAMES, "alpn")
 
 
-def calling(function: F) -> F:
+def client(function: F) -> F:
     """The options of a client. The function gets them by the names of `Options`, None where they were not given."""
 
     @functools.wraps(function)
@@ -72,11 +72,11 @@ def calling(function: F) -> F:
         _is_secure(options)
         return function(*args, **options)
 
-    decorated: F = _with(_CALLING, checked)
+    decorated: F = _with(_CLIENT, checked)
     return decorated
 
 
-def called(function: F) -> F:
+def server(function: F) -> F:
     """The options of a server. Its pin is told, and whether certificates were read anew."""
 
     @functools.wraps(function)
@@ -85,17 +85,17 @@ def called(function: F) -> F:
             options["observer"] = combine(options["observer"], _tell)
         return function(*args, ca=options.pop("client_ca"), **options)
 
-    decorated: F = _with(_CALLED, checked)
+    decorated: F = _with(_SERVER, checked)
     return decorated
 
 
-def passing(function: F) -> F:
+def relay(function: F) -> F:
     """Both, for a verb with an `address` for callers and `targets` to call: a certificate of our own is for callers,
     trust is for targets. The function gets the latter as `trust`."""
 
     @functools.wraps(function)
     def checked(*args: Any, address: Address, targets: tuple[Address, ...], **options: Any) -> Any:
-        trust = {name: options.pop(name) for name in _OF_TARGETS}
+        trust = {name: options.pop(name) for name in _TARGET_NAMES}
         if not any(map(_speaks_tls, targets)):
             _refuse(trust, "without TLS on the way to a target: say tls://…")
         if _speaks_tls(address):
@@ -105,7 +105,7 @@ def passing(function: F) -> F:
         ca = options.pop("client_ca")
         return function(*args, address=address, targets=targets, trust=trust, ca=ca, **options)
 
-    decorated: F = _with(_CALLERS + _TARGETS, checked)
+    decorated: F = _with(_CLIENT_SIDE + _TARGET_SIDE, checked)
     return decorated
 
 
@@ -144,7 +144,7 @@ def _speaks_tls(address: Address | None) -> bool:
 
 def _tell(event: Event) -> None:
     if isinstance(event, SelfSigned):
-        tell(f"pin {event.pin}")
+        print_line(f"pin {event.pin}")
     elif isinstance(event, CertificatesReloaded):
         kept = "certificates read anew" if event.error is None else f"the old certificates stay: {event.error}"
-        tell(f"socketkit: {kept}")
+        print_line(f"socketkit: {kept}")

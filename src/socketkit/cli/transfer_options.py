@@ -14,10 +14,10 @@ import click
 
 from socketkit.apps.observers.transfer_stats import Figures, TransferStats
 from socketkit.cli.fast_click import option
-from socketkit.cli.output import ERRORS, tell
+from socketkit.cli.output import ERRORS, print_line
 from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
 
-__all__ = ["counting"]
+__all__ = ["with_statistics"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,8 +31,11 @@ _progress_option = option(
 )
 
 
-def counting(function: F) -> F:
-    """The options, and the signal; the function gets its `observer` with those who count. Stands below `watching`."""
+def with_statistics(function: F) -> F:
+    """Add --summary and --progress, and the report at SIGUSR1; the function gets an `observer` that counts.
+
+    Stands below `with_observer_options`.
+    """
 
     @functools.wraps(function)
     def with_figures(*args: Any, observer: Observer | None, summary: str | None, progress: bool, **options: Any) -> Any:
@@ -47,8 +50,8 @@ def _teller(form: str | None) -> Callable[[Figures], object]:
     if form == "json":
         import json
 
-        return lambda figures: tell(json.dumps(figures.as_facts()))
-    return (lambda figures: tell(figures.as_text())) if form == "text" else (lambda figures: None)
+        return lambda figures: print_line(json.dumps(figures.as_facts()))
+    return (lambda figures: print_line(figures.as_text())) if form == "text" else (lambda figures: None)
 
 
 @contextmanager
@@ -61,7 +64,7 @@ def _told_on_demand(tally: TransferStats) -> Iterator[None]:
 
     def handler(*_: object) -> None:
         for figures in tally.figures():
-            tell(figures.as_text())
+            print_line(figures.as_text())
 
     before = signal.signal(number, handler)
     try:

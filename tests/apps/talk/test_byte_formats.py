@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketkit.apps.talk.byte_formats import Chain, CrLf, Escaped, Mixed, ToHex, Unhexed, Visible
+from socketkit.apps.talk.byte_formats import CrLf, Escaped, FromHex, Mixed, ToHex, Visible
 from socketkit.apps.talk.telnet import Telnet
 from socketkit.errors import FramingError
 
@@ -39,16 +39,16 @@ def test_bare_lf_gets_cr_at_any_cut(case):
 def test_hex_reads_what_it_writes(data, more):
     written = through(ToHex(), [data])
     _, pieces = more.draw(cut(st.just(written)))
-    assert through(Unhexed(), pieces) == data
+    assert through(FromHex(), pieces) == data
 
 
 def test_hex_input_spaces_case_errors():
     """Hex knows spaces cases and what is none."""
-    assert through(Unhexed(), [b"48 65 6c6C", b"\n6F 2", b"1"]) == b"Hello!"
+    assert through(FromHex(), [b"48 65 6c6C", b"\n6F 2", b"1"]) == b"Hello!"
     with pytest.raises(FramingError, match="'g' is no hex digit"):
-        Unhexed().feed(b"4g")
+        FromHex().feed(b"4g")
     with pytest.raises(FramingError, match="is alone; a byte has two"):
-        through(Unhexed(), [b"486"])
+        through(FromHex(), [b"486"])
 
 
 @given(cut(st.binary(max_size=40).map(lambda data: "".join(f"\\x{byte:02x}" for byte in data).encode())))
@@ -86,13 +86,10 @@ def test_visible_lines_and_split_characters():
     assert through(Mixed(), [b"one\r\n"]) == b"one\\x0d\n"
 
 
-def test_filter_chain_flushes():
-    """A chain passes on what was held back."""
-    assert through(Chain(Unhexed(), CrLf()), [b"61 0", b"a"]) == b"a\r\n"
-    assert through(Chain(Visible(), ToHex()), [b"a\r"]) == b"61\n5c 78 30 64\n"
+def test_visible_end_flushes_held_cr():
+    """A CR at the end is held back until the end, and then written out."""
+    assert through(Visible(), [b"a\r"]) == b"a\\x0d"
 
-
-# --- telnet ---
 
 IAC, DO, DONT, WILL, WONT, SB, SE = 255, 253, 254, 251, 252, 250, 240
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from socketkit import Options, engines
-from socketkit.apps.talk.conversation import AbandonedError, Manner, converse
-from socketkit.apps.talk.line_messages import words_for
+from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, converse
+from socketkit.apps.talk.line_messages import message_format
 from socketkit.connection.connection import Connection
 from socketkit.errors import BrokenError, FramingError, OptionError
 from socketkit.framing import of
@@ -50,7 +50,7 @@ class Talk:
         self.reading = open(reading, "rb")  # noqa: SIM115
         self._sink = self._sink if sink is None else sink
 
-    def hold(self, **manner: Any) -> bool:
+    def hold(self, **talk: Any) -> bool:
         """Converse to the end; whether somebody still reads."""
         engine = engines.make(self.engine_name)
         self.near.setblocking(False)
@@ -58,8 +58,8 @@ class Talk:
         async def main() -> bool:
             connection = Connection(stream_from_socket(engine, self.near, Options()), of(self.framing or "chunks"))
             with contextlib.closing(PipeStream(engine, self._source, self._sink, peer="standard output")) as person:
-                words = words_for(self.framing)
-                return await converse(connection, person, words=words, manner=Manner(**manner))
+                words = message_format(self.framing)
+                return await converse(connection, person, words=words, talk=TalkOptions(**talk))
 
         return engine.run(main())
 
@@ -293,12 +293,12 @@ def test_framing_error_in_either_direction(framing: str, typed: bytes, came: byt
 
 def test_what_json_cannot_say_is_refused_too() -> None:
     with pytest.raises(FramingError, match="a message cannot be shown"):
-        words_for("msgpack").to_bytes([1j])
+        message_format("msgpack").to_bytes([1j])
 
 
 def test_an_unknown_framing_has_no_words() -> None:
     with pytest.raises(OptionError, match="unknown framing 'line'"):
-        words_for("line")
+        message_format("line")
 
 
 # --- the screen ---

@@ -16,7 +16,7 @@ from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.token_bucket import Bucket, portion_of
 from socketkit.apps.relay.tunnel import Limits, Pace, hold
 from socketkit.apps.relay.upstreams import Balance, Target, Targets
-from socketkit.apps.single_client import Once
+from socketkit.apps.single_client import SingleClient
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.options import Options
@@ -300,7 +300,7 @@ async def serve_relay(
     if any(place.scheme in _ONE for place in places):
         once, options["grace"] = True, 0
     relay = Relay(engine, targets, plan, is_single=once, observer=observer, **(target_options or {}))
-    only = Once(engine, relay.talk)
+    only = SingleClient(engine, relay.talk)
     if once:
         options["max_connections"] = 1
     handler = only.talk if once else relay.talk_quietly

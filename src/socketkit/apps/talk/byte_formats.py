@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from socketkit.apps.terminal_escape import visible
 from socketkit.errors import FramingError
 
-__all__ = ["INCOMING", "OUTGOING", "Chain", "CrLf", "Escaped", "Filter", "Mixed", "ToHex", "Unhexed", "Visible"]
+__all__ = ["INCOMING", "OUTGOING", "CrLf", "Escaped", "Filter", "FromHex", "Mixed", "ToHex", "Visible"]
 
 
 class Filter(Protocol):
@@ -27,24 +27,6 @@ class Filter(Protocol):
 
     def end(self) -> bytes:
         """What was held back; raises as `feed` does."""
-
-
-class Chain:
-    """One filter behind the other."""
-
-    def __init__(self, *filters: Filter) -> None:
-        self._filters = filters
-
-    def feed(self, data: bytes) -> bytes:
-        for each in self._filters:
-            data = each.feed(data)
-        return data
-
-    def end(self) -> bytes:
-        rest = b""
-        for each in self._filters:
-            rest = each.feed(rest) + each.end()
-        return rest
 
 
 class CrLf:
@@ -69,7 +51,7 @@ class CrLf:
 _BARE_LF: Final = rb"(?<!\r)\n"
 
 
-class Unhexed:
+class FromHex:
     """Hex digits become bytes; white space and the letters' case do not matter: `48 65 6c6C 6f`."""
 
     def __init__(self) -> None:
@@ -181,7 +163,7 @@ class Visible(Mixed):
         return super().feed(self._cr) + super().end()
 
 
-OUTGOING: Final[dict[str, type[Filter] | None]] = {"text": None, "escaped": Escaped, "hex": Unhexed}
+OUTGOING: Final[dict[str, type[Filter] | None]] = {"text": None, "escaped": Escaped, "hex": FromHex}
 """How what is typed may be written, by the name that `--in` takes."""
 
 INCOMING: Final[dict[str, type[Filter] | None]] = {"text": None, "hex": ToHex, "mixed": Mixed}

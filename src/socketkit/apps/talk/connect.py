@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
-from socketkit.apps.talk.conversation import Manner, converse
-from socketkit.apps.talk.line_messages import words_for
+from socketkit.apps.talk.conversation import TalkOptions, converse
+from socketkit.apps.talk.line_messages import message_format
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.endpoint import Endpoint
@@ -23,7 +23,7 @@ async def call(
     address: Address,
     person: Callable[[Engine], Stream],
     *,
-    manner: Manner = Manner(),  # noqa: B008 - a value
+    talk: TalkOptions = TalkOptions(),  # noqa: B008 - a value
     framing: str | None = None,
     observer: Observer | None = None,
     **options: object,
@@ -34,7 +34,7 @@ async def call(
         engine: runs already.
         address: where.
         person: makes the stream of whoever sits here, when the connection stands.
-        manner: as for `converse`.
+        talk: as for `converse`.
         framing: by name; None: as the address says, else bytes as they come.
         observer: is told what happens, as events.
         options: by the names of `Options`.
@@ -49,12 +49,12 @@ async def call(
         SocketkitError, OSError: as `converse`.
     """
     place = Endpoint(address, framing, options)  # not the door `connect`, behind which the servers are loaded too
-    words = words_for(framing or dict(address.options).get("framing"))
+    words = message_format(framing or dict(address.options).get("framing"))
     connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     try:
         async with connection:
             with closing(person(engine)) as stream:
-                await converse(connection, stream, words=words, manner=manner)
+                await converse(connection, stream, words=words, talk=talk)
     except SocketkitError:
         if not connection.child_status:
             raise

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.apps.talk.byte_formats import Filter
-from socketkit.apps.talk.line_messages import Words
+from socketkit.apps.talk.line_messages import MessageFormat
 from socketkit.connection.connection import Connection
 from socketkit.durations import format_duration
 from socketkit.engines.condition import Condition
@@ -27,7 +27,7 @@ from socketkit.values import Value
 if TYPE_CHECKING:
     from socketkit.apps.talk.telnet import Telnet
 
-__all__ = ["AbandonedError", "Manner", "converse", "until_told"]
+__all__ = ["AbandonedError", "TalkOptions", "converse", "run_until_signal"]
 
 PAUSE: Final = 0.5
 """Seconds of silence after which nothing more is expected of an input whose peer has ended: a program in a pipe pauses
@@ -44,7 +44,7 @@ class AbandonedError(SocketkitError):
     """Something was given up: the peer may have had more to say, or what was read here could not be sent."""
 
 
-class Manner(Value):
+class TalkOptions(Value):
     """How a conversation is held.
 
     Attributes:
@@ -70,8 +70,8 @@ async def converse(
     connection: Connection,
     person: Stream,
     *,
-    words: Words,
-    manner: Manner = Manner(),  # noqa: B008 - a value
+    words: MessageFormat,
+    talk: TalkOptions = TalkOptions(),  # noqa: B008 - a value
 ) -> bool:
     """Hold a conversation to its end, and close the connection.
 
@@ -84,7 +84,7 @@ async def converse(
         connection: is closed at the end; reset, where something is left unsent.
         person: whose bytes are sent, and who is given those that come. It stays open, and has to be closed.
         words: how the person's bytes become the connection's messages, and back.
-        manner: how it is held.
+        talk: how it is held.
 
     Returns:
         Whether somebody still reads what is written here.
@@ -98,7 +98,7 @@ async def converse(
     Cancellation: what the system takes at once is still sent.
     """
     async with connection:
-        return await _Conversation(connection, person, words, manner).hold()
+        return await _Conversation(connection, person, words, talk).hold()
 
 
 def _telnet() -> Telnet:
@@ -110,16 +110,16 @@ def _telnet() -> Telnet:
 class _Conversation:
     """Both directions, and how far they are."""
 
-    def __init__(self, connection: Connection, person: Stream, words: Words, manner: Manner) -> None:
+    def __init__(self, connection: Connection, person: Stream, words: MessageFormat, talk: TalkOptions) -> None:
         self._connection = connection
         self._person = person
         self._words = words
-        self._linger = manner.linger
-        self._only = manner.only
-        self._telnet = _telnet() if manner.telnet else None
-        self._screen = None if manner.screen is None else manner.screen()
-        self._typed = None if manner.typed is None else manner.typed()
-        self._reply_wait = None if manner.only == "receive" else manner.reply_wait
+        self._linger = talk.linger
+        self._only = talk.only
+        self._telnet = _telnet() if talk.telnet else None
+        self._screen = None if talk.screen is None else talk.screen()
+        self._typed = None if talk.typed is None else talk.typed()
+        self._reply_wait = None if talk.only == "receive" else talk.reply_wait
         self._has_goodbye = connection.peer.transport.kind not in ("SOCK_DGRAM", "SOCK_RAW")
         self._heard_at = connection.engine.now()
         self._changed = Condition(connection.engine)
@@ -310,7 +310,7 @@ def _fitting(messages: list[Any]) -> list[Any]:
     ]
 
 
-async def until_told(engine: Engine, work: Callable[[], Coroutine[Any, Any, None]]) -> int | None:
+async def run_until_signal(engine: Engine, work: Callable[[], Coroutine[Any, Any, None]]) -> int | None:
     """Do some work to its end, or until SIGINT or SIGTERM, which cancels it and lets it clean up.
 
     Returns:

@@ -10,10 +10,10 @@ from socketkit.errors import FramingError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
 from socketkit.framing.spec import FramingSpec
 
-__all__ = ["Words", "words_for"]
+__all__ = ["MessageFormat", "message_format"]
 
 
-class Words(Protocol):
+class MessageFormat(Protocol):
     """From bytes that a person gives to messages that a connection takes, and back. Made anew for each conversation."""
 
     def to_messages(self, data: bytes) -> list[Any]:
@@ -34,7 +34,7 @@ class Words(Protocol):
         """
 
 
-def words_for(framing: str | None) -> Words:
+def message_format(framing: str | None) -> MessageFormat:
     """How a person speaks over a connection with this framing.
 
     Without one, or with `chunks`: bytes, as they come. Else a line of the person is a message, and a message a line: as

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 
 from socketkit.api import listen
-from socketkit.apps.talk.conversation import AbandonedError, Manner, converse
-from socketkit.apps.talk.line_messages import words_for
+from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, converse
+from socketkit.apps.talk.line_messages import message_format
 from socketkit.config.address import Address
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
@@ -24,7 +24,7 @@ async def answer(
     person: Callable[[Engine], Stream],
     *,
     keep: bool = False,
-    manner: Manner = Manner(),  # noqa: B008 - a value
+    talk: TalkOptions = TalkOptions(),  # noqa: B008 - a value
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     lost: Callable[[Connection, SocketkitError], object] = lambda connection, error: None,
     framing: str | None = None,
@@ -38,7 +38,7 @@ async def answer(
         address: where.
         person: makes the stream of whoever sits here, for each caller anew.
         keep: go on with the next caller, for ever, or until nobody reads what is written here. They wait meanwhile.
-        manner: as for `converse`.
+        talk: as for `converse`.
         listening: is told the real addresses when callers can come.
         lost: with `keep`, is told which conversation did not end well, and why.
         framing: by name; None: as the address says, else bytes as they come.
@@ -51,7 +51,7 @@ async def answer(
         SocketkitError, OSError: without `keep`, as `converse`.
     """
     framing = framing or dict(address.options).get("framing")
-    words_for(framing)  # a mistake shows before anything is opened
+    message_format(framing)  # a mistake shows before anything is opened
     is_heard = True
     async with listen(address, framing=framing, engine=engine, observer=observer, **options) as listener:
         listening(listener.addresses)
@@ -62,7 +62,7 @@ async def answer(
             try:
                 async with connection:
                     with closing(person(engine)) as stream:
-                        is_heard = await converse(connection, stream, words=words_for(framing), manner=manner)
+                        is_heard = await converse(connection, stream, words=message_format(framing), talk=talk)
             except (StreamError, FramingError, AbandonedError) as error:
                 if not keep:
                     raise

@@ -13,10 +13,10 @@ from socketkit.apps.chat import guest
 from socketkit.apps.chat import host as rooms
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant, Piped
 from socketkit.apps.chat.room import check_name
-from socketkit.apps.talk.conversation import until_told
+from socketkit.apps.talk.conversation import run_until_signal
 from socketkit.cli import common_options, tls_options
 from socketkit.cli.fast_click import Group, option
-from socketkit.cli.output import Status, say_listening, told_above
+from socketkit.cli.output import Status, print_listening, printing_above
 from socketkit.cli.server_options import metrics
 from socketkit.config.address import Address
 from socketkit.connection.connection import Connection
@@ -60,9 +60,9 @@ def chat(context: click.Context) -> int:
 @common_options.engine
 @common_options.backlog
 @common_options.ready_fd
-@common_options.watching
+@common_options.with_observer_options
 @metrics
-@tls_options.called
+@tls_options.server
 @common_options.debug
 def host(
     address: Address,
@@ -86,9 +86,9 @@ def host(
             person,
             name=name,
             once=once,
-            listening=lambda real: say_listening(real, ready_fd),
+            listening=lambda real: print_listening(real, ready_fd),
             observer=observer,
-            **common_options.given(**options),
+            **common_options.given_options(**options),
         )
 
     _hold(engine, address, talk)
@@ -102,8 +102,8 @@ def host(
 @common_options.connect_timeout
 @common_options.retry
 @common_options.engine
-@common_options.watching
-@tls_options.calling
+@common_options.with_observer_options
+@tls_options.client
 @common_options.debug
 def join(
     address: Address,
@@ -128,10 +128,10 @@ def join(
                 name=name,
                 linger=linger,
                 observer=observer,
-                **common_options.given(**options),
+                **common_options.given_options(**options),
             )
 
-        return await until_told(way, work)
+        return await run_until_signal(way, work)
 
     number = _hold(engine, address, talk)
     return Status.DONE if number is None else 128 + number  # as shells say it
@@ -157,7 +157,7 @@ def _hold_at_terminal(way: Engine, talk: Talk) -> Any:
 
     person = Prompted()
     try:
-        with told_above(person.show):
+        with printing_above(person.show):
             return way.run(talk(way, person))
     finally:
         person.finish()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from socketkit.apps.talk.connect import call
-from socketkit.apps.talk.conversation import Manner, until_told
+from socketkit.apps.talk.conversation import TalkOptions, run_until_signal
 from socketkit.cli import common_options, tls_options
 from socketkit.cli.fast_click import command
-from socketkit.cli.line_editor import sitting
-from socketkit.cli.talk_options import talking
-from socketkit.cli.transfer_options import counting
+from socketkit.cli.line_editor import open_terminal
+from socketkit.cli.talk_options import client_talk_options
+from socketkit.cli.transfer_options import with_statistics
 from socketkit.config.address import Address
 from socketkit.events import Observer
 
@@ -19,18 +19,18 @@ __all__ = ["connect"]
 
 @command()
 @common_options.one_address(default=common_options.DEFAULT_ADDRESS)
-@talking
+@client_talk_options
 @common_options.connect_timeout
 @common_options.idle_timeout
 @common_options.retry
 @common_options.send_proxy
 @common_options.framing
 @common_options.engine
-@common_options.watching
-@tls_options.calling
-@counting
+@common_options.with_observer_options
+@tls_options.client
+@with_statistics
 @common_options.debug
-def connect(address: Address, manner: Manner, engine: str | None, observer: Observer | None, **options: Any) -> int:
+def connect(address: Address, talk: TalkOptions, engine: str | None, observer: Observer | None, **options: Any) -> int:
     """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
 
     At the end of the input the peer sees the end, and is heard out until it ends too. Over udp, unixgram and ip, which
@@ -39,12 +39,14 @@ def connect(address: Address, manner: Manner, engine: str | None, observer: Obse
     """
     common_options.refuse_stdio(address)
     statuses: list[int] = []
-    with sitting(engine, address) as (way, person):
+    with open_terminal(engine, address) as (way, person):
 
         async def work() -> None:
             statuses.append(
-                await call(way, address, person, manner=manner, observer=observer, **common_options.given(**options))
+                await call(
+                    way, address, person, talk=talk, observer=observer, **common_options.given_options(**options)
+                )
             )
 
-        number = way.run(until_told(way, work))
+        number = way.run(run_until_signal(way, work))
     return statuses.pop() if number is None else 128 + number  # as shells say it

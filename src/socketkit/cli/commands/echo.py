@@ -8,7 +8,7 @@ from typing import Any
 from socketkit.apps.echo import serve_echo
 from socketkit.cli import common_options, server_options, tls_options
 from socketkit.cli.fast_click import command, option
-from socketkit.cli.output import Status, say_listening
+from socketkit.cli.output import Status, print_listening
 from socketkit.cli.server_options import serve_by_workers
 from socketkit.config.address import Address
 from socketkit.errors import OptionError
@@ -26,9 +26,9 @@ __all__ = ["echo"]
 @server_options.limits
 @server_options.workers
 @common_options.ready_fd
-@common_options.watching
+@common_options.with_observer_options
 @server_options.metrics
-@tls_options.called
+@tls_options.server
 @common_options.debug
 def echo(
     addresses: tuple[Address, ...],
@@ -44,14 +44,14 @@ def echo(
     Ends by SIGINT or SIGTERM: callers are let in no more, and conversations may end within ten seconds.
     """
     addresses = addresses or (Address.parse(common_options.DEFAULT_ADDRESS),)
-    how = common_options.given(**options)
+    how = common_options.given_options(**options)
 
     def serve(places: Iterable[Address], listening: Callable[[tuple[Address, ...]], object]) -> None:
         way = common_options.engine_for(engine, *places)
         way.run(serve_echo(way, *places, once=once, listening=listening, observer=observer, **how))
 
     def say(real: tuple[Address, ...]) -> None:
-        say_listening(real, ready_fd)
+        print_listening(real, ready_fd)
 
     if workers == 1:
         serve(addresses, say)

@@ -7,16 +7,16 @@ from typing import Any
 import click
 
 from socketkit.apps.exec_server import serve_children
-from socketkit.apps.talk.conversation import Manner, until_told
+from socketkit.apps.talk.conversation import TalkOptions, run_until_signal
 from socketkit.apps.talk.listen import answer
 from socketkit.cli import common_options, tls_options
 from socketkit.cli.common_options import Read
 from socketkit.cli.fast_click import command, option
-from socketkit.cli.line_editor import sitting
-from socketkit.cli.output import Status, say_failure, say_listening
+from socketkit.cli.line_editor import open_terminal
+from socketkit.cli.output import Status, print_failure, print_listening
 from socketkit.cli.server_options import metrics, some_limits
-from socketkit.cli.talk_options import answering
-from socketkit.cli.transfer_options import counting
+from socketkit.cli.talk_options import server_talk_options
+from socketkit.cli.transfer_options import with_statistics
 from socketkit.config.address import Address
 from socketkit.config.schemes import split_command
 from socketkit.events import Observer
@@ -49,23 +49,23 @@ def _refuse_person(context: click.Context) -> None:
     type=Read("command", _command),
     help="Run a program for the caller: what it says is the program's input. No shell; the status is the program's.",
 )
-@answering
+@server_talk_options
 @common_options.idle_timeout
 @common_options.framing
 @common_options.engine
 @common_options.backlog
 @some_limits("allow", "deny", "accept_proxy", "handshake_timeout")
 @common_options.ready_fd
-@common_options.watching
+@common_options.with_observer_options
 @metrics
-@tls_options.called
-@counting
+@tls_options.server
+@with_statistics
 @common_options.debug
 def listen(
     address: Address,
     keep: bool,
     command: str | None,
-    manner: Manner,
+    talk: TalkOptions,
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
@@ -87,12 +87,12 @@ def listen(
                 address,
                 command,
                 once=not keep,
-                listening=lambda real: say_listening(real, ready_fd),
+                listening=lambda real: print_listening(real, ready_fd),
                 observer=observer,
-                **common_options.given(**options),
+                **common_options.given_options(**options),
             )
         )
-    with sitting(engine, address) as (way, person):
+    with open_terminal(engine, address) as (way, person):
 
         async def work() -> None:
             await answer(
@@ -100,12 +100,12 @@ def listen(
                 address,
                 person,
                 keep=keep,
-                manner=manner,
-                listening=lambda real: say_listening(real, ready_fd),
-                lost=lambda connection, error: say_failure(error),
+                talk=talk,
+                listening=lambda real: print_listening(real, ready_fd),
+                lost=lambda connection, error: print_failure(error),
                 observer=observer,
-                **common_options.given(**options),
+                **common_options.given_options(**options),
             )
 
-        way.run(until_told(way, work))
+        way.run(run_until_signal(way, work))
     return Status.DONE

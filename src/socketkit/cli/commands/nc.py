@@ -19,14 +19,14 @@ from socketkit.apps.relay.service import serve_relay
 from socketkit.apps.relay.tunnel import Limits, Pace, hold
 from socketkit.apps.talk.byte_formats import CrLf
 from socketkit.apps.talk.connect import call
-from socketkit.apps.talk.conversation import AbandonedError, Manner, until_told
+from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, run_until_signal
 from socketkit.apps.talk.listen import answer
 from socketkit.cli import common_options
 from socketkit.cli.common_options import Read
-from socketkit.cli.fast_click import Asked, option
-from socketkit.cli.line_editor import sitting
-from socketkit.cli.output import Status, say_failure, tell
-from socketkit.cli.talk_options import screen_for
+from socketkit.cli.fast_click import Command, option
+from socketkit.cli.line_editor import open_terminal
+from socketkit.cli.output import Status, print_failure, print_line
+from socketkit.cli.talk_options import output_filter
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.options import Options
@@ -56,7 +56,7 @@ _INSTEAD: Final = {
 }
 
 
-class _Flags(Asked):
+class _Flags(Command):
     """Looks at the flags before click does: `-verbose` must not arm -e."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -119,7 +119,7 @@ def nc(words: tuple[str, ...], **flags: Any) -> int:
     """
     run = _Run(words, **flags)
     for line in run.warnings():
-        tell(f"socketkit nc: {line}")
+        print_line(f"socketkit nc: {line}")
     if run.listens:
         return run.listen()
     return run.test() if run.only_test else run.connect()
@@ -141,9 +141,9 @@ class _Run:
             raise click.UsageError("-z tests who listens elsewhere: it does not go with -l")
         self._observer: Observer | None = _Phrases(self) if flags["verbose"] else None
         linger = flags["quit_after"]
-        self._manner = Manner(
+        self._talk = TalkOptions(
             linger=None if linger is None or linger < 0 else linger,
-            screen=screen_for(None),
+            screen=output_filter(None),
             typed=CrLf if flags["crlf"] else None,
             only="receive" if flags["deaf"] else None,
             telnet=flags["telnet"],
@@ -169,8 +169,8 @@ class _Run:
             child = Address.parse(f"exec:{self._flags['program']}")
             way = common_options.engine_for(None, address)
             return self._until_told(way, lambda: self._put_through(way, address, child, options))
-        with sitting(None, address) as (way, person):
-            work = call(way, address, person, manner=self._manner, observer=self._observer, **options)
+        with open_terminal(None, address) as (way, person):
+            work = call(way, address, person, talk=self._talk, observer=self._observer, **options)
             return self._until_told(way, lambda: work)
 
     def listen(self) -> int:
@@ -181,14 +181,14 @@ class _Run:
             way = common_options.engine_for(None, address)
             way.run(serve_relay(way, address, [child], once=not self._flags["keeps"], observer=self._observer))
             return Status.DONE
-        with sitting(None, address) as (way, person):
+        with open_terminal(None, address) as (way, person):
             work = answer(
                 way,
                 address,
                 person,
                 keep=self._flags["keeps"],
-                manner=self._manner,
-                lost=lambda connection, error: say_failure(error),
+                talk=self._talk,
+                lost=lambda connection, error: print_failure(error),
                 observer=self._observer,
                 **self._idle(),
             )
@@ -220,7 +220,7 @@ class _Run:
 
     def _until_told(self, way: Engine, work: Any) -> int:
         try:
-            number = way.run(until_told(way, work))
+            number = way.run(run_until_signal(way, work))
         except AbandonedError:
             if self._flags["quit_after"] is None:
                 raise
@@ -295,7 +295,7 @@ class _Run:
         reason = os.strerror(number) if number and not isinstance(error, ResolveError) else str(error)
         protocol = "udp" if self._flags["datagrams"] else "tcp"
         place = address.path or f"{address.host} port {address.port} ({protocol})"
-        tell(f"nc: connect to {place} failed: {reason}")
+        print_line(f"nc: connect to {place} failed: {reason}")
 
 
 class _Phrases:
@@ -308,14 +308,14 @@ class _Phrases:
         if isinstance(event, Connected):
             peer = Address.parse(event.peer)
             if peer.port is None:
-                tell(f"Connection to {peer.path or peer} succeeded!")
+                print_line(f"Connection to {peer.path or peer} succeeded!")
                 return
             service = _service(peer.port, self._protocol)
-            tell(f"Connection to {peer.host} {peer.port} port [{self._protocol}/{service}] succeeded!")
+            print_line(f"Connection to {peer.host} {peer.port} port [{self._protocol}/{service}] succeeded!")
         elif isinstance(event, Listening):
-            tell(f"Listening on {_spaced(event.local)}")
+            print_line(f"Listening on {_spaced(event.local)}")
         elif isinstance(event, Accepted):
-            tell(f"Connection received on {_spaced(event.peer)}")
+            print_line(f"Connection received on {_spaced(event.peer)}")
 
 
 def _spaced(text: str) -> str:

@@ -15,7 +15,7 @@ from socketkit.apps.relay.upstreams import Balance
 from socketkit.cli import common_options, server_options, tls_options
 from socketkit.cli.common_options import Read
 from socketkit.cli.fast_click import command, option
-from socketkit.cli.output import Status, say_failure, say_listening
+from socketkit.cli.output import Status, print_failure, print_listening
 from socketkit.cli.server_options import serve_by_workers
 from socketkit.config.address import Address
 from socketkit.config.option_types import parse_size
@@ -83,7 +83,7 @@ _LIMITS = (
 @common_options.ready_fd
 @common_options.watching_passages
 @server_options.metrics
-@tls_options.passing
+@tls_options.relay
 @common_options.debug
 def relay(
     address: Address,
@@ -122,10 +122,10 @@ def relay(
         rate=rate,
         total_rate=total_rate,
         journal=None if access_log is None else AccessLog(access_log),
-        tell=say_failure,
+        tell=print_failure,
     )
-    how = common_options.given(**options)
-    ways = common_options.given(
+    how = common_options.given_options(**options)
+    ways = common_options.given_options(
         bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff, **trust
     )
 
@@ -146,7 +146,7 @@ def relay(
         )
 
     def say(real: tuple[Address, ...]) -> None:
-        say_listening(real, ready_fd)
+        print_listening(real, ready_fd)
 
     if workers > 1:
         serve_by_workers([address], workers, serve, listening=say, observer=observer, **how)

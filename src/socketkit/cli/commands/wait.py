@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
-from socketkit.apps.talk.conversation import until_told
+from socketkit.apps.talk.conversation import run_until_signal
 from socketkit.apps.wait import TIMEOUT, wait_for
 from socketkit.cli import common_options, tls_options
-from socketkit.cli.fast_click import Asked, option
-from socketkit.cli.output import Status, say_failure, tell
+from socketkit.cli.fast_click import Command, option
+from socketkit.cli.output import Status, print_failure, print_line
 from socketkit.config.address import Address
 from socketkit.config.options import format_option
 from socketkit.durations import format_duration
@@ -28,7 +28,7 @@ CANNOT_RUN, NOT_FOUND = 126, 127
 _COMMAND = "socketkit.command"
 
 
-class BeforeCommand(Asked):
+class BeforeCommand(Command):
     """Whatever stands behind `--` is a command of its own, with options of its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -68,7 +68,7 @@ class BeforeCommand(Asked):
 @common_options.engine
 @common_options.verbose
 @common_options.explain
-@tls_options.calling
+@tls_options.client
 @common_options.debug
 def wait(
     addresses: tuple[Address, ...],
@@ -95,12 +95,12 @@ def wait(
             timeout=timeout,
             is_one_enough=is_one_enough,
             free=free,
-            ready=lambda address, seconds: tell(f"{address} {state}, after {seconds:.1f} s") if verbose else None,
+            ready=lambda address, seconds: print_line(f"{address} {state}, after {seconds:.1f} s") if verbose else None,
             observer=common_options.observer_for(max(0, verbose - 1), explain),
-            **common_options.given(**options),
+            **common_options.given_options(**options),
         )
 
-    number = way.run(until_told(way, work))
+    number = way.run(run_until_signal(way, work))
     if number is not None:
         return 128 + number
     command = click.get_current_context().meta.get(_COMMAND)
@@ -118,7 +118,7 @@ def _become(command: list[str]) -> int:
     except (OSError, ValueError) as error:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else str(error)
-        say_failure(f"cannot run {command[0]!r}: {reason}")
+        print_failure(f"cannot run {command[0]!r}: {reason}")
         return NOT_FOUND if number == errno.ENOENT else CANNOT_RUN
 
 
