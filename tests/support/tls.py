@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import datetime
 import functools
+import ssl
 import tempfile
 from pathlib import Path
 
@@ -73,3 +75,13 @@ async def secured(
     near = await secure(left, client_side(client), server_name=name, timeout=20)
     far = await answering.result()
     return near, far
+
+
+def client_hello(name: str) -> bytes:
+    """The first bytes of OpenSSL's client that asks for this name."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()

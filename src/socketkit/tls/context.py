@@ -1,21 +1,26 @@
-"""Whom a side trusts, and what it shows of itself: from the words of `TLS` to what OpenSSL takes.
+"""TLS contexts for both sides: what the settings of `TLS` mean to OpenSSL.
 
-A client's side is shared by equal settings as long as their files stay the same: to read the system's authorities costs
-more than a handshake, and its memory of sessions is what makes the next handshake short. A server's side can be read
-anew while it serves. `ssl` and `cryptography` are imported when the first of them is made.
+A client's side is shared by equal settings until one of their files changes: reading the system's authorities costs
+more than a handshake, and the sessions that it keeps shorten the next handshake. A server's side can be read again
+while it serves. `ssl` and `cryptography` are imported when the first side is made.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from socketkit.config.host import host_family
+from socketkit.config.host import host_family, normal_host
 from socketkit.config.tls_settings import TLS
-from socketkit.errors import OptionError
+from socketkit.errors import AddressError, OptionError
+from socketkit.sockets.private_files import open_private
 from socketkit.tls.x509 import Certificate, read_certificate
 
 if TYPE_CHECKING:
@@ -24,10 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["ClientSide", "ServerSide", "Side", "client_side", "server_side"]
 
 MAX_SESSIONS: Final = 64
-"""Servers whose last session a client remembers: each is some kilobytes."""
+"""Servers whose last session a client keeps: each takes some kilobytes."""
 
 SELF_SIGNED_DAYS: Final = 365
-"""How long a certificate of our own making is valid: it is made anew at each start, and clients go by its pin."""
+"""How long a self-signed certificate is valid: it is made again at each start, and clients compare its pin."""
 
 
 class Side:
@@ -36,27 +41,30 @@ class Side:
     Attributes:
         tls: the settings.
         is_server: which side it is.
-        context: what OpenSSL works by.
+        context: OpenSSL's context.
+        chooses_by_name: whether a server has several certificates, so that the client's SNI chooses the context.
     """
 
     is_server: bool
+    chooses_by_name = False
 
     def __init__(self, tls: TLS, context: ssl.SSLContext) -> None:
         self.tls = tls
         self.context = context
 
-    def wrap(
-        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str | None, place: str
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str | None, peer: str
     ) -> ssl.SSLObject:
-        """A fresh conversation between these two buffers."""
+        """A new TLS connection between these two buffers."""
         raise NotImplementedError
 
-
-# --- the client's side -----------------------------------------------------------------------------------------------
+    def context_for(self, server_name: bytes) -> ssl.SSLContext:
+        """The context for the name that the client asked for; the first one where no certificate has that name."""
+        return self.context
 
 
 class ClientSide(Side):
-    """A client's settings, and the last session with each server."""
+    """A client's context, and the last session with each server."""
 
     is_server = False
 
@@ -67,23 +75,24 @@ class ClientSide(Side):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_REQUIRED if tls.is_verified else ssl.CERT_NONE
         context.check_hostname = tls.is_verified
+        context.hostname_checks_common_name = False  # RFC 9525, 6.3: the subject's CN is no name of a host
         if tls.is_verified:
-            _trust(context, tls)
+            _load_authorities(context, tls)
         for cert, key in _files(tls):
-            _show(context, tls, cert, key)
+            _load_chain(context, tls, cert, key)
         super().__init__(tls, context)
         self._sessions: OrderedDict[tuple[str, str | None], ssl.SSLSession] = OrderedDict()
 
-    def wrap(
-        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str | None, place: str
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str | None, peer: str
     ) -> ssl.SSLObject:
-        session = self._sessions.pop((place, server_name), None)  # RFC 8446, C.4: a ticket is for one use
+        session = self._sessions.pop((peer, server_name), None)  # RFC 8446, C.4: a ticket is for one use
         return self.context.wrap_bio(incoming, outgoing, server_hostname=server_name, session=session)
 
-    def remember(self, place: str, server_name: str | None, session: ssl.SSLSession | None) -> None:
-        """Keep what makes the next handshake with this server short."""
+    def remember(self, peer: str, server_name: str | None, session: ssl.SSLSession | None) -> None:
+        """Keep the session for the next handshake with this server."""
         if session is not None and (session.has_ticket or session.id):
-            self._sessions[place, server_name] = session
+            self._sessions[peer, server_name] = session
             while len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
 
@@ -92,7 +101,7 @@ def client_side(tls: TLS) -> ClientSide:
     """The client's side for these settings; an earlier one where no file has changed.
 
     Raises:
-        OptionError: a file cannot be used; the message says which and why.
+        OptionError: a file cannot be used; the message names it and the reason.
     """
     return _client_side(tls, _stamp(tls))
 
@@ -102,68 +111,86 @@ def _client_side(tls: TLS, stamp: object) -> ClientSide:
     return ClientSide(tls)
 
 
-def server_name_for(tls: TLS, host: str, *, place: str) -> str | None:
-    """The name that the server's certificate must have.
+def server_name_for(tls: TLS, host: str, *, address: str) -> str | None:
+    """The name that is sent as SNI, and that the server's certificate must have.
 
     Args:
         tls: the settings.
-        host: where it was dialled; empty where there is no host.
-        place: the address, for the error.
+        host: the host that was dialled; empty where there is none.
+        address: the address, for the error.
 
     Raises:
-        OptionError: there is no name, and one is to be checked.
+        OptionError: there is no name, and one is to be checked; or `server_name` is not a host.
     """
-    name = tls.server_name or host.partition("%")[0]  # a zone is of this machine alone
+    name = host.partition("%")[0] if tls.server_name is None else _normal_name(tls.server_name)
     if not name and tls.is_verified:
         raise OptionError(
-            f"{place} has no host whose name the certificate could have: give server_name=NAME, pin=..., or verify=no"
+            f"{address} has no host whose name the certificate could have: give server_name=NAME, pin=..., or verify=no"
         )
-    return name or None
+    return _without_dot(name) or None
 
 
-# --- the server's side -----------------------------------------------------------------------------------------------
+def _normal_name(server_name: str) -> str:
+    try:
+        return normal_host(server_name)
+    except AddressError as error:
+        raise OptionError(f"server_name: {error}") from None
+
+
+def _without_dot(name: str) -> str:
+    """RFC 6066, 3: SNI is without the trailing dot of a fully qualified name, and certificates hold none."""
+    return name.removesuffix(".")
 
 
 class ServerSide(Side):
-    """A server's settings and certificates.
+    """A server's contexts, one for each certificate.
 
     Attributes:
-        pins: what clients pin to trust its keys without an authority; one for each certificate.
+        pins: the pins of its keys, by which clients can trust them without an authority.
     """
 
     is_server = True
 
     def __init__(self, tls: TLS) -> None:
-        self.pins: tuple[str, ...] = ()
-        self._own: tuple[bytes, bytes] | None = None
-        if tls.self_signed:
-            self._own = _make_certificate(tls.server_name)
-        super().__init__(tls, self._read(tls))
+        self._own = _make_certificate(tls) if tls.self_signed else None
+        self._identities = self._read(tls)
+        super().__init__(tls, self._identities[0][0])
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        return tuple(certificate.pin for _, certificate in self._identities)
+
+    @property
+    def chooses_by_name(self) -> bool:  # type: ignore[override]
+        return len(self._identities) > 1
 
     def reload(self) -> None:
-        """Read the files anew, for handshakes from now on; the conversations under way stay as they are.
+        """Read the files again, for handshakes from now on; established connections stay as they are.
 
         Raises:
             OptionError: a file cannot be used. Everything stays as it was.
         """
-        self.context = self._read(self.tls)
+        self._identities = self._read(self.tls)
+        self.context = self._identities[0][0]
 
-    def wrap(
-        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str | None, place: str
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str | None, peer: str
     ) -> ssl.SSLObject:
         return self.context.wrap_bio(incoming, outgoing, server_side=True)
 
-    def _read(self, tls: TLS) -> ssl.SSLContext:
-        if not tls.cert and self._own is None:
-            raise OptionError("a TLS server needs a certificate: give cert=FILE (and key=FILE), or self_signed=yes")
-        several = [_identity(tls, cert, key) for cert, key in _files(tls)]
+    def context_for(self, server_name: bytes) -> ssl.SSLContext:
+        name = server_name.decode("latin-1").lower()
+        for context, certificate in self._identities:
+            if any(_matches(pattern.lower(), name) for pattern in certificate.dns_names):
+                return context
+        return self._identities[0][0]
+
+    def _read(self, tls: TLS) -> list[tuple[ssl.SSLContext, Certificate]]:
         if self._own is not None:
-            several = [_own_identity(tls, *self._own)]
-        first = several[0][0]
-        if len(several) > 1:
-            first.sni_callback = _chooser(several)  # type: ignore[assignment]
-        self.pins = tuple(certificate.pin for _, certificate in several)
-        return first
+            return [_identity(tls, *self._own)]
+        if not tls.cert:
+            raise OptionError("a TLS server needs a certificate: give cert=FILE (and key=FILE), or self_signed=yes")
+        return [_identity(tls, *_read_chain(cert, key), cert, key) for cert, key in _files(tls)]
 
 
 @lru_cache(maxsize=16)
@@ -173,79 +200,55 @@ def _server_side(tls: TLS, stamp: object) -> ServerSide:
 
 def server_side(tls: TLS) -> ServerSide:
     """The server's side for these settings; an earlier one where no file has changed. For one connection (STARTTLS);
-    a server that listens keeps its own.
+    a listening server keeps its own.
 
     Raises:
-        OptionError: a file cannot be used; the message says which and why.
+        OptionError: a file cannot be used; the message names it and the reason.
     """
     return _server_side(tls, _stamp(tls))
 
 
-def _identity(tls: TLS, cert: str, key: str | None) -> tuple[ssl.SSLContext, Certificate]:
-    import ssl
-
-    context = _server_context(tls)
-    _show(context, tls, cert, key)
-    try:
-        with open(cert) as file:
-            der = ssl.PEM_cert_to_DER_cert(_first_certificate(file.read()))
-        return context, read_certificate(der)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"cert: {cert!r} cannot be read: {error}") from None
-
-
-def _first_certificate(text: str) -> str:
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    return begin + text.partition(begin)[2].partition(end)[0] + end
-
-
-def _own_identity(tls: TLS, cert: bytes, key: bytes) -> tuple[ssl.SSLContext, Certificate]:
-    import ssl
-    import tempfile
-
-    context = _server_context(tls)
-    # OpenSSL takes files only. The folder is ours alone (0700), and gone before anybody is served.
-    with tempfile.TemporaryDirectory(prefix="socketkit-") as folder:
-        path = os.path.join(folder, "both.pem")
-        with open(path, "xb") as file:
-            file.write(key + cert)
-        context.load_cert_chain(path)
-    return context, read_certificate(ssl.PEM_cert_to_DER_cert(cert.decode()))
-
-
-def _server_context(tls: TLS) -> ssl.SSLContext:
+def _identity(
+    tls: TLS, cert_data: bytes, key_data: bytes | None, cert: str = "self_signed", key: str | None = None
+) -> tuple[ssl.SSLContext, Certificate]:
     import ssl
 
     context = _context(tls, ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     if tls.ca is not None and tls.is_verified:
         context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_cert or tls.pin else ssl.CERT_OPTIONAL
-        _trust(context, tls)
+        _load_authorities(context, tls)
     elif tls.pin:
         raise OptionError("pin: a server sees a client's key only where ca=FILE vouches for its certificate")
-    return context
+    _load_bytes(context, tls, cert_data, key_data, cert, key)
+    try:
+        return context, read_certificate(_first_certificate(cert_data))
+    except ValueError as error:
+        raise OptionError(f"cert: {cert!r} cannot be read: {error}") from None
 
 
-def _chooser(several: list[tuple[ssl.SSLContext, Certificate]]) -> object:
-    """What OpenSSL calls with the name that the client wants: it takes the first certificate that has that name."""
-
-    def choose(conversation: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-        for candidate, certificate in several:
-            if name is not None and any(_is_for(own, name) for own in certificate.dns_names):
-                conversation.context = candidate
-                return
-
-    return choose
+_PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([^-]*)-----END ")
+"""The labels that OpenSSL takes for a certificate (PEM_read_bio_X509_AUX). What stands around it is comment, in any
+encoding (RFC 7468, 2)."""
 
 
-def _is_for(own: str, name: str) -> bool:
-    """RFC 6125, 6.4.3: a star stands for the whole leftmost label."""
-    own, name = own.lower(), name.lower().rstrip(".")
-    return own == name or (own.startswith("*.") and own[1:] == name[name.find(".") :] and name.find(".") > 0)
+def _first_certificate(pem: bytes) -> bytes:
+    import binascii
+
+    found = _PEM_CERTIFICATE.search(pem)
+    return binascii.a2b_base64(found[1]) if found else b""
 
 
-def _make_certificate(server_name: str | None) -> tuple[bytes, bytes]:
-    """A certificate and its key, PEM: for this machine's own names."""
+def _matches(pattern: str, name: str) -> bool:
+    """RFC 6125, 6.4.3: a star stands for the whole leftmost label. Both are in lower case."""
+    name = _without_dot(name)
+    return pattern == name or (
+        pattern.startswith("*.") and pattern[1:] == name[name.find(".") :] and name.find(".") > 0
+    )
+
+
+def _make_certificate(tls: TLS) -> tuple[bytes, bytes]:
+    """A certificate and its key, PEM: for this machine's own names, or for `server_name`."""
     try:
         from cryptography import x509
     except ImportError:
@@ -260,13 +263,17 @@ def _make_certificate(server_name: str | None) -> tuple[bytes, bytes]:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    hosts = [server_name] if server_name else ["localhost", socket.gethostname()]
+    if tls.server_name is None:
+        hosts = ["localhost", "127.0.0.1", "::1"]
+        own = socket.gethostname()
+        if own and own.isascii():
+            hosts.insert(1, own)
+    else:
+        hosts = [server_name_for(tls, "", address="") or ""]
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, hosts[0][:64])])
     names: list[x509.GeneralName] = [
         x509.IPAddress(ipaddress.ip_address(host)) if host_family(host) else x509.DNSName(host) for host in hosts
     ]
-    if not server_name:
-        names += [x509.IPAddress(ipaddress.ip_address(number)) for number in ("127.0.0.1", "::1")]
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -277,16 +284,13 @@ def _make_certificate(server_name: str | None) -> tuple[bytes, bytes]:
         .not_valid_before(now - datetime.timedelta(hours=1))  # clocks differ
         .not_valid_after(now + datetime.timedelta(days=SELF_SIGNED_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)  # so that it may stand as `ca` too
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)  # it can be given as `ca` too
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return certificate.public_bytes(serialization.Encoding.PEM), private
-
-
-# --- both ------------------------------------------------------------------------------------------------------------
 
 
 def _context(tls: TLS, protocol: int) -> ssl.SSLContext:
@@ -299,20 +303,34 @@ def _context(tls: TLS, protocol: int) -> ssl.SSLContext:
     if tls.ciphers is not None:
         try:
             context.set_ciphers(tls.ciphers)
-        except ssl.SSLError:
+        except (ssl.SSLError, ValueError):
             raise OptionError(f"ciphers: OpenSSL knows none of {tls.ciphers!r}") from None
     if tls.alpn:
-        context.set_alpn_protocols(list(tls.alpn))
+        try:
+            context.set_alpn_protocols(list(tls.alpn))
+        except (ssl.SSLError, ValueError) as error:
+            raise OptionError(f"alpn: {', '.join(tls.alpn)!r} cannot be used: {_reason(error)}") from None
     path = None if sys.flags.ignore_environment else os.environ.get("SSLKEYLOGFILE")
     if path:
         try:
+            _create_key_log(path)
             context.keylog_filename = path
         except OSError as error:
-            raise OptionError(f"SSLKEYLOGFILE: {path!r} cannot be written: {error.strerror}") from None
+            raise OptionError(f"SSLKEYLOGFILE: {path!r} cannot be written: {_reason(error)}") from None
     return context
 
 
-def _trust(context: ssl.SSLContext, tls: TLS) -> None:
+def _create_key_log(path: str) -> None:
+    """Create the file with mode 0600, because OpenSSL would create it readable by all users."""
+    try:
+        is_regular = stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        is_regular = True
+    if is_regular:  # opening a FIFO would wait for its reader
+        os.close(open_private(path, append=True))
+
+
+def _load_authorities(context: ssl.SSLContext, tls: TLS) -> None:
     import ssl
 
     if tls.ca is None:
@@ -323,12 +341,31 @@ def _trust(context: ssl.SSLContext, tls: TLS) -> None:
         context.load_verify_locations(**({"capath": path} if os.path.isdir(path) else {"cafile": path}))
     except ssl.SSLError:
         raise OptionError(f"ca: {path!r} holds no certificate in PEM") from None
-    except OSError as error:
-        raise OptionError(f"ca: {path!r} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise OptionError(f"ca: {path!r} cannot be read: {_reason(error)}") from None
 
 
-def _show(context: ssl.SSLContext, tls: TLS, cert: str, key: str | None) -> None:
-    """Load a certificate with its key."""
+def _load_chain(context: ssl.SSLContext, tls: TLS, cert: str, key: str | None) -> None:
+    _load_bytes(context, tls, *_read_chain(cert, key), cert, key)
+
+
+def _read_chain(cert: str, key: str | None) -> tuple[bytes, bytes | None]:
+    """The bytes of both files. Each is read once: a file that is replaced meanwhile cannot differ between two looks."""
+    return _read_file("cert", cert), None if key is None else _read_file("key", key)
+
+
+def _read_file(name: str, path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{name}: {path!r} cannot be read: {_reason(error)}") from None
+
+
+def _load_bytes(
+    context: ssl.SSLContext, tls: TLS, cert_data: bytes, key_data: bytes | None, cert: str, key: str | None
+) -> None:
+    """Load a certificate with its key; `cert` and `key` are their paths, for the errors."""
     import ssl
 
     def password() -> str:
@@ -336,18 +373,40 @@ def _show(context: ssl.SSLContext, tls: TLS, cert: str, key: str | None) -> None
             raise OptionError(f"key: {key or cert!r} is locked by a password; give TLS(key_password=...)")
         return tls.key_password
 
-    for name, path in (("cert", cert), ("key", key)):
-        try:
-            if path is not None:
-                open(path, "rb").close()  # OpenSSL does not say which of both is missing
-        except OSError as error:
-            raise OptionError(f"{name}: {path!r} cannot be read: {error.strerror}") from None
+    where = f"{cert!r} and {key!r}" if key else f"{cert!r}"
+    key_file = nullcontext() if key_data is None else _as_file(key_data)
     try:
-        context.load_cert_chain(cert, key, password)
+        with _as_file(cert_data) as cert_path, key_file as key_path:
+            context.load_cert_chain(cert_path, key_path, password)
+    except OptionError:
+        raise
     except ssl.SSLError as error:
         reason = (error.reason or str(error)).lower().replace("_", " ")
-        where = f"{cert!r} and {key!r}" if key else f"{cert!r}"
         raise OptionError(f"cert: {where} are no certificate (PEM) with its key: {reason}") from None
+    except (OSError, ValueError) as error:
+        raise OptionError(f"cert: {where} cannot be loaded: {_reason(error)}") from None
+
+
+@contextmanager
+def _as_file(data: bytes) -> Iterator[str]:
+    """A path at which OpenSSL, which takes paths only, finds these bytes: in memory on Linux, so that no key is written
+    to a disk; elsewhere in a temporary folder with mode 0700."""
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        with open(os.memfd_create("socketkit", os.MFD_CLOEXEC), "wb", buffering=0) as memory:
+            memory.write(data)
+            yield f"/proc/self/fd/{memory.fileno()}"
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="socketkit-") as folder:
+        path = os.path.join(folder, "pem")
+        with open(path, "xb") as file:
+            file.write(data)
+        yield path
+
+
+def _reason(error: BaseException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _files(tls: TLS) -> list[tuple[str, str | None]]:
@@ -363,6 +422,6 @@ def _stamp(tls: TLS) -> tuple[object, ...]:
 def _state(path: str) -> tuple[object, ...]:
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return (path,)
     return path, found.st_mtime_ns, found.st_size, found.st_ino

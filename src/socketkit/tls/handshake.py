@@ -36,7 +36,7 @@ def client_for(tls: TLS, address: Address | None) -> tuple[ClientSide, str | Non
     host = ""
     if address is not None and address.port is not None:  # the others have a path
         host = socket.gethostname() if address.is_placeholder_host else address.host or "localhost"
-    return client_side(tls), server_name_for(tls, host, place=str(address or "this connection"))
+    return client_side(tls), server_name_for(tls, host, address=str(address or "this connection"))
 
 
 async def client_handshake(

@@ -26,6 +26,7 @@ from socketkit.errors import (
 )
 from socketkit.events import TlsFacts
 from socketkit.streams.stream import Stream
+from socketkit.tls.client_hello import read_server_name
 from socketkit.tls.context import ClientSide, Side
 from socketkit.tls.failure_texts import reason_of_failure
 from socketkit.tls.x509 import read_certificate
@@ -121,8 +122,8 @@ class TlsStream(Stream):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         try:
-            self._conversation = side.wrap(self._incoming, self._outgoing, server_name, inner.peer)
-        except ValueError as error:
+            self._conversation = side.wrap_bio(self._incoming, self._outgoing, server_name, inner.peer)
+        except (ValueError, TypeError) as error:
             raise HandshakeError(f"TLS with {self.peer}: {server_name!r} is no server's name: {error}") from None
         self._read, self._write = self._conversation.read, self._conversation.write
         # Where the engine blocks, one thread receives while another sends: OpenSSL must not see both at once.
@@ -153,6 +154,8 @@ class TlsStream(Stream):
     async def _shake_hands(self, unread: bytes, deadline: float | None) -> None:
         if unread:
             self._incoming.write(unread)
+        if self._side.chooses_by_name:
+            await self._choose_certificate(unread, deadline)
         while True:
             try:
                 self._conversation.do_handshake()
@@ -166,13 +169,24 @@ class TlsStream(Stream):
                 await self._inner.send(self._outgoing.read(), deadline=deadline)
             if is_done:
                 return
-            try:
-                self._incoming.write(await self._inner.receive(deadline=deadline))
-            except EndOfStream:
-                raise HandshakeError(
-                    f"TLS handshake with {self.peer}: the peer ended it: it may not speak TLS, or not accept us",
-                    address=self.peer,
-                ) from None
+            self._incoming.write(await self._receive_handshake(deadline))
+
+    async def _choose_certificate(self, received: bytes, deadline: float | None) -> None:
+        hello = bytearray(received)
+        while (name := read_server_name(hello)) is None:
+            data = await self._receive_handshake(deadline)
+            hello += data
+            self._incoming.write(data)
+        self._conversation.context = self._side.context_for(name)
+
+    async def _receive_handshake(self, deadline: float | None) -> bytes:
+        try:
+            return await self._inner.receive(deadline=deadline)
+        except EndOfStream:
+            raise HandshakeError(
+                f"TLS handshake with {self.peer}: the peer ended it: it may not speak TLS, or not accept us",
+                address=self.peer,
+            ) from None
 
     def _check_agreement(self) -> None:
         """What OpenSSL does not check: the key, and that there is a protocol.

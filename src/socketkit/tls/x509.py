@@ -74,7 +74,7 @@ def _read(der: bytes) -> Certificate:
         issuer=_name(issuer[2]),
         expiry=_moment(*expiry),
         dns_names=tuple(_dns_names(extensions[2])) if extensions else (),
-        fingerprint=hashlib.sha256(der).hexdigest(),
+        fingerprint=hashlib.sha256(whole[1]).hexdigest(),
         pin=f"sha256:{hashlib.sha256(key[1]).hexdigest()}",
     )
 
