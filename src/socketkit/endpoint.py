@@ -11,6 +11,7 @@ from typing import Any
 
 from socketkit import framing as framings
 from socketkit.config.address import Address
+from socketkit.config.host import ascii_host
 from socketkit.config.options import Options
 from socketkit.config.schemes import secure_name
 from socketkit.config.tls_settings import TLS
@@ -26,6 +27,7 @@ class Endpoint:
 
     def __init__(self, address: str | Address, framing: object, keywords: dict[str, object]) -> None:
         self.address = Address.parse(address)
+        ascii_host(self.address.host)  # a name that no domain can have is refused before anything is opened
         self.options = settled(self.address, Options.make(dict(self.address.options), **keywords))
         chosen = framing if framing is not None else self.options.framing
         self.framing: Framing = framings.of("chunks" if chosen is None else chosen)

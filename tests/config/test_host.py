@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketkit.config.host import PLACEHOLDER, host_family, normal_host, unmapped
+from socketkit.config.host import PLACEHOLDER, ascii_host, host_family, normal_host, unmapped
 from socketkit.errors import AddressError
 
 
@@ -86,3 +87,50 @@ def test_ipv4_mapped_peer_is_ipv4() -> None:
     assert unmapped("::ffff:10.0.0.1") == "10.0.0.1"
     assert unmapped("::ffff:a:b") == "::ffff:a:b"
     assert unmapped("10.0.0.1") == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [
+        ("", ""),
+        ("localhost", "localhost"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("bücher.example.", "xn--bcher-kva.example."),
+        ("_srv.bücher.example", "_srv.xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("пример.рф", "xn--e1afmkfd.xn--p1ai"),
+    ],
+)
+@pytest.mark.parametrize("has_idna", [True, False])
+def test_ascii_host(host: str, written: str, has_idna: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As DNS and TLS take it, with the package idna and without."""
+    if not has_idna:
+        monkeypatch.setitem(sys.modules, "idna", None)
+    assert ascii_host(host) == written
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [
+        ("faß.de", "xn--fa-hia.de"),
+        ("straße.de", "xn--strae-oqa.de"),
+        ("βόλος.com", "xn--nxasmm1c.com"),
+    ],
+)
+def test_idna_deviations(host: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that IDNA 2003 takes for another domain is the one of IDNA 2008, or refused with how to write it."""
+    assert ascii_host(host) == written
+    monkeypatch.setitem(sys.modules, "idna", None)
+    with pytest.raises(AddressError, match="is another name in IDNA 2003") as caught:
+        ascii_host(host)
+    assert str(caught.value).endswith(
+        f"install the package idna (pip install 'socketkit[idna]'), or write {written.split('.')[0]}"
+    )
+
+
+@pytest.mark.parametrize("host", ["ü" * 62, "-ü-.de", "\u0301a.de", "☃.de"])
+def test_no_domain_name(host: str) -> None:
+    with pytest.raises(AddressError, match="is no domain name"):
+        ascii_host(host)

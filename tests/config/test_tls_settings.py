@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from socketkit import Address
+from socketkit import Address, connect, serve
 from socketkit.config.options import Options, format_option
 from socketkit.config.tls_settings import TLS, parse_pins
 from socketkit.endpoint import chosen, tls_for
-from socketkit.errors import OptionError
+from socketkit.errors import AddressError, OptionError
 
 DIGEST = hashlib.sha256(b"a key").digest()
 PIN = f"sha256:{DIGEST.hex()}"
@@ -60,13 +60,42 @@ def test_bad_pin_names_allowed_forms(text):
         ({"require_client_cert": True}, "give ca=FILE too"),
         ({"require_client_cert": True, "ca": "ca.pem", "verify": False}, "contradicts verify=no"),
         ({"minimum_version": "1.1"}, "minimum_version: '1.1' is not allowed; allowed are 1.2 and 1.3"),
-        ({"alpn": ["x" * 256]}, "allowed are 1 to 255 bytes"),
+        ({"alpn": ["x" * 256]}, "allowed are 1 to 255 characters of ASCII"),
+        ({"alpn": "ü"}, "alpn: 'ü' is not a protocol's name; allowed are 1 to 255 characters of ASCII"),
+        ({"alpn": [1]}, "alpn: 1 is not a name"),
+        ({"alpn": "a\0b"}, r"alpn: 'a\\x00b' contains a zero byte"),
+        ({"ca": "a\0b"}, r"ca: 'a\\x00b' contains a zero byte"),
+        ({"ca": 5}, "ca: 5 is not a name"),
+        ({"cert": "a\0b"}, r"cert: 'a\\x00b' contains a zero byte"),
+        ({"cert": ["a.pem"], "key": ["a\0b"]}, r"key: 'a\\x00b' contains a zero byte"),
+        ({"ca": "\ud800"}, "ca: .* contains half a character"),
+        ({"ciphers": "a\0b"}, r"ciphers: 'a\\x00b' contains a zero byte"),
+        ({"server_name": "a\0b"}, r"server_name: 'a\\x00b' contains a zero byte"),
+        ({"server_name": "a b"}, "server_name: host 'a b' contains ' '"),
+        ({"server_name": "☃.example"}, "server_name: host '☃.example' is no domain name"),
+        ({"verify": "perhaps"}, "verify: 'perhaps' is not a switch"),
     ],
 )
 def test_contradicting_tls_settings_refused(settings, told):
     """Settings that contradict each other are refused."""
     with pytest.raises(OptionError, match=told):
         TLS(**settings)
+
+
+def test_switches_are_read_as_options_do():
+    """The text `no` is not taken for a value that counts as true."""
+    assert TLS(verify="no", self_signed="no", require_client_cert="no") == TLS(verify=False)
+
+
+@pytest.mark.parametrize("name", ["alpn", "ca", "cert", "server_name"])
+def test_bad_tls_text_in_options(name):
+    """The same as an option of an address or a keyword, before anything is opened."""
+    with pytest.raises(OptionError, match=f"{name}: .* contains a zero byte"):
+        connect("tls://localhost:1", **{name: "a\0b"})
+    with pytest.raises(AddressError, match=f"{name}: .* contains a zero byte"):
+        connect(f"tls://localhost:1?{name}=a%00b")
+    with pytest.raises(OptionError, match="alpn: 'ü'"):
+        serve(print, "tls://localhost:1", alpn="ü")
 
 
 def test_texts_and_lists_mean_the_same():

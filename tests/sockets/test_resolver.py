@@ -98,7 +98,16 @@ def test_unicode_name_is_idna():
     """A name in unicode is asked for as dns takes it."""
     table = Table("127.0.0.1")
     find("tcp://bücher.example:1", lookup=table)
-    assert table.asked[0][0] == "xn--bcher-kva.example"
+    find("tcp://faß.example:1", lookup=table)
+    assert [question[0] for question in table.asked] == ["xn--bcher-kva.example", "xn--fa-hia.example"]
+
+
+def test_impossible_name_is_resolve_error():
+    """A name that no domain can have is not asked for."""
+    table = Table("127.0.0.1")
+    with pytest.raises(ResolveError, match="is no domain name"):
+        find("tcp://☃.example:1", lookup=table)
+    assert table.asked == []
 
 
 @pytest.mark.parametrize(("text", "name"), [("unix:///tmp/a", b"/tmp/a"), ("unix://@a", b"\0a")])

@@ -76,6 +76,8 @@ def test_name_checked_or_reason_given():
     assert server_name_for(TLS(), "fe80::1%eth0", address="x") == "fe80::1"
     assert server_name_for(TLS(server_name="other"), "example.org", address="x") == "other"
     assert server_name_for(TLS(verify=False), "", address="x") is None
+    assert server_name_for(TLS(), "faß.example", address="x") == "xn--fa-hia.example"
+    assert server_name_for(TLS(server_name="faß.example"), "h", address="x") == "xn--fa-hia.example"
     with pytest.raises(OptionError, match=r"tls.unix:///s has no host .* give server_name=NAME"):
         server_name_for(TLS(), "", address="tls+unix:///s")
 

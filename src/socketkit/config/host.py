@@ -12,7 +12,7 @@ import re
 from socketkit.errors import AddressError
 from socketkit.quoting import quote
 
-__all__ = ["PLACEHOLDER", "host_family", "normal_host", "unmapped"]
+__all__ = ["PLACEHOLDER", "ascii_host", "host_family", "normal_host", "unmapped"]
 
 PLACEHOLDER = "{hostname}"
 """Stands for the machine's own name; whoever resolves the address puts it there."""
@@ -87,6 +87,48 @@ def _check_name(host: str, name: str, labels: list[str]) -> None:
                 f"host {quote(host)} contains {quote(wrong)}; allowed are letters, digits, '-', '_', "
                 f"a number of IPv4, or of IPv6 in brackets, {PLACEHOLDER}, or nothing for every interface"
             )
+
+
+_DEVIATIONS = "\u00df\u03c2\u200c\u200d"  # UTS 46, table 1: IDNA 2003 replaces or drops these four characters
+
+
+def ascii_host(host: str) -> str:
+    """The host as DNS and TLS take it: labels in Unicode as `xn--...` (IDNA 2008 with the mapping of UTS 46).
+
+    The package `idna` does it. Without it Python's codec does, which knows IDNA 2003: a name that stands for two
+    domains in the two standards is refused then.
+
+    Args:
+        host: in its normal spelling; a number stays as it is.
+
+    Raises:
+        AddressError: no domain can have this name, or the package is needed for it.
+    """
+    if host.isascii():
+        return host
+    try:
+        import idna  # only a name in Unicode pays for it
+    except ImportError:
+        return _ascii_by_idna_2003(host)
+    try:
+        labels = idna.uts46_remap(host, std3_rules=False).split(".")
+        return ".".join(label if label.isascii() else idna.alabel(label).decode("ascii") for label in labels)
+    except UnicodeError as error:
+        raise AddressError(f"host {quote(host)} is no domain name (IDNA 2008): {error}") from None
+
+
+def _ascii_by_idna_2003(host: str) -> str:
+    for label in host.split("."):
+        if any(character in label for character in _DEVIATIONS):
+            written = "xn--" + label.encode("punycode").decode("ascii")
+            raise AddressError(
+                f"host {quote(host)}: {quote(label)} is another name in IDNA 2003, which is all that Python has; "
+                f"install the package idna (pip install 'socketkit[idna]'), or write {written}"
+            )
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise AddressError(f"host {quote(host)} is no domain name (IDNA): {error}") from None
 
 
 def host_family(host: str) -> str:

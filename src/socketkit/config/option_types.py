@@ -18,6 +18,7 @@ from socketkit.values import Value, replace
 
 __all__ = [
     "MODE",
+    "NAME",
     "NETWORKS",
     "SWITCH",
     "TEXT",
@@ -31,6 +32,7 @@ __all__ = [
     "or_none",
     "parse_count",
     "parse_mode",
+    "parse_name",
     "parse_networks",
     "parse_size",
     "parse_switch",
@@ -170,13 +172,29 @@ def format_mode(mode: int) -> str:
 
 
 def parse_text(value: object, *, name: str = "") -> str:
-    """Takes a name as it is; what it names is decided by the room that knows.
+    """Takes a text as it is; what it means is checked where it is used.
 
     Raises:
         OptionError: not text, or empty.
     """
     if not isinstance(value, str) or not value:
         refuse(value, name, "is not a name", "a text that is not empty")
+    return value
+
+
+def parse_name(value: object, *, name: str = "") -> str:
+    """Takes a name or a path that is handed to the system or a library of C; as it is.
+
+    Raises:
+        OptionError: not text, empty, or text that these do not take: with a zero byte, or half a character.
+    """
+    value = parse_text(value, name=name)
+    if "\0" in value:
+        refuse(value, name, "contains a zero byte", "text without it")
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        refuse(value, name, "contains half a character", "text of whole ones")
     return value
 
 
@@ -291,4 +309,5 @@ def or_none(kind: OptionType) -> OptionType:
 SWITCH = OptionType("yes/no", parse_switch, format_switch)
 MODE = OptionType("file mode", parse_mode, format_mode)
 TEXT = OptionType("name", parse_text, str)
+NAME = OptionType("name", parse_name, str)
 NETWORKS = OptionType("networks", parse_networks, _format_networks)

@@ -12,6 +12,7 @@ from typing import Any
 from socketkit.config.bind_address import SOURCE
 from socketkit.config.option_types import (
     MODE,
+    NAME,
     NETWORKS,
     SWITCH,
     TEXT,
@@ -125,7 +126,7 @@ class Options(Value):
     )
     takeover: str | None = _option(
         None,
-        or_none(TEXT),
+        or_none(NAME),
         "A UNIX socket at which a new process of the same program takes the listening sockets over, and the old one "
         "drains; none: a restart refuses callers for a moment.",
     )
@@ -157,7 +158,7 @@ class Options(Value):
     )
     device: str | None = _option(
         None,
-        or_none(TEXT),
+        or_none(NAME),
         "Interface that packets go by, as eth0 (SO_BINDTODEVICE, Linux); none: as the routes say.",
     )
     mark: int | None = _option(
@@ -245,7 +246,7 @@ class Options(Value):
     )
     interface: str | None = _option(
         None,
-        or_none(TEXT),
+        or_none(NAME),
         "Where a multicast group is joined or sent to: name, number or address; none: as the routes say.",
     )
     multicast_loop: bool = _option(
@@ -255,7 +256,7 @@ class Options(Value):
         False, SWITCH, "Allow sending to a broadcast address (SO_BROADCAST); no: to reach everybody is rarely meant."
     )
     protocol: str | None = _option(
-        None, or_none(TEXT), "What a raw socket (ip://) speaks, by name or number, as icmp; it has to be given."
+        None, or_none(NAME), "What a raw socket (ip://) speaks, by name or number, as icmp; it has to be given."
     )
     tls: bool | TLS = _option(
         False,
@@ -264,14 +265,14 @@ class Options(Value):
     )
     ca: str | None = _option(
         None,
-        or_none(TEXT),
+        or_none(NAME),
         "File or folder of the authorities that are trusted to vouch for the peer; none: those of the system.",
     )
     cert: str | None = _option(
-        None, or_none(TEXT), "File of our certificate with its chain (PEM); none: clients need none, servers do."
+        None, or_none(NAME), "File of our certificate with its chain (PEM); none: clients need none, servers do."
     )
     key: str | None = _option(
-        None, or_none(TEXT), "File of its private key; none: it is in the file of the certificate."
+        None, or_none(NAME), "File of its private key; none: it is in the file of the certificate."
     )
     verify: bool | None = _option(
         None,
@@ -279,10 +280,10 @@ class Options(Value):
         "Check the peer's certificate, and a server's name; none: yes, but for a pin without ca, which decides alone.",
     )
     server_name: str | None = _option(
-        None, or_none(TEXT), "The name that the server's certificate must have; none: the host that is dialled."
+        None, or_none(NAME), "The name that the server's certificate must have; none: the host that is dialled."
     )
     alpn: str | None = _option(
-        None, or_none(TEXT), "Application protocols to agree on, joined by commas, best first; none: none is spoken of."
+        None, or_none(NAME), "Application protocols to agree on, joined by commas, best first; none: none is spoken of."
     )
     require_client_cert: bool = _option(
         False, SWITCH, "Let in only clients whose certificate ca vouches for; no: clients mostly have none."

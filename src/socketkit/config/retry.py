@@ -6,6 +6,7 @@ Plain values and arithmetic: the moment and the chance are arguments. Who waits 
 from __future__ import annotations
 
 import errno
+import re
 from typing import Any, Final
 
 from socketkit.config.backoff import pause_after
@@ -104,7 +105,7 @@ def parse_retry(value: object, *, name: str = "retry") -> Retry:
     if not isinstance(value, str):
         return Retry(attempts=parse_count(value, name=name, maximum=MOST) + 1)
     count, *parts = value.split(",")
-    if count != FOREVER and not count.isdecimal():
+    if count != FOREVER and not (count.isascii() and count.isdecimal()):
         raise OptionError(f"{name}: {quote(count)} is not a count; allowed is {ALLOWED}")
     attempts = None if count == FOREVER else parse_count(count, name=name, maximum=MOST) + 1
     facts: dict[str, Any] = {}
@@ -120,11 +121,16 @@ def parse_retry(value: object, *, name: str = "retry") -> Retry:
         raise OptionError(f"{name}: {error}") from None
 
 
+_DECIMAL: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"  # what `str` of a float gives too
+
+
 def _number(name: str, value: object, minimum: float, maximum: float) -> float:
     allowed = f"allowed is a number from {minimum} to {maximum}"
     try:
-        number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
-    except (ValueError, OverflowError):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_text = isinstance(value, str) and re.fullmatch(_DECIMAL, value) is not None
+        number = float(value) if is_number or is_text else None  # type: ignore[arg-type]
+    except OverflowError:
         number = None
     if number is None:
         raise OptionError(f"{name}: {quote(value)} is not a number; {allowed}")

@@ -8,10 +8,12 @@ from __future__ import annotations
 import binascii
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from socketkit.config.option_types import OptionType, format_switch, parse_switch
-from socketkit.errors import OptionError
+from socketkit.config.host import ascii_host, normal_host
+from socketkit.config.option_types import OptionType, format_switch, parse_name, parse_switch
+from socketkit.errors import AddressError, OptionError
 from socketkit.quoting import quote
 from socketkit.values import Value
 
@@ -61,15 +63,25 @@ class TLS(Value):
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         if self.ca is not None:
-            set_field(self, "ca", os.fspath(self.ca))
+            set_field(self, "ca", _text(self.ca, "ca"))
         for name in ("cert", "key", "alpn"):
-            set_field(self, name, _texts(getattr(self, name)))
-        set_field(self, "pin", parse_pins(",".join(_texts(self.pin))) if self.pin else ())
+            set_field(self, name, _texts(getattr(self, name), name))
+        set_field(self, "pin", parse_pins(",".join(_texts(self.pin, "pin"))) if self.pin else ())
+        for name in ("verify", "require_client_cert", "self_signed"):
+            value = getattr(self, name)
+            if value is not None or name != "verify":
+                set_field(self, name, parse_switch(value, name=name))
+        if self.ciphers is not None:
+            parse_name(self.ciphers, name="ciphers")
+        if self.server_name is not None:
+            _check_server_name(self.server_name)
         if self.minimum_version not in ("1.2", "1.3"):
             raise OptionError(f"minimum_version: {quote(self.minimum_version)} is not allowed; allowed are 1.2 and 1.3")
         for protocol in self.alpn:
-            if not 0 < len(protocol.encode()) < 256:  # RFC 7301, 3.1
-                raise OptionError(f"alpn: {quote(protocol)} is not a protocol's name; allowed are 1 to 255 bytes")
+            if not 0 < len(protocol) < 256 or not protocol.isascii():  # RFC 7301, 3.1; `ssl` takes ASCII alone
+                raise OptionError(
+                    f"alpn: {quote(protocol)} is not a protocol's name; allowed are 1 to 255 characters of ASCII"
+                )
         self._check_files()
 
     def _check_files(self) -> None:
@@ -98,14 +110,28 @@ class TLS(Value):
         return f"TLS({', '.join(told)})"
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _text(value: Any, name: str) -> str:
+    """A name, or a path of any kind, as text."""
+    return parse_name(os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else value, name=name)
+
+
+def _texts(value: Any, name: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
-        return tuple(part for part in value.split(",") if part)
-    if isinstance(value, os.PathLike):
-        return (os.fspath(value),)
-    return tuple(os.fspath(part) for part in value)
+        parts: Iterable[Any] = [part for part in value.split(",") if part]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        parts = value
+    else:
+        parts = [value]
+    return tuple([_text(part, name) for part in parts])
+
+
+def _check_server_name(name: str) -> None:
+    try:
+        ascii_host(normal_host(parse_name(name, name="server_name")))
+    except AddressError as error:
+        raise OptionError(f"server_name: {error}") from None
 
 
 # --- pins ------------------------------------------------------------------------------------------------------------

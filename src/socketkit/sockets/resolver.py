@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from socketkit.config.address import Address
+from socketkit.config.host import ascii_host
 from socketkit.engines.engine import Engine, Event
-from socketkit.errors import DeadlineError, ResolveError
+from socketkit.errors import AddressError, DeadlineError, ResolveError
 from socketkit.events import Observer, Resolved
 from socketkit.values import Value
 
@@ -99,7 +100,7 @@ async def _resolve_internet(
     is_raw = kind == socket.SOCK_RAW  # of which getaddrinfo(3) knows no port, not even none
 
     def ask() -> list[Any]:
-        name = _ascii(host) if host else None
+        name = ascii_host(host) if host else None
         return lookup(name, address.port or 0, family, socket.SOCK_DGRAM if is_raw else kind, 0, flags)
 
     question = Question()
@@ -131,7 +132,7 @@ def _unresolved(address: Address, host: str, error: BaseException) -> BaseExcept
     if isinstance(error, socket.gaierror):
         reason = (error.strerror or str(error)).rstrip(".")
         return ResolveError(f"{told}: {reason}", address=str(address), errno=error.errno)
-    if isinstance(error, (OSError, UnicodeError)):
+    if isinstance(error, (OSError, UnicodeError, AddressError)):
         return ResolveError(f"{told}: {error}", address=str(address))
     return error  # nobody expected it
 
@@ -195,8 +196,3 @@ def _constants(address: Address) -> tuple[socket.AddressFamily, socket.SocketKin
     families = address.transport.families
     family = getattr(socket, families[0]) if len(families) == 1 else socket.AF_UNSPEC
     return family, getattr(socket, address.transport.kind)
-
-
-def _ascii(host: str) -> str:
-    """The name as DNS takes it: IDNA for what is not ASCII (RFC 3490, the standard library's codec)."""
-    return host if host.isascii() else host.encode("idna").decode("ascii")

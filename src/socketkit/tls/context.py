@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from socketkit.config.host import host_family, normal_host
+from socketkit.config.host import ascii_host, host_family, normal_host
 from socketkit.config.tls_settings import TLS
 from socketkit.errors import AddressError, OptionError
 from socketkit.sockets.private_files import open_private
@@ -122,7 +122,8 @@ def server_name_for(tls: TLS, host: str, *, address: str) -> str | None:
     Raises:
         OptionError: there is no name, and one is to be checked; or `server_name` is not a host.
     """
-    name = host.partition("%")[0] if tls.server_name is None else _normal_name(tls.server_name)
+    zoneless = host.partition("%")[0]  # a zone is of this machine alone
+    name = ascii_host(zoneless if tls.server_name is None else _normal_name(tls.server_name))
     if not name and tls.is_verified:
         raise OptionError(
             f"{address} has no host whose name the certificate could have: give server_name=NAME, pin=..., or verify=no"
