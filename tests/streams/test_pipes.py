@@ -10,8 +10,9 @@ import fcntl
 import os
 import pty
 import socket
+import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from contracts.stream_contract import StreamContract, receive_all
 from socketkit import engines
 from socketkit.engines.engine import Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream
 from socketkit.streams import pipes
 from socketkit.streams.pipes import PipeStream
 from socketkit.streams.stream import Stream
@@ -208,6 +209,54 @@ def test_dev_null_reads_eof_takes_all(engine: Engine) -> None:
         stream.close()
 
     engine.run(main())
+
+
+def events() -> int:
+    return os.eventfd(0)
+
+
+def notifications() -> int:
+    """Of notifications about files: nothing comes."""
+    import ctypes
+
+    return ctypes.CDLL(None).inotify_init1(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="Linux's descriptors without a type of file")
+@pytest.mark.parametrize("make", [events, notifications])
+def test_descriptor_without_type_is_polled(engine: Engine, make: Callable[[], int]) -> None:
+    """A deadline ends the wait, and so does `stop_receiving`; a read never blocks the engine."""
+    descriptor = make()
+
+    async def main() -> None:
+        stream = PipeStream(engine, descriptor, None)
+        with pytest.raises(DeadlineError):
+            await stream.receive(deadline=engine.now() + 0.01)
+        receiving = Running(engine, stream.receive())
+        await turns(engine)
+        stream.stop_receiving()
+        assert isinstance(await receiving.outcome(), EndOfStream)
+        stream.close()
+
+    engine.run(main())
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="Linux has them")
+def test_eventfd_is_received(engine: Engine) -> None:
+    """Its count is eight bytes, once it is not zero."""
+    descriptor = os.eventfd(0)
+    other = os.dup(descriptor)
+
+    async def main() -> None:
+        stream = PipeStream(engine, descriptor, None)
+        receiving = Running(engine, stream.receive())
+        await turns(engine)
+        os.eventfd_write(other, 7)
+        assert await receiving.result() == (7).to_bytes(8, sys.byteorder)
+        stream.close()
+
+    engine.run(main())
+    os.close(other)
 
 
 # --- ends and errors ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -55,6 +56,35 @@ def test_cat_round_trip_and_eof(engine: Engine) -> None:
         assert child.exit_status == 0
 
     run(engine, "cat", talk)
+
+
+def test_words_in_ascii_locale() -> None:
+    """Words and variables are UTF-8, whatever the locale's encoding is; single bytes stay what they are."""
+    code = """if True:
+        import sys
+        from socketkit import engines
+        from socketkit.errors import EndOfStream
+        from socketkit.streams.process import start_child
+
+        async def main(engine):
+            script = 'printf "%s" "$1$NAME"; printf "%s" "$0" >&2'
+            child = start_child(
+                engine, ["sh", "-c", script, "\\udcff", "\\xe9"], address="exec:sh", variables={"NAME": "\\xfc"}
+            )
+            data = b""
+            try:
+                while True:
+                    data += await child.receive()
+            except EndOfStream:
+                await child.finish()
+            sys.stdout.buffer.write(data)
+
+        engine = engines.make("poll")
+        engine.run(main(engine))
+    """
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("éü".encode(), b"\xff", 0)
 
 
 def test_a_child_may_open_its_input_anew(engine: Engine) -> None:

@@ -25,7 +25,9 @@ LOCK_TIMEOUT: Final = 1.0
 """Seconds for which the folder's lock is waited for. Servers hold it for microseconds; who holds it longer has other
 business with it, and must not keep us from serving."""
 
-Identity = tuple[int, int]
+Identity = tuple[int, int, int]
+"""Device and inode of a file, and the process that created it. A child of fork(2) has the same values, and is not the
+process that may remove the file."""
 
 
 @asynccontextmanager
@@ -75,7 +77,7 @@ def remove_stale_socket(address: Address, path: bytes) -> None:
             address=str(address),
             errno=errno.EADDRINUSE,
         )
-    remove_file(path, (found.st_dev, found.st_ino))  # if that fails, bind will say what is wrong
+    remove_file(path, (found.st_dev, found.st_ino, os.getpid()))  # if that fails, bind will say what is wrong
 
 
 def _is_alive(path: bytes) -> bool:
@@ -94,17 +96,20 @@ def _is_alive(path: bytes) -> bool:
 
 
 def identity_of(path: bytes) -> Identity | None:
-    """Which file stands at the path now: device and inode; None where there is none."""
+    """The identity of the file at the path, as created by this process; None where there is none."""
     try:
         found = os.lstat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, os.getpid()
 
 
 def remove_file(path: bytes, identity: Identity | None) -> None:
-    """Remove the file if it is still the same. A server does so before it closes its socket: as long as it listens,
-    nobody takes its file for a dead one, so nobody's file can take its place between the look and the removal."""
+    """Remove the file if it is still the same, and this process created it.
+
+    A server does so before it closes its socket. While it listens, no other server takes its file for a stale one, so
+    no other file can take its place between the comparison and the removal.
+    """
     if identity is not None and identity_of(path) == identity:
         with suppress(OSError):
             os.unlink(path)

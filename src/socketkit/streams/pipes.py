@@ -348,10 +348,12 @@ _MASTER: Final = os.makedev(5, 2) if sys.platform == "linux" else None
 
 
 def _way_of(descriptor: int) -> str:
+    """How it is waited for. Whatever is neither a file nor a socket is polled: pipes, terminals, and descriptors without
+    a type of file (eventfd, timerfd, inotify), on which a read may block."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(mode):
         return _SOCKET
-    return _PIPE if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) else _FILE
+    return _FILE if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode) else _PIPE
 
 
 def _open_again(descriptor: int, direction: int, way: str) -> tuple[int, bool]:

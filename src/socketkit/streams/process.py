@@ -11,8 +11,9 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from socketkit.config.percent_encoding import to_bytes
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import DeadlineError, StreamError
 from socketkit.streams.pipes import PipeStream, Source
@@ -59,9 +60,12 @@ def start_child(
             return ends
 
         (its_input, sink), (source, its_output) = pipe(), pipe()
-        environment = None if variables is None else {**os.environ, **variables}
         process = subprocess.Popen(
-            command, stdin=its_input, stdout=its_output, env=environment, start_new_session=own_session
+            [_system_text(word) for word in command],
+            stdin=its_input,
+            stdout=its_output,
+            env=None if variables is None else _environment(variables),
+            start_new_session=own_session,
         )
         opened.pop_all()
         os.close(its_input)
@@ -187,6 +191,17 @@ class ChildStream(PipeStream):
             return  # its number may be another's by now
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number) if self._has_own_session else process.send_signal(number)
+
+
+def _system_text(text: str) -> Any:
+    """A word or variable as the child is to get it: UTF-8 as addresses have it, also where the locale's encoding is
+    another one, by which `subprocess` would encode."""
+    return to_bytes(text) if os.name == "posix" else text
+
+
+def _environment(variables: Mapping[str, str]) -> dict[Any, Any]:
+    ours: Mapping[Any, Any] = os.environb if os.name == "posix" else os.environ
+    return {**ours, **{_system_text(name): _system_text(value) for name, value in variables.items()}}
 
 
 def _handle_of(pid: int) -> int | None:
