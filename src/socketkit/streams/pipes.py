@@ -348,8 +348,8 @@ _MASTER: Final = os.makedev(5, 2) if sys.platform == "linux" else None
 
 
 def _way_of(descriptor: int) -> str:
-    """How it is waited for. Whatever is neither a file nor a socket is polled: pipes, terminals, and descriptors without
-    a type of file (eventfd, timerfd, inotify), on which a read may block."""
+    """How it is waited for. What is neither a file nor a socket is polled: pipes, terminals, and descriptors without a
+    type of file (eventfd, timerfd, inotify), on which a read may block."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(mode):
         return _SOCKET
