@@ -32,7 +32,7 @@ class Receiver:
         "_observer",
         "_outgoing",
         "_ready",
-        "_receive_directly",
+        "_receive_blocking",
         "_session",
         "_silence",
         "_stream",
@@ -65,9 +65,8 @@ class Receiver:
         self._stream = stream
         self._silence: IdleTimer | None = silence_of(stream, options, self._outgoing)
         self._ready = stream if isinstance(stream, ReadyStream) and self._silence is None else None
-        is_direct = self._ready is not None and self._observer is None
-        self._receive_directly: Callable[[], bytes | None] | None = (
-            getattr(stream, "receive_directly", None) if is_direct else None
+        self._receive_blocking: Callable[[], bytes | None] | None = (
+            None if self._ready is None or self._observer is not None else self._ready.receive_blocking
         )
 
     def begin(self) -> None:
@@ -122,7 +121,7 @@ class Receiver:
     def fill_directly(self) -> bool:
         """One step of `fill`, without a coroutine, on an engine that blocks; mostly it is enough. False: there is no
         message yet, and `fill` has to go on, or to say why there will be none."""
-        receive = self._receive_directly
+        receive = self._receive_blocking
         session = self._session
         if receive is None or self.is_busy or session.end() is not None:
             return False

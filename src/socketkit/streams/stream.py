@@ -185,6 +185,14 @@ class ReadyStream(Stream):
             await self.wait_readable(deadline)
         return data
 
+    def receive_blocking(self) -> bytes | None:
+        """The next bytes by one call that blocks; None where that is not possible: then `receive` is to be used.
+
+        Raises:
+            EndOfStream, BrokenError, ClosedError: as `receive`.
+        """
+        return None
+
 
 class DatagramStream(Stream):
     """A stream that keeps boundaries: what was sent by one call is received by one call, whole.
