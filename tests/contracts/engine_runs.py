@@ -101,6 +101,41 @@ class TurnContract:
             batch.extend([1, 2, 3])
         assert engine.run(main()) == b"\1\2\3"
 
+    def test_checkpoint_gives_the_turn_to_tasks_and_timers(self, engine: Engine, pair: Pair) -> None:
+        """A task that never waits, but passes checkpoints, delays no other task, no descriptor and no timer."""
+
+        async def wait_for_all(done: Event) -> None:
+            await engine.sleep(0.001)
+            await engine.wait(pair[0].fileno(), READ)
+            done.set()
+
+        async def main() -> None:
+            done = engine.event()
+            async with Group(engine) as group:
+                group.start(wait_for_all(done))
+                pair[1].send(b"data")
+                while not done.is_set():
+                    await engine.checkpoint()
+
+        engine.run(main())
+
+    def test_checkpoint_raises_a_cancellation(self, engine: Engine) -> None:
+        """A task that passes nothing but checkpoints can be cancelled."""
+
+        async def work(begun: Event) -> None:
+            begun.set()
+            while True:
+                await engine.checkpoint()
+
+        async def main() -> None:
+            begun = engine.event()
+            async with Group(engine) as group:
+                group.start(work(begun))
+                await begun.wait()
+                group.cancel()
+
+        engine.run(main())
+
     def test_soon_at_the_very_end_is_not_lost(self, engine: Engine) -> None:
         story: list[str] = []
 

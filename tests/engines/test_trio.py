@@ -152,3 +152,16 @@ def test_past_wait_still_looks():
             return await right.receive()
 
     assert trio.run(main) == b"data"
+
+
+def test_checkpoint_obeys_a_cancel_scope():
+    """A task of trio that has work without end stops at a checkpoint when its scope is over."""
+
+    async def main() -> bool:
+        engine = engines.running()
+        with trio.move_on_after(0) as scope:
+            while True:
+                await engine.checkpoint()
+        return scope.cancelled_caught
+
+    assert trio.run(main)

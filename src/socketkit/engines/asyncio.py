@@ -287,7 +287,7 @@ class AsyncioEngine(Engine):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop: asyncio.AbstractEventLoop = loop if loop is not None else self._new_loop()
-        self.now = self.loop.time  # type: ignore[method-assign]  # the clock itself: one call less on each use
+        self.now = self.loop.time
         self._sides: tuple[dict[int, Side], dict[int, Side]] = ({}, {})  # readers, writers
         self._soon: list[Callable[[], object]] = []
         self._inside = False  # in a callback of ours, which sees to the turn's end
@@ -304,9 +304,6 @@ class AsyncioEngine(Engine):
 
     def _new_side(self, descriptor: int, direction: int) -> Side:
         return Side(self, descriptor, direction)
-
-    def now(self) -> float:  # replaced by the loop's clock
-        raise NotImplementedError
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -434,7 +431,7 @@ class UvloopEngine(AsyncioEngine):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         super().__init__(loop)
-        self.now = time.monotonic  # type: ignore[method-assign]  # uvloop's own clock stands still within a turn
+        self.now = time.monotonic  # uvloop's own clock stands still within a turn
 
     def _new_side(self, descriptor: int, direction: int) -> Side:
         return UvloopSide(self, descriptor, direction)

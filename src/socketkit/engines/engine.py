@@ -87,11 +87,14 @@ class Engine(ABC):
     is_prompt: ClassVar[bool] = True
     cancelled: ClassVar[type[BaseException]]
 
-    # --- time ---
+    now: Callable[[], float]
+    """Returns the current time, in seconds of a clock that never goes back. All deadlines are times of this clock.
+    Each engine stores its clock's own function here: one call less on each use."""
 
-    @abstractmethod
-    def now(self) -> float:
-        """The moment, in seconds of a clock that never goes back. All deadlines are moments of this clock."""
+    call_soon: Callable[[Callable[[], object]], object]
+    """Call a function at the end of the current turn, after the running tasks have reached their waits; at once where
+    the engine blocks. An exception that it lets out is reported (`report_error`), and ends nothing else. Each engine
+    stores its queue's own `append` here where it can: one call less a message."""
 
     def deadline(self, timeout: float | None) -> float | None:
         """The moment that lies `timeout` seconds ahead; None for None (for ever)."""
@@ -99,9 +102,17 @@ class Engine(ABC):
 
     @abstractmethod
     async def sleep(self, seconds: float) -> None:
-        """Wait for a time. With 0: let the others have their turn."""
+        """Wait for so many seconds. With 0: give the turn to the other tasks."""
 
-    # --- descriptors ---
+    async def checkpoint(self) -> None:
+        """Give the turn to the other tasks, timers and descriptors; return when their turn is over.
+
+        For a task that has had work for long without waiting. Costs one turn of the loop; nothing where the engine
+        blocks, because there the system shares the processor between threads.
+
+        Cancellation: a pending cancellation is raised here, also one of a surrounding scope of trio or AnyIO.
+        """
+        await self.sleep(0)
 
     @abstractmethod
     def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Awaitable[None]:
@@ -126,7 +137,10 @@ class Engine(ABC):
     def unregister(self, descriptor: int) -> None:
         """The descriptor is about to be closed: drop its registration. A waiting task wakes up. Harmless if unknown."""
 
-    # --- tasks ---
+    def is_alone(self) -> bool:
+        """Whether nothing can cancel the calling thread's wait, so that a blocking system call is as good as `wait`.
+        False where the engine does not block."""
+        return False
 
     @abstractmethod
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Task:
@@ -150,13 +164,6 @@ class Engine(ABC):
 
         Most engines tell a cancellation once, and need nothing for it; trio tells a scope's at every wait."""
         return await coroutine
-
-    # --- turns and threads ---
-
-    @abstractmethod
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        """Call at the end of the current turn, after the tasks that are running now have come to their waits; at once
-        where the engine blocks. The callback must let no exception out."""
 
     @abstractmethod
     def from_thread(self, callback: Callable[[], object]) -> None:

@@ -169,7 +169,7 @@ class ReadinessEngine(Engine):
         clock: gives the moment, in seconds.
         poller: waits for news in place of the system call that the engine is named after.
         """
-        self.now = clock  # type: ignore[method-assign]  # the clock itself: one call less on each use
+        self.now = clock
         self._poller: Poller = POLLERS[self.name]() if poller is None else poller
         self._slots: dict[int, Slot] = {}
         self._ready: deque[KernelTask] = deque()
@@ -177,7 +177,7 @@ class ReadinessEngine(Engine):
         self._timer_count = 0
         self._stale_count = 0  # entries of the heap that nothing will come of
         self._soon: deque[Callable[[], object]] = deque()
-        self.call_soon = self._soon.append  # type: ignore[method-assign,assignment]  # one call less a message
+        self.call_soon = self._soon.append
         self._tasks: set[KernelTask] = set()
         self._current: KernelTask | None = None
         self._main: KernelTask | None = None
@@ -187,9 +187,6 @@ class ReadinessEngine(Engine):
         self._waker = Waker()
         self._poller.arm(self._waker.fileno(), 0, READ)
         self._ended = False
-
-    def now(self) -> float:  # replaced by the clock
-        raise NotImplementedError
 
     # --- waits: each parks the current task and hands the thread back to the loop ---
 
@@ -308,9 +305,6 @@ class ReadinessEngine(Engine):
 
     def event(self) -> KernelEvent:
         return KernelEvent(self)
-
-    def call_soon(self, callback: Callable[[], object]) -> None:  # replaced by the queue's own verb
-        raise NotImplementedError
 
     def from_thread(self, callback: Callable[[], object]) -> None:
         if self._ended:

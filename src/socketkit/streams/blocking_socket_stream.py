@@ -34,7 +34,7 @@ class BlockingSocketStream(SocketStream):
 
     def __init__(self, engine: Engine, sock: socket.socket, **settings: Any) -> None:
         super().__init__(engine, sock, **settings)
-        self._is_alone: Callable[[], bool] = getattr(engine, "is_alone", _never)
+        self._is_alone: Callable[[], bool] = engine.is_alone
         self._is_blocking = False
         self._is_sending = False  # a thread is in a call that sends, or has not yet recorded its error
         self._may_block = False  # the next `receive_now` waits
