@@ -24,8 +24,8 @@ from socketkit.events import Connected, Observer
 from socketkit.framing.codec import Framing
 from socketkit.open_context import OpenContext
 from socketkit.server.listener import Listener
+from socketkit.server.run import serve_until_signal
 from socketkit.server.server import CLEANUP_TIMEOUT, Handler, Server
-from socketkit.server.signals import caught
 from socketkit.sockets.systemd import notify
 from socketkit.streams.from_socket import stream_from_socket
 
@@ -201,16 +201,8 @@ class ServeContext(OpenContext[BlockingServer, Server]):
         engine.run(self._serve_until_told(engine, lambda addresses: listens()), cleanup_timeout=CLEANUP_TIMEOUT)
 
     async def _serve_until_told(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
-        server = self._make(engine)
-
-        def stop(number: int) -> None:
-            engine.start(server.close(grace=0 if server.is_closing else None))
-
-        with caught(engine, stop):
-            async with server:
-                with server.reloading():
-                    listening(server.addresses)
-                    await server.wait_closed()
+        async with self._make(engine) as server:
+            await serve_until_signal(server, listening=listening)
 
     def _open_blocking(self) -> BlockingServer:
         server = BlockingServer(self._make, self._make_engine)

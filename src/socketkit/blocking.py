@@ -19,7 +19,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import BusyError, DeadlineError, EndOfStream
 from socketkit.events import TlsFacts
 from socketkit.server.listener import Listener
-from socketkit.server.server import CLEANUP_TIMEOUT, STUCK, Handler, Server, ServerStatistics
+from socketkit.server.server import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Handler, Server, ServerStatistics
 from socketkit.sockets.peer_credentials import Credentials
 
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ class BlockingServer:
         server = self._running()
         if not server.is_closed:
             self._ask(server.close(grace=grace))
-        self._thread.join(STUCK if server.statistics().active_count else None)
+        self._thread.join(CANCEL_TIMEOUT if server.statistics().active_count else None)
         self._raise()
 
     def _ask(self, coroutine: Coroutine[Any, Any, None]) -> None:

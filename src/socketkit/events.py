@@ -45,6 +45,7 @@ __all__ = [
     "WorkerEnded",
     "WorkerStarted",
     "combine",
+    "guarded",
     "wants_calls",
     "wants_data",
 ]
@@ -289,6 +290,31 @@ def combine(*observers: Observer | None) -> Observer | None:
     if len(present) <= 1:
         return present[0] if present else None
     return _Several(present)
+
+
+def guarded(observer: Observer | None) -> Observer | None:
+    """An observer that never raises: what this one raises is logged, once, and hurts neither a connection nor a server.
+    None when there is none: an observer costs nothing then."""
+    return observer if observer is None or isinstance(observer, _Guarded) else _Guarded(observer)
+
+
+class _Guarded:
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._has_failed = False
+        self.wants_calls = wants_calls(observer)
+        self.wants_data = wants_data(observer)
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self._observer(event)
+        except Exception as error:
+            if not self._has_failed:
+                self._has_failed = True
+                import logging
+
+                text = "the observer %r failed at %s; its later failures are not logged"
+                logging.getLogger("socketkit").error(text, self._observer, type(event).__name__, exc_info=error)
 
 
 class _Several:

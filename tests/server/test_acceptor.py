@@ -13,7 +13,7 @@ import pytest
 
 from socketkit import connect, serve
 from socketkit.errors import BrokenError, ConnectError, EndOfStream
-from socketkit.events import Accepted, Closed, HandlerFailed, Refused
+from socketkit.events import Accepted, Closed, EndReceived, HandlerFailed, Listening, Received, Refused, Sent
 from support.connections import PATIENCE, ask, call, read_all
 from support.recorder import Recorder
 
@@ -292,8 +292,8 @@ def test_cancelled_at_grace_end_event(engine_name):
     assert "the server stops" in str(closed.error)
 
 
-def test_raising_observer_ends_one_connection(engine_name, caplog):
-    """An observer that raises ends its conversation and nothing else."""
+def test_raising_observer_is_logged_once(engine_name, caplog):
+    """An observer that raises hurts no connection; the log says so once."""
 
     def observer(event):
         if isinstance(event, Accepted) and event.connection % 2:
@@ -302,10 +302,32 @@ def test_raising_observer_ends_one_connection(engine_name, caplog):
     with serve(echo, ANY, framing="lines", engine=engine_name, observer=observer, max_connections=1) as server:
         answers = []
         for _ in range(4):
-            with contextlib.suppress(ConnectionResetError, AssertionError), call(server.addresses[0]) as client:
+            with call(server.addresses[0]) as client:
                 answers.append(ask(client, b"hello"))
-        assert answers == [b"hello"] * 2
+        assert answers == [b"hello"] * 4
         server.wait_idle(timeout=PATIENCE)
+    assert [record.message.count("failed at Accepted") for record in caplog.records] == [1]
+
+
+@pytest.mark.parametrize("kind", [Accepted, Closed, HandlerFailed, Refused, Listening, Received, Sent, EndReceived])
+def test_observer_raising_at_any_event(engine_name, kind, caplog):
+    """Whatever the event, the connection and the server go on."""
+
+    def observer(event):
+        if isinstance(event, kind):
+            raise Stop
+
+    async def handler(connection):
+        await echo(connection)
+        raise ZeroDivisionError
+
+    with serve(handler, ANY, framing="lines", engine=engine_name, observer=observer, max_per_peer=1) as server:
+        for _ in range(2):
+            with call(server.addresses[0]) as client:
+                assert ask(client, b"hello") == b"hello"
+                assert is_reset(server.addresses[0])
+            server.wait_idle(timeout=PATIENCE)
+    assert len(caplog.records) == 1
 
 
 # --- a machine that runs out ---

@@ -246,7 +246,7 @@ def test_queue_bounded_drops_reported(monkeypatch: pytest.MonkeyPatch, engine: E
             for number in range(6):
                 sock.sendto(b"%d" % number, name_of(door.address))
             await until(engine, lambda: len(recorder.of(DatagramDropped)) == 3)
-            stream = door.accept_nowait()
+            stream = door.accept_nowait().open()
             assert [await stream.receive() for _ in range(3)] == [b"0", b"1", b"2"]  # the newest were dropped
             assert [(drop.reason, drop.size, drop.count) for drop in recorder.of(DatagramDropped)] == [
                 ("its queue is full", 1, 1),

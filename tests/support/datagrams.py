@@ -62,7 +62,7 @@ async def ends(
     assert isinstance(left, DatagramStream)
     left.send_datagram(HELLO)
     await door.wait_incoming()
-    right = door.accept_nowait()
+    right = door.accept_nowait().open()
     assert isinstance(right, DatagramStream)
     try:
         assert await right.receive() == HELLO

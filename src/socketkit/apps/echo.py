@@ -12,7 +12,7 @@ from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, EndOfStream
 from socketkit.events import Observer
-from socketkit.server.signals import caught
+from socketkit.server.run import serve_until_signal
 
 __all__ = ["echo", "serve_echo"]
 
@@ -69,12 +69,10 @@ async def serve_echo(
         only.talk if once else echo, *addresses, framing=framing, engine=engine, observer=observer, **options
     ) as server:
 
-        def stop(number: int) -> None:
-            engine.start(server.close(grace=0 if server.is_closing else None))
-
-        with caught(engine, stop), server.reloading():
-            listening(server.addresses)
+        def begin(addresses: tuple[Address, ...]) -> None:
+            listening(addresses)
             only.open(server)
-            await server.wait_closed()
+
+        await serve_until_signal(server, listening=begin)
     if only.failure is not None:
         raise only.failure.with_traceback(None)

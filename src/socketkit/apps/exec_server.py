@@ -21,7 +21,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, ConnectError, EndOfStream, SocketkitError
 from socketkit.events import Observer
-from socketkit.server.signals import caught
+from socketkit.server.run import serve_until_signal
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.process import ChildStream, start_child
 
@@ -77,13 +77,11 @@ async def serve_children(
     handler = only.talk if once else talk
     async with serve(handler, address, framing="chunks", engine=engine, observer=observer, **options) as server:
 
-        def stop(number: int) -> None:
-            engine.start(server.close(grace=0 if server.is_closing else None))
-
-        with caught(engine, stop):
-            listening(server.addresses)
+        def begin(addresses: tuple[Address, ...]) -> None:
+            listening(addresses)
             only.open(server)
-            await server.wait_closed()
+
+        await serve_until_signal(server, listening=begin)
     status = statuses[0] if once and statuses else 0
     if only.failure is not None and not status:
         raise only.failure.with_traceback(None)

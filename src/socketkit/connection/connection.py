@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from socketkit.tls.handshake import side_for
 if TYPE_CHECKING:
     from socketkit.connection.fd_passing import FdChannel
     from socketkit.connection.proxy_protocol import ProxyHeader
-    from socketkit.tls.context import Side
+    from socketkit.tls.context import ServerSide, Side
 
 __all__ = ["Connection", "ConnectionStatistics", "both_sides"]
 
@@ -81,6 +81,7 @@ class Connection:
         self._soon = stream.engine.call_soon
         self._blocks = stream.engine.blocks
         self._flush = self._outgoing.flush
+        self.on_closed: Callable[[], object] | None = None
         self._closed = False
         self._end_told = False  # that our direction has ended
         self._passing: FdChannel | None = None
@@ -249,17 +250,26 @@ class Connection:
 
         Args:
             tls: how; True: as the options say.
-            server_side: None: who was let in is the server, who has dialled the client.
+            server_side: None: the side that accepted is the server, the side that connected is the client.
 
         Raises:
             OptionError: a file cannot be used, or a client has no name to check. Nothing has happened.
             HandshakeError, DeadlineError, StreamError: no agreement; unless it is BusyError, it is of no further use.
         """
         self._check_open()
-        side, name = side_for(tls, self._options, self._dialled, server_side)
+        await self._upgrade(*side_for(tls, self._options, self._dialled, server_side), None)
+
+    async def accept_tls(self, side: ServerSide, *, deadline: float | None) -> None:
+        """As `start_tls`, for a server that has read its certificates, and whose deadline is under way."""
+        self._check_open()
+        await self._upgrade(side, None, deadline)
+
+    async def _upgrade(self, side: Side, name: str | None, deadline: float | None) -> None:
         stream = self.detach_stream()
         try:
-            secured = await upgrade(self._session, self._outgoing, stream, self._framing, side, name, self._options)
+            secured = await upgrade(
+                self._session, self._outgoing, stream, self._framing, side, name, self._options, deadline
+            )
         except SocketkitError as error:
             self.set_cause(error)
             raise
@@ -354,11 +364,18 @@ class Connection:
         """Say in the end event that this is what ended the conversation; the first to say so is heard."""
         self._inward.set_cause(error)
 
+    @property
+    def cause(self) -> BaseException | None:
+        """What the end event names as the cause of the end, so far; None: nothing."""
+        return self._inward.loss
+
     def _end(self) -> None:
         self._session.fail(closed_error(self._stream.peer))
         self._waiting.clear()
         if self._passing is not None:
             self._passing.close()
+        if self.on_closed is not None:
+            self.on_closed()
         if self._observer is not None:
             session = self._session
             self._observer(Closed(self.number, session.received_size, session.sent_size, self._inward.loss))

@@ -26,6 +26,7 @@ async def upgrade(
     side: Side,
     server_name: str | None,
     options: Options,
+    deadline: float | None = None,
 ) -> TlsStream:
     """Change over to TLS: what was sent goes first, in plain text; what came and was not received goes to TLS.
 
@@ -43,10 +44,12 @@ async def upgrade(
     """
     from socketkit.tls.stream import secure
 
-    timeout = options.handshake_timeout
     if isinstance(stream, DatagramStream):
         raise OptionError("tls: it is spoken over streams, and not over datagrams")
-    await outgoing.wait_empty(deadline=stream.engine.deadline(timeout))
+    timeout = options.handshake_timeout
+    if deadline is None:
+        deadline = stream.engine.deadline(timeout)
+    await outgoing.wait_empty(deadline=deadline)
     outgoing.check()
     outgoing.hold()
     try:
@@ -57,7 +60,7 @@ async def upgrade(
                 "for encrypted ones: refused as an injection",
                 address=stream.peer,
             )
-        secured = await secure(stream, side, server_name=server_name, timeout=timeout, unread=unread)
+        secured = await secure(stream, side, server_name=server_name, timeout=timeout, deadline=deadline, unread=unread)
     except BaseException as error:
         reason = error if isinstance(error, (BrokenError, ClosedError)) else None
         outgoing.cut(reason or BrokenError(f"sending to {stream.peer}: the change to TLS has failed"))

@@ -1,7 +1,7 @@
-"""Let callers in: one task at each door, limits over all doors, and what becomes of those who may not come in.
+"""Accept connections: one task at each listener, limits over all listeners, and what happens to refused peers.
 
-A caller's misfortune goes by, a shortage of the machine pauses, a fault of our own ends it. A crowd at the door never
-keeps those who are inside from their turn.
+An error of one peer is ignored, a resource shortage pauses accepting, any other error ends it. Accepting yields to the
+conversations after a bounded number of connections.
 """
 
 from __future__ import annotations
@@ -19,228 +19,263 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError
 from socketkit.events import AcceptPaused, AcceptResumed, Observer, Refused
 from socketkit.framing.codec import Framing
-from socketkit.server.admission import Admission, is_proxy
-from socketkit.server.stream_listener import StreamListener
+from socketkit.server.admission import Admission, Entry, is_proxy
+from socketkit.server.stream_listener import Incoming, StreamListener
 from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, shortage_backoff
 from socketkit.streams.stream import Stream
 
-__all__ = ["Acceptor", "Guest"]
+__all__ = ["Acceptor", "Begin"]
 
-TURN_CALLERS: Final = 16
-"""Callers that a door lets in before those who are inside have their turn."""
+TURN_CONNECTIONS: Final = 16
+"""Connections that a listener accepts before the conversations have their turn."""
 
-CROWD: Final = 0.001
-"""Seconds between two callers that make a crowd: only then is a second one looked for without a wait. Else that would
-be a call that can only fail."""
+BURST_INTERVAL: Final = 0.001
+"""Seconds between two connections that make a burst. Only in a burst a second accept(2) is tried without a wait; else
+it would be a call that fails with EAGAIN."""
 
-Guest = Callable[[Stream, Options, Framing, str], bool]
-"""Begins a conversation over a stream, under a key to leave with; False where there will be none."""
+Begin = Callable[[Stream, Options, Framing, Entry], bool]
+"""Begins the conversation of an admitted connection; False where it cannot begin any more (a stop is under way)."""
 
 
 class Acceptor:
-    """All the doors of one server.
+    """Accepts at all listeners of one server.
 
     Args:
         engine: where it waits.
-        options: `max_connections`, `overload` and `accept_rate`, which hold over all doors.
-        begin: begins the conversation of one who was let in.
-        observer: is told of pauses and refusals.
+        options: `max_connections`, `overload` and `accept_rate`, which hold over all listeners.
+        begin: begins the conversation of an admitted connection.
+        observer: receives pauses and refusals.
 
     Attributes:
-        changed: is told when somebody has come or gone, or a door was closed.
-        refused_count: callers that were reset.
-        is_paused: whether a shortage keeps callers out now.
+        changed: notified when a connection was admitted or has left, or a listener was closed.
+        refused_count: connections that were reset before they were admitted.
     """
 
-    def __init__(self, engine: Engine, options: Options, begin: Guest, *, observer: Observer | None = None) -> None:
+    def __init__(self, engine: Engine, options: Options, begin: Begin, *, observer: Observer | None = None) -> None:
         self._engine = engine
         self._admission = Admission(max_connections=options.max_connections, accept_rate=options.accept_rate)
         self._rejects = options.overload == "reject"
         self._begin = begin
         self._observer = observer
-        self._lock = threading.Lock()  # where the engine blocks each door has a thread: one lets in at a time
+        self._lock = threading.Lock()  # where the engine blocks each listener has a thread
         self._paused_count = 0
-        self._deferred: dict[
-            StreamListener, Stream
-        ] = {}  # accepted, but something lacked for the conversation: begun when it can be
+        # Accepted connections whose conversation could not begin for a resource shortage: begun when it is over.
+        self._deferred: dict[StreamListener, Incoming] = {}
         self.changed = Condition(engine)
         self.refused_count = 0
 
     @property
     def is_paused(self) -> bool:
-        """Whether a shortage keeps callers out at a door."""
+        """Whether a resource shortage pauses accepting at a listener."""
         return self._paused_count > 0
 
-    async def watch(self, door: StreamListener, options: Options, framing: Framing) -> None:
-        """Let in one caller after the other, until the door is closed or spent.
+    async def run(self, listener: StreamListener, options: Options, framing: Framing) -> None:
+        """Accept one connection after the other, until the listener is closed or exhausted.
 
         Raises:
-            OSError: the door cannot be used any more, though nobody has closed it.
+            OSError: the listener cannot be used any more, although it was not closed.
         """
-        shortage = _Shortage(self, door)
-        limit, before = 1, -CROWD
+        shortage = _Shortage(self, listener)
+        limit, before = 1, -BURST_INTERVAL
         try:
-            while not door.is_closed:
-                if not self._rejects:
-                    await self._wait_place(door)
-                if not door.is_closed and door not in self._deferred:
-                    await door.wait_incoming()
-                if door.is_closed:
-                    return  # that is what woke us
-                limit = min(2 * limit, TURN_CALLERS) if self._engine.now() - before < CROWD else 1
+            while not listener.is_closed:
+                await self.wait_admissible(listener)
+                if not listener.is_closed and not self.has_deferred(listener):
+                    await listener.wait_incoming()
+                if listener.is_closed:
+                    return  # closing it woke this task
+                limit = min(2 * limit, TURN_CONNECTIONS) if self._engine.now() - before < BURST_INTERVAL else 1
                 try:
-                    self._let_in_several(door, options, framing, limit)
+                    self._accept_burst(listener, options, framing, limit)
                 except BlockingIOError:
                     limit = 1  # no more, or another process was faster
                 except OSError as error:
-                    if door.is_closed or is_peer_error(error):
+                    if listener.is_closed or is_peer_error(error):
                         continue
                     if not is_resource_shortage(error):
                         raise
-                    await self._pause(door, shortage.next_pause(error))
+                    await self._pause(listener, shortage.next_pause(error))
                     continue
                 before = self._engine.now()
                 shortage.end()
-                if door.is_exhausted:
+                if listener.is_exhausted:
                     return
         except Exception:
-            if not door.is_closed:  # else it is only the door that was closed under our hands
+            if not listener.is_closed:  # else the error comes from the closed descriptor
                 raise
         finally:
             shortage.end()
-            if (kept := self._deferred.pop(door, None)) is not None:
-                kept.abort()
+            self.abort_deferred(listener)
 
-    def let_in_pending(self, door: StreamListener, options: Options, framing: Framing) -> None:
-        """Before a door is closed for good: whoever waits behind it has come in time."""
+    def accept_pending(self, listener: StreamListener, options: Options, framing: Framing) -> None:
+        """Accept what waits in the backlog, before the listener is closed: these peers have connected already."""
         with suppress(OSError):
-            for _ in range(door.pending()):
-                self._let_in(door, options, framing)
+            for _ in range(listener.pending()):
+                self.accept_one(listener, options, framing)
 
-    def _let_in_several(self, door: StreamListener, options: Options, framing: Framing, limit: int) -> None:
+    def _accept_burst(self, listener: StreamListener, options: Options, framing: Framing, limit: int) -> None:
         for _ in range(limit):
-            if not self._let_in(door, options, framing):
+            if not self.accept_one(listener, options, framing):
                 return
 
-    def _let_in(self, door: StreamListener, options: Options, framing: Framing) -> bool:
-        """One caller. False: not now, because of a limit; he waits in the backlog.
+    def accept_one(self, listener: StreamListener, options: Options, framing: Framing) -> bool:
+        """Accept one connection, and begin its conversation or refuse it. False: a limit forbids it now; the
+        connection stays in the backlog.
 
         Raises:
-            OSError: as `StreamListener.accept_nowait`; or the conversation could not be begun for want of something.
+            OSError: as `StreamListener.accept_nowait`; or the conversation could not begin for a resource shortage:
+                the connection is kept, and the next call begins with it.
         """
         with self._lock:
             now = self._engine.now()
             overload = self._admission.overload(now)
             if overload is not None and not self._rejects:
                 return False
-            stream = self._deferred.pop(door, None) or door.accept_nowait()
+            incoming = self._deferred.pop(listener, None) or listener.accept_nowait()
             key, reason = "", overload
             if reason is None:
-                key, reason = self._judge(stream, options)
+                key, reason = self._judge(incoming, options)
             if reason is None:
                 self._admission.enter(now)
         if reason is None:
-            reason = self._try_to_begin(door, stream, options, framing, key)
+            reason = self._try_to_begin(listener, incoming, options, framing, Entry(key))
         if reason is not None:
-            self._refuse(door, stream, reason)
+            self._refuse(listener, incoming, reason)
         return True
 
-    def _judge(self, stream: Stream, options: Options) -> tuple[str, str | None]:
-        """Where proxies call, they are judged by who they are, and the peer later, by what they say of him."""
-        if options.accept_proxy is None:
-            return self._admission.admit(stream.peer, options)
-        known = is_proxy(stream.peer, options.accept_proxy)
-        return "", None if known else "it is none of the proxies that may call (accept_proxy)"
+    def has_deferred(self, listener: StreamListener) -> bool:
+        """Whether an accepted connection waits for the end of a resource shortage."""
+        return listener in self._deferred
+
+    def abort_deferred(self, listener: StreamListener) -> None:
+        """Reset the accepted connection that waits for the end of a resource shortage, if there is one."""
+        incoming = self._deferred.pop(listener, None)
+        if incoming is not None:
+            incoming.abort()
+
+    def _judge(self, incoming: Incoming, options: Options) -> tuple[str, str | None]:
+        """Admit by the address that accept(2) returned. A proxy is admitted by its own address, its client by the
+        address in the header, later."""
+        if options.accept_proxy is not None:
+            if is_proxy(incoming.host, options.accept_proxy):
+                return "", None
+            return "", "it is none of the proxies that may call (accept_proxy)"
+        if options.allow is None and options.deny is None and options.max_per_peer is None:
+            return "", None
+        return self._admission.admit(incoming.host, options)
 
     def _try_to_begin(
-        self, door: StreamListener, stream: Stream, options: Options, framing: Framing, key: str
+        self, listener: StreamListener, incoming: Incoming, options: Options, framing: Framing, entry: Entry
     ) -> str | None:
         begun = False
         try:
-            begun = self._begin(stream, options, framing, key)
+            stream = incoming.open()
+            begun = self._begin(stream, options, framing, entry)
         except RuntimeError as error:  # no thread could be started
-            self._deferred[door] = stream
+            self._deferred[listener] = incoming
             raise OSError(errno.ENOMEM, str(error)) from None
         except OSError as error:
             if is_resource_shortage(error):
-                self._deferred[door] = stream
+                self._deferred[listener] = incoming
             else:
-                stream.abort()
+                incoming.abort()
             raise
-        except Exception as error:  # of a codec that one has made oneself, say
+        except Exception as error:  # of a codec of the user's own, say
             return f"its conversation could not begin: {error!r}"
         finally:
             if not begun:
-                self.leave(key)
+                self.leave(entry)
         if not begun:
             stream.close()
         return None
 
-    def _refuse(self, door: StreamListener, stream: Stream, reason: str) -> None:
+    def _refuse(self, listener: StreamListener, incoming: Incoming, reason: str) -> None:
         self.refused_count += 1
-        stream.abort()
-        if self._observer is not None:
-            self._observer(Refused(str(door.address), stream.peer, reason))
+        event = None
+        if self._observer is not None:  # before the socket is closed: it formats the name
+            event = Refused(str(listener.address), incoming.peer, reason)
+        incoming.abort()
+        if event is not None and self._observer is not None:
+            self._observer(event)
 
-    # --- who is in ---
+    # Admitted connections
 
-    def admit(self, peer: str, options: Options) -> tuple[str, str | None]:
-        """Judge one who is in already, by the address that was learnt since; as `Admission.admit`."""
+    def admit_client(self, entry: Entry, host: str, options: Options) -> str | None:
+        """Admit the client that a proxy has named; return the reason of a refusal, or None."""
         with self._lock:
-            return self._admission.admit(peer, options)
+            entry.key, reason = self._admission.admit(host, options)
+        return reason
 
-    def leave(self, key: str) -> None:
-        """Somebody has gone."""
+    def leave(self, entry: Entry) -> None:
+        """An admitted connection has ended."""
         with self._lock:
-            self._admission.leave(key)
+            self._admission.leave(entry.key)
         self.changed.notify()
 
-    # --- waiting ---
+    # Waiting
 
-    async def _wait_place(self, door: StreamListener) -> None:
-        """Callers beyond the limit wait in the backlog, not in memory."""
+    async def wait_admissible(
+        self, listener: StreamListener, *, deadline: float | None = None, unless: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait until the limits admit a connection, or the listener is closed: peers above a limit wait in the backlog.
+        Returns at once with `overload=reject`.
+
+        Args:
+            deadline: DeadlineError then.
+            unless: returns early when this is true; asked anew at each `changed`.
+        """
+        if self._rejects:
+            return
         admission = self._admission
         if admission.is_full:
-            await self.changed.wait_until(lambda: not admission.is_full or door.is_closed)
-        while (delay := admission.delay(self._engine.now())) > 0 and not door.is_closed:
-            await self._pause(door, delay)
+            await self.changed.wait_until(
+                lambda: not admission.is_full or listener.is_closed or unless(), deadline=deadline
+            )
+        while (delay := admission.delay(self._engine.now())) > 0 and not listener.is_closed and not unless():
+            if deadline is not None and self._engine.now() >= deadline:
+                raise DeadlineError("no connection was admitted in time (accept_rate)")
+            until = self._engine.now() + delay
+            with suppress(DeadlineError):
+                await self.changed.wait_until(
+                    lambda: listener.is_closed or unless(), deadline=until if deadline is None else min(until, deadline)
+                )
 
-    async def _pause(self, door: StreamListener, seconds: float) -> None:
+    async def _pause(self, listener: StreamListener, seconds: float) -> None:
         with suppress(DeadlineError):
-            await self.changed.wait_until(lambda: door.is_closed, deadline=self._engine.now() + seconds)
+            await self.changed.wait_until(lambda: listener.is_closed, deadline=self._engine.now() + seconds)
 
-    def begin_shortage(self, door: StreamListener, error: OSError) -> float:
-        """It begins, at this moment."""
+    def begin_shortage(self, listener: StreamListener, error: OSError) -> float:
+        """Report the beginning of a shortage; return its moment."""
         self._paused_count += 1
         if self._observer is not None:
-            self._observer(AcceptPaused(str(door.address), error))
+            self._observer(AcceptPaused(str(listener.address), error))
         return self._engine.now()
 
-    def end_shortage(self, door: StreamListener, began: float) -> None:
-        """It is over."""
+    def end_shortage(self, listener: StreamListener, began: float) -> None:
+        """Report the end of a shortage."""
         self._paused_count -= 1
         if self._observer is not None:
-            self._observer(AcceptResumed(str(door.address), self._engine.now() - began))
+            self._observer(AcceptResumed(str(listener.address), self._engine.now() - began))
 
 
 class _Shortage:
-    """What the machine is out of, at one door: an episode has one beginning and one end."""
+    """A resource shortage at one listener: each episode has one beginning and one end."""
 
-    def __init__(self, entrance: Acceptor, door: StreamListener) -> None:
-        self._entrance = entrance
-        self._door = door
+    def __init__(self, acceptor: Acceptor, listener: StreamListener) -> None:
+        self._acceptor = acceptor
+        self._listener = listener
         self._backoff: Backoff | None = None
         self._began = 0.0
 
     def next_pause(self, error: OSError) -> float:
-        """Seconds to wait before the next look."""
+        """Seconds to wait before the next try."""
         if self._backoff is None:
             self._backoff = shortage_backoff()
-            self._began = self._entrance.begin_shortage(self._door, error)
+            self._began = self._acceptor.begin_shortage(self._listener, error)
         return self._backoff.next()
 
     def end(self) -> None:
-        """Somebody could be let in again, or the door was closed. Harmless where there was no shortage."""
+        """A connection was accepted again, or the listener was closed. Harmless where there was no shortage."""
         if self._backoff is not None:
             self._backoff = None
-            self._entrance.end_shortage(self._door, self._began)
+            self._acceptor.end_shortage(self._listener, self._began)

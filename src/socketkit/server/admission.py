@@ -1,7 +1,8 @@
-"""Who is let in: networks, counts and rates. Decides, and does nothing else: time is an argument, peers are addresses.
+"""Admission control: which peers are admitted, by networks, counts and rates. Does no I/O: time is an argument.
 
-What is denied is denied, whatever else is allowed. A peer counts by its address; of IPv6 by its /64, of which one
-machine has as many addresses as it likes (RFC 4291, 2.5.1).
+`deny` wins over `allow`. A peer is counted by its address; in IPv6 by its /64, within which one machine has as many
+addresses as it likes (RFC 4291, 2.5.1). An IPv4 peer of a dual-stack socket (`::ffff:192.0.2.1`) is an IPv4 peer, and
+an IPv4-mapped network in a list is an IPv4 network.
 """
 
 from __future__ import annotations
@@ -9,45 +10,58 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.server.stream_listener import UNIX
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-__all__ = ["Admission", "is_proxy"]
+    Number = IPv4Address | IPv6Address | str
+    Network = IPv4Network | IPv6Network
 
-UNIX: Final = "unix"
-"""Stands in a list of networks for callers of UNIX sockets, who are in none."""
+__all__ = ["Admission", "Entry", "is_proxy"]
+
+MAPPED: Final = 96
+"""Bits before the IPv4 address in an IPv4-mapped one (RFC 4291, 2.5.5.2)."""
+
+
+class Entry:
+    """One admitted connection; `key` is its peer in the counts of `max_per_peer`, empty where it is not counted."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str = "") -> None:
+        self.key = key
 
 
 class Admission:
-    """The book of one server: how many are in, from where, and how fast they came.
+    """The counts of one server: how many connections, from where, at which rate.
 
     Attributes:
-        count: who is in now.
+        count: admitted connections that have not left.
 
-    Concurrency: the caller sees to it that one thread at a time is in here.
+    Concurrency: the caller lets one thread at a time in here.
     """
 
     def __init__(self, *, max_connections: int, accept_rate: int | None = None) -> None:
         self._max_connections = max_connections
         self._rate = accept_rate
-        self._next = float("-inf")  # the moment of the next caller, if they came evenly (GCRA: a bucket in one number)
+        # The moment at which the next connection would come at an even rate (GCRA: a token bucket in one number).
+        self._next = float("-inf")
         self._peers: dict[str, int] = {}
         self.count = 0
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody more may come in before somebody goes."""
+        """Whether `max_connections` is reached."""
         return self.count >= self._max_connections
 
     def delay(self, now: float) -> float:
-        """Seconds until the rate lets one more in; 0 when it does now."""
+        """Seconds until `accept_rate` admits the next connection; 0 when it does now."""
         return 0.0 if self._rate is None else max(0.0, self._next - (self._rate - 1) / self._rate - now)
 
     def overload(self, now: float) -> str | None:
-        """Why nobody may come in now, whoever it is; None when somebody may."""
+        """Why no connection at all can be admitted now; None when one can."""
         if self.is_full:
             return f"{self.count} conversations, and max_connections is {self._max_connections}"
         if self.delay(now) > 0:
@@ -55,13 +69,13 @@ class Admission:
         return None
 
     def enter(self, now: float) -> None:
-        """Somebody comes in."""
+        """Count a connection."""
         self.count += 1
         if self._rate is not None:
             self._next = max(self._next, now) + 1 / self._rate
 
     def leave(self, key: str) -> None:
-        """Somebody has gone, of this key (what `admit` has given; empty where it was not asked)."""
+        """Count a connection no more; `key` is what `admit` returned, or empty."""
         self.count -= 1
         if key:
             left = self._peers[key] - 1
@@ -70,24 +84,24 @@ class Admission:
             else:
                 del self._peers[key]
 
-    def admit(self, peer: str, options: Options) -> tuple[str, str | None]:
-        """Whether this peer may come in, by its own address.
+    def admit(self, host: str, options: Options) -> tuple[str, str | None]:
+        """Decide whether a peer is admitted.
 
         Args:
-            peer: its address, as text.
+            host: its numeric address, `unix`, or empty.
             options: `allow`, `deny`, `max_per_peer`.
 
         Returns:
-            A key, to `leave` with, and why he may not come in, or None. Who may not has no place to leave.
+            A key for `leave`, and the reason of a refusal, or None. A refused peer has no key.
         """
         if options.allow is None and options.deny is None and options.max_per_peer is None:
             return "", None
-        place = _place_of(peer)
-        if options.deny is not None and _is_in(place, options.deny):
+        number = _number_of(host)
+        if options.deny is not None and _is_in(number, options.deny):
             return "", "its network is denied (deny)"
-        if options.allow is not None and not _is_in(place, options.allow):
+        if options.allow is not None and not _is_in(number, options.allow):
             return "", "its network is not allowed (allow)"
-        key = _key_of(place)
+        key = _key_of(number)
         if options.max_per_peer is None or not key:
             return "", None
         count = self._peers.get(key, 0)
@@ -97,49 +111,55 @@ class Admission:
         return key, None
 
 
-if TYPE_CHECKING:
-    Place = IPv4Address | IPv6Address | str
+def _number_of(host: str) -> Number:
+    """The number of a host; `unix`, or empty, where it has none."""
+    from ipaddress import IPv6Address, ip_address
 
-
-def _place_of(peer: str) -> Place:
-    """The number of a peer; `unix` where it has none. An IPv4 peer of a socket for both families is an IPv4 peer."""
-    from ipaddress import ip_address
-
-    address = Address.parse(peer)
-    if not address.host:
-        return UNIX if address.transport.families == ("AF_UNIX",) else ""
+    if host == UNIX:
+        return UNIX
     try:
-        number = ip_address(address.host.partition("%")[0])
+        number = ip_address(host.partition("%")[0])
     except ValueError:
         return ""
-    mapped = getattr(number, "ipv4_mapped", None)
-    return number if mapped is None else mapped
+    if isinstance(number, IPv6Address) and number.ipv4_mapped is not None:
+        return number.ipv4_mapped
+    return number
 
 
-def _key_of(place: Place) -> str:
-    if isinstance(place, str):
+def _key_of(number: Number) -> str:
+    if isinstance(number, str):
         return ""
-    if place.version == 4:
-        return str(place)
+    if number.version == 4:
+        return str(number)
     from ipaddress import IPv6Network
 
-    return str(IPv6Network((int(place) >> 64 << 64, 64)))
+    return str(IPv6Network((int(number) >> 64 << 64, 64)))
 
 
 @lru_cache(maxsize=64)
-def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     from ipaddress import ip_network
 
-    return tuple(ip_network(text) for text in texts if text != UNIX)
+    return tuple(_unmapped(ip_network(text)) for text in texts if text != UNIX)
 
 
-def _is_in(place: Place, networks: tuple[str, ...]) -> bool:
-    """Whether a place is in one of these networks; who has no number is in none, but `unix` stands for UNIX sockets."""
-    if isinstance(place, str):
-        return place == UNIX and UNIX in networks
-    return any(place in network for network in _networks(networks))
+def _unmapped(network: Network) -> Network:
+    """An IPv4-mapped network as the IPv4 network that it stands for."""
+    mapped = network.network_address.ipv4_mapped if network.version == 6 else None
+    if mapped is None or network.prefixlen < MAPPED:
+        return network
+    from ipaddress import IPv4Network
+
+    return IPv4Network((int(mapped), network.prefixlen - MAPPED))
 
 
-def is_proxy(peer: str, networks: tuple[str, ...]) -> bool:
-    """Whether this peer, an address as text, is one of the proxies of these networks."""
-    return _is_in(_place_of(peer), networks)
+def _is_in(number: Number, networks: tuple[str, ...]) -> bool:
+    """Whether a number is in one of these networks; `unix` in the list matches peers of UNIX sockets."""
+    if isinstance(number, str):
+        return number == UNIX and UNIX in networks
+    return any(number in network for network in _networks(networks))
+
+
+def is_proxy(host: str, networks: tuple[str, ...]) -> bool:
+    """Whether this peer is one of the proxies of these networks."""
+    return _is_in(_number_of(host), networks)

@@ -28,7 +28,7 @@ from socketkit.errors import (
     eof_sent_error,
 )
 from socketkit.events import DatagramDropped, Listening, Observer, StoppedListening
-from socketkit.server.stream_listener import StreamListener
+from socketkit.server.stream_listener import OpenIncoming, StreamListener
 from socketkit.sockets.accept_errors import is_resource_shortage
 from socketkit.sockets.calls import address_of, reason_of
 from socketkit.sockets.datagram_setup import IP_PKTINFO
@@ -189,7 +189,7 @@ class DatagramListener(StreamListener):
         address: the real one.
         observer: is told what is dropped.
         path: the file of a UNIX socket, removed by `close`.
-        borrowed_from: where the socket is, where others have opened it.
+        inherited_from: where the socket is, where others have opened it.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class DatagramListener(StreamListener):
         address: Address,
         observer: Observer | None = None,
         path: bytes | None = None,
-        borrowed_from: Address | None = None,
+        inherited_from: Address | None = None,
     ) -> None:
         self.engine = engine
         self.socket = sock
@@ -210,7 +210,7 @@ class DatagramListener(StreamListener):
         self.failure: BrokenError | None = None
         self.dropped_count = 0
         self._observer = observer
-        self._borrowed_from = borrowed_from
+        self._inherited_from = inherited_from
         self._path = path
         self._identity = identity_of(path) if path is not None else None
         self._idle = IDLE if options.idle_timeout is None else options.idle_timeout
@@ -241,11 +241,11 @@ class DatagramListener(StreamListener):
             lambda: bool(self._callers) or self._closed or self.failure is not None, deadline=deadline
         )
 
-    def accept_nowait(self) -> PeerStream:
+    def accept_nowait(self) -> OpenIncoming:
         if not self._callers and self.failure is not None:
             raise OSError(self.failure.errno, str(self.failure))
         try:
-            return self._callers.popleft()
+            return OpenIncoming(self._callers.popleft())
         except IndexError:
             raise BlockingIOError("nobody is there") from None
 
@@ -281,8 +281,8 @@ class DatagramListener(StreamListener):
         return self._closed
 
     @property
-    def place(self) -> Address:
-        return self._borrowed_from or self.address
+    def origin(self) -> Address:
+        return self._inherited_from or self.address
 
     # --- for the streams ---
 

@@ -1,35 +1,65 @@
-"""Welcome a caller: what comes before the first message, in the conversation's own task and within its own time.
+"""What an accepted connection does before its first message: the PROXY header, then TLS, within one deadline.
 
-A proxy says for whom it speaks; only those who are listed may, and each of them has to. Nobody else waits meanwhile.
+It runs in the connection's own task: a slow peer holds up no other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
-from socketkit.errors import BrokenError, DeadlineError, EndOfStream, HandshakeError
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, HandshakeError, StreamError
+from socketkit.server.stream_listener import host_of
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
 
 if TYPE_CHECKING:
     from socketkit.connection.proxy_protocol import ProxyHeader
+    from socketkit.tls.context import ServerSide
 
-__all__ = ["welcome"]
+__all__ = ["is_needed", "try_handshake"]
 
 
-async def welcome(connection: Connection, options: Options) -> None:
-    """Come to the point where messages begin, within `handshake_timeout` in all.
+def is_needed(options: Options) -> bool:
+    """Whether anything comes before the first message."""
+    return options.accept_proxy is not None or options.tls is not False
 
-    Raises:
-        HandshakeError: the caller did not say what he had to, or not in time.
-        BrokenError, ClosedError: the conversation was lost.
+
+async def try_handshake(
+    connection: Connection, options: Options, side: ServerSide | None, admit_client: Callable[[str], str | None]
+) -> bool:
+    """Receive the PROXY header, admit the client that it names, and negotiate TLS, within `handshake_timeout` in all.
+
+    Args:
+        connection: was accepted, and has received nothing.
+        options: `accept_proxy` and `handshake_timeout`.
+        side: the server's side of TLS; None: plain bytes.
+        admit_client: admits the host that a proxy has named; returns the reason of a refusal, or None.
+
+    Returns:
+        False where it failed: the reason is the cause in the connection's end event, and the connection is to be
+        closed. It is aborted already, unless an alert of TLS is on its way, which a reset would take back.
     """
-    if options.accept_proxy is None:
-        return
     deadline = connection.engine.deadline(options.handshake_timeout)
-    peer = connection.stream.peer
+    try:
+        if options.accept_proxy is not None:
+            await _receive_proxy_header(connection, options, deadline)
+            if (reason := admit_client(host_of(connection.peer))) is not None:
+                raise HandshakeError(f"{connection.peer} may not come in: {reason}", address=str(connection.peer))
+        if side is not None:
+            await connection.accept_tls(side, deadline=deadline)
+    except (HandshakeError, StreamError, DeadlineError) as error:
+        connection.set_cause(error)
+        if side is None or isinstance(error, DeadlineError):
+            connection.abort()
+        return False
+    return True
+
+
+async def _receive_proxy_header(connection: Connection, options: Options, deadline: float | None) -> None:
+    peer = str(connection.peer)
     try:
         header = await _receive_header(connection.stream, deadline)
     except DeadlineError:
@@ -43,7 +73,7 @@ async def welcome(connection: Connection, options: Options) -> None:
 
 
 async def _receive_header(stream: Stream, deadline: float | None) -> ProxyHeader:
-    """Receive the header and not one byte more: what follows belongs to whoever reads next."""
+    """Receive the header and not one byte more: what follows belongs to TLS or the framing."""
     from socketkit.connection.proxy_protocol import missing, parse
 
     if not isinstance(stream, SocketStream):

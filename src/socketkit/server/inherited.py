@@ -66,7 +66,7 @@ def _door_at(
         place = Address("fd", path=str(descriptor), options=address.options)
         if is_listening(sock):
             prepare(sock, options)
-            door: StreamListener = SocketListener(engine, sock, options, observer=observer, borrowed_from=place)
+            door: StreamListener = SocketListener(engine, sock, options, observer=observer, inherited_from=place)
         else:
             door = _datagram_door(engine, sock, place, options, observer)
     except BaseException:
@@ -85,4 +85,4 @@ def _datagram_door(
 
     adopt_datagrams(sock, options)
     address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
-    return DatagramListener(engine, sock, options, address=address, observer=observer, borrowed_from=place)
+    return DatagramListener(engine, sock, options, address=address, observer=observer, inherited_from=place)

@@ -1,13 +1,12 @@
-"""Serve: listen at addresses, let callers in, and give each conversation to a handler.
+"""Serve: listen at addresses, accept connections, and run a handler for each.
 
-A handler that fails ends its own conversation and nothing else. To stop is a life of its own: the doors close first,
-then the guests are told, then waited for, and at the deadline they are shown out.
+A handler that fails ends its own connection and nothing else. Shutdown: close the listeners, set `server_closing`, wait
+up to `grace` for the handlers, then abort what is left.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -28,14 +27,14 @@ from socketkit.errors import (
     HandshakeError,
     OptionError,
     SocketkitError,
-    StreamError,
 )
-from socketkit.events import Accepted, HandlerFailed, Observer
+from socketkit.events import Accepted, HandlerFailed, Observer, guarded
 from socketkit.framing.codec import Framing
 from socketkit.server.acceptor import Acceptor
+from socketkit.server.admission import Entry
 from socketkit.server.bind import listen_at, listen_over
-from socketkit.server.handshake import welcome
-from socketkit.server.signals import caught
+from socketkit.server.handshake import try_handshake
+from socketkit.server.signals import reload_signal
 from socketkit.server.socket_listener import SocketListener
 from socketkit.server.stream_listener import StreamListener
 from socketkit.streams.stream import Stream
@@ -46,44 +45,51 @@ __all__ = ["Handler", "Server", "ServerStatistics"]
 
 Handler = Callable[[Connection], Awaitable[Any]]
 
-QUIET = 1.0
-"""Seconds without a byte after which a conversation that stands between messages counts as idle, when we stop."""
+IDLE_TIME = 1.0
+"""Seconds without a byte after which a connection between two messages counts as idle, when the server stops."""
 
-STUCK = 0.25
-"""Seconds that cancelled handlers have to come to their end, after the grace."""
+CANCEL_TIMEOUT = 0.25
+"""Seconds that cancelled handlers have to end, after the grace."""
 
 CLEANUP_TIMEOUT = 0.1
 """Seconds more that they have before an engine of ours ends without them."""
 
-_CONVERSATION = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
-"""What the peer or the network did: it ends a handler without the handler being wrong."""
+_PEER_ERRORS = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
+"""What the peer or the network caused: such an error ends a handler without being its failure."""
 
 
 class ServerStatistics(Value):
-    """How a server stands.
+    """The counts of a server.
 
     Attributes:
-        active_count: conversations now.
-        accepted_count: conversations so far.
-        refused_count: callers that were reset at the door, by a limit or a list.
-        unwelcome_count: callers who were let in, and failed before the first message (a PROXY header, TLS).
-        failed_count: handlers that raised what was neither the peer's nor the network's doing.
-        received_size, sent_size: bytes of all conversations so far.
-        is_paused: whether a shortage of the machine keeps callers out now.
+        active_count: connections now.
+        accepted_count: connections so far.
+        refused_count: peers that were reset by a limit or a list, before they were admitted.
+        handshake_failed_count: connections that failed before the first message (a PROXY header, TLS), or in STARTTLS.
+        failed_count: handlers that raised an error that neither the peer nor the network had caused.
+        received_size, sent_size: bytes of all connections so far.
+        is_paused: whether a resource shortage pauses accepting now.
+        dropped_count: datagrams that were received and dropped so far.
     """
 
     active_count: int
     accepted_count: int
     refused_count: int
-    unwelcome_count: int
+    handshake_failed_count: int
     failed_count: int
     received_size: int
     sent_size: int
     is_paused: bool
+    dropped_count: int = 0
+
+    @property
+    def unwelcome_count(self) -> int:
+        """The former name of `handshake_failed_count`."""
+        return self.handshake_failed_count
 
 
 class Server:
-    """Listening sockets and the conversations that came through them. Made by `serve`.
+    """Listening sockets, and the connections that were accepted there. Made by `serve`.
 
     Concurrency: every verb is called in the engine's own thread (with the blocking engine: in any).
     """
@@ -97,101 +103,120 @@ class Server:
         grace: float,
         observer: Observer | None = None,
     ) -> None:
+        observer = guarded(observer)
         self.engine = engine
         self._handler = handler
-        self._places = [(address, settled(address, options), framing) for address, options, framing in addresses]
+        self._endpoints = [(address, settled(address, options), framing) for address, options, framing in addresses]
         self._certificates = Certificates(observer)
         self._grace = grace
         self._observer = observer
-        self._doors: list[tuple[StreamListener, Options, Framing]] = []
-        self._names: dict[StreamListener, str] = {}  # what each door was opened for
+        self._listeners: list[tuple[StreamListener, Options, Framing]] = []
+        self._names: dict[StreamListener, str] = {}  # the address that each listener was opened for
         self._suspended: dict[Address, StreamListener] = {}
         self._addresses: tuple[Address, ...] = ()
         self._group = Group(engine)
         self._connections: set[Connection] = set()
-        self._spent_count = 0  # of the doors through which nobody more will come
-        self._entrance = Acceptor(engine, addresses[0][1], self._begin, observer=observer)
-        self._changed = self._entrance.changed
+        self._exhausted_count = 0  # listeners at which no further connection can come
+        self._acceptor = Acceptor(engine, addresses[0][1], self._begin, observer=observer)
+        self._changed = self._acceptor.changed
         self._failure: BaseException | None = None
         self._deadline: float | None = None  # of the stop that is under way
         self._is_closed = False
-        self._accepted_count = self._unwelcome_count = self._failed_count = self._received_size = self._sent_size = 0
+        self._pid = os.getpid()  # sockets and files belong to the process that opened them
+        self._accepted_count = self._handshake_failed_count = self._failed_count = 0
+        self._received_size = self._sent_size = self._dropped_count = 0
 
-    # --- the doors ---
+    # Listeners
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         """The real addresses, with the ports that the system has chosen; they stay while the server is suspended."""
         return self._addresses
 
-    async def open(self, given: dict[str, list[int]] | None = None) -> None:
-        """Listen at every address, and let callers in.
-
-        Args:
-            given: descriptors of listening sockets, by the address (as text, without options) that they were opened
-                for; those that no address of ours wants are closed.
+    async def open(self) -> None:
+        """Listen at every address, and accept connections.
 
         Raises:
             OptionError: a certificate cannot be used.
             ResolveError, ListenError: an address cannot be listened at; none is then.
         """
-        given = dict(given or {})
-        for _, options, _ in self._places:
-            self._certificates.prepare(options)
+        await self._open({})
+
+    async def _open(self, inherited: dict[str, list[int]]) -> None:
+        """Listen, over inherited descriptors where there are any.
+
+        Args:
+            inherited: descriptors of listening sockets, by the address (as text, without options) that they were
+                opened for; those that belong to no address of ours are closed.
+        """
+        inherited = dict(inherited)
+        self._pid = os.getpid()
         try:
-            for address, options, framing in self._places:
+            for _, options, _ in self._endpoints:
+                self._certificates.prepare(options)
+            for address, options, framing in self._endpoints:
                 name = str(address.without_options())
                 suspended = self._suspended.pop(address, None)
                 if suspended is not None and suspended.reopen():
-                    doors = [suspended]
-                elif name in given:
-                    doors = listen_over(self.engine, given.pop(name), address, options, observer=self._observer)
+                    listeners = [suspended]
+                elif name in inherited:
+                    descriptors = inherited.pop(name)
+                    listeners = listen_over(self.engine, descriptors, address, options, observer=self._observer)
                 else:
-                    doors = await listen_at(self.engine, address, options, observer=self._observer)
-                for door in doors:
-                    self._doors.append((door, options, framing))
-                    self._names[door] = name
+                    listeners = await listen_at(self.engine, address, options, observer=self._observer)
+                for listener in listeners:
+                    self._listeners.append((listener, options, framing))
+                    self._names[listener] = name
         except BaseException:
-            self._close_doors()
+            self._close_listeners()
             raise
         finally:
-            for descriptor in (one for several in given.values() for one in several):
+            for descriptor in (descriptor for several in inherited.values() for descriptor in several):
                 os.close(descriptor)
-        self._addresses = tuple(door.address for door, _, _ in self._doors)
-        for door, options, framing in self._doors:
-            self._group.start(self._watch(door, options, framing))
+        self._addresses = tuple(listener.address for listener, _, _ in self._listeners)
+        for listener, options, framing in self._listeners:
+            self._group.start(self._accept_at(listener, options, framing))
 
     def suspend(self) -> None:
-        """Close the doors: new callers are refused, the guests stay. Harmless twice."""
-        self._places = [(door.place, options, framing) for door, options, framing in self._doors] or self._places
-        self._suspended.update({door.place: door for door, _, _ in self._doors})
-        self._close_doors()
+        """Close the listeners: new connections are refused, accepted ones stay. Harmless twice."""
+        endpoints = [(listener.origin, options, framing) for listener, options, framing in self._listeners]
+        self._endpoints = endpoints or self._endpoints
+        self._suspended.update({listener.origin: listener for listener, _, _ in self._listeners})
+        self._close_listeners()
 
     async def resume(self) -> None:
-        """Open the doors again, at the same addresses and ports. Harmless when they are open.
+        """Listen again, at the same addresses and ports. Harmless when it listens.
 
         Raises:
-            ListenError: somebody else listens there by now.
+            ListenError: another program listens there by now.
             ClosedError: the server was closed.
         """
         if self._deadline is not None or self._is_closed:
             raise ClosedError("the server was closed: make a new one")
-        if not self._doors:
-            await self.open()
+        if not self._listeners:
+            await self._open({})
 
-    def listening_sockets(self) -> tuple[list[str], list[int]]:
-        """The descriptors of all listening sockets, each with the name that `open` takes it by."""
-        doors = [door for door, _, _ in self._doors if isinstance(door, SocketListener)]
-        return [self._names[door] for door in doors], [door.socket.fileno() for door in doors]
+    def _listening_sockets(self) -> tuple[list[str], list[int]]:
+        """The descriptors of all listening sockets, each with the name that `_open` takes it by."""
+        listeners = [listener for listener, _, _ in self._listeners if isinstance(listener, SocketListener)]
+        return [self._names[listener] for listener in listeners], [one.socket.fileno() for one in listeners]
 
-    def give_away(self) -> None:
-        """Close the doors, but not for others who have their sockets too: callers go to them from now on."""
-        for door, _, _ in self._doors:
-            if isinstance(door, SocketListener):
-                door.give_away()
-        self._close_doors()
+    def _release_listeners(self) -> None:
+        """Close the listeners, and leave their sockets and files to another process, which has them too."""
+        for listener, _, _ in self._listeners:
+            if isinstance(listener, SocketListener):
+                listener.release()
+        self._close_listeners()
 
-    # --- certificates ---
+    def _close_listeners(self) -> None:
+        listeners, self._listeners, self._exhausted_count = self._listeners, [], 0
+        self._names.clear()
+        for listener, _, _ in listeners:
+            self._dropped_count += listener.dropped_count
+            listener.close()
+        self._changed.notify()
+
+    # Certificates
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -199,136 +224,125 @@ class Server:
         return self._certificates.pins
 
     def reload_tls(self) -> None:
-        """Read the certificates anew: callers from now on are shown the new ones, the conversations go on.
+        """Read the certificates again: new connections use the new ones, open connections go on.
 
         Raises:
-            OptionError: a file cannot be used; the old ones stay. An observer is told either way.
+            OptionError: a file cannot be used; the old ones stay. An observer receives `CertificatesReloaded` in both
+                cases.
         """
         self._certificates.reload()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """While the block runs, SIGHUP does `reload_tls`; a server without TLS leaves that signal as it was."""
-
-        def reload(number: int) -> None:
-            with suppress(OptionError):  # the observer was told
-                self.reload_tls()
-
-        if not self._certificates.is_needed or not hasattr(signal, "SIGHUP"):
+        """While the block runs, SIGHUP calls `reload_tls`; a server without TLS leaves that signal as it was."""
+        if not self._certificates.is_needed:
             yield
             return
-        with caught(self.engine, reload, signals=(signal.SIGHUP,)):
+        with reload_signal(self.engine, self._reload_safely):
             yield
 
-    def _close_doors(self) -> None:
-        doors, self._doors, self._spent_count = self._doors, [], 0
-        self._names.clear()
-        for door, _, _ in doors:
-            door.close()
-        self._changed.notify()
-
-    # --- letting in ---
-
-    async def _watch(self, door: StreamListener, options: Options, framing: Framing) -> None:
+    def _reload_safely(self) -> None:
+        """Reload for a signal: whatever fails, the server goes on with what it has."""
         try:
-            await self._entrance.watch(door, options, framing)
-            if door.is_exhausted and not door.is_closed:
-                self._spent_count += 1
+            self.reload_tls()
+        except OptionError:
+            pass  # reported as `CertificatesReloaded`
+        except Exception as error:
+            import logging
+
+            logging.getLogger("socketkit").error("the certificates were not read again", exc_info=error)
+
+    # Connections
+
+    async def _accept_at(self, listener: StreamListener, options: Options, framing: Framing) -> None:
+        try:
+            await self._acceptor.run(listener, options, framing)
+            if listener.is_exhausted and not listener.is_closed:
+                self._exhausted_count += 1
                 self._changed.notify()
         except Exception as error:
             self._failure = error
             self._changed.notify()
 
-    def _begin(self, stream: Stream, options: Options, framing: Framing, key: str) -> bool:
-        """Begin the conversation of one who was let in."""
+    def _begin(self, stream: Stream, options: Options, framing: Framing, entry: Entry) -> bool:
+        """Begin the conversation of an admitted connection."""
         connection = Connection(stream, framing, options=options, observer=self._observer)
         self._accepted_count += 1
         self._connections.add(connection)
-        is_in = False
+        is_begun = False
         try:
-            is_in = self._group.start(self._live(connection, options, key))
+            is_begun = self._group.start(self._serve(connection, options, entry))
         finally:
-            if not is_in:
+            if not is_begun:
                 self._accepted_count -= 1
                 self._connections.discard(connection)
-        return is_in
+        return is_begun
 
-    # --- one conversation ---
-
-    async def _live(self, connection: Connection, options: Options, key: str) -> None:
-        """From one end to the other, in one frame: an idle connection holds it. Whatever happens inside, the others do
-        not feel it."""
-        places = [key]
+    async def _serve(self, connection: Connection, options: Options, entry: Entry) -> None:
+        """One connection from its first to its last moment, in one frame: an idle connection holds it. What fails in
+        here does not reach other connections."""
         try:
             if self._observer is not None:
-                self._observer(Accepted(connection.number, str(connection.local), str(connection.peer)))
+                self._observer(Accepted(connection.number, connection.stream.local, connection.stream.peer))
             try:
-                if await self._is_welcome(connection, options, places):
+                if await self._is_ready(connection, options, entry):
                     await self._handler(connection)
             except BaseException as error:
                 self._judge(connection, error)
             await connection.close()
         except SocketkitError:
             pass  # what was lost in closing is in the end event
-        except Exception as error:  # of an observer
-            connection.set_cause(error)
-            self._report(connection, error)
         except BaseException as error:
             connection.set_cause(error)
             raise
         finally:
-            self._leave(connection, places[-1])
+            self._leave(connection, entry)
+
+    async def _is_ready(self, connection: Connection, options: Options, entry: Entry) -> bool:
+        """Whether what comes before the first message is done; after a failure no handler runs."""
+        side = self._certificates.side(options)
+        if side is None and options.accept_proxy is None:
+            return True
+
+        def admit_client(host: str) -> str | None:
+            return self._acceptor.admit_client(entry, host, options)
+
+        is_done = await try_handshake(connection, options, side, admit_client)
+        if not is_done:
+            self._handshake_failed_count += 1
+        return is_done
 
     def _judge(self, connection: Connection, error: BaseException) -> None:
-        """What a handler has let out; what ends more than this conversation goes on."""
-        is_conversation = isinstance(error, _CONVERSATION)
-        if not is_conversation and self._ends_more(error):
+        """What a handler has raised: the peer's doing, its own failure, or what ends more than this connection."""
+        if (peer_error := _peer_error_in(error)) is not None:
+            connection.set_cause(peer_error)
+            return
+        if isinstance(error, HandshakeError) and error is connection.cause:
+            self._handshake_failed_count += 1  # its own STARTTLS, and not one with another server
+            return
+        if self._ends_more(error):
             raise error
         connection.set_cause(error)
-        if not is_conversation:
-            self._report(connection, error)
+        self._report(connection, error)
 
-    def _leave(self, connection: Connection, key: str) -> None:
+    def _leave(self, connection: Connection, entry: Entry) -> None:
         try:
-            connection.abort()  # closed already, unless we were cancelled
-        except Exception as error:  # of an observer
-            self._report(connection, error)
+            connection.abort()  # closed already, unless this task was cancelled
         finally:
             statistics = connection.statistics()
             self._received_size += statistics.received_size
             self._sent_size += statistics.sent_size
             self._connections.discard(connection)
-            self._entrance.leave(key)
+            self._acceptor.leave(entry)
 
     def _ends_more(self, error: BaseException) -> bool:
-        """Whether more than one conversation is to end by it: our cancelling, the engine's end, the program's (which a
-        thread has no part in). What another library raises to cancel, on an engine that is not its own, is a failure
-        like any other."""
+        """Whether more than one connection ends by it: our cancelling, the engine's end, the program's (but in a
+        thread). What another library raises to cancel, on an engine that is not its own, is a failure."""
         ends = (self.engine.cancelled, GeneratorExit, *(() if self.engine.blocks else (KeyboardInterrupt, SystemExit)))
         return isinstance(error, ends) or (isinstance(error, BaseExceptionGroup) and error.subgroup(ends) is not None)
 
-    async def _is_welcome(self, connection: Connection, options: Options, places: list[str]) -> bool:
-        """What comes before the first message; a caller who fails in it is reset, and no handler hears of him."""
-        try:
-            await welcome(connection, options)
-            if connection.proxy is not None:  # judge once more, by the address for which the proxy speaks
-                key, reason = self._entrance.admit(connection.stream.peer, options)
-                if reason is not None:
-                    raise HandshakeError(f"{connection.peer} may not come in: {reason}", address=str(connection.peer))
-                places.append(key)
-            side = self._certificates.side(options)
-            if side is not None:
-                await connection.start_tls(side, server_side=True)
-        except (HandshakeError, StreamError, DeadlineError) as error:
-            self._unwelcome_count += 1
-            connection.set_cause(error)
-            if options.tls is False or isinstance(error, DeadlineError):
-                connection.abort()  # else the alert that says why is on its way, and a reset would take it back
-            return False
-        return True
-
     def _report(self, connection: Connection, error: BaseException) -> None:
-        """A bug in a handler is never silent: without an observer it goes to the log."""
+        """Report a failed handler: to the observer, else to the log."""
         self._failed_count += 1
         if self._observer is not None:
             self._observer(HandlerFailed(connection.number, error))
@@ -337,10 +351,10 @@ class Server:
 
         logging.getLogger("socketkit").error("the handler of %r failed", connection, exc_info=error)
 
-    # --- the stop ---
+    # Shutdown
 
     async def wait_idle(self, *, timeout: float | None = None) -> None:
-        """Wait until there is no conversation.
+        """Wait until there is no connection.
 
         Raises:
             DeadlineError: after `timeout` seconds.
@@ -348,11 +362,11 @@ class Server:
         await self._changed.wait_until(lambda: not self._connections, deadline=self.engine.deadline(timeout))
 
     async def wait_closed(self) -> None:
-        """Wait until somebody has closed the server, and it has come to its end; or until every door was for one caller
-        only (standard input and output, say), and their conversations have ended, which closes it.
+        """Wait until the server was closed, and its shutdown is done. Where every listener stands for one stream only
+        (standard input and output, say), the end of these connections closes it.
 
         Raises:
-            OSError: it could not go on accepting callers (a listening socket was taken from it, say).
+            OSError: it could not go on accepting (a listening socket was shut down by another process, say).
         """
         await self._changed.wait_until(lambda: self._is_closed or self._failure is not None or self._is_over())
         if self._failure is not None:
@@ -363,19 +377,24 @@ class Server:
             await self.close()
 
     def _is_over(self) -> bool:
-        """Whether nobody is here, and nobody more can ever come."""
-        return 0 < len(self._doors) == self._spent_count and not self._connections
+        """Whether there is no connection, and no further one can come."""
+        return 0 < len(self._listeners) == self._exhausted_count and not self._connections
 
     async def close(self, *, grace: float | None = None) -> None:
-        """Stop: close the doors, tell the handlers (`connection.server_closing`), let them end, show the rest out.
+        """Shut down: close the listeners, set `connection.server_closing`, wait for the handlers, abort what is left.
 
-        A conversation that stands between messages, and from which nothing has come for a second, is ended as if the
-        peer had ended it. Whatever is left after the grace is aborted, and its handler cancelled. Returns within grace
-        plus half a second, whatever the handlers do. A second call with a shorter grace hurries the first.
+        A connection that stands between messages, and from which nothing has come for a second, ends as if its peer
+        had ended it. What is left after the grace is aborted, and its handler cancelled. Returns within grace plus half
+        a second, whatever the handlers do. A second call with a shorter grace shortens the first. In a child of fork(2)
+        only the child's copies of the listening descriptors are closed.
 
         Args:
             grace: seconds; None: as the option says.
         """
+        if os.getpid() != self._pid:
+            self._close_listeners()
+            self._is_closed = True
+            return
         grace = self._grace if grace is None else grace
         deadline = self.engine.now() + grace
         if self._deadline is not None:
@@ -385,11 +404,11 @@ class Server:
             return
         self._deadline = deadline
         if grace > 0:
-            for door, options, framing in self._doors:  # who stands behind it has come in time
-                self._entrance.let_in_pending(door, options, framing)
-        self._close_doors()
+            for listener, options, framing in self._listeners:
+                self._acceptor.accept_pending(listener, options, framing)
+        self._close_listeners()
         try:
-            await self._see_out(min(QUIET, grace / 4))
+            await self._drain(min(IDLE_TIME, grace / 4))
         finally:
             for connection in list(self._connections):
                 connection.set_cause(ClosedError(f"{connection.stream.peer} was cut off: the server stops (grace)"))
@@ -397,15 +416,15 @@ class Server:
             self._group.cancel()
             try:
                 with suppress(DeadlineError):
-                    await self.engine.shielded(self._group.join(deadline=self.engine.now() + STUCK))
+                    await self.engine.shielded(self._group.join(deadline=self.engine.now() + CANCEL_TIMEOUT))
             finally:
                 for connection in list(self._connections):
-                    self._report(connection, _stuck(connection))
+                    self._report(connection, _not_cancelled(connection))
                 self._is_closed = True
                 self._changed.notify()
 
-    async def _see_out(self, quiet: float) -> None:
-        """Wait for the guests, and end the conversations of those who have nothing more to say."""
+    async def _drain(self, idle_time: float) -> None:
+        """Wait for the handlers, and end the connections that are idle."""
         while self._connections and not self._is_late():
             sizes = {connection: connection.statistics().received_size for connection in self._connections}
             for connection in sizes:
@@ -413,7 +432,7 @@ class Server:
             with suppress(DeadlineError):
                 await self._changed.wait_until(
                     lambda: not self._connections or self._is_late(),
-                    deadline=min(self.engine.now() + quiet, self._deadline or 0.0),
+                    deadline=min(self.engine.now() + idle_time, self._deadline or 0.0),
                 )
             for connection in list(self._connections):
                 if connection.is_idle and connection.statistics().received_size == sizes.get(connection):
@@ -424,12 +443,12 @@ class Server:
 
     @property
     def is_closing(self) -> bool:
-        """Whether somebody has told it to stop."""
+        """Whether its shutdown has begun."""
         return self._deadline is not None
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether its shutdown is done."""
         return self._is_closed
 
     async def __aenter__(self) -> Server:
@@ -442,17 +461,18 @@ class Server:
         await self.close(grace=None if error is None or isinstance(error, Exception) else 0)
 
     def statistics(self) -> ServerStatistics:
-        """How it stands now."""
+        """The counts now."""
         running = [connection.statistics() for connection in list(self._connections)]
         return ServerStatistics(
             active_count=len(running),
             accepted_count=self._accepted_count,
-            refused_count=self._entrance.refused_count,
-            unwelcome_count=self._unwelcome_count,
+            refused_count=self._acceptor.refused_count,
+            handshake_failed_count=self._handshake_failed_count,
             failed_count=self._failed_count,
             received_size=self._received_size + sum(one.received_size for one in running),
             sent_size=self._sent_size + sum(one.sent_size for one in running),
-            is_paused=self._entrance.is_paused,
+            is_paused=self._acceptor.is_paused,
+            dropped_count=self._dropped_count + sum(listener.dropped_count for listener, _, _ in self._listeners),
         )
 
     def __repr__(self) -> str:
@@ -462,14 +482,24 @@ class Server:
             else "closing"
             if self._deadline is not None
             else "open"
-            if self._doors
+            if self._listeners
             else "suspended"
         )
         return f"<Server {' '.join(map(str, self._addresses))}, {state}, {len(self._connections)} conversations>"
 
 
-def _stuck(connection: Connection) -> DeadlineError:
+def _peer_error_in(error: BaseException) -> BaseException | None:
+    """The error of the peer or the network that this is, or of which a group consists (a handler may use a TaskGroup);
+    None where it is, or holds, anything else."""
+    if isinstance(error, _PEER_ERRORS):
+        return error
+    if not isinstance(error, BaseExceptionGroup) or error.split(_PEER_ERRORS)[1] is not None:
+        return None
+    return _peer_error_in(error.exceptions[0])
+
+
+def _not_cancelled(connection: Connection) -> DeadlineError:
     return DeadlineError(
-        f"the handler of {connection.stream.peer} goes on, {STUCK:g} s after it was cancelled: it is left behind; let "
-        "cancellations through"
+        f"the handler of {connection.stream.peer} goes on, {CANCEL_TIMEOUT:g} s after it was cancelled: it is left "
+        "behind; let cancellations through"
     )

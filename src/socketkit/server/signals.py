@@ -1,9 +1,10 @@
-"""Signals that ask a program to stop, turned into a call in the engine's own thread."""
+"""Signals as calls in the engine's own thread, and what a service manager is sent for them (sd_notify(3))."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,34 +12,59 @@ from types import FrameType
 from socketkit.engines.engine import Engine
 from socketkit.sockets.systemd import notify
 
-__all__ = ["STOP_SIGNALS", "caught"]
+__all__ = ["STOP_SIGNALS", "notify_reloading", "reload_signal", "stop_signals"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def caught(
-    engine: Engine, callback: Callable[[int], object], *, signals: Iterable[int] = STOP_SIGNALS
-) -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM (or others) call back, with their number, instead of ending the program.
+def stop_signals(engine: Engine, callback: Callable[[int], object]) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM call back with their number instead of ending the program.
 
-    In a thread that is not the main one nothing changes: only the main thread may set handlers (signal(7), Python).
-    A service manager that wants to know is told first. What was set before is set again at the end. A signal that is
-    ignored stays so, as after nohup(1).
+    The service manager is sent `STOPPING=1` first. In a thread that is not the main one nothing changes: only the main
+    thread may set handlers (signal in Python's library). At the end the earlier handlers are set again. A signal that
+    is ignored stays ignored, as after nohup(1).
     """
+
+    def stop(number: int) -> None:
+        notify("STOPPING=1")
+        callback(number)
+
+    with _caught(engine, stop, STOP_SIGNALS):
+        yield
+
+
+@contextmanager
+def reload_signal(engine: Engine, callback: Callable[[], object]) -> Iterator[None]:
+    """While the block runs, SIGHUP calls back; the service manager is sent `RELOADING=1` before, `READY=1` after."""
+
+    def reload(number: int) -> None:
+        notify_reloading()
+        try:
+            callback()
+        finally:
+            notify("READY=1")
+
+    with _caught(engine, reload, (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()):
+        yield
+
+
+def notify_reloading() -> None:
+    """Send `RELOADING=1` with the moment, which Type=notify-reload needs (systemd.service(5))."""
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+@contextmanager
+def _caught(engine: Engine, callback: Callable[[int], object], signals: Iterable[int]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handler(number: int, frame: FrameType | None) -> None:
-        engine.from_thread(lambda: told(number))
+        engine.from_thread(lambda: callback(number))
 
-    def told(number: int) -> None:
-        notify("STOPPING=1")
-        callback(number)
-
-    heard = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in heard}
+    caught = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in caught}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What accepts: one promise for listening sockets, datagram sockets and inherited streams."""
+"""The interface of whatever accepts connections: listening sockets, datagram sockets, inherited streams."""
 
 from __future__ import annotations
 
@@ -7,44 +7,101 @@ from abc import ABC, abstractmethod
 from socketkit.config.address import Address
 from socketkit.streams.stream import Stream
 
-__all__ = ["StreamListener"]
+__all__ = ["Incoming", "StreamListener", "host_of"]
+
+UNIX = "unix"
+"""The host of peers of UNIX sockets, in lists of networks and in `Incoming.host`."""
 
 
-class StreamListener(ABC):
-    """Where callers come in: a listening socket, or whatever else gives a stream for each new peer.
+class Incoming(ABC):
+    """One accepted connection that was not admitted yet: no byte was read, no option set, no address formatted."""
 
-    Attributes:
-        address: the real one, with the port that the system has chosen.
+    __slots__ = ()
 
-    Concurrency: one task waits at a door.
-    """
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """The peer's numeric address; `unix` for a peer of a UNIX socket; empty where there is neither."""
 
-    address: Address
+    @property
+    @abstractmethod
+    def peer(self) -> str:
+        """The peer's address as text, for messages."""
 
     @abstractmethod
-    async def wait_incoming(self, *, deadline: float | None = None) -> None:
-        """Wait until somebody is there (or seems to be), or the door is closed.
+    def open(self) -> Stream:
+        """Return the stream, with its options set; a second call returns the same.
 
         Raises:
-            DeadlineError: the moment came first.
+            ConnectionAbortedError: the peer has gone; the connection is closed.
+            OSError: a resource shortage (EMFILE): the connection stays open, and `open` may be called again.
         """
 
     @abstractmethod
-    def accept_nowait(self) -> Stream:
-        """The stream of the next caller.
+    def abort(self) -> None:
+        """Reset the connection."""
+
+
+class OpenIncoming(Incoming):
+    """An accepted connection whose stream exists already: a datagram peer, an inherited stream."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def host(self) -> str:
+        return host_of(Address.parse(self._stream.peer))
+
+    @property
+    def peer(self) -> str:
+        return self._stream.peer
+
+    def open(self) -> Stream:
+        return self._stream
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+
+class StreamListener(ABC):
+    """A source of accepted connections.
+
+    Attributes:
+        address: the real one, with the port that the system has chosen.
+        dropped_count: datagrams that were received and dropped.
+
+    Concurrency: one task at a time waits at a listener.
+    """
+
+    address: Address
+    dropped_count: int = 0
+
+    @abstractmethod
+    async def wait_incoming(self, *, deadline: float | None = None) -> None:
+        """Wait until a connection can be accepted (or seems to be), or the listener is closed.
 
         Raises:
-            BlockingIOError: nobody is there.
-            OSError: as accept(2) says; `is_peer_error` and `is_resource_shortage` tell what it means.
+            DeadlineError: at the deadline.
+        """
+
+    @abstractmethod
+    def accept_nowait(self) -> Incoming:
+        """Accept the next connection.
+
+        Raises:
+            BlockingIOError: no connection waits.
+            OSError: as in accept(2); `is_peer_error` and `is_resource_shortage` classify it.
         """
 
     @abstractmethod
     def pending(self) -> int:
-        """How many callers wait to be accepted now, as far as the system tells; else 1 stands for at least one."""
+        """Return how many connections wait to be accepted, where the system counts them; else 1 means at least one."""
 
     @abstractmethod
     def close(self) -> None:
-        """Callers can come no more, and whoever waits here wakes up; those who came in stay. Harmless twice."""
+        """Stop listening and wake the task that waits here. Accepted connections stay open. Harmless twice."""
 
     @property
     @abstractmethod
@@ -52,15 +109,20 @@ class StreamListener(ABC):
         """Whether `close` was called."""
 
     @property
-    def place(self) -> Address:
-        """The address at which this very door can be opened again, after it was closed."""
+    def origin(self) -> Address:
+        """The address at which this listener can be opened again after `close`."""
         return self.address
 
     def reopen(self) -> bool:
-        """Let callers in again, after `close`; False where the door has to be made anew, which is usual."""
+        """Listen again after `close`; False where a new listener has to be made, which is the usual case."""
         return False
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether nobody more will ever come, though it is open: the only caller there was has come."""
+        """Whether no further connection can come although it is open: it stands for a single stream."""
         return False
+
+
+def host_of(address: Address) -> str:
+    """The host of a peer as `Incoming.host` gives it."""
+    return address.host or (UNIX if address.transport.families == ("AF_UNIX",) else "")

@@ -56,7 +56,7 @@ class Successor(Server):
         self._control = Server(self._hand_over, [(place, options, _FRAMING)], engine=engine, grace=0)
         self._has_begun = False
 
-    async def open(self, given: dict[str, list[int]] | None = None) -> None:
+    async def open(self) -> None:
         """Listen, with the predecessor's sockets where there are any.
 
         Raises:
@@ -64,12 +64,12 @@ class Successor(Server):
             HandshakeError: the predecessor did not keep to what was agreed.
         """
         if self._has_begun:  # open again after it was suspended
-            await super().open(given)
+            await super().open()
             return
         self._has_begun = True
         predecessor = await self._find()
         if predecessor is None:
-            await super().open(given)
+            await super().open()
         else:
             async with predecessor:
                 await self._take_over(predecessor)
@@ -98,7 +98,7 @@ class Successor(Server):
             given: dict[str, list[int]] = {}
             for name, descriptor in zip(told["doors"], descriptors, strict=True):
                 given.setdefault(name, []).append(descriptor)
-            await super().open(given)
+            await super()._open(given)
             await predecessor.send({"listening": True})
             await predecessor.receive(timeout=PATIENCE)
         except (SocketkitError, TypeError, KeyError, ValueError) as error:
@@ -115,12 +115,12 @@ class Successor(Server):
             successor.abort()
             return
         await successor.receive(timeout=PATIENCE)
-        names, descriptors = self.listening_sockets()
+        names, descriptors = self._listening_sockets()
         if not descriptors:
             return
         await successor.send_descriptors(descriptors, {"doors": names})
         await successor.receive(timeout=PATIENCE)  # it listens; if it ends instead, we go on as before
-        self.give_away()
+        self._release_listeners()
         self._control.suspend()  # the place is the successor's
         await successor.send({"gone": True})
         await successor.flush(timeout=PATIENCE)

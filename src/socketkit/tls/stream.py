@@ -52,7 +52,13 @@ CLOSE_TIMEOUT: Final = 5.0
 
 
 async def secure(
-    inner: Stream, side: Side, *, server_name: str | None = None, timeout: float | None = None, unread: bytes = b""
+    inner: Stream,
+    side: Side,
+    *,
+    server_name: str | None = None,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    unread: bytes = b"",
 ) -> TlsStream:
     """Agree with the peer on keys, and check who it is.
 
@@ -61,6 +67,7 @@ async def secure(
         side: which side we are, and whom we trust.
         server_name: of the server that a client wants; is checked, and sent as SNI.
         timeout: seconds from now for all of it: bytes that trickle in gain the peer no time. None: no limit.
+        deadline: the moment of the engine's clock, where a part of `timeout` was spent before.
         unread: bytes of the peer that were received already, of a client that did not wait.
 
     Raises:
@@ -74,7 +81,7 @@ async def secure(
     stream = TlsStream(inner, side, server_name)
     engine = inner.engine
     try:
-        await stream._shake_hands(unread, engine.deadline(timeout))
+        await stream._shake_hands(unread, engine.deadline(timeout) if deadline is None else deadline)
     except DeadlineError:
         limit = "in time" if timeout is None else f"within {format_duration(timeout)} (handshake_timeout)"
         raise DeadlineError(f"TLS handshake with {stream.peer}: not done {limit}: does the peer speak TLS?") from None

@@ -19,8 +19,8 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
+from socketkit.server.run import serve_until_signal
 from socketkit.server.server import Server
-from socketkit.server.signals import caught
 
 __all__ = ["MAX_UNSENT_SIZE", "ChatHost", "Patience", "host"]
 
@@ -275,18 +275,13 @@ async def host(
     async with serve(
         chat.welcome, address, framing=GUEST_FRAMING, engine=engine, observer=observer, **options
     ) as server:
-
-        def stop(number: int) -> None:
-            if server.is_closing:
-                engine.start(server.close(grace=0))
-            chat.end()
-
         chat.server = server
-        with caught(engine, stop):
-            listening(server.addresses)
+
+        async def until_end() -> None:
             async with Group(engine) as group:
                 group.start(chat.attend())
                 group.start(chat.watch(server))
                 await chat.wait_end()
                 group.cancel()
-            await server.close()
+
+        await serve_until_signal(server, listening=listening, stopping=lambda number: chat.end(), until=until_end)

@@ -26,7 +26,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
 from socketkit.events import Event, Observer, Refused, combine
 from socketkit.framing import of as framing_of
-from socketkit.server.signals import caught
+from socketkit.server.run import serve_until_signal
 from socketkit.sockets.accept_errors import is_resource_shortage
 from socketkit.streams.copy import Pipes, UntakenError
 from socketkit.streams.pipes import PipeStream
@@ -305,18 +305,14 @@ async def serve_relay(
         options["max_connections"] = 1
     handler = only.talk if once else relay.talk_quietly
     watcher = combine(observer, _Refusals(plan.journal) if plan.journal is not None else None)
-    told: list[int] = []
     how = {**plan.portion, **options}
     async with serve(handler, *places, framing="chunks", engine=engine, observer=watcher, **how) as server:
 
-        def stop(number: int) -> None:
-            told.append(number)
-            engine.start(server.close(grace=0 if server.is_closing else None))
-
-        with caught(engine, stop), server.reloading():
-            listening(tuple(place for place in server.addresses if place.scheme not in _ONE))
+        def begin(addresses: tuple[Address, ...]) -> None:
+            listening(tuple(address for address in addresses if address.scheme not in _ONE))
             only.open(server)
-            await server.wait_closed()
-    if only.failure is not None and not told:
+
+        number = await serve_until_signal(server, listening=begin)
+    if only.failure is not None and number is None:
         raise only.failure.with_traceback(None)
-    return told[0] if told else None
+    return number

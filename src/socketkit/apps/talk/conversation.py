@@ -20,7 +20,7 @@ from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, SocketkitError
-from socketkit.server.signals import caught
+from socketkit.server.signals import stop_signals
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
 
@@ -331,7 +331,7 @@ async def run_until_signal(engine: Engine, work: Callable[[], Coroutine[Any, Any
             told.append(number)
             group.cancel()
 
-        with caught(engine, stop):
+        with stop_signals(engine, stop):
             group.start(live())
             await ended.wait()
     return told[0] if told else None
