@@ -261,7 +261,6 @@ class Connection:
 
     async def accept_tls(self, side: ServerSide, *, deadline: float | None) -> None:
         """As `start_tls`, for a server that has read its certificates, and whose deadline is under way."""
-        self._check_open()
         await self._upgrade(side, None, deadline)
 
     async def _upgrade(self, side: Side, name: str | None, deadline: float | None) -> None:
@@ -279,8 +278,6 @@ class Connection:
         self._inward.use(secured, self._options)
         if self._observer is not None:
             self._observer(Secured(self.number, secured.tls))
-
-    # --- descriptors ---
 
     async def send_descriptors(self, descriptors: Sequence[int], message: Any) -> None:
         """Send a message, and open descriptors with it, over a UNIX socket; the peer gets copies, yours stay yours.
