@@ -17,7 +17,7 @@ from contracts.engine_waits import FAR
 from socketkit import engines
 from socketkit.engines.engine import READ, WRITE, Engine, Event
 from socketkit.engines.group import Group
-from socketkit.errors import DeadlineError
+from socketkit.errors import DeadlineError, OptionError
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -49,6 +49,18 @@ def signal_handler(engine: Engine, heard: Event) -> Iterator[None]:
 def open_descriptors() -> set[str]:
     """What this process has open."""
     return set(os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"))
+
+
+@contextmanager
+def reported_exceptions() -> Iterator[list[BaseException | None]]:
+    """What is reported by `threading.excepthook` while the block runs."""
+    reported: list[BaseException | None] = []
+    before = threading.excepthook
+    threading.excepthook = lambda arguments: reported.append(arguments.exc_value)
+    try:
+        yield reported
+    finally:
+        threading.excepthook = before
 
 
 class TurnContract:
@@ -133,6 +145,54 @@ class TurnContract:
                 group.start(work(begun))
                 await begun.wait()
                 group.cancel()
+
+        engine.run(main())
+
+    @pytest.mark.parametrize("way", ["call_soon", "from_thread"])
+    def test_raising_callback_is_contained(self, engine: Engine, way: str) -> None:
+        """An exception of a deferred callback is reported once; the callbacks behind it run, and the engine goes on."""
+        story: list[str] = []
+
+        def fail() -> None:
+            raise MineError("of one callback")
+
+        async def main() -> None:
+            if engine.name in ("asyncio", "uvloop"):
+                loop = asyncio.get_running_loop()
+                loop.set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+            defer = getattr(engine, way)
+            defer(lambda: story.append("before"))
+            defer(fail)
+            defer(lambda: story.append("behind"))
+            for _ in range(3):
+                await engine.sleep(0)
+            await engine.sleep(0.001)
+            story.append("goes on")
+
+        with reported_exceptions() as reported:
+            engine.run(main())
+        assert story == ["before", "behind", "goes on"]
+        assert [str(error) for error in reported] == ["of one callback"]
+
+    @pytest.mark.parametrize("timeout", [float("nan"), -1, "soon", True])
+    def test_bad_timeout_is_option_error(self, engine: Engine, timeout: object) -> None:
+        """A wrong time is refused where it enters, so that no other timer of the engine is disturbed."""
+
+        async def main() -> None:
+            with pytest.raises(OptionError, match=r"^timeout: "):
+                engine.deadline(timeout)  # type: ignore[arg-type]
+            await engine.sleep(0.001)
+
+        engine.run(main())
+
+    def test_timeout_as_text(self, engine: Engine) -> None:
+        """A time is taken as options take it; infinity is no limit."""
+
+        async def main() -> None:
+            moment = engine.now()
+            assert engine.deadline("250ms") == pytest.approx(moment + 0.25, abs=5)  # type: ignore[arg-type]
+            assert engine.deadline(float("inf")) is None
+            assert engine.deadline(None) is None
 
         engine.run(main())
 

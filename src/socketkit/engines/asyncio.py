@@ -370,7 +370,10 @@ class AsyncioEngine(Engine):
         callbacks, self._soon = self._soon, []
         self._gathered += len(callbacks)
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception as error:
+                self.loop.call_exception_handler({"message": "a deferred callback has failed", "exception": error})
 
     def from_thread(self, callback: Callable[[], object]) -> None:
         self.loop.call_soon_threadsafe(callback)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Final, TypeVar
 
-from socketkit.engines.engine import READ, WRITE, Engine
+from socketkit.engines.engine import READ, WRITE, Engine, call_guarded
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
 
@@ -222,10 +222,10 @@ class BlockingEngine(Engine):
     # --- turns and threads ---
 
     def call_soon(self, callback: Callable[[], object]) -> None:
-        callback()
+        call_guarded(callback)
 
     def from_thread(self, callback: Callable[[], object]) -> None:
-        callback()
+        call_guarded(callback)
 
     async def run_in_thread(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
         if deadline is None and self._here.task is None:

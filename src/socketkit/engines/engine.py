@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
 from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
-__all__ = ["DONE", "LEFT_BEHIND", "READ", "WRITE", "Engine", "Event", "Task"]
+from socketkit.durations import parse_timeout
+
+__all__ = ["DONE", "LEFT_BEHIND", "READ", "WRITE", "Engine", "Event", "Task", "call_guarded", "report_error"]
 
 READ: Final = 1
 WRITE: Final = 2
@@ -43,6 +45,20 @@ def _done() -> Awaitable[None]:
 
 DONE: Final = _done()
 """What a verb returns that has nothing to wait for."""
+
+
+def report_error(error: BaseException) -> None:
+    """Report an exception that no caller waits for, as Python reports those of threads (`threading.excepthook`)."""
+    arguments = (type(error), error, error.__traceback__, threading.current_thread())
+    threading.excepthook(threading.ExceptHookArgs(arguments))
+
+
+def call_guarded(callback: Callable[[], object]) -> None:
+    """Call a deferred callback; an `Exception` is reported, so that it ends nothing but itself."""
+    try:
+        callback()
+    except Exception as error:
+        report_error(error)
 
 
 class Task(Protocol):
@@ -97,8 +113,18 @@ class Engine(ABC):
     stores its queue's own `append` here where it can: one call less a message."""
 
     def deadline(self, timeout: float | None) -> float | None:
-        """The moment that lies `timeout` seconds ahead; None for None (for ever)."""
-        return None if timeout is None else self.now() + timeout
+        """The moment that lies `timeout` ahead on this engine's clock; None for None (no limit).
+
+        Args:
+            timeout: seconds, at least 0; a time as options take it (`"250ms"`) works too.
+
+        Raises:
+            OptionError: not a time, NaN, or negative. A NaN would compare false with every moment, and stop all timers.
+        """
+        if timeout is None:
+            return None
+        seconds = parse_timeout(timeout)
+        return None if seconds is None else self.now() + seconds
 
     @abstractmethod
     async def sleep(self, seconds: float) -> None:

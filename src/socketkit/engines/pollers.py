@@ -7,6 +7,7 @@ same at twice the price of the bare call, which is why this room exists.
 
 from __future__ import annotations
 
+import errno
 import select
 import sys
 from typing import Final, Protocol
@@ -36,7 +37,8 @@ class Poller(Protocol):
 
         Raises:
             OSError: the descriptor cannot be watched (EPERM: epoll takes no regular file).
-            ValueError: select takes no descriptor beyond FD_SETSIZE; none takes a negative one.
+            OSError: EMFILE: select(2) takes no descriptor beyond FD_SETSIZE.
+            ValueError: a negative descriptor.
         """
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -57,8 +59,9 @@ class SelectPoller:
         if after and descriptor < 0:  # closed meanwhile: the call would fail for all that are watched
             raise ValueError(f"select cannot watch descriptor {descriptor}: it is closed")
         if after and sys.platform != "win32" and descriptor >= 1024:  # FD_SETSIZE; beyond it select(2) is undefined
-            raise ValueError(
-                f"select cannot watch descriptor {descriptor}: it takes those below 1024; use --engine poll or epoll"
+            raise OSError(
+                errno.EMFILE,
+                f"select cannot watch descriptor {descriptor}: it takes those below 1024; use --engine poll or epoll",
             )
         (self._readers.add if after & READ else self._readers.discard)(descriptor)
         (self._writers.add if after & WRITE else self._writers.discard)(descriptor)

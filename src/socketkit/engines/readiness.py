@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
 from typing import Any, Final, TypeVar
 
-from socketkit.engines.engine import LEFT_BEHIND, READ, WRITE, Engine
+from socketkit.engines.engine import LEFT_BEHIND, READ, WRITE, Engine, call_guarded, report_error
 from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS, Poller
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
@@ -432,12 +432,15 @@ class ReadinessEngine(Engine):
     def _run_calls(self) -> None:
         self._waker.clear()
         for _ in range(len(self._calls)):
-            self._calls.popleft()()
+            call_guarded(self._calls.popleft())
 
     def _run_soon(self) -> None:
         soon = self._soon
         for _ in range(len(soon)):
-            soon.popleft()()
+            try:  # as `call_guarded`, without a call for each message
+                soon.popleft()()
+            except Exception as error:
+                report_error(error)
 
     def _step(self, task: KernelTask) -> None:
         """Run one task up to its next wait."""
@@ -470,13 +473,7 @@ class ReadinessEngine(Engine):
         if task is self._main:
             self._result, self._error = result, error
         elif error is not None and not isinstance(error, Cancelled):
-            _tell(error)
-
-
-def _tell(error: BaseException) -> None:
-    """A task let an exception out, and nobody waits for its end: said where Python says so of a thread."""
-    arguments = (type(error), error, error.__traceback__, threading.current_thread())
-    threading.excepthook(threading.ExceptHookArgs(arguments))
+            report_error(error)
 
 
 def _foreign(engine: str, stray: object) -> RuntimeError:

@@ -10,7 +10,6 @@ import contextvars
 import math
 import select
 import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
@@ -33,7 +32,7 @@ from trio.lowlevel import (
 )
 from trio.lowlevel import Task as Inner
 
-from socketkit.engines.engine import READ, Engine
+from socketkit.engines.engine import READ, Engine, call_guarded, report_error
 from socketkit.errors import BusyError, DeadlineError
 
 __all__ = ["TrioEngine", "engine_of_run"]
@@ -168,7 +167,7 @@ class TrioEngine(Engine):
             with task.scope:
                 await coroutine
         except Exception as error:
-            _tell(error)
+            report_error(error)
         except (KeyboardInterrupt, SystemExit) as error:
             if self._main_scope is None:
                 raise  # in a run that is not ours: trio ends it
@@ -209,7 +208,7 @@ class TrioEngine(Engine):
         while True:
             callbacks, self._soon = self._soon, []
             for callback in callbacks:
-                callback()
+                call_guarded(callback)
             if not self._soon:
                 self._caller = current_task()
                 await wait_task_rescheduled(abort)
@@ -220,7 +219,7 @@ class TrioEngine(Engine):
         if self._state == "ended":
             raise RuntimeError("the trio engine has ended")
         if self._token is not None:
-            self._token.run_sync_soon(callback)
+            self._token.run_sync_soon(call_guarded, callback)
 
     # --- a run of our own ---
 
@@ -278,9 +277,3 @@ def _is_ready(descriptor: int, direction: int) -> bool:
     poller = select.poll()
     poller.register(descriptor, select.POLLIN if direction == READ else select.POLLOUT)
     return bool(poller.poll(0))
-
-
-def _tell(error: BaseException) -> None:
-    """A task let an exception out, and nobody waits for its end: said where Python says so of a thread."""
-    arguments = (type(error), error, error.__traceback__, threading.current_thread())
-    threading.excepthook(threading.ExceptHookArgs(arguments))
