@@ -1,8 +1,8 @@
-"""Everything that can go wrong, as one tree of plain values.
+"""All errors that socketkit raises on purpose, as one tree of plain values.
 
-Two questions are answered by type: *whose fault* was it and *in which phase*. Each class is also a subclass of the
-built-in that a careful caller would already catch. The message says what was being done, with whom, which numbers
-stood on both sides, and what to try; the fields say the same to a program. Nothing here knows a socket.
+The type answers two questions: whose fault it was, and in which phase. Each class is also a subclass of the built-in
+exception that careful code already catches. The message says what was being done, with which peer, which numbers were
+compared, and what to try; the fields hold the same for programs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Attempt(Value):
 
 
 class SocketkitError(Exception):
-    """The root: catch this to catch whatever socketkit raises on purpose.
+    """The root: catch this to catch every error that socketkit raises on purpose.
 
     Attributes:
         message: the text of the error, in one line.
@@ -72,9 +72,6 @@ class SocketkitError(Exception):
         return type(self), (self.message,), facts
 
 
-# --- the caller's fault, before anything is opened -------------------------------------------------------------------
-
-
 class AddressError(SocketkitError, ValueError):
     """The text is not an address: the message quotes the offending part and says what is allowed."""
 
@@ -83,11 +80,8 @@ class OptionError(SocketkitError, ValueError):
     """An option is unknown, or its value, unit or range is wrong."""
 
 
-# --- the phase of opening --------------------------------------------------------------------------------------------
-
-
 class OpenError(SocketkitError, OSError):
-    """A conversation could not begin. `errno` is the system's number where there is one, else None."""
+    """A connection or listener could not be opened. `errno` is the system's number where there is one, else None."""
 
     def __init__(self, message: str = "", *, address: str = "", errno: int | None = None) -> None:
         super().__init__(message)
@@ -96,11 +90,11 @@ class OpenError(SocketkitError, OSError):
 
 
 class ResolveError(OpenError):
-    """The name has no address, or nobody could say."""
+    """The name has no address, or the resolver could not answer."""
 
 
 class ConnectError(OpenError):
-    """Nobody answered at any candidate; `attempts` holds each one with its own reason, in the order they were tried."""
+    """No candidate could be connected to; `attempts` holds each one with its reason, in the order they were tried."""
 
     def __init__(
         self, message: str = "", *, address: str = "", errno: int | None = None, attempts: tuple[Attempt, ...] = ()
@@ -114,10 +108,7 @@ class ListenError(OpenError):
 
 
 class HandshakeError(OpenError):
-    """The bytes flow, but the peers did not agree on how to talk."""
-
-
-# --- bytes that are not messages -------------------------------------------------------------------------------------
+    """The transport is connected, but the handshake on it (TLS, PROXY) failed."""
 
 
 class FramingError(SocketkitError, ValueError):
@@ -125,7 +116,7 @@ class FramingError(SocketkitError, ValueError):
 
     Attributes:
         framing: name of the framing, as `framing.parse` takes it.
-        offset: count of bytes of the stream before the faulty frame, None when a message was refused on the way out.
+        offset: count of bytes of the stream before the faulty frame; None for a message that was not sent.
     """
 
     def __init__(self, message: str = "", *, framing: str = "", offset: int | None = None) -> None:
@@ -155,11 +146,8 @@ class TruncatedFrameError(FramingError):
         self.partial = partial
 
 
-# --- the conversation ------------------------------------------------------------------------------------------------
-
-
 class StreamError(SocketkitError):
-    """The conversation itself: ended, closed, lost, or used by two at once."""
+    """The open connection: ended, closed, lost, or used by two tasks at once."""
 
 
 class ClosedError(StreamError, OSError):
@@ -171,7 +159,7 @@ class ClosedError(StreamError, OSError):
 
 
 class BrokenError(StreamError, ConnectionError):
-    """*The peer or the network* ended it without a goodbye, or a frame was cut on the wire."""
+    """*The peer or the network* ended it without an orderly close (a reset, a time-out), or within a frame."""
 
     def __init__(self, message: str = "", *, errno: int | None = None) -> None:
         super().__init__(message)
@@ -179,8 +167,8 @@ class BrokenError(StreamError, ConnectionError):
 
 
 class RejectedError(HandshakeError, BrokenError):
-    """The peer has refused us after the conversation had begun for us: in TLS 1.3 a client is done with the handshake
-    before the server has judged its certificate. Nothing of what was sent was heard."""
+    """The peer has refused us after our handshake was done: in TLS 1.3 a client finishes before the server has checked
+    its certificate. Nothing of what was sent was processed."""
 
 
 class BusyError(StreamError, RuntimeError):
@@ -188,7 +176,7 @@ class BusyError(StreamError, RuntimeError):
 
 
 class EndOfStream(StreamError, EOFError):
-    """The peer has said its last word. Sending may still be possible: only one direction has ended."""
+    """The peer has ended its direction. Sending may still be possible: only one direction has ended."""
 
 
 def closed_error(peer: str) -> ClosedError:
@@ -206,11 +194,8 @@ def end_of_stream(peer: str) -> EndOfStream:
     return EndOfStream(f"{peer} has ended the conversation")
 
 
-# --- time ------------------------------------------------------------------------------------------------------------
-
-
 class DeadlineError(SocketkitError, TimeoutError):
-    """The moment came before the event. Nothing is lost: the operation may be tried again unless its text says so."""
+    """The deadline came before the event. The operation may be tried again, unless the text says what was lost."""
 
     def __init__(self, message: str = "", *, attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(message)
@@ -218,4 +203,4 @@ class DeadlineError(SocketkitError, TimeoutError):
 
 
 class WouldBlock(SocketkitError, BlockingIOError):
-    """It cannot be done now without waiting."""
+    """The operation would block."""

@@ -1,7 +1,7 @@
 """Plain frozen values with named fields: what events, addresses, options and statistics are made of.
 
-The standard library's dataclasses do this and more; they cost 15 ms of start-up (they load `inspect`) and half a
-millisecond a class, which a command that opens one socket feels. This is the part of them that we use: annotated
+The standard library's dataclasses do the same; they cost 15 ms of start-up (they load `inspect`) and half a millisecond
+a class, which is much for a command that opens one socket. This is the part of them that is used here: annotated
 fields, defaults, comparison by type and value, a hash, a repr, pickling, `replace`. Type checkers see a dataclass.
 """
 
@@ -14,11 +14,11 @@ __all__ = ["MISSING", "Field", "Value", "field", "replace"]
 V = TypeVar("V", bound="Value")
 
 MISSING: Any = object()
-"""Stands for a default that there is not."""
+"""The default of a field that has none."""
 
 
 class Field:
-    """What is known of one field beside its name: its default, and facts for whoever asks (a kind, a sentence)."""
+    """The default of a field, and facts about it (its option type, a sentence for the documentation)."""
 
     __slots__ = ("default", "facts")
 
@@ -28,7 +28,7 @@ class Field:
 
 
 def field(default: Any = MISSING, **facts: Any) -> Any:
-    """Describe a field of a value, where a bare default would not say enough."""
+    """Describe a field of a value: its default and facts about it."""
     return Field(default, facts)
 
 
@@ -52,7 +52,7 @@ class ValueType(type):
 
 
 class Value(metaclass=ValueType):
-    """The root of all plain values. Fields are given by position or by name; none can be changed afterwards."""
+    """The base of all plain values. Fields are passed by position or by name; none can be changed afterwards."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         kind = type(self)
@@ -74,7 +74,7 @@ class Value(metaclass=ValueType):
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Check or normalize the fields; what a subclass wants done after they are set."""
+        """Check or normalize the fields after they are set; for subclasses."""
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a {type(self).__name__} is a value: make another one instead of changing {name!r}")
@@ -94,17 +94,17 @@ class Value(metaclass=ValueType):
         return hash((type(self), self._values()))
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).fields)
-        return f"{type(self).__name__}({told})"
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).fields)
+        return f"{type(self).__name__}({fields})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self._values())
+        return _rebuild, (type(self), self._values())
 
 
-def _again(kind: type[V], values: tuple[Any, ...]) -> V:
+def _rebuild(kind: type[V], values: tuple[Any, ...]) -> V:
     return kind(*values)
 
 
 def replace(value: V, **changes: Any) -> V:
-    """The same value with other fields, made anew (and checked as a new one is)."""
+    """A copy of the value with some fields changed; it is checked as a new one is."""
     return type(value)(**{name: getattr(value, name) for name in type(value).fields} | changes)

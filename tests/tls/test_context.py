@@ -281,6 +281,20 @@ def test_trailing_dot_of_server_name(name):
     assert client_for(TLS(), Address.parse(f"tls://{name}:1"))[1] == "localhost"
 
 
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("straße.de", "xn--strae-oqa.de"),
+        ("βόλος.com", "xn--nxasmm1c.com"),
+        ("Bücher.example.", "xn--bcher-kva.example"),
+    ],
+)
+def test_server_name_in_unicode(host, name):
+    """The same domain as the resolver asks for (IDNA 2008): `ssl` by itself would fold it to another one."""
+    assert server_name_for(TLS(server_name=host), "", address="x") == name
+    assert client_for(TLS(), Address.parse(f"tls://{host}:1"))[1] == name
+
+
 def self_made(folder: Path, common_name: str, alternative: str | None = None) -> str:
     """A certificate with its key in one file, which vouches for itself."""
     from cryptography import x509

@@ -1,1 +1,1 @@
-"""Streams: bytes that move. One promise (`stream`), kept by each way of moving them."""
+"""Streams of bytes and datagrams: one interface (`stream`), and its implementations."""

@@ -23,21 +23,21 @@ def _name_of_peer(sock: socket.socket) -> Any:
     except OSError as error:
         if error.errno != errno.ENOTCONN:
             raise
-        # It was connected a moment ago: the peer has thrown it away since, which this call has no word for.
+        # It was connected a moment ago: the peer has reset it since, and getpeername(2) has no error for that.
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
 
 
 def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
-    """A stream over a connected, non-blocking socket, with the options set that such a socket takes.
+    """A stream over a connected, non-blocking socket, with the options of a connected socket set.
 
     Args:
-        engine: where it waits.
+        engine: the engine on which it waits.
         sock: the socket; the stream owns it from now on.
-        options: which options to set.
-        peer: who the other end is, where the system's own answer would say less (a UNIX client's peer).
+        options: the options to set.
+        peer: the peer's address, where getpeername(2) would say less (for a UNIX client).
 
     Raises:
-        OSError: the peer is gone already; the socket is still the caller's then.
+        OSError: the peer is gone already; the stream does not own the socket then.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         tune(sock, options)
@@ -50,7 +50,7 @@ def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *,
         return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
     kind = SocketStream
     if engine.blocks:
-        from socketkit.streams.blocking_socket_stream import BlockingSocketStream  # which stands on this room
+        from socketkit.streams.blocking_socket_stream import BlockingSocketStream
 
         kind = BlockingSocketStream
     return kind(engine, sock, local=local, peer=peer, receive_size=options.receive_size)

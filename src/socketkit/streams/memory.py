@@ -1,6 +1,6 @@
 """A pair of streams inside one program: what one end sends the other receives, without a socket.
 
-For tests and for talking to oneself. Each direction is a bounded pipe, so that a slow reader is felt as on a socket.
+For tests. Each direction is a bounded pipe, so that a slow reader causes back-pressure as on a socket.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ __all__ = ["MemoryStream", "memory_pair"]
 
 
 class Pipe:
-    """One direction: bytes under way, at most `size` of them, and how it stands at both ends."""
+    """One direction: at most `size` bytes in transit, and the state of both ends."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         self._size = size
         self._data = bytearray()
         self.changed = Condition(engine)
-        self.ended = False  # the writer has said its last word
-        self.cut = False  # somebody aborted: what is under way is lost
-        self.unread = False  # the reader is gone
-        self.stopped = False  # the reader wants no more than what is there
+        self.ended = False  # the writer has sent its end of stream
+        self.cut = False  # one end has aborted: what is in transit is lost
+        self.unread = False  # the reader has closed
+        self.stopped = False  # the reader takes no more than what is there
 
     def room(self) -> int:
-        """How many bytes can be put in now."""
+        """How many bytes `put` takes now."""
         return self._size - len(self._data)
 
-    def has_news(self) -> bool:
-        """Whether a reader would learn something: bytes, the end, or the loss."""
+    def is_readable(self) -> bool:
+        """Whether a reader gets something: bytes, the end, or an error."""
         return bool(self._data) or self.ended or self.cut or self.stopped
 
     def put(self, data: bytes | memoryview) -> int:
-        """Put in what there is room for."""
+        """Add as much as there is room for; the number of bytes."""
         count = min(len(data), self.room())
         self._data += data[:count]
         self.changed.notify()
         return count
 
     def take(self, most: int) -> bytes:
-        """Take out what is there."""
+        """Remove and return what is there, at most so many bytes."""
         data = bytes(self._data[:most])
         del self._data[: len(data)]  # not `most`: a thread may have put in more meanwhile
         self.changed.notify()
@@ -63,7 +63,7 @@ class MemoryStream(Stream):
     async def receive(self, *, deadline: float | None = None) -> bytes:
         pipe = self._incoming
         if not self._ended:
-            await pipe.changed.wait_until(lambda: self._closed or pipe.has_news(), deadline=deadline)
+            await pipe.changed.wait_until(lambda: self._closed or pipe.is_readable(), deadline=deadline)
         self._check_open()
         if pipe.cut:
             raise BrokenError(f"receiving from {self.peer}: the other end has aborted")
@@ -103,14 +103,14 @@ class MemoryStream(Stream):
             self._closed = True
             self._outgoing.ended = True
             self._incoming.unread = True
-            self._tell_both()
+            self._notify_both()
 
     def abort(self) -> None:
         if not self._closed:
             self._outgoing.cut = True
             self.close()
 
-    def _tell_both(self) -> None:
+    def _notify_both(self) -> None:
         self._incoming.changed.notify()
         self._outgoing.changed.notify()
 
@@ -123,10 +123,10 @@ def memory_pair(engine: Engine, *, size: int = 64 * 1024) -> tuple[MemoryStream,
     """Two connected ends in one engine.
 
     Args:
-        engine: where both wait.
+        engine: the engine on which both wait.
         size: bytes that each direction holds before `send_now` takes no more.
     """
-    there, back = Pipe(engine, size), Pipe(engine, size)
-    left = MemoryStream(engine, incoming=back, outgoing=there, local="memory:left", peer="memory:right")
-    right = MemoryStream(engine, incoming=there, outgoing=back, local="memory:right", peer="memory:left")
+    right_going, left_going = Pipe(engine, size), Pipe(engine, size)
+    left = MemoryStream(engine, incoming=left_going, outgoing=right_going, local="memory:left", peer="memory:right")
+    right = MemoryStream(engine, incoming=right_going, outgoing=left_going, local="memory:right", peer="memory:left")
     return left, right

@@ -1,7 +1,7 @@
-"""The promise of every stream: bytes that move, in order, in two directions that end one by one.
+"""The interface of every stream: bytes in order, in two directions that are ended separately.
 
-A stream knows no message. Whatever moves bytes (a socket, a pair in memory, TLS over another stream) keeps this
-promise, and one suite of tests holds it to it. A stream that keeps boundaries (datagrams, packets) promises more.
+A stream has no messages. Sockets, pipes, pairs in memory and TLS over another stream implement it, and
+`tests/contracts/stream_contract.py` checks each of them. Streams of datagrams and packets promise more.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ class Stream(ABC):
     """Bytes in two directions.
 
     Attributes:
-        engine: where its verbs wait.
-        local: our end's address, as text.
-        peer: the other end's address, as text.
-        has_unsent: whether bytes that `send_now` took are still held here, encoded, because the system had no room;
-            `wait_writable` hands them over. Only streams that encode (TLS) hold any, and never without bound.
+        engine: the engine on which its methods wait.
+        local: the address of this end, as text.
+        peer: the address of the other end, as text.
 
-    Concurrency: one task receives while one sends; two in the same direction are the caller's mistake, and the
-    connection above sees to it.
+    Concurrency: one task may receive while another sends. Two in the same direction are an error of the code that
+    uses the stream; `Connection` prevents it.
     """
 
     __slots__ = ()
@@ -65,43 +63,43 @@ class Stream(ABC):
 
     @abstractmethod
     async def receive(self, *, deadline: float | None = None) -> bytes:
-        """The next bytes, as soon as there are any: at least one, at most what one system call brings.
+        """The next bytes, as soon as there are any: at least one, at most what one system call returns.
 
         Raises:
-            EndOfStream: the peer has ended its direction, and everything before was received. Stays so.
-            BrokenError: the conversation was lost (a reset, a time-out of the system). Stays so.
-            ClosedError: this end was closed, before or meanwhile.
-            DeadlineError: the moment came first.
+            EndOfStream: the peer has ended its direction, and everything before was received. Later calls raise it too.
+            BrokenError: the connection was lost (a reset, a time-out of the system). Later calls raise it too.
+            ClosedError: this end was closed, before or during the call.
+            DeadlineError: the deadline came first.
 
-        Cancellation: no byte is lost; the next call sees them.
+        Cancellation: no byte is lost; the next call returns them.
         """
 
     @abstractmethod
     def send_now(self, data: bytes | memoryview) -> int:
-        """Hand over as much as can be taken without waiting; the number of bytes that were taken, perhaps 0.
+        """Send as much as can be taken without waiting; the number of bytes that were taken, perhaps 0.
 
         Raises:
-            BrokenError: nobody will read it: the conversation was lost.
+            BrokenError: the connection was lost.
             ClosedError: this end, or its sending direction, was closed.
         """
 
     @abstractmethod
     async def wait_writable(self, *, deadline: float | None = None) -> None:
-        """Wait until nothing is held here and `send_now` would take something, or raise.
+        """Wait until nothing is unsent here, and `send_now` takes something or raises.
 
         Raises:
-            BrokenError, ClosedError: as for `send_now`, where something was held.
-            DeadlineError: the moment came first.
+            BrokenError, ClosedError: as for `send_now`, where something was unsent.
+            DeadlineError: the deadline came first.
         """
 
     async def send(self, data: bytes | memoryview, *, deadline: float | None = None) -> None:
-        """Hand over all of it.
+        """Send all of it.
 
         Raises:
             BrokenError, ClosedError: as for `send_now`.
-            DeadlineError: the moment came first; some of it may have been sent.
+            DeadlineError: the deadline came first; some of it may have been sent.
 
-        Cancellation: some of it may have been sent: only a stream that is closed next is of use then.
+        Cancellation: some of it may have been sent; the stream can only be closed then.
         """
         rest = memoryview(data)
         while rest:
@@ -114,32 +112,37 @@ class Stream(ABC):
 
     @property
     def has_unsent(self) -> bool:
-        """Whether bytes that `send_now` took are still held here; see above."""
+        """Whether bytes that `send_now` took are still held here, encoded; `wait_writable` sends them.
+
+        Only streams that encode (TLS) hold any, and a bounded number of them.
+        """
         return False
 
     @abstractmethod
     async def send_eof(self, *, deadline: float | None = None) -> None:
-        """End our direction: the peer sees the end after all that was sent. Receiving goes on. Harmless twice.
+        """End our direction: the peer receives the end of stream after all that was sent. Receiving goes on. A second
+        call does nothing.
 
         Raises:
-            BrokenError: the conversation was lost.
+            BrokenError: the connection was lost.
             ClosedError: this end was closed.
-            DeadlineError: the moment came first (streams that have a goodbye of their own to send).
+            DeadlineError: the deadline came first (on streams that send a record for it, as TLS).
         """
 
     @abstractmethod
     def stop_receiving(self) -> None:
-        """End the peer's direction from our side: what has arrived is still received, then comes `EndOfStream`; a
-        waiting `receive` wakes up for it. Never raises."""
+        """End the peer's direction from our side: what has arrived is still received, then `receive` raises
+        `EndOfStream`; one that waits wakes up. Never raises."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go, at once, in both directions; what was handed over is still delivered where the system can do so.
-        A waiting call raises `ClosedError`. Harmless twice; never raises."""
+        """Close both directions at once. What was sent is still delivered, where the system can do that. A waiting
+        call raises `ClosedError`. A second call does nothing. Never raises."""
 
     async def finish(self, *, deadline: float | None = None) -> None:
-        """Let go in good order: as `close`, after the goodbye that only this kind of stream has to say and to wait for
-        (a child's end, say). Returns when it is closed, at the deadline or soon after, whatever the other end does.
+        """Close gracefully: as `close`, after what this kind of stream has to wait for first (the exit of a child).
+
+        Returns when it is closed, at the deadline or soon after, whatever the other end does.
 
         Cancellation: it is aborted.
         """
@@ -147,14 +150,14 @@ class Stream(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Let go without a goodbye (a reset, where there is one): what was handed over may be lost. Never raises."""
+        """Close without an orderly end, by a reset where there is one; what was sent may be lost. Never raises."""
 
 
 class ReadyStream(Stream):
-    """A stream that also receives in two steps: `receive`, without a coroutine for each portion.
+    """A stream that also receives in two steps, without a coroutine for each portion.
 
     Attributes:
-        may_have_more: whether `receive_now` is worth a try. Else the last one took all that was there: wait first.
+        may_have_more: whether `receive_now` may return something at once. Else the last call took all that was there.
     """
 
     __slots__ = ()
@@ -163,7 +166,7 @@ class ReadyStream(Stream):
 
     @abstractmethod
     def receive_now(self) -> bytes | None:
-        """The next bytes, as `receive` gives them; None: there are none now.
+        """The next bytes, as `receive` returns them; None: there are none now.
 
         Raises:
             EndOfStream, BrokenError, ClosedError: as `receive`.
@@ -171,11 +174,11 @@ class ReadyStream(Stream):
 
     @abstractmethod
     def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
-        """Wait until `receive_now` has something to say. It may be None all the same: wait again.
+        """Wait until `receive_now` may return something. If it returns None all the same, wait again.
 
         Raises:
             EndOfStream, BrokenError, ClosedError: as `receive`.
-            DeadlineError: the moment came first.
+            DeadlineError: the deadline came first.
         """
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
@@ -197,14 +200,15 @@ class ReadyStream(Stream):
 class DatagramStream(Stream):
     """A stream that keeps boundaries: what was sent by one call is received by one call, whole.
 
-    `receive` gives one datagram, perhaps an empty one, which is not the end. Without a connection (UDP) a `BrokenError`
-    tells of an earlier datagram that was refused, once, and the stream goes on; so does a `FrameTooLongError`, of a
-    datagram larger than the receive buffer. There is no goodbye on the wire: `send_eof` ends our direction here alone.
+    `receive` returns one datagram, perhaps an empty one, which is not the end. Without a connection (UDP) a
+    `BrokenError` reports once that an earlier datagram was refused, and the stream goes on; so it does after a
+    `FrameTooLongError`, for a datagram larger than the receive buffer. `send_eof` sends nothing: it ends our direction
+    at this end only.
 
     Attributes:
-        max_size: bytes of the largest datagram that can be sent, as far as it is known before.
-        is_connectionless: whether the stream outlives a `BrokenError`.
-        dropped_count: datagrams that came and were dropped, because nobody received them in time.
+        max_size: bytes of the largest datagram that can be sent, as far as it is known in advance.
+        is_connectionless: whether the stream can be used after a `BrokenError`.
+        dropped_count: datagrams that arrived and were dropped, because they were not received in time.
     """
 
     __slots__ = ()
@@ -215,11 +219,11 @@ class DatagramStream(Stream):
 
     @abstractmethod
     def send_datagram(self, data: bytes | memoryview) -> bool:
-        """Hand over one datagram, whole; False: there is no room for it now, and `wait_writable` waits for some.
+        """Send one datagram, whole. False: there is no room for it now, and `wait_writable` waits for some.
 
         Raises:
             BrokenError, ClosedError: as for `send_now`.
-            FrameTooLongError: the system does not take so large a datagram; tells both sizes.
+            FrameTooLongError: the system does not take so large a datagram; holds both sizes.
         """
 
     def send_now(self, data: bytes | memoryview) -> int:

@@ -112,7 +112,7 @@ def _client_side(tls: TLS, stamp: object) -> ClientSide:
 
 
 def server_name_for(tls: TLS, host: str, *, address: str) -> str | None:
-    """The name that is sent as SNI, and that the server's certificate must have.
+    """The name that is sent as SNI, and that the server's certificate must have: in ASCII, as the resolver gets it.
 
     Args:
         tls: the settings.
@@ -121,9 +121,10 @@ def server_name_for(tls: TLS, host: str, *, address: str) -> str | None:
 
     Raises:
         OptionError: there is no name, and one is to be checked; or `server_name` is not a host.
+        AddressError: no domain can have the name `host`.
     """
-    zoneless = host.partition("%")[0]  # a zone is of this machine alone
-    name = ascii_host(zoneless if tls.server_name is None else _normal_name(tls.server_name))
+    zoneless = host.partition("%")[0]  # a zone is valid on this machine alone
+    name = ascii_host(zoneless) if tls.server_name is None else _normal_name(tls.server_name)
     if not name and tls.is_verified:
         raise OptionError(
             f"{address} has no host whose name the certificate could have: give server_name=NAME, pin=..., or verify=no"
@@ -133,7 +134,7 @@ def server_name_for(tls: TLS, host: str, *, address: str) -> str | None:
 
 def _normal_name(server_name: str) -> str:
     try:
-        return normal_host(server_name)
+        return ascii_host(normal_host(server_name))
     except AddressError as error:
         raise OptionError(f"server_name: {error}") from None
 
