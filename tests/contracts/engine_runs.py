@@ -15,6 +15,7 @@ import pytest
 
 from contracts.engine_waits import FAR
 from socketkit import engines
+from socketkit.engines.condition import Condition
 from socketkit.engines.engine import READ, WRITE, Engine, Event
 from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError, OptionError
@@ -173,6 +174,63 @@ class TurnContract:
             engine.run(main())
         assert story == ["before", "behind", "goes on"]
         assert [str(error) for error in reported] == ["of one callback"]
+
+    @pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+    def test_exit_in_callback_ends_the_run(self, engine: Engine, end: type[BaseException]) -> None:
+        """KeyboardInterrupt and SystemExit are no faults of one connection."""
+        if engine.name == "trio":
+            pytest.skip("trio turns them into TrioInternalError")
+
+        def fail() -> None:
+            raise end
+
+        async def main() -> None:
+            engine.call_soon(fail)
+            await engine.sleep(FAR)
+
+        with pytest.raises(end):
+            engine.run(main())
+
+    def test_raising_task_is_contained(self, engine: Engine) -> None:
+        """An exception that a task lets out is reported once; the other tasks go on."""
+
+        async def fail(begun: Event) -> None:
+            begun.set()
+            raise MineError("of one task")
+
+        async def main() -> None:
+            if engine.name in ("asyncio", "uvloop"):
+                loop = asyncio.get_running_loop()
+                loop.set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+            begun = engine.event()
+            engine.start(fail(begun))
+            await begun.wait()
+            while not reported:
+                await engine.sleep(0.001)
+
+        with reported_exceptions() as reported:
+            engine.run(main())
+        assert [str(error) for error in reported] == ["of one task"]
+
+    def test_nan_deadline_is_refused(self, engine: Engine, pair: Pair) -> None:
+        """NaN as a deadline or a duration is an OptionError at every wait, and the other timers go on."""
+        nan = float("nan")
+
+        async def main() -> None:
+            event = engine.event()
+            for wait in (
+                lambda: engine.wait(pair[0].fileno(), READ, nan),
+                lambda: event.wait(deadline=nan),
+                lambda: Condition(engine).wait_until(lambda: False, deadline=nan),
+                lambda: engine.sleep(nan),
+            ):
+                with pytest.raises(OptionError, match="NaN is not a time"):
+                    await wait()
+            await engine.sleep(0.001)
+            pair[1].send(b"data")
+            await engine.wait(pair[0].fileno(), READ, engine.now() + FAR)
+
+        engine.run(main())
 
     @pytest.mark.parametrize("timeout", [float("nan"), -1, "soon", True])
     def test_bad_timeout_is_option_error(self, engine: Engine, timeout: object) -> None:

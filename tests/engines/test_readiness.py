@@ -39,6 +39,9 @@ class CountingPoller:
         self.changes.append((descriptor, before, after))
         self._inner.arm(descriptor, before, after)
 
+    def check_capacity(self) -> None:
+        self._inner.check_capacity()
+
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         self.timeouts.append(timeout)
         return self._inner.poll(timeout)
@@ -412,6 +415,9 @@ class InterruptingPoller:
 
     def arm(self, descriptor: int, before: int, after: int) -> None:
         self._inner.arm(descriptor, before, after)
+
+    def check_capacity(self) -> None:
+        self._inner.check_capacity()
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         news = self._inner.poll(timeout)

@@ -36,6 +36,9 @@ class JumpingPoller:
     def arm(self, descriptor: int, before: int, after: int) -> None:
         self._inner.arm(descriptor, before, after)
 
+    def check_capacity(self) -> None:
+        self._inner.check_capacity()
+
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         news = self._inner.poll(None if timeout is None else 0)
         if not news and timeout:

@@ -59,7 +59,10 @@ def make(name: str) -> Engine:
     if name in _SYSTEMS:
         from socketkit.engines.readiness import READINESS
 
-        return READINESS[name]()
+        try:
+            return READINESS[name]()
+        except OSError as error:  # no descriptor is left for it, or none that select(2) takes
+            raise OptionError(f"engine={name}: {error.strerror}") from error
     if name == "blocking":
         from socketkit.engines.blocking import BlockingEngine
 

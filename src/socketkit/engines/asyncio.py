@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ClassVar, Final, TypeVar
 
-from socketkit.engines.engine import LEFT_BEHIND, READ, Engine
+from socketkit.engines.engine import LEFT_BEHIND, READ, Engine, check_moment
 from socketkit.errors import BusyError, DeadlineError
 
 __all__ = ["AsyncioEngine", "UvloopEngine", "engine_of"]
@@ -76,7 +76,7 @@ class Side:
         if not self.armed and not self.arm():
             return
         if self.deadline is not None:
-            self._set_timer(self.deadline)
+            self._set_timer(check_moment(self.deadline))
         self.busy = self._asyncio_future_blocking = True
         try:
             yield self
@@ -248,6 +248,8 @@ class LoopEvent:
     async def wait(self, *, deadline: float | None = None) -> None:
         if self._set:
             return
+        if deadline is not None:
+            check_moment(deadline)
         future: asyncio.Future[bool] = self._engine.loop.create_future()
         self._waiting[future] = None
         timer = None if deadline is None else self._engine.call_at(deadline, _tell, future, False)
@@ -296,7 +298,7 @@ class AsyncioEngine(Engine):
         self._gathered = 0  # callbacks since the turn began
         self._trial = TRIAL  # turns until we look for a crowd
         self.get_loop: Callable[[], asyncio.AbstractEventLoop] = itertools.repeat(self.loop).__next__
-        self._tasks: set[LoopTask] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         setattr(self.loop, _KEY, self)  # a circle with the loop, which ends with it
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
@@ -306,7 +308,7 @@ class AsyncioEngine(Engine):
         return Side(self, descriptor, direction)
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(check_moment(seconds))
 
     def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Side:
         sides = self._sides[direction != READ]
@@ -334,8 +336,13 @@ class AsyncioEngine(Engine):
     def start(self, coroutine: Coroutine[Any, Any, None]) -> LoopTask:
         task = LoopTask(coroutine, loop=self.loop)
         self._tasks.add(task)  # the loop itself keeps only weak references
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end_task)
         return task
+
+    def _end_task(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._report_error("a task has failed", error)
 
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.start(coroutine)
@@ -372,8 +379,11 @@ class AsyncioEngine(Engine):
         for callback in callbacks:
             try:
                 callback()
-            except Exception as error:
-                self.loop.call_exception_handler({"message": "a deferred callback has failed", "exception": error})
+            except Exception as error:  # the callbacks behind it belong to other connections
+                self._report_error("a deferred callback has failed", error)
+
+    def _report_error(self, message: str, error: BaseException) -> None:
+        self.loop.call_exception_handler({"message": message, "exception": error})
 
     def from_thread(self, callback: Callable[[], object]) -> None:
         self.loop.call_soon_threadsafe(callback)

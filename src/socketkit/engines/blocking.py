@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Final, TypeVar
 
-from socketkit.engines.engine import READ, WRITE, Engine, call_guarded
+from socketkit.engines.engine import READ, WRITE, Engine, call_guarded, check_moment
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
 
@@ -171,7 +171,7 @@ class BlockingEngine(Engine):
     ) -> bool:
         """Wait until the descriptor has news (True), or somebody has woken this thread, he knows what for (False)."""
         self._take_cancellation()
-        timeout = None if deadline is None else min(max(0.0, deadline - self.now()), _LONG)
+        timeout = None if deadline is None else min(max(0.0, check_moment(deadline) - self.now()), _LONG)
         if _poll(descriptor, direction, waker.fileno(), timeout):
             self._take_cancellation()
             return True

@@ -8,6 +8,7 @@ written once, for all of them.
 
 from __future__ import annotations
 
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -15,8 +16,9 @@ from types import coroutine as generator_coroutine
 from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
 from socketkit.durations import parse_timeout
+from socketkit.errors import OptionError
 
-__all__ = ["DONE", "LEFT_BEHIND", "READ", "WRITE", "Engine", "Event", "Task", "call_guarded", "report_error"]
+__all__ = ["DONE", "LEFT_BEHIND", "READ", "WRITE", "Engine", "Event", "Task", "call_guarded", "check_moment", "report_error"]
 
 READ: Final = 1
 WRITE: Final = 2
@@ -50,7 +52,10 @@ DONE: Final = _done()
 def report_error(error: BaseException) -> None:
     """Report an exception that no caller waits for, as Python reports those of threads (`threading.excepthook`)."""
     arguments = (type(error), error, error.__traceback__, threading.current_thread())
-    threading.excepthook(threading.ExceptHookArgs(arguments))
+    try:
+        threading.excepthook(threading.ExceptHookArgs(arguments))
+    except Exception as failure:  # of a hook that the program has set: it must not end the engine either
+        sys.__excepthook__(type(failure), failure, failure.__traceback__)
 
 
 def call_guarded(callback: Callable[[], object]) -> None:
@@ -88,8 +93,25 @@ class Event(Protocol):
         """
 
 
+def check_moment(moment: float) -> float:
+    """Return a deadline as it is, unless it is NaN.
+
+    A heap of timers that holds NaN is not in order, so that no timer of the engine would fire.
+
+    Raises:
+        OptionError: it is NaN.
+    """
+    if moment != moment:
+        raise OptionError("deadline: NaN is not a time")
+    return moment
+
+
 class Engine(ABC):
     """A way of waiting.
+
+    One task's fault never ends the engine. An exception that a task or a callback lets out is reported once, and the
+    other tasks and callbacks go on: to the loop's exception handler on asyncio and uvloop, to `threading.excepthook`
+    on the other engines. Only KeyboardInterrupt and SystemExit end the run.
 
     Class attributes:
         name: how `engine=` and `--engine` call it.
@@ -109,8 +131,8 @@ class Engine(ABC):
 
     call_soon: Callable[[Callable[[], object]], object]
     """Call a function at the end of the current turn, after the running tasks have reached their waits; at once where
-    the engine blocks. An exception that it lets out is reported (`report_error`), and ends nothing else. Each engine
-    stores its queue's own `append` here where it can: one call less a message."""
+    the engine blocks. An exception that it lets out is reported, and ends nothing else. Each engine stores its queue's
+    own `append` here where it can: one call less a message."""
 
     def deadline(self, timeout: float | None) -> float | None:
         """The moment that lies `timeout` ahead on this engine's clock; None for None (no limit).
@@ -172,8 +194,8 @@ class Engine(ABC):
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Task:
         """Run a coroutine beside its starter (a thread, where the engine blocks), in a copy of his context.
 
-        It must let no exception out: one is told as Python tells those of threads, and nobody else hears of it. A
-        `Group` is the way to start one that may fail.
+        An exception that it lets out is reported, and ends nothing else. Start a task that may fail in a `Group`,
+        which raises its exception.
         """
 
     @abstractmethod
@@ -193,7 +215,15 @@ class Engine(ABC):
 
     @abstractmethod
     def from_thread(self, callback: Callable[[], object]) -> None:
-        """From any thread, or a signal handler: call this soon in the engine's own thread, and wake it up for it."""
+        """From any thread, or a signal handler: call this soon in the engine's own thread, and wake it up for it. An
+        exception that it lets out is reported, and ends nothing else."""
+
+    def check_capacity(self) -> None:
+        """Check that the engine can wait for one more descriptor; done before a connection is accepted.
+
+        Raises:
+            OSError: EMFILE: select(2) takes descriptors below 1024 only, and they are all in use.
+        """
 
     async def run_in_thread(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
         """Run a blocking function in a thread of its own; wait for its result.

@@ -8,6 +8,7 @@ same at twice the price of the bare call, which is why this room exists.
 from __future__ import annotations
 
 import errno
+import os
 import select
 import sys
 from typing import Final, Protocol
@@ -36,9 +37,16 @@ class Poller(Protocol):
         """Change what is watched, from `before` to `after` (READ | WRITE; 0: not at all).
 
         Raises:
-            OSError: the descriptor cannot be watched (EPERM: epoll takes no regular file).
-            OSError: EMFILE: select(2) takes no descriptor beyond FD_SETSIZE.
-            ValueError: a negative descriptor.
+            OSError: the descriptor cannot be watched (EPERM: epoll takes no regular file; EMFILE: select takes no
+                descriptor beyond FD_SETSIZE).
+            ValueError: the descriptor is negative.
+        """
+
+    def check_capacity(self) -> None:
+        """Check that the next descriptor that is opened can be watched.
+
+        Raises:
+            OSError: EMFILE: it cannot.
         """
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -46,6 +54,17 @@ class Poller(Protocol):
 
     def close(self) -> None:
         """Give back what the system lent."""
+
+
+FD_SETSIZE: Final = 1024
+"""Descriptors from this number on do not fit into the sets of select(2) on POSIX systems."""
+
+
+def _too_high(descriptor: int) -> OSError:
+    return OSError(
+        errno.EMFILE,
+        f"select cannot watch descriptor {descriptor}: it takes those below {FD_SETSIZE}; use --engine poll or epoll",
+    )
 
 
 class SelectPoller:
@@ -58,11 +77,8 @@ class SelectPoller:
     def arm(self, descriptor: int, before: int, after: int) -> None:
         if after and descriptor < 0:  # closed meanwhile: the call would fail for all that are watched
             raise ValueError(f"select cannot watch descriptor {descriptor}: it is closed")
-        if after and sys.platform != "win32" and descriptor >= 1024:  # FD_SETSIZE; beyond it select(2) is undefined
-            raise OSError(
-                errno.EMFILE,
-                f"select cannot watch descriptor {descriptor}: it takes those below 1024; use --engine poll or epoll",
-            )
+        if after and sys.platform != "win32" and descriptor >= FD_SETSIZE:  # beyond it select(2) is undefined
+            raise _too_high(descriptor)
         (self._readers.add if after & READ else self._readers.discard)(descriptor)
         (self._writers.add if after & WRITE else self._writers.discard)(descriptor)
 
@@ -71,15 +87,40 @@ class SelectPoller:
             raise RuntimeError("select on Windows needs at least one socket")
         # Windows tells a refused connect only in the third set; elsewhere that set means out-of-band data.
         third = self._writers if sys.platform == "win32" else ()
-        readable, writable, failed = select.select(self._readers, self._writers, third, timeout)
+        try:
+            readable, writable, failed = select.select(self._readers, self._writers, third, timeout)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return self._closed_descriptors()
         news = dict.fromkeys(readable, IN)
         for descriptor in (*writable, *failed):
             news[descriptor] = news.get(descriptor, 0) | OUT
         return list(news.items())
 
+    def _closed_descriptors(self) -> list[tuple[int, int]]:
+        """The watched descriptors that were closed, as poll(2) reports them; select(2) fails as a whole for one."""
+        return [(descriptor, INVALID) for descriptor in self._readers | self._writers if not _is_open(descriptor)]
+
+    def check_capacity(self) -> None:
+        if sys.platform == "win32":
+            return
+        probe = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # gets the lowest free number, as accept(2) does
+        os.close(probe)
+        if probe >= FD_SETSIZE:
+            raise _too_high(probe)
+
     def close(self) -> None:
         self._readers.clear()
         self._writers.clear()
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 if sys.platform != "win32":
@@ -98,6 +139,9 @@ if sys.platform != "win32":
 
         def poll(self, timeout: float | None) -> list[tuple[int, int]]:
             return self._poll.poll(None if timeout is None else timeout * 1000)  # milliseconds, which it rounds up
+
+        def check_capacity(self) -> None:
+            pass
 
         def close(self) -> None:
             pass
@@ -121,6 +165,9 @@ if sys.platform == "linux":
 
         def poll(self, timeout: float | None) -> list[tuple[int, int]]:
             return self._epoll.poll(timeout, MAX_EVENTS)
+
+        def check_capacity(self) -> None:
+            pass
 
         def close(self) -> None:
             self._epoll.close()
@@ -150,6 +197,9 @@ if sys.platform != "linux" and sys.platform != "win32":  # pragma: no cover - co
                 bit = IN if event.filter == select.KQ_FILTER_READ else OUT
                 news[event.ident] = news.get(event.ident, 0) | bit
             return list(news.items())
+
+        def check_capacity(self) -> None:
+            pass
 
         def close(self) -> None:
             self._kqueue.close()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
 from typing import Any, Final, TypeVar
 
-from socketkit.engines.engine import LEFT_BEHIND, READ, WRITE, Engine, call_guarded, report_error
+from socketkit.engines.engine import LEFT_BEHIND, READ, WRITE, Engine, call_guarded, check_moment, report_error
 from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS, Poller
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
@@ -151,12 +151,18 @@ class KernelEvent:
             await self._kernel._park_at(self, deadline)
 
 
-_running = threading.local()
+class RunningKernel(threading.local):
+    """The kernel that runs in each thread."""
+
+    kernel: ReadinessEngine | None = None
+
+
+_running = RunningKernel()
 
 
 def running() -> ReadinessEngine | None:
     """The kernel that runs in this thread now; for the front door only."""
-    return getattr(_running, "kernel", None)
+    return _running.kernel
 
 
 class ReadinessEngine(Engine):
@@ -276,7 +282,7 @@ class ReadinessEngine(Engine):
 
     def _set_timer(self, task: KernelTask, moment: float) -> None:
         """One heap entry a task: an entry that comes due too early is put back, not one pushed for each wait."""
-        task.deadline = moment
+        task.deadline = check_moment(moment)
         if task.timer is None or moment < task.timer:
             if task.timer is not None:
                 self._count_stale()
@@ -409,8 +415,11 @@ class ReadinessEngine(Engine):
 
     def _disarm(self, descriptor: int, slot: Slot, direction: int) -> None:
         """News that nobody waits for would come again at every call: watch no more until somebody does."""
-        if self._slots.get(descriptor) is slot:  # it may have been forgotten in this very turn
-            self._arm(descriptor, slot, slot.armed & ~direction)
+        if self._slots.get(descriptor) is slot:  # it may have been unregistered in this very turn
+            try:
+                self._arm(descriptor, slot, slot.armed & ~direction)
+            except (OSError, KeyError):  # closed without `unregister`: the other tasks go on
+                del self._slots[descriptor]
 
     def _run_timers(self) -> None:
         now = self.now()
@@ -433,6 +442,9 @@ class ReadinessEngine(Engine):
         self._waker.clear()
         for _ in range(len(self._calls)):
             call_guarded(self._calls.popleft())
+
+    def check_capacity(self) -> None:
+        self._poller.check_capacity()
 
     def _run_soon(self) -> None:
         soon = self._soon

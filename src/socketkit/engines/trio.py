@@ -32,7 +32,7 @@ from trio.lowlevel import (
 )
 from trio.lowlevel import Task as Inner
 
-from socketkit.engines.engine import READ, Engine, call_guarded, report_error
+from socketkit.engines.engine import READ, Engine, call_guarded, check_moment, report_error
 from socketkit.errors import BusyError, DeadlineError
 
 __all__ = ["TrioEngine", "engine_of_run"]
@@ -121,7 +121,7 @@ class TrioEngine(Engine):
             if deadline is None and not is_told:
                 await wait(*arguments)
                 return
-            moment = math.inf if deadline is None else deadline
+            moment = math.inf if deadline is None else check_moment(deadline)
             with trio.CancelScope(deadline=moment, shield=is_told):
                 await wait(*arguments)
                 return
@@ -132,7 +132,7 @@ class TrioEngine(Engine):
         raise DeadlineError("the deadline has passed")
 
     async def sleep(self, seconds: float) -> None:
-        await self.until(trio.sleep, (max(0.0, seconds),), None)
+        await self.until(trio.sleep, (max(0.0, check_moment(seconds)),), None)
 
     async def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> None:
         try:

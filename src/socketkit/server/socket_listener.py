@@ -105,6 +105,7 @@ class SocketListener(StreamListener):
         await self.engine.wait(self.socket.fileno(), READ, deadline)
 
     def accept_nowait(self) -> Incoming:
+        self.engine.check_capacity()
         return _AcceptedSocket(self, *accept_nowait(self.socket))
 
     def name_of_peer(self, name: Any) -> str | None:
