@@ -18,7 +18,18 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 from socketkit.durations import parse_timeout
 from socketkit.errors import OptionError
 
-__all__ = ["DONE", "LEFT_BEHIND", "READ", "WRITE", "Engine", "Event", "Task", "call_guarded", "check_moment", "report_error"]
+__all__ = [
+    "DONE",
+    "LEFT_BEHIND",
+    "READ",
+    "WRITE",
+    "Engine",
+    "Event",
+    "Task",
+    "call_guarded",
+    "check_moment",
+    "report_error",
+]
 
 READ: Final = 1
 WRITE: Final = 2
@@ -218,7 +229,7 @@ class Engine(ABC):
         """From any thread, or a signal handler: call this soon in the engine's own thread, and wake it up for it. An
         exception that it lets out is reported, and ends nothing else."""
 
-    def check_capacity(self) -> None:
+    def check_capacity(self) -> None:  # noqa: B027 - most engines have no limit of their own
         """Check that the engine can wait for one more descriptor; done before a connection is accepted.
 
         Raises:
