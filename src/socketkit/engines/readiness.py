@@ -7,7 +7,6 @@ when news comes that nobody waits for. Knows when to call a task, never what the
 
 from __future__ import annotations
 
-import contextvars
 import heapq
 import threading
 import time
@@ -17,6 +16,7 @@ from types import coroutine as generator_coroutine
 from typing import Any, Final, TypeVar
 
 from socketkit.engines.engine import LEFT_BEHIND, READ, WRITE, Engine, call_guarded, check_moment, report_error
+from socketkit.engines.kernel_task import Cancelled, KernelEvent, KernelTask, Slot, Sooner
 from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS, Poller
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
@@ -37,118 +37,6 @@ FEW_TIMERS: Final = 64
 """Stale timers that may lie in the heap before it is looked through; then as many as live ones. As asyncio."""
 
 _PARKED: Final = object()  # what a wait of ours yields: anything else comes from another loop's awaitable
-
-
-class Cancelled(BaseException):
-    """Raised inside a task that was asked to end. Clean up and let it pass."""
-
-
-class KernelTask:
-    """A coroutine, and where it is parked."""
-
-    __slots__ = (
-        "cancelling", "context", "coroutine", "deadline", "direction", "done", "error", "event", "kernel", "send",
-        "slot", "timer",
-    )  # fmt: skip
-
-    def __init__(self, kernel: ReadinessEngine, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self.kernel = kernel
-        self.coroutine = coroutine
-        self.send = coroutine.send
-        self.context = contextvars.copy_context()
-        self.slot: Slot | None = None
-        self.direction = 0
-        self.event: KernelEvent | None = None
-        self.deadline: float | None = None
-        self.timer: float | None = None  # the moment of the heap's earliest live entry for this task
-        self.error: BaseException | None = None  # to be thrown at the next step
-        self.cancelling = False
-        self.done = False
-
-    def cancel(self) -> None:
-        if self.done or self.cancelling or isinstance(self.error, Cancelled):
-            return
-        self.cancelling = True
-        if self.leave():
-            self.error = Cancelled()
-            self.cancelling = False
-            self.kernel._ready.append(self)
-        # else it is running, or about to: its next wait raises
-
-    def is_parked(self) -> bool:
-        """Whether it stands at a descriptor, an event or a moment."""
-        return self.slot is not None or self.event is not None or self.deadline is not None
-
-    def leave(self) -> bool:
-        """Go from wherever it is parked; False when it is not parked."""
-        slot, event = self.slot, self.event
-        if slot is not None:
-            self.slot = None
-            if self.direction == READ:
-                slot.reader = None
-            else:
-                slot.writer = None
-        elif event is not None:
-            self.event = None
-            event.waiting.pop(self, None)
-        elif self.deadline is None:
-            return False
-        self.deadline = None
-        return True
-
-    def take_cancellation(self) -> None:
-        """At the door of a wait: raise what was asked for while the task ran."""
-        if self.cancelling:
-            self.cancelling = False
-            raise Cancelled
-
-
-class Sooner:
-    """The first of two tasks to be done."""
-
-    def __init__(self, *tasks: KernelTask) -> None:
-        self._tasks = tasks
-
-    @property
-    def done(self) -> bool:
-        return any(task.done for task in self._tasks)
-
-
-class Slot:
-    """A registered descriptor: what the poller watches, and who waits."""
-
-    __slots__ = ("armed", "reader", "writer")
-
-    def __init__(self) -> None:
-        self.armed = 0
-        self.reader: KernelTask | None = None
-        self.writer: KernelTask | None = None
-
-
-class KernelEvent:
-    """An event whose waiters are tasks of one kernel."""
-
-    __slots__ = ("_kernel", "_set", "waiting")
-
-    def __init__(self, kernel: ReadinessEngine) -> None:
-        self._kernel = kernel
-        self._set = False
-        self.waiting: dict[KernelTask, None] = {}  # ordered: first come, first served
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
-        waiting, self.waiting = self.waiting, {}
-        for task in waiting:
-            task.event = None
-            task.deadline = None
-            self._kernel._ready.append(task)
-
-    async def wait(self, *, deadline: float | None = None) -> None:
-        if not self._set:
-            await self._kernel._park_at(self, deadline)
 
 
 class RunningKernel(threading.local):
@@ -301,7 +189,7 @@ class ReadinessEngine(Engine):
     # --- tasks ---
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> KernelTask:
-        task = KernelTask(self, coroutine)
+        task = KernelTask(self._ready, coroutine)
         self._tasks.add(task)
         self._ready.append(task)
         return task
@@ -310,7 +198,7 @@ class ReadinessEngine(Engine):
         self.start(coroutine)
 
     def event(self) -> KernelEvent:
-        return KernelEvent(self)
+        return KernelEvent(self._ready, self._park_at)
 
     def from_thread(self, callback: Callable[[], object]) -> None:
         if self._ended:

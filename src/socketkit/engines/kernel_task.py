@@ -1,0 +1,132 @@
+"""A task of the readiness kernel, and the places where it waits: a descriptor's slot, an event.
+
+Holds state only. The loop in `readiness` decides when a task runs.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from socketkit.engines.engine import READ
+
+__all__ = ["Cancelled", "KernelEvent", "KernelTask", "Slot", "Sooner"]
+
+
+class Cancelled(BaseException):
+    """Raised inside a task that was asked to end. Clean up and let it pass."""
+
+
+class KernelTask:
+    """A coroutine, and where it is parked."""
+
+    __slots__ = (
+        "cancelling", "context", "coroutine", "deadline", "direction", "done", "error", "event", "ready", "send",
+        "slot", "timer",
+    )  # fmt: skip
+
+    def __init__(self, ready: deque[KernelTask], coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.ready = ready
+        self.coroutine = coroutine
+        self.send = coroutine.send
+        self.context = contextvars.copy_context()
+        self.slot: Slot | None = None
+        self.direction = 0
+        self.event: KernelEvent | None = None
+        self.deadline: float | None = None
+        self.timer: float | None = None  # the moment of the heap's earliest live entry for this task
+        self.error: BaseException | None = None  # to be thrown at the next step
+        self.cancelling = False
+        self.done = False
+
+    def cancel(self) -> None:
+        if self.done or self.cancelling or isinstance(self.error, Cancelled):
+            return
+        self.cancelling = True
+        if self.leave():
+            self.error = Cancelled()
+            self.cancelling = False
+            self.ready.append(self)
+        # else it is running, or about to: its next wait raises
+
+    def is_parked(self) -> bool:
+        """Whether it stands at a descriptor, an event or a moment."""
+        return self.slot is not None or self.event is not None or self.deadline is not None
+
+    def leave(self) -> bool:
+        """Go from wherever it is parked; False when it is not parked."""
+        slot, event = self.slot, self.event
+        if slot is not None:
+            self.slot = None
+            if self.direction == READ:
+                slot.reader = None
+            else:
+                slot.writer = None
+        elif event is not None:
+            self.event = None
+            event.waiting.pop(self, None)
+        elif self.deadline is None:
+            return False
+        self.deadline = None
+        return True
+
+    def take_cancellation(self) -> None:
+        """At the door of a wait: raise what was asked for while the task ran."""
+        if self.cancelling:
+            self.cancelling = False
+            raise Cancelled
+
+
+class Sooner:
+    """The first of two tasks to be done."""
+
+    def __init__(self, *tasks: KernelTask) -> None:
+        self._tasks = tasks
+
+    @property
+    def done(self) -> bool:
+        return any(task.done for task in self._tasks)
+
+
+class Slot:
+    """A registered descriptor: what the poller watches, and who waits."""
+
+    __slots__ = ("armed", "reader", "writer")
+
+    def __init__(self) -> None:
+        self.armed = 0
+        self.reader: KernelTask | None = None
+        self.writer: KernelTask | None = None
+
+
+Park = Callable[["KernelEvent", float | None], Awaitable[None]]
+"""Parks the current task at an event, up to a deadline."""
+
+
+class KernelEvent:
+    """An event whose waiters are tasks of one kernel."""
+
+    __slots__ = ("_park", "_ready", "_set", "waiting")
+
+    def __init__(self, ready: deque[KernelTask], park: Park) -> None:
+        self._ready = ready
+        self._park = park
+        self._set = False
+        self.waiting: dict[KernelTask, None] = {}  # ordered: first come, first served
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        waiting, self.waiting = self.waiting, {}
+        for task in waiting:
+            task.event = None
+            task.deadline = None
+            self._ready.append(task)
+
+    async def wait(self, *, deadline: float | None = None) -> None:
+        if not self._set:
+            await self._park(self, deadline)
