@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socketkit.config.durations import format_duration, parse_duration
 from socketkit.config.option_types import (
     format_mode,
     format_size,
@@ -22,9 +23,8 @@ from socketkit.config.option_types import (
     parse_text,
 )
 from socketkit.config.options import Description, Options, format_option, parse_option
-from socketkit.durations import format_duration, parse_duration
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError, SocketkitError
-from socketkit.quoting import quote, suggest
 
 HOUSE = Path(inspect.getfile(SocketkitError)).parent
 NAMES = list(Options.fields)

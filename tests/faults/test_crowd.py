@@ -17,7 +17,7 @@ import pytest
 
 from faults.crowd import LIARS, Book, crowd
 from socketkit import engines
-from socketkit.durations import parse_duration
+from socketkit.config.durations import parse_duration
 from support.connections import ask, call
 from support.programs import Program
 

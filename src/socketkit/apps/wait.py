@@ -13,8 +13,8 @@ from typing import Final
 from socketkit.client.dial import open_stream
 from socketkit.config.address import Address
 from socketkit.config.backoff import Backoff, chance
+from socketkit.config.durations import format_duration
 from socketkit.config.options import Options
-from socketkit.durations import format_duration
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group

@@ -1,1 +1,1 @@
-"""The command: verbs, their arguments, and the only room that prints (`output`)."""
+"""The command: verbs and their arguments. Only this package prints (`output`)."""

@@ -13,12 +13,12 @@ from socketkit import engines
 from socketkit import framing as framings
 from socketkit.cli.fast_click import option
 from socketkit.config.address import Address
+from socketkit.config.durations import format_duration, parse_duration
 from socketkit.config.options import format_option
-from socketkit.durations import format_duration, parse_duration
+from socketkit.config.quoting import quote
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Observer, combine
-from socketkit.quoting import quote
 
 __all__ = [
     "DEFAULT_ADDRESS",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import socketkit.events as events
 from socketkit.cli.output import excerpt, print_line
-from socketkit.durations import format_duration
+from socketkit.config.durations import format_duration
 from socketkit.events import Event, TlsFacts
 
 __all__ = ["Watch"]

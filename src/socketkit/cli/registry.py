@@ -59,7 +59,7 @@ class Verbs(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb that is meant; an unknown one is answered with the nearest."""
         if args and not args[0].startswith("-") and args[0] not in VERBS:
-            from socketkit.quoting import quote, suggest
+            from socketkit.config.quoting import quote, suggest
 
             known = ", ".join(VERBS)
             raise click.UsageError(f"there is no verb {quote(args[0])}{suggest(args[0], VERBS)}; there are {known}")

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from socketkit.config.host import PLACEHOLDER, host_family
 from socketkit.config.options import format_option
 from socketkit.config.percent_encoding import QUERY_SAFE, decode_text, encode, split_command_query, to_bytes
+from socketkit.config.quoting import quote
 from socketkit.config.schemes import Parts, Scheme, find_scheme, is_bare, scheme_of_socket, socket_path
 from socketkit.errors import AddressError, OptionError
-from socketkit.quoting import quote
 from socketkit.values import Value, replace
 
 __all__ = ["Address"]

@@ -6,8 +6,8 @@ import re
 
 from socketkit.config.host import host_family, normal_host
 from socketkit.config.option_types import OptionType
+from socketkit.config.quoting import quote
 from socketkit.errors import AddressError, OptionError
-from socketkit.quoting import quote
 
 __all__ = ["SOURCE", "parse_source", "split_source"]
 

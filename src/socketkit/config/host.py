@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
+from socketkit.config.quoting import quote
 from socketkit.errors import AddressError
-from socketkit.quoting import quote
 
 __all__ = ["PLACEHOLDER", "ascii_host", "host_family", "normal_host", "unmapped"]
 

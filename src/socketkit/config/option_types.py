@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from socketkit.durations import LONGEST, format_duration, parse_duration
+from socketkit.config.durations import LONGEST, format_duration, parse_duration
+from socketkit.config.quoting import quote, refuse
 from socketkit.errors import OptionError
-from socketkit.quoting import quote, refuse
 from socketkit.values import Value, replace
 
 __all__ = [

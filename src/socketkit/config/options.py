@@ -23,10 +23,10 @@ from socketkit.config.option_types import (
     or_none,
     size_kind,
 )
+from socketkit.config.quoting import quote, suggest
 from socketkit.config.retry import RETRY, Retry
 from socketkit.config.tls_settings import PIN_KIND, TLS, TLS_KIND
 from socketkit.errors import OptionError
-from socketkit.quoting import quote, suggest
 from socketkit.values import Value, field
 
 __all__ = ["Description", "Options", "format_option", "parse_option"]

@@ -10,10 +10,10 @@ import re
 from typing import Any, Final
 
 from socketkit.config.backoff import pause_after
+from socketkit.config.durations import format_duration, parse_duration
 from socketkit.config.option_types import OptionType, parse_count
-from socketkit.durations import format_duration, parse_duration
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import BrokenError, DeadlineError, OpenError, OptionError, RejectedError, ResolveError
-from socketkit.quoting import quote, suggest
 from socketkit.values import Value
 
 __all__ = ["RETRY", "Retry", "RetryState", "is_transient", "parse_retry"]

@@ -21,8 +21,8 @@ from socketkit.config.percent_encoding import (
     encode,
     to_bytes,
 )
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import AddressError
-from socketkit.quoting import quote, suggest
 from socketkit.values import Value
 
 __all__ = [

@@ -13,8 +13,8 @@ from typing import Any
 
 from socketkit.config.host import ascii_host, normal_host
 from socketkit.config.option_types import OptionType, format_switch, parse_name, parse_switch
+from socketkit.config.quoting import quote
 from socketkit.errors import AddressError, OptionError
-from socketkit.quoting import quote
 from socketkit.values import Value
 
 __all__ = ["PIN_KIND", "TLS", "TLS_KIND", "parse_pins"]

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from socketkit.config.address import Address
+from socketkit.config.quoting import quote
 from socketkit.errors import AddressError, HandshakeError
-from socketkit.quoting import quote
 from socketkit.values import Value
 
 __all__ = [

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
 from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
-from socketkit.durations import parse_timeout
+from socketkit.config.durations import parse_timeout
 from socketkit.errors import OptionError
 
 __all__ = [

@@ -12,11 +12,11 @@ from struct import Struct
 from typing import Any
 
 from socketkit.config.option_types import OptionType
+from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import check_sizes, listed
 from socketkit.framing.length_prefixed import CountedCodec
 from socketkit.framing.spec import SWITCH, FramingSpec, choice, count, max_size, option, oversize
-from socketkit.quoting import quote
 
 __all__ = ["Length"]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final, cast
 
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
 from socketkit.framing.codec import Codec, Framing
 from socketkit.framing.spec import FramingSpec
-from socketkit.quoting import quote, suggest
 from socketkit.values import Value
 
 __all__ = ["FRAMINGS", "of", "parse"]

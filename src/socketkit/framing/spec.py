@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 from socketkit.config.option_types import OptionType, format_size, format_switch, parse_count, parse_size, parse_switch
+from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
-from socketkit.quoting import quote, suggest
 from socketkit.values import MISSING, Field, Value, field
 
 __all__ = ["SWITCH", "FramingSpec", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from socketkit.config.options import Options
+from socketkit.config.quoting import quote
 from socketkit.errors import ConnectError, OptionError
 from socketkit.events import Observer
-from socketkit.quoting import quote
 from socketkit.sockets.calls import new_socket
 from socketkit.sockets.multicast import is_group, join, scoped, set_datagram_options
 from socketkit.sockets.resolver import Candidate

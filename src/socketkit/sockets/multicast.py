@@ -12,8 +12,8 @@ import sys
 from typing import Any
 
 from socketkit.config.options import Options
+from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
-from socketkit.quoting import quote
 
 __all__ = ["is_for_many", "is_group", "join", "scoped", "set_datagram_options"]
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from socketkit.quoting import quote
+from socketkit.config.quoting import quote
 from socketkit.values import Value
 
 __all__ = ["InheritedDescriptor", "inherited_descriptors", "notify", "take_listen_fds"]

@@ -10,8 +10,8 @@ import ssl
 import threading
 from typing import TYPE_CHECKING, Final
 
+from socketkit.config.durations import format_duration
 from socketkit.config.schemes import secure_name
-from socketkit.durations import format_duration
 from socketkit.errors import (
     BrokenError,
     ClosedError,

@@ -10,8 +10,8 @@ from socketkit.apps.chat.room import is_farewell
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.apps.terminal_escape import visible
 from socketkit.config.address import Address
+from socketkit.config.durations import format_duration
 from socketkit.connection.connection import Connection
-from socketkit.durations import format_duration
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError, EndOfStream, StreamError

@@ -19,9 +19,9 @@ from socketkit.apps.relay.upstreams import Balance, Target, Targets
 from socketkit.apps.single_client import SingleClient
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
+from socketkit.config.durations import format_duration
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
-from socketkit.durations import format_duration
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
 from socketkit.events import Event, Observer, Refused, combine

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from socketkit.apps.relay.token_bucket import Bucket
+from socketkit.config.durations import format_duration
 from socketkit.connection.connection import Connection
-from socketkit.durations import format_duration
 from socketkit.engines.condition import Condition
 from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError

@@ -19,11 +19,11 @@ from socketkit.cli.fast_click import Group, option
 from socketkit.cli.output import Status, print_listening, printing_above
 from socketkit.cli.server_options import metrics
 from socketkit.config.address import Address
+from socketkit.config.quoting import quote
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import OptionError
 from socketkit.events import Observer
-from socketkit.quoting import quote
 from socketkit.streams.pipes import stdio
 
 __all__ = ["chat"]

@@ -18,9 +18,9 @@ from socketkit.cli.fast_click import command, option
 from socketkit.cli.output import Status, print_failure, print_listening
 from socketkit.cli.server_options import serve_by_workers
 from socketkit.config.address import Address
+from socketkit.config.durations import parse_duration
 from socketkit.config.option_types import parse_size
 from socketkit.config.options import format_option, parse_option
-from socketkit.durations import parse_duration
 from socketkit.errors import OptionError
 from socketkit.events import Observer
 

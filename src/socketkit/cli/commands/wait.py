@@ -17,8 +17,8 @@ from socketkit.cli import common_options, tls_options
 from socketkit.cli.fast_click import Command, option
 from socketkit.cli.output import Status, print_failure, print_line
 from socketkit.config.address import Address
+from socketkit.config.durations import format_duration
 from socketkit.config.options import format_option
-from socketkit.durations import format_duration
 
 __all__ = ["wait"]
 

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Final
 
-from socketkit.quoting import quote, refuse
+from socketkit.config.quoting import quote, refuse
 
 __all__ = ["LONGEST", "format_duration", "parse_duration", "parse_timeout"]
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from socketkit.durations import LONGEST, parse_timeout
+from socketkit.config.durations import LONGEST, parse_timeout
 from socketkit.errors import OptionError
 
 
