@@ -1,6 +1,6 @@
-"""A person at a terminal: a line editor at the bottom, and above it what is shown, which never cuts what is typed.
+"""A participant at a terminal: a line editor in the last row, and above it the lines that are shown.
 
-It runs inside asyncio (or uvloop), as prompt_toolkit does.
+Lines that are shown never break the line that is being typed. It needs asyncio (or uvloop), as prompt_toolkit does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 
+from socketkit.apps.chat.row_wrap import wrap
 from socketkit.errors import EndOfStream
 
 __all__ = ["Prompted"]
@@ -28,16 +29,16 @@ _COLORS: Final = ("ansicyan", "ansigreen", "ansimagenta", "ansiyellow", "ansiblu
 
 
 def _without_mouse() -> KeyBindings:
-    """Colours that are pasted (`ESC [ 31 m`) look like a mouse to the editor, which then fails: we have none."""
+    """Ignore mouse events: pasted colours (`ESC [ 31 m`) look like one to the editor, which then fails."""
     bindings = KeyBindings()
     bindings.add(Keys.Vt100MouseEvent, eager=True)(lambda event: None)
     return bindings
 
 
 class Prompted:
-    """Reads lines by an editor with a history, and shows lines above it; a `Person` of the chat.
+    """Reads lines by an editor with a history, and shows lines above it; a `Participant` of a chat.
 
-    Concurrency: everything is called in the thread of the loop.
+    Concurrency: call it in the thread of the loop only.
     """
 
     is_terminal = True
@@ -48,16 +49,16 @@ class Prompted:
         prompt: str = "> ",
         paint: Callable[[str], FormattedText] | None = None,
         keeps_empty: bool = False,
-        input: Input | None = None,  # noqa: A002 - their word
+        input: Input | None = None,  # noqa: A002 - the name that prompt_toolkit has
         output: Output | None = None,
     ) -> None:
         """Args:
-        prompt: stands before what is typed; may be changed by `ask`.
-        paint: gives a line that is shown its colours; None: as a chat's.
-        keeps_empty: whether Enter alone is a line too.
+        prompt: stands before the line that is typed; `ask` changes it.
+        paint: gives a line its colours; None: as a chat does, with its later rows indented.
+        keeps_empty: whether an empty line counts.
         """
         self._prompt = prompt
-        self._paint = _colored if paint is None else paint
+        self._paint = self._paint_wrapped if paint is None else paint
         self._keeps_empty = keeps_empty
         self._session: PromptSession[str] = PromptSession(
             lambda: self._prompt, input=input, output=output, key_bindings=_without_mouse()
@@ -68,7 +69,7 @@ class Prompted:
         self._showing: asyncio.Task[None] | None = None
 
     async def read(self) -> bytes:
-        """The next line that is typed; a pasted text is as many lines as it has, and empty ones are not meant.
+        """The next line that is typed. A pasted text is split into its lines; empty lines are left out.
 
         Raises:
             EndOfStream: Ctrl-D on an empty line.
@@ -79,7 +80,7 @@ class Prompted:
             except EOFError:
                 raise EndOfStream("the end of the terminal's input") from None
             except KeyboardInterrupt:
-                # Here Ctrl-C is a key. What it means is decided where the signal is, by whoever has asked for it.
+                # The editor reads Ctrl-C as a key; the handler of the signal decides what it does.
                 signal.raise_signal(signal.SIGINT)
                 await asyncio.Event().wait()
             lines = text.splitlines() or [""]
@@ -87,18 +88,18 @@ class Prompted:
         return self._typed.popleft()
 
     def ask(self, prompt: str) -> None:
-        """Put this before what is typed, from now on."""
+        """Change the prompt."""
         if prompt != self._prompt:
             self._prompt = prompt
             self._session.app.invalidate()
 
     def stop(self) -> None:
-        """Nothing more is to be typed: who reads meets the end."""
+        """End the input: a `read` that waits raises EndOfStream."""
         if self._session.app.is_running:
             self._session.app.exit(exception=EOFError())
 
     def show(self, line: str) -> Awaitable[None]:
-        """Show a line above the editor; awaiting it waits until it is there."""
+        """Show a line above the editor; awaiting the result waits until it is shown."""
         self._unshown.append(line)
         self._unshown_size += len(line)
         if self._showing is None or self._showing.done():
@@ -106,30 +107,36 @@ class Prompted:
         return self._showing
 
     async def shown(self) -> None:
-        """Wait until all that was to be shown is there."""
+        """Wait until every queued line is shown."""
         if self._showing is not None:
             await self._showing
 
     @property
     def unshown_size(self) -> int:
-        """Characters that were to be shown and are not yet."""
+        """Characters that are queued, and not yet shown."""
         return self._unshown_size
 
     async def _show_all(self) -> None:
-        """Lines that come while others are shown are shown with one redrawing of the editor."""
+        """Show all queued lines with one redrawing of the editor."""
         while self._unshown:
             async with in_terminal():
                 self.finish()
 
     def finish(self) -> None:
-        """Show what was not shown yet, here and now: also when no loop runs any more."""
+        """Show the queued lines at once; works without a running loop too."""
         lines, self._unshown, self._unshown_size = self._unshown, [], 0
         for line in lines:
             print_formatted_text(self._paint(line), output=self._session.output)
 
+    def _paint_wrapped(self, line: str) -> FormattedText:
+        """The line's rows at the width of this terminal: the terminal itself would begin the later ones at its edge,
+        where a guest could imitate a line of another one."""
+        first, *others = wrap(line, self._session.output.get_size().columns)
+        return FormattedText([*_colored(first), *(("", f"\n{row}") for row in others)])
+
 
 def _colored(line: str) -> FormattedText:
-    """A name in a colour of its own, and what the room says in the background."""
+    """A name in a colour of its own, and the room's notices in grey."""
     if line.startswith("* "):
         return FormattedText([("ansibrightblack", line)])
     name, colon, rest = line.partition(": ")

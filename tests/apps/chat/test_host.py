@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 from collections.abc import Awaitable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from socketkit.apps.chat.room import MAX_LINE_SIZE
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
-from socketkit.errors import BrokenError, ConnectError, EndOfStream
+from socketkit.errors import BrokenError, ConnectError, EndOfStream, OptionError
 
 PATIENCE = 20.0
 ENGINES = [name for name in ("epoll", "poll", "select", "kqueue", "asyncio", "uvloop") if engines.is_available(name)]
@@ -364,7 +365,7 @@ def test_slow_guest_is_dropped(engine_name: str) -> None:
             while len(lines) <= count:
                 lines.append(fast.reads())
             speaking.join()
-        assert [line for line in lines if line.startswith("*")] == ["* Slow was shown out: it has stopped reading"]
+        assert [line for line in lines if line.startswith("*")] == ["* Slow was disconnected: it has stopped reading"]
         said = [line for line in lines if not line.startswith("*")]
         assert said == [f"Speaker: {number} {text}" for number in range(count)]
         assert fast.reads().startswith("* Speaker ")  # has left, or was lost: with a line unread
@@ -374,8 +375,8 @@ def test_slow_guest_is_dropped(engine_name: str) -> None:
 
 
 def test_slow_guest_allowance_grows() -> None:
-    """Patience is a quarter second and grows by a tenth of the time."""
-    patience = host.Patience(100.0)
+    """The wait budget is a quarter second and grows by a tenth of the time."""
+    patience = host.WaitBudget(100.0)
     assert patience.left(200.0) == 0.25
     patience.spend(0.25)
     assert patience.left(200.0) == 0.0
@@ -469,7 +470,7 @@ def test_input_eof_is_half_close() -> None:
 @pytest.mark.parametrize("ending", ["bye", None])
 def test_silent_host_after_farewell(ending: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that does not answer a close is not waited for long."""
-    monkeypatch.setattr(guest_module, "LINGER", 0.05)
+    monkeypatch.setattr(guest_module, "FAREWELL_TIMEOUT", 0.05)
     with foreign_host() as listener:
         guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", is_terminal=ending is None)
         caller, _ = listener.accept()
@@ -547,7 +548,9 @@ def test_a_host_is_a_handler_like_any_other() -> None:
     async def talk() -> None:
         person = Scripted(engine)
         room = host.ChatHost(engine, person)
-        async with serve(room.welcome, "tcp4://127.0.0.1:0", framing="lines:encoding=none", engine=engine) as server:
+        async with serve(
+            room.serve_guest, "tcp4://127.0.0.1:0", framing="lines:encoding=none", engine=engine
+        ) as server:
             from socketkit import connect
 
             async with connect(server.addresses[0], framing="lines", engine=engine) as guest:
@@ -558,3 +561,36 @@ def test_a_host_is_a_handler_like_any_other() -> None:
             await room.wait_end()
 
     engine.run(talk())
+
+
+def test_telnet_is_answered() -> None:
+    """Telnet gets its answer before the next line, and the letter that it broke is whole."""
+    with hosting() as room, Nc(room) as guest, Nc(room, "Bob") as other:
+        room.person.sees()
+        guest.sends("мо".encode() + b"\xd1\xff\xf5\xff\xfd\x06\r\n")
+        while (line := other.reads()) != "guest1: моя":
+            assert line.startswith("*")
+        other.says("hi")
+        received = b""
+        while not received.endswith(b"Bob: hi\n"):
+            received += guest._file.readline()
+        assert received.count(b"\xff\xfc\x06") == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["udp://127.0.0.1:0", "udp4://127.0.0.1:0", "unixgram:", "ip://127.0.0.1?protocol=253"]
+)
+def test_datagrams_are_refused(address: str, tmp_path: Path) -> None:
+    """The source of a datagram can be forged: a chat would flood a stranger."""
+    if address == "unixgram:":
+        address = f"unixgram://{tmp_path}/s"
+    with pytest.raises(OptionError, match="takes connections only"):
+        Room(ENGINES[0], address, is_terminal=False)
+
+
+def test_inherited_datagrams_are_refused() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inherited:
+        inherited.bind(("127.0.0.1", 0))
+        with pytest.raises(OptionError, match="takes connections only"):
+            Room(ENGINES[0], f"fd://{inherited.fileno()}", is_terminal=False)
+        inherited.detach()

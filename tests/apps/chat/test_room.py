@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import pytest
 
 from socketkit.apps.chat.room import (
@@ -9,10 +12,10 @@ from socketkit.apps.chat.room import (
     MAX_LINE_SIZE,
     MAX_NAME_LENGTH,
     Decision,
+    Disconnect,
     EndChat,
     Room,
-    ShowOut,
-    Tell,
+    ShowLine,
     check_name,
     is_farewell,
 )
@@ -20,33 +23,30 @@ from socketkit.apps.terminal_escape import visible
 
 
 def room_of(*names: str, once: bool = False) -> Room:
-    """A room with guests of these names, at seats 1, 2, ..."""
+    """A room with guests of these names, at members 1, 2, ..."""
     room = Room(once=once)
     for name in names:
-        seat, _ = room.enter()
-        if name != f"guest{seat}":
-            room.hear(seat, f"/name {name}".encode())
+        member, _ = room.join()
+        if name != f"guest{member}":
+            room.receive(member, f"/name {name}".encode())
     assert room.names == ("host", *names)
     return room
 
 
 def told(decisions: list[Decision]) -> list[tuple[tuple[int, ...], str]]:
-    return [(decision.seats, decision.line) for decision in decisions if isinstance(decision, Tell)]
+    return [(decision.members, decision.line) for decision in decisions if isinstance(decision, ShowLine)]
 
 
-def lines_for(seat: int, decisions: list[Decision]) -> list[str]:
-    return [line for seats, line in told(decisions) if seat in seats]
-
-
-# --- coming and going ---
+def lines_for(member: int, decisions: list[Decision]) -> list[str]:
+    return [line for members, line in told(decisions) if member in members]
 
 
 def test_greeting_and_join_notice() -> None:
     """A guest is greeted with its name and the others receive that it has joined."""
     room = room_of("guest1")
-    seat, decisions = room.enter()
+    member, decisions = room.join()
     assert told(decisions) == [
-        ((seat,), "* welcome, you are guest2; here: host, guest1 (/name NEW, /who, /help, /quit)"),
+        ((member,), "* welcome, you are guest2; here: host, guest1 (/name NEW, /who, /help, /quit)"),
         ((HOST, 1), "* guest2 has joined"),
     ]
 
@@ -54,7 +54,7 @@ def test_greeting_and_join_notice() -> None:
 def test_assigned_name_is_unique() -> None:
     """A given name is never one that is here."""
     room = room_of("guest2")
-    assert room.enter()[1][0] == Tell(
+    assert room.join()[1][0] == ShowLine(
         (2,), "* welcome, you are guest3; here: host, guest2 (/name NEW, /who, /help, /quit)"
     )
 
@@ -62,9 +62,9 @@ def test_assigned_name_is_unique() -> None:
 def test_leaving_is_announced_once() -> None:
     """Who leaves is closed once and the others are reported."""
     room = room_of("Alice", "Bob")
-    assert room.leave(1) == [Tell((HOST, 2), "* Alice has left"), ShowOut(1)]
+    assert room.leave(1) == [ShowLine((HOST, 2), "* Alice has left"), Disconnect(1)]
     assert room.leave(1) == []
-    assert room.hear(1, b"still here?") == []
+    assert room.receive(1, b"still here?") == []
     assert room.names == ("host", "Bob")
 
 
@@ -76,25 +76,25 @@ def test_how_somebody_went_is_told() -> None:
 def test_farewell_is_answered(word: str) -> None:
     """A farewell ends the conversation of its speaker with a close."""
     room = room_of("Alice", "Bob")
-    assert room.hear(1, word.encode()) == [
-        Tell((1,), "* goodbye, Alice"),
-        Tell((HOST, 2), "* Alice has left"),
-        ShowOut(1),
+    assert room.receive(1, word.encode()) == [
+        ShowLine((1,), "* goodbye, Alice"),
+        ShowLine((HOST, 2), "* Alice has left"),
+        Disconnect(1),
     ]
 
 
 @pytest.mark.parametrize("line", ["bye bye", "goodbye", "I said bye", "bye!", "свидания", ""])
 def test_a_farewell_stands_alone_on_its_line(line: str) -> None:
     assert not is_farewell(line)
-    assert told(room_of("Alice").hear(1, line.encode())) == [((HOST,), f"Alice: {line}")]
+    assert told(room_of("Alice").receive(1, line.encode())) == [((HOST,), f"Alice: {line}")]
 
 
 def test_the_host_ends_the_chat_for_all() -> None:
     room = room_of("Alice", "Bob")
-    assert room.hear(HOST, b"bye") == [
-        Tell((1, 2), "* goodbye: host has ended the chat"),
-        ShowOut(1),
-        ShowOut(2),
+    assert room.receive(HOST, b"bye") == [
+        ShowLine((1, 2), "* goodbye: host has ended the chat"),
+        Disconnect(1),
+        Disconnect(2),
         EndChat(),
     ]
     assert room.end("again") == []
@@ -105,47 +105,47 @@ def test_listening_host_is_not_listed() -> None:
     """A host without a person still receives but is not listed."""
     room = room_of("Alice")
     assert told(room.leave(HOST)) == [((1,), "* host has left")]
-    assert told(room.hear(1, b"anybody?")) == [((HOST,), "Alice: anybody?")]
-    assert told(room.hear(1, b"/who")) == [((1,), "* here: Alice (you)")]
+    assert told(room.receive(1, b"anybody?")) == [((HOST,), "Alice: anybody?")]
+    assert told(room.receive(1, b"/who")) == [((1,), "* here: Alice (you)")]
 
 
 def test_a_room_for_one_guest_ends_with_it() -> None:
     room = room_of("Alice", once=True)
-    assert room.hear(1, b"bye")[-2:] == [ShowOut(1), EndChat()]
+    assert room.receive(1, b"bye")[-2:] == [Disconnect(1), EndChat()]
 
 
 def test_full_room_refuses_second_guest() -> None:
     """A room for one guest sends the second away."""
     room = room_of("Alice", once=True)
-    seat, decisions = room.enter()
-    assert decisions == [Tell((seat,), "* this chat was for one guest, who was here before you"), ShowOut(seat)]
+    member, decisions = room.join()
+    assert decisions == [
+        ShowLine((member,), "* this chat was for one guest, who was here before you"),
+        Disconnect(member),
+    ]
     assert room.names == ("host", "Alice")
-    assert room.leave(seat) == []
+    assert room.leave(member) == []
 
 
 def test_closed_room_refuses_guests() -> None:
     """Who comes after the end is sent away."""
     room = room_of("Alice")
     room.end("over")
-    seat, decisions = room.enter()
-    assert decisions[-1] == ShowOut(seat)
-
-
-# --- talking ---
+    member, decisions = room.join()
+    assert decisions[-1] == Disconnect(member)
 
 
 def test_line_is_prefixed_and_sent_to_others() -> None:
     """A line goes to all others behind one prefix and not to its speaker."""
     room = room_of("Alice", "Bob", "Carol")
-    assert room.hear(1, b"hello") == [Tell((HOST, 2, 3), "Alice: hello")]
-    assert room.hear(HOST, "привет".encode()) == [Tell((1, 2, 3), "host: привет")]
+    assert room.receive(1, b"hello") == [ShowLine((HOST, 2, 3), "Alice: hello")]
+    assert room.receive(HOST, "привет".encode()) == [ShowLine((1, 2, 3), "host: привет")]
 
 
 def test_first_line_is_a_message() -> None:
     """The first line of a guest is a message and no name."""
     room = Room()
-    seat, _ = room.enter()
-    assert told(room.hear(seat, b"Alice")) == [((HOST,), "guest1: Alice")]
+    member, _ = room.join()
+    assert told(room.receive(member, b"Alice")) == [((HOST,), "guest1: Alice")]
 
 
 @pytest.mark.parametrize(
@@ -167,36 +167,36 @@ def test_first_line_is_a_message() -> None:
 def test_line_cannot_forge_another(line: bytes, shown: str) -> None:
     """No line of a guest can be taken for another s."""
     room = room_of("Alice", "Mallory")
-    assert room.hear(2, line) == [Tell((HOST, 1), shown)]
+    assert room.receive(2, line) == [ShowLine((HOST, 1), shown)]
 
 
 def test_invalid_utf8_is_escaped_and_noted_once() -> None:
     """Bytes that are no utf 8 are shown as bytes and reported of once."""
     room = room_of("Alice", "Bob")
-    assert told(room.hear(1, b"caf\xe9")) == [
+    assert told(room.receive(1, b"caf\xe9")) == [
         ((1,), "* your line was not UTF-8: the others see \\xff and the like in it"),
         ((HOST, 2), "Alice: caf\\xe9"),
     ]
-    assert told(room.hear(1, b"\xff")) == [((HOST, 2), "Alice: \\xff")]
+    assert told(room.receive(1, b"\xff")) == [((HOST, 2), "Alice: \\xff")]
 
 
 def test_line_limit_is_inclusive() -> None:
     """A line at the limit is passed on and one beyond is refused to its speaker."""
     room = room_of("Alice", "Bob")
-    assert told(room.hear(1, b"x" * MAX_LINE_SIZE)) == [((HOST, 2), "Alice: " + "x" * MAX_LINE_SIZE)]
-    assert told(room.hear(1, b"x" * (MAX_LINE_SIZE + 1))) == [
+    assert told(room.receive(1, b"x" * MAX_LINE_SIZE)) == [((HOST, 2), "Alice: " + "x" * MAX_LINE_SIZE)]
+    assert told(room.receive(1, b"x" * (MAX_LINE_SIZE + 1))) == [
         ((1,), "* your line was longer than 8192 bytes: nobody has seen it")
     ]
-
-
-# --- names ---
 
 
 def test_rename_is_announced_first() -> None:
     """A new name is reported to all and stands before the next line."""
     room = room_of("guest1", "Bob")
-    assert told(room.hear(1, b"/name Alice")) == [((1,), "* you are Alice now"), ((HOST, 2), "* guest1 is Alice now")]
-    assert told(room.hear(1, b"hi")) == [((HOST, 2), "Alice: hi")]
+    assert told(room.receive(1, b"/name Alice")) == [
+        ((1,), "* you are Alice now"),
+        ((HOST, 2), "* guest1 is Alice now"),
+    ]
+    assert told(room.receive(1, b"hi")) == [((HOST, 2), "Alice: hi")]
 
 
 @pytest.mark.parametrize(
@@ -205,25 +205,25 @@ def test_rename_is_announced_first() -> None:
 def test_lookalike_of_present_name_refused(name: str) -> None:
     """A name that looks like one that is here is refused."""
     room = room_of("Alice", "Mallory")
-    line = lines_for(2, room.hear(2, f"/name {name}".encode()))
+    line = lines_for(2, room.receive(2, f"/name {name}".encode()))
     assert line == [f"* {name} is here already, or looks the same; free is: /name {name}2"]
     assert "Mallory" in room.names
 
 
 def test_the_suggested_name_is_free() -> None:
     room = room_of("Alice", "Alice2", "Bob")
-    assert lines_for(3, room.hear(3, b"/name Alice"))[0].endswith("/name Alice3")
+    assert lines_for(3, room.receive(3, b"/name Alice"))[0].endswith("/name Alice3")
     long = "x" * MAX_NAME_LENGTH
     room = room_of(long, "Bob")
-    suggested = lines_for(2, room.hear(2, f"/name {long}".encode()))[0].split("/name ")[1]
+    suggested = lines_for(2, room.receive(2, f"/name {long}".encode()))[0].split("/name ")[1]
     assert check_name(suggested) is None
 
 
 def test_own_name_respelled() -> None:
     """One's own name may be written otherwise."""
     room = room_of("alice")
-    assert lines_for(1, room.hear(1, b"/name Alice")) == ["* you are Alice now"]
-    assert lines_for(1, room.hear(1, b"/name Alice")) == ["* you are Alice already"]
+    assert lines_for(1, room.receive(1, b"/name Alice")) == ["* you are Alice now"]
+    assert lines_for(1, room.receive(1, b"/name Alice")) == ["* you are Alice already"]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_ambiguous_names_refused(name: str) -> None:
     """A name that could be taken for something else is refused."""
     assert check_name(name) is not None
     room = room_of("guest1")
-    assert lines_for(1, room.hear(1, f"/name {name}".encode()))[0].startswith("* the name ")
+    assert lines_for(1, room.receive(1, f"/name {name}".encode()))[0].startswith("* the name ")
     assert room.names == ("host", "guest1")
 
 
@@ -249,7 +249,7 @@ def test_names_of_every_script_are_fit(name: str) -> None:
 def test_a_name_that_is_left_is_free_again() -> None:
     room = room_of("Alice", "Bob")
     room.leave(1)
-    assert lines_for(2, room.hear(2, b"/name Alice")) == ["* you are Alice now"]
+    assert lines_for(2, room.receive(2, b"/name Alice")) == ["* you are Alice now"]
 
 
 def test_the_host_s_name_is_checked() -> None:
@@ -259,30 +259,24 @@ def test_the_host_s_name_is_checked() -> None:
         Room(host_name="\x1b")
 
 
-# --- lines for the room ---
-
-
 def test_who_is_answered_to_who_asks() -> None:
     room = room_of("Alice", "Bob")
-    assert told(room.hear(1, b"/who")) == [((1,), "* here: host, Alice (you), Bob")]
-    assert told(room.hear(HOST, b"/WHO")) == [((HOST,), "* here: host (you), Alice, Bob")]
+    assert told(room.receive(1, b"/who")) == [((1,), "* here: host, Alice (you), Bob")]
+    assert told(room.receive(HOST, b"/WHO")) == [((HOST,), "* here: host (you), Alice, Bob")]
 
 
 def test_help_names_every_line_for_the_room() -> None:
     room = room_of("Alice")
-    text = "\n".join(lines_for(1, room.hear(1, b"/help")))
+    text = "\n".join(lines_for(1, room.receive(1, b"/help")))
     assert all(word in text for word in ("/name", "/who", "/quit", "bye", "до свидания"))
 
 
 def test_unknown_command_refused() -> None:
     """An unknown word is not passed on and not obeyed."""
     room = room_of("Alice", "Bob")
-    decisions = room.hear(1, b"/nmae\x1b[2J Alice")
-    assert [seats for seats, _ in told(decisions)] == [(1,)]
+    decisions = room.receive(1, b"/nmae\x1b[2J Alice")
+    assert [members for members, _ in told(decisions)] == [(1,)]
     assert lines_for(1, decisions)[0].startswith("* there is no /nmae\\x1b[2J; see /help")
-
-
-# --- what a terminal would obey ---
 
 
 @pytest.mark.parametrize("number", [*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x2028, 0x202E, 0xD800])
@@ -296,3 +290,58 @@ def test_control_characters_escaped(number: int) -> None:
 @pytest.mark.parametrize("text", ["hello", "привет", "tab\tstop", "👩\u200d👩\u200d👧", "שלום", "a\u00a0b", "\\x1b"])
 def test_what_is_only_shown_stays_as_it_is(text: str) -> None:
     assert visible(text) == text
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """Calls of Python functions and of builtins in this work: what it costs, on a busy machine too."""
+    count = 0
+
+    def profile(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def _crowd(size: int, stem: str = "x") -> Room:
+    """A room in which one machine has taken x, x2, x3, ..."""
+    room = Room()
+    for number in range(1, size + 1):
+        member, _ = room.join()
+        room.receive(member, f"/name {stem}{number if number > 1 else ''}".encode())
+    return room
+
+
+@pytest.mark.parametrize("line", [b"/name x", b"/name X", b"/name y", b"/name x2", b"/help"])
+def test_command_cost_in_crowd(line: bytes) -> None:
+    """The work of a command hardly grows with the members, whatever names they took."""
+    costs = []
+    for size in (20, 900):
+        room = _crowd(size)
+        member, _ = room.join()
+        others = len(room.names)
+        costs.append(_calls(lambda: room.receive(member, line)) - (3 * others if line == b"/name y" else 0))  # noqa: B023
+    assert costs[1] < 10 * max(costs[0], 40)
+
+
+def test_join_cost_in_crowd() -> None:
+    """A guest gets a free name quickly though others have taken the next thousand."""
+    room = _crowd(0)
+    for number in range(900):
+        member, _ = room.join()
+        room.receive(member, f"/name guest{1000 + number}".encode())
+    for _ in range(100):
+        member, _ = room.join()
+    assert _calls(lambda: room._names.free_like("guest", 1001)) < 1000
+
+
+def test_long_name_of_marks() -> None:
+    """A row of combining marks is refused before it is normalised, which would take time by the square."""
+    room = room_of("guest1")
+    line = ("/name a" + "\u0301\u0323" * 1800).encode()
+    assert lines_for(1, room.receive(1, line)) == [f"* the name is longer than {MAX_NAME_LENGTH} characters: /name NEW"]

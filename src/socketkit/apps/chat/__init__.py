@@ -1,1 +1,1 @@
-"""Chat: a host, its rooms and participants, and the guest who joins."""
+"""Chat: a host, its room and participants, and the guest who joins."""

@@ -1,4 +1,4 @@
-"""Visit: a person's way into a chat, from its greeting to the end of one side."""
+"""The chat guest: a person's conversation with a chat host, from the greeting to the end of one side."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
 
-__all__ = ["join"]
+__all__ = ["ChatGuest", "join"]
 
-LINGER: Final = 2.0
-"""Seconds that a goodbye may take from the other end; longer only holds up the one who has said it."""
+FAREWELL_TIMEOUT: Final = 2.0
+"""Seconds that the host may take to close after a farewell; nothing more is expected from it then."""
 
 
 async def join(
@@ -33,78 +33,78 @@ async def join(
     observer: Observer | None = None,
     **options: object,
 ) -> None:
-    """Take part in a chat, from its greeting to the end of one side.
+    """Take part in a chat, from the greeting to the end of one side.
 
-    A farewell (`bye`, `/quit`, `до свидания`) is sent, and its answer shown. At the end of what is typed our direction
-    ends, and what still comes is shown until the other end has ended too.
+    A farewell (`bye`, `/quit`, `до свидания`) is sent, and its answer shown. At the end of the input our direction is
+    shut down, and lines are shown until the host closes too.
 
     Args:
         engine: runs already; not one that blocks.
         address: of the host; plain `nc -l` will do.
-        person: who sits here.
-        name: how to be called; None: as the host says.
-        linger: seconds that the other end may take after the end of what is typed; None: as long as it takes. After a
-            farewell it is two seconds: nothing more is expected then.
-        observer: is told what happens, as events.
+        person: the person at this end.
+        name: the name to ask for; None: the one that the host gives.
+        linger: seconds that the host may take to close after the end of the input; None: no limit. After a farewell it
+            is two seconds.
+        observer: called with each event.
         options: by the names of `Options`.
 
     Raises:
-        ResolveError, ConnectError, DeadlineError: nobody answers there.
+        ResolveError, ConnectError, DeadlineError: the host cannot be reached.
         BrokenError: the connection was lost.
         AbandonedError: the linger ran out.
-        BrokenPipeError: nobody looks at what is shown any more.
+        BrokenPipeError: the output was closed.
     """
     async with connect(address, framing=PERSON_FRAMING, engine=engine, observer=observer, **options) as connection:
         if name is not None:
             await connection.send(f"/name {name}".encode())
-        visit = _Visit(connection, person, linger)
+        guest = ChatGuest(connection, person, linger)
         async with Group(engine) as group:
-            group.start(visit.say())
+            group.start(guest.send_lines())
             try:
-                await visit.hear()
+                await guest.show_lines()
             finally:
                 group.cancel()
-        if visit.was_too_long and linger is not None:
+        if guest.has_timed_out and linger is not None:
             raise AbandonedError(f"gave up after {format_duration(linger)} (--linger): {connection.peer} did not end")
 
 
-class _Visit:
+class ChatGuest:
     """Both directions of a guest's conversation.
 
     Attributes:
-        was_too_long: the other end did not end in the time that it was given.
+        has_timed_out: the host did not close within the linger.
     """
 
     def __init__(self, connection: Connection, person: Participant, linger: float | None) -> None:
         self._connection = connection
         self._person = person
         self._linger = linger
-        self.was_too_long = False
+        self.has_timed_out = False
 
-    async def hear(self) -> None:
-        """Show what comes, to its end."""
+    async def show_lines(self) -> None:
+        """Show the lines of the host, up to the end of the stream."""
         async for line in self._connection:
             await self._person.show(visible(line.decode(errors="backslashreplace")))
 
-    async def say(self) -> None:
-        """Send what is typed, and see to the end of our side."""
+    async def send_lines(self) -> None:
+        """Send the lines of the person, then shut down our direction, and wait as long as the host may take."""
         connection = self._connection
         try:
-            has_gone = await self._say_all()
+            has_left = await self._send_input()
             await connection.send_eof()
         except (StreamError, DeadlineError):
-            return  # the one who hears says what has happened
-        if has_gone:
-            await connection.engine.sleep(LINGER)
+            return  # `show_lines` raises the cause
+        if has_left:
+            await connection.engine.sleep(FAREWELL_TIMEOUT)
         elif self._linger is not None:
             await connection.engine.sleep(self._linger)
-            self.was_too_long = True
+            self.has_timed_out = True
         else:
             return
         connection.stop_receiving()
 
-    async def _say_all(self) -> bool:
-        """Send what is typed; whether the person has gone, by a farewell or at a terminal by its end."""
+    async def _send_input(self) -> bool:
+        """Send the input to its end; whether the person has left, by a farewell or by Ctrl-D at a terminal."""
         try:
             while True:
                 line = (await self._person.read()).rstrip(b"\r")

@@ -1,59 +1,70 @@
-"""A person at this end of a chat: types lines, and is shown lines. What it sits at, the command decides."""
+"""A participant: the person at this end of a chat, who types lines and is shown lines."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Protocol
 
+from socketkit.apps.chat.row_wrap import wrap
 from socketkit.connection.connection import Connection
 from socketkit.errors import BrokenError, EndOfStream
 
 __all__ = ["PERSON_FRAMING", "Participant", "Piped"]
 
 PERSON_FRAMING: Final = "lines:encoding=none,oversize=truncate"
-"""How a person speaks over a connection: lines of bytes, because nobody can be forced to write UTF-8."""
+"""The framing of a person's lines: bytes, because peers need not send UTF-8."""
 
 
 class Participant(Protocol):
-    """Whoever sits at this end."""
+    """The person at this end."""
 
     is_terminal: bool
-    """Whether the end of what is typed is a wish to go (Ctrl-D), and not only the end of a file."""
+    """Whether the end of the input means that the person leaves (Ctrl-D), and not only that a file has ended."""
 
     async def read(self) -> bytes:
-        """The next line that is typed.
+        """The next line of the input.
 
         Raises:
-            EndOfStream: nothing more is typed.
+            EndOfStream: the input has ended.
         """
 
     def show(self, line: str) -> Awaitable[None]:
-        """Show a line; it is on its way from the call on, and awaiting it waits until there is room for more.
+        """Show a line; it is queued by the call, and awaiting the result waits until there is room for more.
 
         Raises:
-            BrokenPipeError: nobody looks any more.
+            BrokenPipeError: the output was closed.
         """
 
     @property
     def unshown_size(self) -> int:
-        """Bytes that were to be shown and are not yet."""
+        """Bytes that are queued, and not yet shown."""
 
 
 class Piped:
-    """A person behind a connection of lines: standard input and output, without a line editor."""
+    """A participant behind a connection of lines: standard input and output, without a line editor."""
 
-    def __init__(self, connection: Connection, *, is_terminal: bool = False) -> None:
+    def __init__(
+        self, connection: Connection, *, is_terminal: bool = False, width: Callable[[], int] | None = None
+    ) -> None:
+        """Args:
+        connection: carries the lines.
+        is_terminal: whether the input is a terminal.
+        width: the columns of the terminal that shows the output; None: it is no terminal.
+        """
         self._connection = connection
+        self._width = width
         self.is_terminal = is_terminal
 
     async def read(self) -> bytes:
         try:
             line: bytes = await self._connection.receive()
-        except BrokenError as error:  # a terminal that has gone, say: nothing more is typed there
+        except BrokenError as error:  # a terminal that was hung up, say: it sends nothing more
             raise EndOfStream(str(error)) from None
         return line
 
     def show(self, line: str) -> Awaitable[None]:
+        if self._width is not None:
+            line = "\n".join(wrap(line, self._width()))
         try:
             self._connection.send(line.encode(errors="backslashreplace"))
         except BrokenError as error:
@@ -66,8 +77,7 @@ class Piped:
 
 
 class _Shown:
-    """Waits until the system has taken what was to be shown. Who does not wait is not told that nobody looks until the
-    next line."""
+    """Waits until the queued lines are written. Without the wait, the next line finds out that the output is closed."""
 
     __slots__ = ("_connection",)
 

@@ -1,17 +1,18 @@
-"""A room for talk: who is here, how they are called, and which line goes to whom.
+"""The chat's rules without I/O: the members, their names, and which line goes to which member.
 
-It is told what happens (somebody came, said a line, has gone) and answers with decisions, in the order in which they
-are to be carried out. No guest can speak as another, or as the room: a line of a guest always stands behind its own
-name, a name holds neither blank nor colon nor star, and only the room begins a line with `* `.
-Knows no socket, no clock, no engine and no terminal.
+Each method takes what happened (a guest joined, wrote a line, left) and returns decisions, in the order in which the
+host carries them out. A guest cannot write as another guest or as the room. Its lines follow its own name and a colon;
+a name holds no blank, colon or star; only the room begins a line with `* `.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Final
 
+from socketkit.apps.chat.confusables import skeletons
 from socketkit.apps.terminal_escape import visible
 from socketkit.values import Value
 
@@ -20,16 +21,16 @@ __all__ = [
     "MAX_LINE_SIZE",
     "MAX_NAME_LENGTH",
     "Decision",
+    "Disconnect",
     "EndChat",
     "Room",
-    "ShowOut",
-    "Tell",
+    "ShowLine",
     "check_name",
     "is_farewell",
 ]
 
 HOST: Final = 0
-"""The seat of the person at the host."""
+"""The number of the member at the host."""
 
 MAX_LINE_SIZE: Final = 8 * 1024
 """Bytes of one line, inclusive: a page and a half; what is longer is a file, and no talk."""
@@ -47,42 +48,36 @@ _HELP: Final = (
 )
 
 
-# --- decisions -------------------------------------------------------------------------------------------------------
+class ShowLine(Value):
+    """Show this line to these members. It is safe for any terminal."""
 
-
-class Tell(Value):
-    """Show this line at these seats. It is fit for any terminal."""
-
-    seats: tuple[int, ...]
+    members: tuple[int, ...]
     line: str
 
 
-class ShowOut(Value):
-    """This seat's conversation is over; what it was told before still goes to it."""
+class Disconnect(Value):
+    """Disconnect this member, after the lines that it was sent before."""
 
-    seat: int
+    member: int
 
 
 class EndChat(Value):
-    """The chat is over, for all."""
+    """End the chat, for all members."""
 
 
-Decision = Tell | ShowOut | EndChat
-
-
-# --- what people write -----------------------------------------------------------------------------------------------
+Decision = ShowLine | Disconnect | EndChat
 
 
 def is_farewell(text: str) -> bool:
-    """Whether this line ends the speaker's conversation: a farewell alone on it, in any case."""
+    """Whether this line leaves the chat: a farewell alone on the line, in upper or lower case."""
     return text.strip().casefold() in _FAREWELLS
 
 
 def check_name(name: str) -> str | None:
-    """What is wrong with a name, as the rest of a sentence; None where it is fit.
+    """What is wrong with a name, as the rest of a sentence; None where it is valid.
 
-    Letters and figures of any script, and `_ - .` behind the first: nothing that a terminal would not show, and
-    nothing that could be taken for the end of a name.
+    A name holds letters and digits of any script, and `_ - .` after the first character. So each character is visible,
+    and none ends the name.
     """
     if not name:
         return "is empty"
@@ -99,179 +94,205 @@ def _is_letter(character: str) -> bool:
     return unicodedata.category(character)[0] in "LM" and character not in _BLANK_LETTERS
 
 
-_BLANK_LETTERS: Final = frozenset(  # letters and marks that show nothing (Unicode: Default_Ignorable_Code_Point)
+_BLANK_LETTERS: Final = frozenset(  # letters and marks without a glyph (Unicode: Default_Ignorable_Code_Point)
     map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)))
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 
-_LOOKALIKES: Final = str.maketrans(
-    "авекмнорстухіјѕԁһӏԛԝ" + "αεικνορτυχ" + "l1|0",
-    "abekmhopctyxijsdhiqw" + "aeikvoptux" + "iiio",
-)
 
+class _Member:
+    """A member: the person at the host, or a guest."""
 
-def _look(name: str) -> str:
-    """What a name looks like: two names of one look would be one name to whoever reads them."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_LOOKALIKES)
-
-
-# --- the room --------------------------------------------------------------------------------------------------------
-
-
-class _Seat:
-    """Whoever sits there."""
-
-    __slots__ = ("is_told_of_bytes", "name")
+    __slots__ = ("has_encoding_notice", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.is_told_of_bytes = False
+        self.has_encoding_notice = False
+
+
+class _Names:
+    """The skeletons of the names in use: whether a name is free is found without a look at all of them."""
+
+    def __init__(self) -> None:
+        self._used: Counter[str] = Counter()
+
+    def add(self, name: str) -> None:
+        self._used.update(skeletons(name))
+
+    def remove(self, name: str) -> None:
+        for skeleton in skeletons(name):
+            self._used[skeleton] -= 1
+            if not self._used[skeleton]:
+                del self._used[skeleton]
+
+    def is_free(self, name: str, *, instead_of: str | None = None) -> bool:
+        """Whether no name in use looks like this one, not counting the one that it replaces."""
+        own = frozenset() if instead_of is None else skeletons(instead_of)
+        return all(self._used[skeleton] <= (skeleton in own) for skeleton in skeletons(name))
+
+    def free_like(self, stem: str, first: int) -> str:
+        """A free name: the stem, cut where needed, and a number.
+
+        Eight numbers are tried in a row, then the steps double. So the tries grow with the logarithm of the names in
+        use, whatever names a guest has taken.
+        """
+        number, tries = first, 0
+        while True:
+            name = f"{stem[: MAX_NAME_LENGTH - len(str(number))]}{number}"
+            if self.is_free(name):
+                return name
+            number += 1 << max(0, tries - 7)
+            tries += 1
 
 
 class Room:
-    """Who is here, and what follows from what they do.
+    """The members, and what follows from what they do.
 
-    Each verb answers with decisions. The host's seat is never shown out: it is told everything until the end.
+    Each method returns decisions. The host is never disconnected: it is shown everything until the end.
     """
 
     def __init__(self, *, host_name: str = "host", once: bool = False) -> None:
         """Args:
-        host_name: how the person at the host is called.
-        once: the room is for one guest, and closes behind it.
+        host_name: the name of the person at the host.
+        once: the room takes one guest, and ends when the guest leaves.
 
         Raises:
-            ValueError: the name is not fit; says why.
+            ValueError: the name is not valid; the text says why.
         """
         problem = check_name(host_name)
         if problem is not None:
             raise ValueError(f"the name {visible(host_name)!r} {problem}")
         self._once = once
-        self._seats: dict[int, _Seat] = {HOST: _Seat(host_name)}
+        self._members: dict[int, _Member] = {}
+        self._names = _Names()
+        self._add(HOST, host_name)
         self._guest_count = 0
         self._is_over = False
 
+    def _add(self, member: int, name: str) -> None:
+        self._members[member] = _Member(name)
+        self._names.add(name)
+
     @property
     def names(self) -> tuple[str, ...]:
-        """Who is here, in the order in which they came."""
-        return tuple(seat.name for seat in self._seats.values())
+        """The names of the members, in the order in which they joined."""
+        return tuple(member.name for member in self._members.values())
 
-    def is_here(self, seat: int) -> bool:
-        """Whether this seat is taken, and the chat goes on."""
-        return seat in self._seats
+    def is_here(self, member: int) -> bool:
+        """Whether this member is in the room, and the chat goes on."""
+        return member in self._members
 
-    # --- coming and going ---
-
-    def enter(self) -> tuple[int, list[Decision]]:
-        """A guest has come; its seat, and what follows."""
+    def join(self) -> tuple[int, list[Decision]]:
+        """Add a guest; its number, and what follows."""
         self._guest_count += 1
-        seat = self._guest_count
-        if self._is_over or (self._once and seat > 1):
-            return seat, [_notice((seat,), "this chat was for one guest, who was here before you"), ShowOut(seat)]
+        member = self._guest_count
+        if self._is_over or (self._once and member > 1):
+            notice = _notice((member,), "this chat was for one guest, who was here before you")
+            return member, [notice, Disconnect(member)]
         here = ", ".join(self.names)
-        name = self._free_name()
-        decisions: list[Decision] = [_notice(self._others(seat), f"{name} has joined")]
-        self._seats[seat] = _Seat(name)
+        name = self._names.free_like("guest", member)
+        decisions: list[Decision] = [_notice(self._others(member), f"{name} has joined")]
+        self._add(member, name)
         greeting = f"welcome, you are {name}; here: {here or 'nobody yet'} (/name NEW, /who, /help, /quit)"
-        return seat, [_notice((seat,), greeting), *decisions]
+        return member, [_notice((member,), greeting), *decisions]
 
-    def _free_name(self) -> str:
-        number = self._guest_count
-        while self._is_taken(f"guest{number}"):
-            number += 1
-        return f"guest{number}"
-
-    def leave(self, seat: int, *, how: str = "has left") -> list[Decision]:
-        """Somebody has gone, or must go. Harmless when the seat is empty.
+    def leave(self, member: int, *, how: str = "has left") -> list[Decision]:
+        """Remove a member. Harmless when it is not in the room.
 
         Args:
-            seat: whose. When the person at the host goes away, the chat goes on without it.
-            how: what the others are told of it.
+            member: its number. When the host leaves, the chat goes on without it.
+            how: what the others are shown about it.
         """
-        gone = self._seats.pop(seat, None)
+        gone = self._members.pop(member, None)
         if gone is None:
             return []
-        decisions: list[Decision] = [_notice(self._others(seat), f"{gone.name} {how}")]
-        if seat != HOST:
-            decisions.append(ShowOut(seat))
+        self._names.remove(gone.name)
+        decisions: list[Decision] = [_notice(self._others(member), f"{gone.name} {how}")]
+        if member != HOST:
+            decisions.append(Disconnect(member))
             if self._once:
                 decisions.append(EndChat())
         return decisions
 
     def end(self, reason: str) -> list[Decision]:
-        """The chat is over, for this reason; every guest is told. Harmless twice."""
+        """End the chat for this reason, which every guest is shown. Harmless twice."""
         if self._is_over:
             return []
         self._is_over = True
-        guests = tuple(seat for seat in self._seats if seat != HOST)
-        self._seats.clear()
+        guests = tuple(member for member in self._members if member != HOST)
+        self._members.clear()
+        self._names = _Names()
         farewell: list[Decision] = [_notice(guests, f"goodbye: {reason}")] if guests else []
-        return [*farewell, *map(ShowOut, guests), EndChat()]
+        return [*farewell, *map(Disconnect, guests), EndChat()]
 
-    # --- talking ---
-
-    def hear(self, seat: int, line: bytes) -> list[Decision]:
-        """Somebody has said a line (without its end). Of an empty seat nothing is heard."""
-        speaker = self._seats.get(seat)
+    def receive(self, member: int, line: bytes) -> list[Decision]:
+        """What follows from a line (without its end) of a member; nothing where it is not in the room."""
+        speaker = self._members.get(member)
         if speaker is None:
             return []
         if len(line) > MAX_LINE_SIZE:
-            return [_notice((seat,), f"your line was longer than {MAX_LINE_SIZE} bytes: nobody has seen it")]
+            return [_notice((member,), f"your line was longer than {MAX_LINE_SIZE} bytes: nobody has seen it")]
         try:
             text, before = line.decode(), []
         except UnicodeDecodeError:
-            text, before = line.decode(errors="backslashreplace"), self._tell_of_bytes(seat, speaker)
+            text, before = line.decode(errors="backslashreplace"), self._encoding_notice(member, speaker)
         text = visible(text)
         if is_farewell(text):
-            return [*before, *self._farewell(seat, speaker)]
+            return [*before, *self._farewell(member, speaker)]
         if text.startswith("/") and not text.startswith("//"):
-            return [*before, *self._command(seat, text)]
-        return [*before, Tell(self._others(seat), f"{speaker.name}: {text.removeprefix('/')}")]
+            return [*before, *self._command(member, text)]
+        return [*before, ShowLine(self._others(member), f"{speaker.name}: {text.removeprefix('/')}")]
 
-    def _tell_of_bytes(self, seat: int, speaker: _Seat) -> list[Decision]:
-        """Once is enough: a guest with another encoding cannot change it for each line."""
-        if speaker.is_told_of_bytes:
+    def _encoding_notice(self, member: int, speaker: _Member) -> list[Decision]:
+        """Once: a guest with another encoding cannot change it for each line."""
+        if speaker.has_encoding_notice:
             return []
-        speaker.is_told_of_bytes = True
-        return [_notice((seat,), "your line was not UTF-8: the others see \\xff and the like in it")]
+        speaker.has_encoding_notice = True
+        return [_notice((member,), "your line was not UTF-8: the others see \\xff and the like in it")]
 
-    def _farewell(self, seat: int, speaker: _Seat) -> list[Decision]:
-        if seat == HOST:
+    def _farewell(self, member: int, speaker: _Member) -> list[Decision]:
+        if member == HOST:
             return self.end(f"{speaker.name} has ended the chat")
-        return [_notice((seat,), f"goodbye, {speaker.name}"), *self.leave(seat)]
+        return [_notice((member,), f"goodbye, {speaker.name}"), *self.leave(member)]
 
-    def _command(self, seat: int, text: str) -> list[Decision]:
+    def _command(self, member: int, text: str) -> list[Decision]:
         word, _, rest = text.partition(" ")
         command = self._commands.get(word.casefold())
         if command is None:
             return [
                 _notice(
-                    (seat,),
+                    (member,),
                     f"there is no {word[:MAX_NAME_LENGTH]}; see /help; to say a line that begins with /, write //",
                 )
             ]
-        return command(self, seat, rest.strip())
+        return command(self, member, rest.strip())
 
-    def _rename(self, seat: int, name: str) -> list[Decision]:
-        name = unicodedata.normalize("NFC", name)
+    def _rename(self, member: int, name: str) -> list[Decision]:
+        # Before the normal form, which takes time that grows with the square of a row of combining marks.
+        if len(name) <= MAX_NAME_LENGTH * 4:
+            name = unicodedata.normalize("NFC", name)
         problem = check_name(name)
         if problem is not None:
-            return [_notice((seat,), f"the name {problem}: /name NEW")]
-        speaker = self._seats[seat]
+            return [_notice((member,), f"the name {problem}: /name NEW")]
+        speaker = self._members[member]
         if name == speaker.name:
-            return [_notice((seat,), f"you are {name} already")]
-        if self._is_taken(name, besides=seat):
-            return [_notice((seat,), f"{name} is here already, or looks the same; free is: /name {self._near(name)}")]
+            return [_notice((member,), f"you are {name} already")]
+        if not self._names.is_free(name, instead_of=speaker.name):
+            free = self._names.free_like(name, 2)
+            return [_notice((member,), f"{name} is here already, or looks the same; free is: /name {free}")]
         before, speaker.name = speaker.name, name
+        self._names.remove(before)
+        self._names.add(name)
         return [
-            _notice((seat,), f"you are {name} now"),
-            _notice(self._others(seat), f"{before} is {name} now"),
+            _notice((member,), f"you are {name} now"),
+            _notice(self._others(member), f"{before} is {name} now"),
         ]
 
-    def _who(self, seat: int, _: str) -> list[Decision]:
-        names = (f"{taken.name} (you)" if number == seat else taken.name for number, taken in self._seats.items())
-        return [_notice((seat,), f"here: {', '.join(names)}")]
+    def _who(self, member: int, _: str) -> list[Decision]:
+        names = (f"{each.name} (you)" if number == member else each.name for number, each in self._members.items())
+        return [_notice((member,), f"here: {', '.join(names)}")]
 
-    def _help(self, seat: int, _: str) -> list[Decision]:
-        return [_notice((seat,), line) for line in _HELP]
+    def _help(self, member: int, _: str) -> list[Decision]:
+        return [_notice((member,), line) for line in _HELP]
 
     _commands: ClassVar[dict[str, Callable[[Room, int, str], list[Decision]]]] = {
         "/name": _rename,
@@ -279,29 +300,14 @@ class Room:
         "/help": _help,
     }
 
-    # --- names and seats ---
-
-    def _is_taken(self, name: str, *, besides: int | None = None) -> bool:
-        look = _look(name)
-        return any(_look(taken.name) == look for seat, taken in self._seats.items() if seat != besides)
-
-    def _near(self, name: str) -> str:
-        """A free name like this one."""
-        number = 2
-        while True:
-            near = f"{name[: MAX_NAME_LENGTH - len(str(number))]}{number}"
-            if not self._is_taken(near):
-                return near
-            number += 1
-
-    def _others(self, seat: int) -> tuple[int, ...]:
-        """Everybody but this one, and always the host, who sees all that it does not say itself."""
-        return tuple(_without(seat, {HOST: None, **dict.fromkeys(self._seats)}))
+    def _others(self, member: int) -> tuple[int, ...]:
+        """All members but this one. The host is always among them: it sees what guests write after it has left."""
+        return tuple(_without(member, {HOST: None, **dict.fromkeys(self._members)}))
 
 
-def _without(seat: int, seats: Iterable[int]) -> Iterable[int]:
-    return (other for other in seats if other != seat)
+def _without(member: int, members: Iterable[int]) -> Iterable[int]:
+    return (other for other in members if other != member)
 
 
-def _notice(seats: tuple[int, ...], text: str) -> Tell:
-    return Tell(seats, f"* {text}")
+def _notice(members: tuple[int, ...], text: str) -> ShowLine:
+    return ShowLine(members, f"* {text}")

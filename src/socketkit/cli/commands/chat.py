@@ -1,4 +1,4 @@
-"""`socketkit chat host` and `socketkit chat join`: a room for talk, and the way in."""
+"""`socketkit chat host` and `socketkit chat join`: host a chat room, or join one."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def _name(text: str) -> str:
 @click.group(cls=Group, no_args_is_help=False, invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
 @click.pass_context
 def chat(context: click.Context) -> int:
-    """A room for talk: host it, or join it; plain nc can join too.
+    """Host a chat room, or join one; plain nc can join too.
 
-    Each line goes to all others behind the name of who says it. /name NEW, /who and /help are lines for the room; bye,
-    /quit or `до свидания` ends the conversation.
+    Each line goes to all others, behind the name of its writer. /name NEW, /who and /help are commands for the room;
+    bye, /quit or `до свидания` leaves it.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
@@ -55,8 +55,8 @@ def chat(context: click.Context) -> int:
 
 @chat.command()
 @common_options.one_address(default=ADDRESS)
-@option("--name", metavar="NAME", type=common_options.Read("name", _name), default="host", help="How you are called.")
-@option("--once", is_flag=True, help="For one guest: the chat ends with it.")
+@option("--name", metavar="NAME", type=common_options.Read("name", _name), default="host", help="Your name.")
+@option("--once", is_flag=True, help="For one guest: the chat ends when the guest leaves.")
 @common_options.engine
 @common_options.backlog
 @common_options.ready_fd
@@ -75,8 +75,9 @@ def host(
 ) -> Status:
     """Host a room, and take part in it (default: tcp://localhost:5000).
 
-    It ends when you say goodbye, or by SIGINT or SIGTERM. At a terminal Ctrl-D is a goodbye too. When standard input is
-    something else (a pipe, a file, /dev/null) its end is not: the room stays, without you, until it is told to stop.
+    It ends when you type a farewell (bye), or by SIGINT or SIGTERM. At a terminal Ctrl-D is a farewell too. The end of
+    another standard input (a pipe, a file, /dev/null) is not: the room stays, without you, until a signal ends it.
+    Datagrams (udp://, unixgram://) are refused.
     """
 
     async def talk(way: Engine, person: Participant) -> None:
@@ -97,7 +98,7 @@ def host(
 
 @chat.command()
 @common_options.one_address(default=ADDRESS)
-@option("--name", metavar="NAME", type=common_options.Read("name", _name), help="How you want to be called.")
+@option("--name", metavar="NAME", type=common_options.Read("name", _name), help="The name to ask for.")
 @common_options.linger
 @common_options.connect_timeout
 @common_options.retry
@@ -115,8 +116,8 @@ def join(
 ) -> int:
     """Join a room (default: tcp://localhost:5000).
 
-    A goodbye ends it, and so does the other end. At the end of standard input the room sees you leave, and what it
-    still says is shown.
+    A farewell (bye) ends it, and so does the host. At the end of standard input you leave the room, and the lines that
+    still come are shown.
     """
 
     async def talk(way: Engine, person: Participant) -> int | None:
@@ -137,16 +138,15 @@ def join(
     return Status.DONE if number is None else 128 + number  # as shells say it
 
 
-# --- whoever sits here -----------------------------------------------------------------------------------------------
-
-
 def _hold(engine_name: str | None, address: Address, talk: Talk) -> Any:
-    """Talk, with a line editor where a person sits at a terminal, and with plain lines elsewhere."""
+    """Run the conversation: with a line editor at a terminal, with plain lines elsewhere."""
     is_person = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") != "dumb"
     asked = engine_name or dict(address.options).get("engine")
     way = engines.make("asyncio") if is_person and asked is None else common_options.engine_for(engine_name, address)
     if way.blocks:
-        raise OptionError(f"engine={way.name}: in a room everybody is waited for at once; it takes another engine")
+        raise OptionError(
+            f"engine={way.name}: a chat waits for all its members at once, which needs an engine that does not block"
+        )
     if is_person and way.name in ("asyncio", "uvloop"):
         return _hold_at_terminal(way, talk)
     return way.run(_hold_piped(way, talk))
@@ -165,4 +165,5 @@ def _hold_at_terminal(way: Engine, talk: Talk) -> Any:
 
 async def _hold_piped(way: Engine, talk: Talk) -> Any:
     async with Connection(stdio(way), framing.parse(PERSON_FRAMING)) as connection:
-        return await talk(way, Piped(connection, is_terminal=os.isatty(0)))
+        width = (lambda: os.get_terminal_size(1).columns) if os.isatty(1) else None
+        return await talk(way, Piped(connection, is_terminal=os.isatty(0), width=width))
