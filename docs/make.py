@@ -22,8 +22,12 @@ MADE = re.compile(r"(<!-- made: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def options() -> str:
     """Every option: name, default, kind, and the sentence that gives meaning, unit and reason."""
-    rows = [f"| `{row.name}` | {row.default} | {row.kind} | {row.sentence} |" for row in Options.describe()]
-    return "\n".join(["| option | default | kind | what, and why this default |", "|---|---|---|---|", *rows, ""])
+    rows = [
+        f"| `{row.name}` | {row.default} | {row.kind} | {row.scope} | {row.sentence} |" for row in Options.describe()
+    ]
+    return "\n".join(
+        ["| option | default | kind | for | what, and why this default |", "|---|---|---|---|---|", *rows, ""]
+    )
 
 
 def error_tree() -> str:

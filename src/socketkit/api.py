@@ -15,7 +15,7 @@ from socketkit.client.connect import open_connection, reconnect
 from socketkit.client.reconnect import Reconnect
 from socketkit.config.address import Address
 from socketkit.config.option_types import parse_count
-from socketkit.config.options import Options
+from socketkit.config.options import Options, check_verb
 from socketkit.connection.connection import Connection
 from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine
@@ -138,7 +138,7 @@ def connect(
     """
     if retry is not None:
         options["retry"] = retry
-    return ConnectContext(Endpoint(address, framing, options), engine, observer)
+    return ConnectContext(Endpoint.several([address], framing, options, verb="connect")[0], engine, observer)
 
 
 class ServeContext(OpenContext[BlockingServer, Server]):
@@ -273,7 +273,7 @@ def serve(
         raise AddressError("serve needs at least one address, such as 'tcp://localhost:0'")
     if not callable(handler):
         raise TypeError(f"the handler must be a function of one connection, not {type(handler).__name__}")
-    return ServeContext(handler, [Endpoint(address, framing, options) for address in addresses], engine, observer)
+    return ServeContext(handler, Endpoint.several(addresses, framing, options, verb="serve"), engine, observer)
 
 
 # Of `inspect`, without the 15 ms of importing it: a coroutine function, one made by `types.coroutine`, generators.
@@ -341,7 +341,7 @@ def listen(
 
     Args and errors are those of `serve`.
     """
-    return ListenContext(Endpoint(address, framing, options), engine, observer)
+    return ListenContext(Endpoint.several([address], framing, options, verb="listen")[0], engine, observer)
 
 
 class BlockingPair(tuple[BlockingConnection, BlockingConnection]):
@@ -377,6 +377,7 @@ class PairContext(OpenContext[BlockingPair, Pair]):
         self, framing: object, engine: str | Engine | None, observer: Observer | None, options: dict[str, object]
     ) -> None:
         self._options = Options.make(options)
+        check_verb(options, "pair")
         super().__init__(engine if engine is not None else self._options.engine)
         chosen = framing if framing is not None else self._options.framing
         self._framing: Framing = framings.of("chunks" if chosen is None else chosen)

@@ -6,13 +6,14 @@ one room that asks which engine runs; it passes it down, and nobody below looks 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
 from socketkit import framing as framings
 from socketkit.config.address import Address
 from socketkit.config.host import ascii_host
-from socketkit.config.options import Options
+from socketkit.config.options import Options, check_schemes, check_shared, check_verb
 from socketkit.config.schemes import secure_name
 from socketkit.config.tls_settings import TLS
 from socketkit.errors import OptionError
@@ -23,14 +24,43 @@ __all__ = ["Endpoint", "chosen", "is_secure", "secure_address", "settled", "tls_
 
 
 class Endpoint:
-    """An address, and how to talk there: options from the address, overruled by keywords."""
+    """An address with its merged options, its framing and its TLS settings.
 
-    def __init__(self, address: str | Address, framing: object, keywords: dict[str, object]) -> None:
+    Args:
+        address: text or value; its query holds options.
+        framing: as `connect` takes it; None: as the options say, else chunks.
+        keywords: options that overrule those of the address.
+        verb: the public function that opens it.
+
+    Raises:
+        AddressError: not an address, or a host that no domain can have.
+        OptionError: an option is wrong, or has no effect on the verb or at the address.
+    """
+
+    def __init__(
+        self, address: str | Address, framing: object, keywords: dict[str, object], *, verb: str = "connect"
+    ) -> None:
         self.address = Address.parse(address)
         ascii_host(self.address.host)  # a name that no domain can have is refused before anything is opened
-        self.options = settled(self.address, Options.make(dict(self.address.options), **keywords))
+        own = dict(self.address.options)
+        self.options = settled(self.address, Options.make(own, **keywords))
+        check_verb(own | keywords, verb)
+        check_schemes(own, [self.address.transport])
         chosen = framing if framing is not None else self.options.framing
         self.framing: Framing = framings.of("chunks" if chosen is None else chosen)
+
+    @classmethod
+    def several(
+        cls, addresses: Iterable[str | Address], framing: object, keywords: dict[str, object], *, verb: str
+    ) -> list[Endpoint]:
+        """One for each address; a keyword has to act at one of them at least."""
+        endpoints = [cls(address, framing, keywords, verb=verb) for address in addresses]
+        check_schemes(keywords, [endpoint.address.transport for endpoint in endpoints])
+        first, *others = endpoints
+        for endpoint in others:
+            own = {name: value for name, value in endpoint.address.options if name not in keywords}
+            check_shared(own, first.options, endpoint.address.transport)
+        return endpoints
 
     def moved(self, address: Address) -> Endpoint:
         """The same conversation somewhere else."""

@@ -6,7 +6,7 @@ Nothing here opens, asks or changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from socketkit.config.bind_address import SOURCE
@@ -25,25 +25,38 @@ from socketkit.config.option_types import (
 )
 from socketkit.config.quoting import quote, suggest
 from socketkit.config.retry import RETRY, Retry
+from socketkit.config.schemes import Scheme
+from socketkit.config.scopes import (
+    ALL,
+    CLIENT,
+    DATAGRAM,
+    LISTENER,
+    SERVER,
+    SOCKET,
+    TCP,
+    TLS_LISTENER,
+    TLS_STREAM,
+    UNIX_LISTENER,
+    Scope,
+)
 from socketkit.config.tls_settings import PIN_KIND, TLS, TLS_KIND
 from socketkit.errors import OptionError
 from socketkit.values import Value, field
 
-__all__ = ["Description", "Options", "format_option", "parse_option"]
-
-# --- the options -----------------------------------------------------------------------------------------------------
+__all__ = ["Description", "Options", "check_schemes", "check_shared", "check_verb", "format_option", "parse_option"]
 
 
-def _option(default: object, kind: OptionType, sentence: str) -> Any:
-    return field(default, kind=kind, sentence=sentence)
+def _option(scope: Scope, default: object, kind: OptionType, sentence: str) -> Any:
+    return field(default, scope=scope, kind=kind, sentence=sentence)
 
 
 class Description(Value):
-    """One option as the docs and `--help` show it; all four are texts."""
+    """One option as the docs and `--help` show it; all are texts. `scope` says where it acts."""
 
     name: str
     default: str
     kind: str
+    scope: str
     sentence: str
 
 
@@ -54,250 +67,314 @@ class Options(Value):
     """
 
     connect_timeout: float | None = _option(
+        SOCKET,
         10.0,
         or_none(duration_kind()),
         "How long opening may take, over all addresses of the name; 10s as ncat has it, long enough for two lost SYNs; "
         "none: as long as the system tries, often two minutes.",
     )
     happy_eyeballs_delay: float | None = _option(
+        CLIENT,
         0.25,
         or_none(duration_kind()),
         "How long one address of a name has to answer before the next is tried beside it; 250ms as RFC 8305 has it; "
         "0s: all at once; none: one after another.",
     )
     retry: Retry | None = _option(
+        CLIENT,
         None,
         or_none(RETRY),
         "How often to try again to connect: a count or forever, and after which pauses, as in "
         "5,first=100ms,maximum=10s; none: a program that is told can do better.",
     )
     close_timeout: float = _option(
+        ALL,
         5.0,
         duration_kind(),
         "How long closing may wait to send what is left; 5s: a peer that reads at all has read by then.",
     )
     grace: float = _option(
+        SERVER,
         10.0,
         duration_kind(),
         "How long a server that was told to stop lets its conversations end; 10s, as a container has.",
     )
     high_water: int = _option(
+        ALL,
         64 * 1024,
         size_kind(),
         "Outgoing bytes that may wait before `send` does; 64KiB, as asyncio: a full pipe, not memory.",
     )
     receive_size: int = _option(
+        ALL,
         256 * 1024,
         size_kind(minimum=1, maximum=2**30),
         "Bytes that one `recv` may bring; 256KiB: more gains no speed, less costs system calls.",
     )
     send_proxy: str | None = _option(
+        CLIENT,
         None,
         or_none(choice_kind("v1", "v2")),
         "Begin with a PROXY header of this version, for a server that accepts it; none: the first byte is our own.",
     )
     nodelay: bool = _option(
+        TCP,
         True,
         SWITCH,
         "Send small messages at once (TCP_NODELAY); yes: we send in batches already, Nagle only waits.",
     )
     keepalive: bool = _option(
-        True, SWITCH, "Ask a silent peer whether it lives (SO_KEEPALIVE); yes: else a lost one is never noticed."
+        TCP, True, SWITCH, "Ask a silent peer whether it lives (SO_KEEPALIVE); yes: else a lost one is never noticed."
     )
     keepalive_idle: float = _option(  # tcp(7): whole seconds, at most MAX_TCP_KEEPIDLE = 32767
+        TCP,
         60.0,
         duration_kind(minimum=1, maximum=32767),
         "Silence before the first question, in whole seconds; 60s: most NAT tables and firewalls forget later.",
     )
     keepalive_interval: float = _option(  # MAX_TCP_KEEPINTVL = 32767
+        TCP,
         10.0,
         duration_kind(minimum=1, maximum=32767),
         "Time between questions, in whole seconds; 10s: a lost packet or two is no death.",
     )
     keepalive_count: int = _option(  # MAX_TCP_KEEPCNT = 127
+        TCP,
         6,
         count_kind(minimum=1, maximum=127),
         "Unanswered questions before the peer counts as lost; 6: two minutes in all.",
     )
     backlog: int | None = _option(
+        LISTENER,
         None,
         or_none(count_kind()),
         "Callers that may wait to be accepted; none: as many as the system allows (somaxconn).",
     )
     takeover: str | None = _option(
+        SERVER,
         None,
         or_none(NAME),
         "A UNIX socket at which a new process of the same program takes the listening sockets over, and the old one "
         "drains; none: a restart refuses callers for a moment.",
     )
     reuse_address: bool | None = _option(
+        LISTENER,
         None,
         or_none(SWITCH),
         "Bind where old connections still linger (SO_REUSEADDR); none: yes on POSIX, where it steals nothing.",
     )
     reuse_port: bool = _option(
+        LISTENER,
         False,
         SWITCH,
         "Let several servers share the port (SO_REUSEPORT); no: a second server is mostly a mistake.",
     )
     mode: int | None = _option(
+        UNIX_LISTENER,
         None,
         or_none(MODE),
         "File mode of a UNIX socket, octal, from its first instant; none: as the umask says.",
     )
     v6only: bool = _option(
+        LISTENER,
         True,
         SWITCH,
         "Whether an IPv6 socket takes IPv6 callers alone (IPV6_V6ONLY); yes: tcp:// has a socket for each family; no: "
         "one socket of IPv6 for both, where every interface is meant.",
     )
     bind: str | None = _option(
+        CLIENT,
         None,
         or_none(SOURCE),
         "Address to call from, a number with a port or without (10.0.0.1, [::1]:5000, :5000); none: as the routes say.",
     )
     device: str | None = _option(
+        SOCKET,
         None,
         or_none(NAME),
         "Interface that packets go by, as eth0 (SO_BINDTODEVICE, Linux); none: as the routes say.",
     )
     mark: int | None = _option(
+        SOCKET,
         None,
         or_none(count_kind(maximum=2**32 - 1)),
         "Mark on each packet for firewall and routes (SO_MARK, Linux; needs CAP_NET_ADMIN); none: no mark.",
     )
     ttl: int | None = _option(
+        SOCKET,
         None,
         or_none(count_kind(minimum=1, maximum=255)),
         "Routers that a packet may pass (IP_TTL, IPV6_UNICAST_HOPS); none: as the system has it, mostly 64.",
     )
     tos: int | None = _option(
+        SOCKET,
         None,
         or_none(count_kind(maximum=255)),
         "Traffic class of each packet, DSCP and ECN (IP_TOS, IPV6_TCLASS); none: 0, like everybody.",
     )
     user_timeout: float | None = _option(
+        TCP,
         None,
         or_none(duration_kind(minimum=0.001, maximum=2_147_483)),
         "How long what was sent may stay unacknowledged before the peer counts as lost (TCP_USER_TIMEOUT); none: as "
         "the system retries, a quarter of an hour.",
     )
     send_buffer: int | None = _option(
+        SOCKET,
         None,
         or_none(size_kind(minimum=1, maximum=2**30)),
         "Bytes that the system keeps for the peer (SO_SNDBUF; Linux doubles it, and cuts it at wmem_max); none: it "
         "grows as needed.",
     )
     receive_buffer: int | None = _option(
+        SOCKET,
         None,
         or_none(size_kind(minimum=1, maximum=2**30)),
         "Bytes that the system keeps for us (SO_RCVBUF; Linux doubles it, and cuts it at rmem_max); none: it grows as "
         "needed.",
     )
     max_connections: int = _option(
+        SERVER,
         10_000,
         count_kind(minimum=1),
         "Conversations of a server at a time; 10000: what comes beyond is treated as `overload` says.",
     )
     overload: str = _option(
+        SERVER,
         "wait",
         choice_kind("wait", "reject"),
         "What becomes of callers beyond `max_connections` and `accept_rate`; wait: they stay in the backlog, not in "
         "memory; reject: they are let in and reset at once, so that they may go elsewhere.",
     )
     max_per_peer: int | None = _option(
+        SERVER,
         None,
         or_none(count_kind(minimum=1)),
         "Conversations of one peer's address at a time (IPv6: of its /64, which one machine has), the next is reset; "
         "none: behind a NAT or a proxy all of them have one address.",
     )
     accept_rate: int | None = _option(
+        SERVER,
         None,
         or_none(count_kind(minimum=1)),
         "Callers a second that a server lets in, after one second's worth at once; none: as many as come.",
     )
     allow: tuple[str, ...] | None = _option(
+        SERVER,
         None,
         or_none(NETWORKS),
         "Networks whose callers are let in, others are reset before a byte is read; none: everybody.",
     )
     deny: tuple[str, ...] | None = _option(
+        SERVER,
         None,
         or_none(NETWORKS),
         "Networks whose callers are reset, whatever `allow` says; none: nobody.",
     )
     accept_proxy: tuple[str, ...] | None = _option(
+        SERVER,
         None,
         or_none(NETWORKS),
         "Networks of the proxies that may call, each of which has to begin with a PROXY header; all others are reset; "
         "none: no header is looked for, as it must not be guessed (proxy-protocol.txt, 2).",
     )
     handshake_timeout: float | None = _option(
+        ALL,
         10.0,
         or_none(duration_kind()),
         "How long a caller may take, in all, for what comes before the first message (a PROXY header, TLS); 10s: three "
         "lost packets; none: as long as he likes.",
     )
     idle_timeout: float | None = _option(
+        ALL,
         None,
         or_none(duration_kind(minimum=0.001)),
         "How long we wait for a peer that neither sends a byte nor takes one of those that wait for him; none: a "
         "connection may be silent, and keepalive tells a lost one; a datagram server's session ends after 60s.",
     )
     interface: str | None = _option(
+        DATAGRAM,
         None,
         or_none(NAME),
         "Where a multicast group is joined or sent to: name, number or address; none: as the routes say.",
     )
     multicast_loop: bool = _option(
-        True, SWITCH, "Let members on this machine hear what is sent to a group; yes, as every system has it."
+        DATAGRAM, True, SWITCH, "Let members on this machine hear what is sent to a group; yes, as every system has it."
     )
     broadcast: bool = _option(
-        False, SWITCH, "Allow sending to a broadcast address (SO_BROADCAST); no: to reach everybody is rarely meant."
+        DATAGRAM,
+        False,
+        SWITCH,
+        "Allow sending to a broadcast address (SO_BROADCAST); no: to reach everybody is rarely meant.",
     )
     protocol: str | None = _option(
-        None, or_none(NAME), "What a raw socket (ip://) speaks, by name or number, as icmp; it has to be given."
+        DATAGRAM,
+        None,
+        or_none(NAME),
+        "What a raw socket (ip://) speaks, by name or number, as icmp; it has to be given.",
     )
     tls: bool | TLS = _option(
+        TLS_STREAM,
         False,
         TLS_KIND,
         "Speak TLS over whatever the address names (a program may give a `TLS`); no: unless it is tls://.",
     )
     ca: str | None = _option(
+        TLS_STREAM,
         None,
         or_none(NAME),
         "File or folder of the authorities that are trusted to vouch for the peer; none: those of the system.",
     )
     cert: str | None = _option(
-        None, or_none(NAME), "File of our certificate with its chain (PEM); none: clients need none, servers do."
+        TLS_STREAM,
+        None,
+        or_none(NAME),
+        "File of our certificate with its chain (PEM); none: clients need none, servers do.",
     )
     key: str | None = _option(
-        None, or_none(NAME), "File of its private key; none: it is in the file of the certificate."
+        TLS_STREAM, None, or_none(NAME), "File of its private key; none: it is in the file of the certificate."
     )
     verify: bool | None = _option(
+        TLS_STREAM,
         None,
         or_none(SWITCH),
         "Check the peer's certificate, and a server's name; none: yes, but for a pin without ca, which decides alone.",
     )
     server_name: str | None = _option(
-        None, or_none(NAME), "The name that the server's certificate must have; none: the host that is dialled."
+        TLS_STREAM,
+        None,
+        or_none(NAME),
+        "The name that the server's certificate must have; none: the host that is dialled.",
     )
     alpn: str | None = _option(
-        None, or_none(NAME), "Application protocols to agree on, joined by commas, best first; none: none is spoken of."
+        TLS_STREAM,
+        None,
+        or_none(NAME),
+        "Application protocols to agree on, joined by commas, best first; none: none is spoken of.",
     )
     require_client_cert: bool = _option(
-        False, SWITCH, "Let in only clients whose certificate ca vouches for; no: clients mostly have none."
+        TLS_LISTENER,
+        False,
+        SWITCH,
+        "Let in only clients whose certificate ca vouches for; no: clients mostly have none.",
     )
     pin: tuple[str, ...] | None = _option(
-        None, PIN_KIND, "The peer's key must have this SHA-256, as sha256:HEX; none: any key that is vouched for."
+        TLS_STREAM,
+        None,
+        PIN_KIND,
+        "The peer's key must have this SHA-256, as sha256:HEX; none: any key that is vouched for.",
     )
     self_signed: bool = _option(
-        False, SWITCH, "A server makes its own certificate, for clients that pin it; no: nobody would vouch for it."
+        TLS_LISTENER,
+        False,
+        SWITCH,
+        "A server makes its own certificate, for clients that pin it; no: nobody would vouch for it.",
     )
     framing: str | None = _option(
-        None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the caller says, else chunks."
+        ALL, None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the caller says, else chunks."
     )
     engine: str | None = _option(
+        ALL,
         None,
         or_none(TEXT),
         "Which way of waiting is used, by name; none: the one that runs, else the best there is.",
@@ -331,6 +408,7 @@ class Options(Value):
                 name=name,
                 default=entry.facts["kind"].format(entry.default),
                 kind=entry.facts["kind"].name,
+                scope=entry.facts["scope"].name,
                 sentence=entry.facts["sentence"],
             )
             for name, entry in cls.fields.items()
@@ -338,6 +416,60 @@ class Options(Value):
 
 
 _KINDS: dict[str, OptionType] = {name: entry.facts["kind"] for name, entry in Options.fields.items()}
+
+
+_SCOPES: dict[str, Scope] = {name: entry.facts["scope"] for name, entry in Options.fields.items()}
+
+_SHARED = frozenset({"accept_rate", "engine", "grace", "max_connections", "overload", "takeover"})
+"""Options of a server as a whole; those of its first address are used."""
+
+
+def check_verb(given: Mapping[str, object], verb: str) -> None:
+    """Refuses options that have no effect on a verb; one with its default value is let through.
+
+    Args:
+        given: checked names and values, as text or natively.
+        verb: the public function: connect, serve, listen or pair.
+
+    Raises:
+        OptionError: it names the verbs that the option acts on.
+    """
+    for name, value in given.items():
+        if not _is_default(name, value):
+            _SCOPES[name].check_verb(name, verb)
+
+
+def check_schemes(given: Mapping[str, object], schemes: Collection[Scheme]) -> None:
+    """Refuses options that have no effect at any of these addresses; one with its default value is let through.
+
+    Raises:
+        OptionError: it names the addresses at which the option acts.
+    """
+    for name, value in given.items():
+        if not _is_default(name, value):
+            _SCOPES[name].check_schemes(name, schemes)
+
+
+def check_shared(given: Mapping[str, object], first: Options, scheme: Scheme) -> None:
+    """Refuses an option of a later address of a server that only the whole server can have.
+
+    Args:
+        given: the options of the later address.
+        first: those of the first address, which the server uses.
+        scheme: of the later address. Each datagram address has a `max_connections` of its own.
+
+    Raises:
+        OptionError: the option differs from that of the first address.
+    """
+    for name, value in given.items():
+        if name not in _SHARED or (name == "max_connections" and scheme.is_datagram):
+            continue
+        if parse_option(name, value) != getattr(first, name):
+            raise OptionError(f"{name}: it is for the whole server; give it as a keyword, or on the first address")
+
+
+def _is_default(name: str, value: object) -> bool:
+    return bool(parse_option(name, value) == Options.fields[name].default)
 
 
 def parse_option(name: str, value: object) -> Any:

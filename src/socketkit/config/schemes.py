@@ -83,6 +83,11 @@ class Scheme(Value):
     body: Body
     is_secure: bool = False
 
+    @property
+    def is_datagram(self) -> bool:
+        """Whether it has no connections: datagrams and raw sockets."""
+        return self.kind in ("SOCK_DGRAM", "SOCK_RAW")
+
 
 # --- host:port -------------------------------------------------------------------------------------------------------
 

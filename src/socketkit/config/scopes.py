@@ -1,0 +1,96 @@
+"""Where an option acts: which verbs read it, and at which addresses. What cannot act is refused, and never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from socketkit.config.schemes import Scheme
+from socketkit.errors import OptionError
+from socketkit.values import Value
+
+__all__ = [
+    "ALL",
+    "CLIENT",
+    "DATAGRAM",
+    "LISTENER",
+    "SERVER",
+    "SOCKET",
+    "TCP",
+    "TLS_LISTENER",
+    "TLS_STREAM",
+    "UNIX_LISTENER",
+    "Scope",
+]
+
+_MEDIA: Final = {
+    "stream": "streams, as tcp:// and unix://",
+    "TCP": "TCP, as tcp:// and tls://",
+    "datagram": "datagrams and raw sockets, as udp://, unixgram:// and ip://",
+    "UNIX": "UNIX sockets, as unix:///path",
+}
+
+
+class Scope(Value):
+    """Where an option acts.
+
+    Attributes:
+        name: in a word or two, for tables.
+        verbs: the public functions that read it.
+        medium: the addresses at which it acts: a key of the table above; empty: all.
+    """
+
+    name: str
+    verbs: tuple[str, ...]
+    medium: str = ""
+
+    def check_verb(self, option: str, verb: str) -> None:
+        """Refuses an option that the verb never reads.
+
+        Raises:
+            OptionError: it says which verbs do.
+        """
+        if verb not in self.verbs:
+            raise OptionError(f"{option}: it has no effect on {verb}; it acts on {_joined(self.verbs)}")
+
+    def check_schemes(self, option: str, schemes: Iterable[Scheme]) -> None:
+        """Refuses an option that acts at none of the addresses.
+
+        Raises:
+            OptionError: it says at which addresses it does.
+        """
+        if self.medium and not any(_fits(scheme, self.medium) for scheme in schemes):
+            names = _joined(sorted({f"{scheme.name}:" for scheme in schemes}))
+            raise OptionError(f"{option}: it has no effect at {names}; it acts at {_MEDIA[self.medium]}")
+
+
+def _joined(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _fits(scheme: Scheme, medium: str) -> bool:
+    if not scheme.kind:  # a descriptor, standard input and output, a child: only the system knows what they are
+        return True
+    if medium == "datagram":
+        return scheme.is_datagram
+    if medium == "UNIX":
+        return "AF_UNIX" in scheme.families
+    return scheme.kind == "SOCK_STREAM" and (
+        medium == "stream" or "AF_INET" in scheme.families or "AF_INET6" in scheme.families
+    )
+
+
+_SOCKETS: Final = ("connect", "serve", "listen")
+_EVERY: Final = (*_SOCKETS, "pair")
+
+ALL: Final = Scope("all", _EVERY)
+SOCKET: Final = Scope("client, listener", _SOCKETS)
+CLIENT: Final = Scope("client", ("connect",))
+LISTENER: Final = Scope("listener", ("serve", "listen"))
+SERVER: Final = Scope("server", ("serve",))
+TCP: Final = Scope("TCP", _SOCKETS, "TCP")
+DATAGRAM: Final = Scope("datagram", _SOCKETS, "datagram")
+TLS_STREAM: Final = Scope("TLS", _EVERY, "stream")
+TLS_LISTENER: Final = Scope("TLS listener", ("serve", "listen", "pair"), "stream")
+UNIX_LISTENER: Final = Scope("UNIX listener", ("serve", "listen"), "UNIX")
