@@ -273,7 +273,12 @@ def serve(
         raise AddressError("serve needs at least one address, such as 'tcp://localhost:0'")
     if not callable(handler):
         raise TypeError(f"the handler must be a function of one connection, not {type(handler).__name__}")
-    return ServeContext(handler, Endpoint.several(addresses, framing, options, verb="serve"), engine, observer)
+    return ServeContext(
+        handler,
+        Endpoint.several(addresses, framing, options, verb="serve", has_engine=engine is not None),
+        engine,
+        observer,
+    )
 
 
 # Of `inspect`, without the 15 ms of importing it: a coroutine function, one made by `types.coroutine`, generators.

@@ -6,7 +6,7 @@ one room that asks which engine runs; it passes it down, and nobody below looks 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any
 
@@ -20,7 +20,7 @@ from socketkit.errors import OptionError
 from socketkit.framing.codec import Framing
 from socketkit.values import replace
 
-__all__ = ["Endpoint", "chosen", "is_secure", "secure_address", "settled", "tls_for"]
+__all__ = ["Endpoint", "chosen", "is_secure", "options_at", "secure_address", "settled", "tls_for"]
 
 
 class Endpoint:
@@ -51,14 +51,28 @@ class Endpoint:
 
     @classmethod
     def several(
-        cls, addresses: Iterable[str | Address], framing: object, keywords: dict[str, object], *, verb: str
+        cls,
+        addresses: Iterable[str | Address],
+        framing: object,
+        keywords: dict[str, object],
+        *,
+        verb: str,
+        has_engine: bool = False,
     ) -> list[Endpoint]:
-        """One for each address; a keyword has to act at one of them at least."""
+        """One for each address; a keyword has to act at one of them at least.
+
+        Args:
+            has_engine: whether the program chose the engine, which overrules those of the addresses.
+        """
         endpoints = [cls(address, framing, keywords, verb=verb) for address in addresses]
         check_schemes(keywords, [endpoint.address.transport for endpoint in endpoints])
         first, *others = endpoints
         for endpoint in others:
-            own = {name: value for name, value in endpoint.address.options if name not in keywords}
+            own = {
+                name: value
+                for name, value in endpoint.address.options
+                if name not in keywords and not (has_engine and name == "engine")
+            }
             check_shared(own, first.options, endpoint.address.transport)
         return endpoints
 
@@ -67,6 +81,20 @@ class Endpoint:
         place = copy(self)
         place.address = address
         return place
+
+
+def options_at(
+    address: Address, defaults: Mapping[str, object], keywords: Mapping[str, object], *, verb: str = "connect"
+) -> Options:
+    """The merged options for an address: its own win over the defaults, keywords over both.
+
+    Raises:
+        OptionError: an option is wrong, or one of the address's own has no effect on the verb or there.
+    """
+    own = dict(address.options)
+    check_verb(own, verb)
+    check_schemes(own, [address.transport])
+    return Options.make(defaults, own, keywords)
 
 
 _OWN = ("ca", "cert", "key", "verify", "server_name", "alpn", "require_client_cert", "pin", "self_signed")

@@ -15,6 +15,7 @@ from socketkit.config.address import Address
 from socketkit.config.backoff import Backoff, chance
 from socketkit.config.durations import format_duration
 from socketkit.config.options import Options
+from socketkit.endpoint import options_at
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
@@ -82,7 +83,7 @@ async def wait_for(
     looks: list[_Looks] = []
     async with Group(engine) as goodbyes:
         for address in addresses:
-            how = Options.make({"connect_timeout": LOOK_TIMEOUT}, dict(address.options), options)
+            how = options_at(address, {"connect_timeout": LOOK_TIMEOUT}, options)
             looks.append(_Looks(engine, address, how, free, goodbyes, observer))
         changed = Condition(engine)
 

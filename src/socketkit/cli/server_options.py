@@ -13,6 +13,7 @@ from socketkit.cli.fast_click import option
 from socketkit.cli.output import print_line
 from socketkit.config.address import Address
 from socketkit.config.options import format_option
+from socketkit.endpoint import options_at
 from socketkit.errors import OptionError
 from socketkit.events import Observer, combine
 
@@ -106,7 +107,7 @@ def serve_by_workers(
     if options.get("takeover") is not None or any("takeover" in dict(address.options) for address in addresses):
         raise OptionError("--takeover is for one process: leave --workers out")
     options = {name: value for name, value in options.items() if name in Options.fields}
-    places = [(address, Options.make(dict(address.options), options)) for address in addresses]
+    places = [(address, options_at(address, {}, options, verb="serve")) for address in addresses]
 
     def work(given: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
         serve([address for _, address in given], lambda _: listens())

@@ -1,7 +1,6 @@
-"""How a conversation is to be held: frozen options, each with its unit, its default and the reason of the default.
+"""The options of connections and servers: frozen values, each with its scope, type, default and the default's reason.
 
-To add an option, add its line to `Options`; the address, the docs and `--help` learn of it by themselves.
-Nothing here opens, asks or changes anything.
+To add an option, add its field to `Options`: addresses, the docs and `--help` are derived from the fields.
 """
 
 from __future__ import annotations
@@ -85,83 +84,83 @@ class Options(Value):
         None,
         or_none(RETRY),
         "How often to try again to connect: a count or forever, and after which pauses, as in "
-        "5,first=100ms,maximum=10s; none: a program that is told can do better.",
+        "5,first=100ms,maximum=10s; none: not at all, the program decides.",
     )
     close_timeout: float = _option(
         ALL,
         5.0,
         duration_kind(),
-        "How long closing may wait to send what is left; 5s: a peer that reads at all has read by then.",
+        "How long closing may wait to send what is left; 5s: a peer that reads at all has read it by then.",
     )
     grace: float = _option(
         SERVER,
         10.0,
         duration_kind(),
-        "How long a server that was told to stop lets its conversations end; 10s, as a container has.",
+        "How long the handlers of a server that stops may go on; 10s, as a container has.",
     )
     high_water: int = _option(
         ALL,
         64 * 1024,
         size_kind(),
-        "Outgoing bytes that may wait before `send` does; 64KiB, as asyncio: a full pipe, not memory.",
+        "Bytes that may be queued before `send` waits; 64KiB, as asyncio: enough for a full pipe.",
     )
     receive_size: int = _option(
         ALL,
         256 * 1024,
         size_kind(minimum=1, maximum=2**30),
-        "Bytes that one `recv` may bring; 256KiB: more gains no speed, less costs system calls.",
+        "Bytes that one recv(2) may return; 256KiB: more gains no speed, less costs system calls.",
     )
     send_proxy: str | None = _option(
         CLIENT,
         None,
         or_none(choice_kind("v1", "v2")),
-        "Begin with a PROXY header of this version, for a server that accepts it; none: the first byte is our own.",
+        "Send a PROXY header of this version first, to a server that accepts it; none: no header.",
     )
     nodelay: bool = _option(
         TCP,
         True,
         SWITCH,
-        "Send small messages at once (TCP_NODELAY); yes: we send in batches already, Nagle only waits.",
+        "Send small messages at once (TCP_NODELAY); yes: messages are batched already, Nagle would only delay.",
     )
     keepalive: bool = _option(
-        TCP, True, SWITCH, "Ask a silent peer whether it lives (SO_KEEPALIVE); yes: else a lost one is never noticed."
+        TCP, True, SWITCH, "Probe an idle peer (SO_KEEPALIVE); yes: else a lost peer is never noticed."
     )
     keepalive_idle: float = _option(  # tcp(7): whole seconds, at most MAX_TCP_KEEPIDLE = 32767
         TCP,
         60.0,
         duration_kind(minimum=1, maximum=32767),
-        "Silence before the first question, in whole seconds; 60s: most NAT tables and firewalls forget later.",
+        "Idle time before the first probe, in whole seconds; 60s: most NAT tables and firewalls keep an entry longer.",
     )
     keepalive_interval: float = _option(  # MAX_TCP_KEEPINTVL = 32767
         TCP,
         10.0,
         duration_kind(minimum=1, maximum=32767),
-        "Time between questions, in whole seconds; 10s: a lost packet or two is no death.",
+        "Time between probes, in whole seconds; 10s: one or two lost packets do not end a connection.",
     )
     keepalive_count: int = _option(  # MAX_TCP_KEEPCNT = 127
         TCP,
         6,
         count_kind(minimum=1, maximum=127),
-        "Unanswered questions before the peer counts as lost; 6: two minutes in all.",
+        "Unanswered probes before the peer counts as lost; 6: two minutes in all.",
     )
     backlog: int | None = _option(
         LISTENER,
         None,
         or_none(count_kind()),
-        "Callers that may wait to be accepted; none: as many as the system allows (somaxconn).",
+        "Connections that may wait to be accepted; none: as many as the system allows (somaxconn).",
     )
     takeover: str | None = _option(
         SERVER,
         None,
         or_none(NAME),
-        "A UNIX socket at which a new process of the same program takes the listening sockets over, and the old one "
-        "drains; none: a restart refuses callers for a moment.",
+        "A UNIX socket at which a new process of the same program takes over the listening sockets, while the old one "
+        "drains; none: a restart refuses connections for a moment.",
     )
     reuse_address: bool | None = _option(
         LISTENER,
         None,
         or_none(SWITCH),
-        "Bind where old connections still linger (SO_REUSEADDR); none: yes on POSIX, where it steals nothing.",
+        "Bind to an address with connections in TIME-WAIT (SO_REUSEADDR); none: yes on POSIX, where it is safe.",
     )
     reuse_port: bool = _option(
         LISTENER,
@@ -173,26 +172,26 @@ class Options(Value):
         UNIX_LISTENER,
         None,
         or_none(MODE),
-        "File mode of a UNIX socket, octal, from its first instant; none: as the umask says.",
+        "File mode of a UNIX socket, octal, from its creation on; none: as the umask says.",
     )
     v6only: bool = _option(
         LISTENER,
         True,
         SWITCH,
-        "Whether an IPv6 socket takes IPv6 callers alone (IPV6_V6ONLY); yes: tcp:// has a socket for each family; no: "
-        "one socket of IPv6 for both, where every interface is meant.",
+        "Whether an IPv6 socket accepts IPv6 alone (IPV6_V6ONLY); yes: tcp:// has a socket for each family; no: "
+        "one IPv6 socket for both, where the address means every interface.",
     )
     bind: str | None = _option(
         CLIENT,
         None,
         or_none(SOURCE),
-        "Address to call from, a number with a port or without (10.0.0.1, [::1]:5000, :5000); none: as the routes say.",
+        "Local address, a number with or without a port (10.0.0.1, [::1]:5000, :5000); none: as the routes say.",
     )
     device: str | None = _option(
         SOCKET,
         None,
         or_none(NAME),
-        "Interface that packets go by, as eth0 (SO_BINDTODEVICE, Linux); none: as the routes say.",
+        "Interface for all packets, as eth0 (SO_BINDTODEVICE, Linux); none: as the routes say.",
     )
     mark: int | None = _option(
         SOCKET,
@@ -204,93 +203,93 @@ class Options(Value):
         SOCKET,
         None,
         or_none(count_kind(minimum=1, maximum=255)),
-        "Routers that a packet may pass (IP_TTL, IPV6_UNICAST_HOPS); none: as the system has it, mostly 64.",
+        "Routers that a packet may pass (IP_TTL, IPV6_UNICAST_HOPS); none: the system's default, mostly 64.",
     )
     tos: int | None = _option(
         SOCKET,
         None,
         or_none(count_kind(maximum=255)),
-        "Traffic class of each packet, DSCP and ECN (IP_TOS, IPV6_TCLASS); none: 0, like everybody.",
+        "Traffic class of each packet, DSCP and ECN (IP_TOS, IPV6_TCLASS); none: 0, the system's default.",
     )
     user_timeout: float | None = _option(
         TCP,
         None,
         or_none(duration_kind(minimum=0.001, maximum=2_147_483)),
-        "How long what was sent may stay unacknowledged before the peer counts as lost (TCP_USER_TIMEOUT); none: as "
+        "How long sent data may stay unacknowledged before the peer counts as lost (TCP_USER_TIMEOUT); none: as "
         "the system retries, a quarter of an hour.",
     )
     send_buffer: int | None = _option(
         SOCKET,
         None,
         or_none(size_kind(minimum=1, maximum=2**30)),
-        "Bytes that the system keeps for the peer (SO_SNDBUF; Linux doubles it, and cuts it at wmem_max); none: it "
+        "The system's send buffer in bytes (SO_SNDBUF; Linux doubles it, and cuts it at wmem_max); none: it "
         "grows as needed.",
     )
     receive_buffer: int | None = _option(
         SOCKET,
         None,
         or_none(size_kind(minimum=1, maximum=2**30)),
-        "Bytes that the system keeps for us (SO_RCVBUF; Linux doubles it, and cuts it at rmem_max); none: it grows as "
-        "needed.",
+        "The system's receive buffer in bytes (SO_RCVBUF; Linux doubles it, and cuts it at rmem_max); none: it grows "
+        "as needed.",
     )
     max_connections: int = _option(
-        SERVER,
+        LISTENER,
         10_000,
         count_kind(minimum=1),
-        "Conversations of a server at a time; 10000: what comes beyond is treated as `overload` says.",
+        "Connections at a time; 10000: more are treated as `overload` says.",
     )
     overload: str = _option(
-        SERVER,
+        LISTENER,
         "wait",
         choice_kind("wait", "reject"),
-        "What becomes of callers beyond `max_connections` and `accept_rate`; wait: they stay in the backlog, not in "
-        "memory; reject: they are let in and reset at once, so that they may go elsewhere.",
+        "What happens to connections beyond `max_connections` and `accept_rate`; wait: they wait in the backlog, not "
+        "in memory; reject: they are accepted and reset at once, so that the clients try elsewhere.",
     )
     max_per_peer: int | None = _option(
-        SERVER,
+        LISTENER,
         None,
         or_none(count_kind(minimum=1)),
-        "Conversations of one peer's address at a time (IPv6: of its /64, which one machine has), the next is reset; "
-        "none: behind a NAT or a proxy all of them have one address.",
+        "Connections of one peer's address at a time (IPv6: of its /64, which one machine has), the next is reset; "
+        "none: clients behind a NAT or a proxy share one address.",
     )
     accept_rate: int | None = _option(
-        SERVER,
+        LISTENER,
         None,
         or_none(count_kind(minimum=1)),
-        "Callers a second that a server lets in, after one second's worth at once; none: as many as come.",
+        "Connections a second that are accepted, after a burst of one second's worth; none: no limit.",
     )
     allow: tuple[str, ...] | None = _option(
-        SERVER,
+        LISTENER,
         None,
         or_none(NETWORKS),
-        "Networks whose callers are let in, others are reset before a byte is read; none: everybody.",
+        "Networks whose connections are accepted, others are reset before a byte is read; none: all.",
     )
     deny: tuple[str, ...] | None = _option(
-        SERVER,
+        LISTENER,
         None,
         or_none(NETWORKS),
-        "Networks whose callers are reset, whatever `allow` says; none: nobody.",
+        "Networks whose connections are reset, whatever `allow` says; none: no network.",
     )
     accept_proxy: tuple[str, ...] | None = _option(
-        SERVER,
+        LISTENER,
         None,
         or_none(NETWORKS),
-        "Networks of the proxies that may call, each of which has to begin with a PROXY header; all others are reset; "
-        "none: no header is looked for, as it must not be guessed (proxy-protocol.txt, 2).",
+        "Networks of the proxies that may connect, each connection with a PROXY header first; all others are reset; "
+        "none: no header is read, as it must not be guessed (proxy-protocol.txt, 2).",
     )
     handshake_timeout: float | None = _option(
         ALL,
         10.0,
         or_none(duration_kind()),
-        "How long a caller may take, in all, for what comes before the first message (a PROXY header, TLS); 10s: three "
-        "lost packets; none: as long as he likes.",
+        "How long a peer may take, in all, for what comes before the first message (a PROXY header, TLS); 10s: three "
+        "lost packets; none: no limit.",
     )
     idle_timeout: float | None = _option(
         ALL,
         None,
         or_none(duration_kind(minimum=0.001)),
-        "How long we wait for a peer that neither sends a byte nor takes one of those that wait for him; none: a "
-        "connection may be silent, and keepalive tells a lost one; a datagram server's session ends after 60s.",
+        "How long a connection stays open on which the peer neither sends a byte nor takes a queued one; none: no "
+        "limit, as keepalive finds a lost peer; a datagram server's session ends after 60s.",
     )
     interface: str | None = _option(
         DATAGRAM,
@@ -299,31 +298,34 @@ class Options(Value):
         "Where a multicast group is joined or sent to: name, number or address; none: as the routes say.",
     )
     multicast_loop: bool = _option(
-        DATAGRAM, True, SWITCH, "Let members on this machine hear what is sent to a group; yes, as every system has it."
+        DATAGRAM,
+        True,
+        SWITCH,
+        "Deliver what is sent to a group to members on this machine too; yes, as every system has it.",
     )
     broadcast: bool = _option(
         DATAGRAM,
         False,
         SWITCH,
-        "Allow sending to a broadcast address (SO_BROADCAST); no: to reach everybody is rarely meant.",
+        "Allow sending to a broadcast address (SO_BROADCAST); no: to reach every machine is rarely meant.",
     )
     protocol: str | None = _option(
         DATAGRAM,
         None,
         or_none(NAME),
-        "What a raw socket (ip://) speaks, by name or number, as icmp; it has to be given.",
+        "Protocol of a raw socket (ip://), by name or number, as icmp; ip:// needs it.",
     )
     tls: bool | TLS = _option(
         TLS_STREAM,
         False,
         TLS_KIND,
-        "Speak TLS over whatever the address names (a program may give a `TLS`); no: unless it is tls://.",
+        "Speak TLS at this address (a program may give a `TLS`); no: unless it is tls://.",
     )
     ca: str | None = _option(
         TLS_STREAM,
         None,
         or_none(NAME),
-        "File or folder of the authorities that are trusted to vouch for the peer; none: those of the system.",
+        "File or folder of the trusted authorities; none: those of the system.",
     )
     cert: str | None = _option(
         TLS_STREAM,
@@ -344,55 +346,55 @@ class Options(Value):
         TLS_STREAM,
         None,
         or_none(NAME),
-        "The name that the server's certificate must have; none: the host that is dialled.",
+        "The name that the server's certificate must have; none: the host of the address.",
     )
     alpn: str | None = _option(
         TLS_STREAM,
         None,
         or_none(NAME),
-        "Application protocols to agree on, joined by commas, best first; none: none is spoken of.",
+        "Application protocols to agree on, joined by commas, best first; none: no ALPN.",
     )
     require_client_cert: bool = _option(
         TLS_LISTENER,
         False,
         SWITCH,
-        "Let in only clients whose certificate ca vouches for; no: clients mostly have none.",
+        "Accept only clients with a certificate of `ca`; no: clients mostly have none.",
     )
     pin: tuple[str, ...] | None = _option(
         TLS_STREAM,
         None,
         PIN_KIND,
-        "The peer's key must have this SHA-256, as sha256:HEX; none: any key that is vouched for.",
+        "The peer's key must have this SHA-256, as sha256:HEX; none: any certified key.",
     )
     self_signed: bool = _option(
         TLS_LISTENER,
         False,
         SWITCH,
-        "A server makes its own certificate, for clients that pin it; no: nobody would vouch for it.",
+        "Make a certificate at the start, for clients that pin it; no: no authority certifies it.",
     )
     framing: str | None = _option(
-        ALL, None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the caller says, else chunks."
+        ALL, None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the program says, else chunks."
     )
     engine: str | None = _option(
         ALL,
         None,
         or_none(TEXT),
-        "Which way of waiting is used, by name; none: the one that runs, else the best there is.",
+        "Which engine waits, by name; none: the one that runs, else the best that is installed.",
     )
 
     @classmethod
     def make(cls, *sources: Mapping[str, object], **keywords: object) -> Options:
-        """Reads options from any number of sources: defaults, a file, an address, the caller's keywords.
+        """Reads options from any number of sources: defaults, a file, an address, keywords.
 
         Args:
             sources: name to value, as text or natively; a later source wins over an earlier one.
-            keywords: the same, and win over all.
+            keywords: the same; they win over all sources.
 
         Returns:
-            Every option, with the default where nobody said otherwise.
+            Every option; one that no source names has its default.
 
         Raises:
-            OptionError: an unknown name or a wrong value, wherever it stands, also where another source wins over it.
+            OptionError: an unknown name or a wrong value, also where another source wins over it.
         """
         values: dict[str, Any] = {}
         for source in (*sources, keywords):
@@ -402,7 +404,7 @@ class Options(Value):
 
     @classmethod
     def describe(cls) -> tuple[Description, ...]:
-        """Every option in the order of this page, for docs and `--help`."""
+        """Every option in the order of the fields, for docs and `--help`."""
         return tuple(
             Description(
                 name=name,

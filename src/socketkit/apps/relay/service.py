@@ -22,6 +22,7 @@ from socketkit.config.address import Address
 from socketkit.config.durations import format_duration
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
+from socketkit.endpoint import options_at
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
 from socketkit.events import Event, Observer, Refused, combine
@@ -101,7 +102,7 @@ class Relay:
         self._engine = engine
         self._plan = plan = Plan() if plan is None else plan
         self._observer = observer
-        self._how = {address: Options.make(plan.portion, dict(address.options), options) for address in targets}
+        self._how = {address: options_at(address, plan.portion, options) for address in targets}
         self._targets = Targets(targets, plan.balance)
         shared = (Bucket(plan.total_rate), Bucket(plan.total_rate)) if plan.total_rate else ()
         self._pace = Pace(Pipes(), plan.rate, shared)
