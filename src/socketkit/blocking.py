@@ -48,8 +48,8 @@ class BlockingConnection:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._waiting = connection.counts.waiting
-        self._fill_directly = connection.receiver.fill_directly
+        self._waiting = connection.internals.session.waiting
+        self._fill_directly = connection.internals.receiver.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
 
     def send(self, message: Any) -> None:
@@ -66,7 +66,7 @@ class BlockingConnection:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
         waiting = self._waiting
         if not waiting and (timeout is not None or not self._fill_directly()):
-            _step(self._connection.wait_message(timeout=timeout))
+            _step(self._connection.internals.wait_message(timeout))
         return waiting.pop()
 
     def receive_many(self, *, timeout: float | None = None) -> list[Any]:
@@ -81,7 +81,7 @@ class BlockingConnection:
                 yield take()
             if not fill_directly():
                 try:
-                    _step(self._connection.wait_message())
+                    _step(self._connection.internals.wait_message())
                 except EndOfStream:
                     return
 

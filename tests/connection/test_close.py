@@ -24,7 +24,7 @@ class Talk:
         self.outgoing = Sender(self.session, self.near, high_water=64, number=1, observer=None)
 
     def goodbye(self, timeout: float = 5.0):
-        return close_gracefully(self.session, self.outgoing, self.near, timeout=timeout)
+        return close_gracefully(self.session, self.outgoing, self.near, peer=self.near.peer, timeout=timeout)
 
 
 def test_unsent_data_then_eof() -> None:

@@ -70,9 +70,9 @@ def test_wait_message_takes_nothing(run):
     async def main(engine):
         with talk(engine) as (connection, far):
             far.sendall(b"one\n")
-            await connection.wait_message()
-            await connection.wait_message()
-            assert list(connection.incoming) == ["one"]
+            await connection.internals.wait_message()
+            await connection.internals.wait_message()
+            assert connection.internals.unread_messages() == ["one"]
             assert await connection.receive() == "one"
 
     run(main)
@@ -199,7 +199,7 @@ def test_zero_timeout_returns_buffered(run):
             with pytest.raises(DeadlineError):
                 await connection.receive(timeout=0)
             far.sendall(b"one\ntwo\n")
-            await connection.wait_message()
+            await connection.internals.wait_message()
             assert await connection.receive(timeout=0) == "one"
             assert await connection.receive_many(timeout=0) == ["two"]
 
@@ -511,7 +511,12 @@ def test_after_close_every_verb_says_so(run):
             assert await connection.receive() == "one"
             await connection.close()
             await connection.close()
-            for verb in (connection.receive, connection.receive_many, connection.wait_message, connection.send_eof):
+            for verb in (
+                connection.receive,
+                connection.receive_many,
+                connection.internals.wait_message,
+                connection.send_eof,
+            ):
                 with pytest.raises(ClosedError, match=r"^the connection with tcp://.* was closed at this end$"):
                     await verb()
             with pytest.raises(ClosedError):

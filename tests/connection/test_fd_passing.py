@@ -160,7 +160,7 @@ def test_too_many_descriptors_is_loss(engine: Engine) -> None:
             await left.send_descriptors([source] * 200, "many")
         os.close(source)
         assert await right.receive() == "many"
-        with pytest.raises(BrokenError, match=r"because 200 that came before were not taken \(EMFILE\)"):
+        with pytest.raises(BrokenError, match=r"because 200 received before were not taken \(EMFILE\)"):
             await right.receive()
 
     run(engine, talk)
@@ -172,8 +172,8 @@ def test_unsendable_descriptors_refused(engine: Engine) -> None:
     async def talk(left: Connection, right: Connection) -> None:
         source = pipe_with(b"")
         for descriptors, problem in (
-            ([], "0 descriptors cannot travel; allowed are 1 to 253"),
-            ([source] * 254, "254 descriptors cannot travel"),
+            ([], "0 descriptors cannot be passed; allowed are 1 to 253"),
+            ([source] * 254, "254 descriptors cannot be passed"),
             ([source, 9999], r"cannot be passed: Bad file descriptor"),
         ):
             with pytest.raises(OptionError, match=problem):

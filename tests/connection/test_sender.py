@@ -123,6 +123,7 @@ def test_busy_sender_yields():
         counting = Running(sending.engine, count())
         for _ in range(64):
             sending.queue(b"")
+            sending.clock.moment += 0.0005  # the work of a sender
             await sending.outgoing.drain()
         counting.cancel()
         await counting.outcome()

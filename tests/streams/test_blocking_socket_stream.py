@@ -100,7 +100,7 @@ def test_close_wakes_receiving_thread(close: str) -> None:
         got: list[object] = []
         thread = threading.Thread(target=lambda: got.extend(received(right)))
         thread.start()
-        while not right._connection._inward.is_busy:
+        while not right._connection.internals.receiver.is_busy:
             pass  # it is about to wait, or waits
         getattr(right, close)()
         thread.join(10)

@@ -48,6 +48,6 @@ class SingleClient:
             await self._handler(connection)
         except SocketkitError as error:
             self.failure = error
-            connection.set_cause(error)
+            connection.internals.set_cause(error)
         finally:
             self._engine.start(server.close())

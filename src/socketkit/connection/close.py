@@ -1,7 +1,6 @@
-"""Say goodbye: what is unsent goes first, then our direction ends, then the socket, all within a time.
+"""Close gracefully: send what is unsent, end our direction, close the stream, all within `close_timeout`.
 
-A peer that reads no more cannot hold us: when the time is over the stream is aborted. Whatever was left unsent then is
-an error, never a secret.
+A peer that reads no more cannot hold up a close: at the deadline the stream is aborted, and the loss is an error.
 """
 
 from __future__ import annotations
@@ -14,35 +13,36 @@ from socketkit.streams.stream import Stream
 __all__ = ["close_gracefully"]
 
 
-async def close_gracefully(session: Session, outgoing: Sender, stream: Stream, *, timeout: float) -> None:
-    """End a conversation in good order. The stream is closed when this returns, and also when it raises.
+async def close_gracefully(session: Session, sender: Sender, stream: Stream, *, peer: str, timeout: float) -> None:
+    """Close a connection in good order. The stream is closed when this returns, and also when it raises.
 
     Args:
         session: refuses to send from now on.
-        outgoing: is emptied first.
-        stream: is closed, or aborted when the time is over.
+        sender: is emptied first.
+        stream: is closed, or aborted at the deadline.
+        peer: its address, for the errors.
         timeout: seconds that all of it may take.
 
     Raises:
-        DeadlineError: the time was over with bytes unsent.
-        BrokenError: bytes were lost, and no sender has met the error yet.
+        DeadlineError: bytes were left unsent at the deadline.
+        BrokenError: bytes were lost, and no `send` has raised it yet.
 
-    Cancellation: what the system does not take at once is lost, the stream is aborted.
+    Cancellation: what the system does not take at once is lost; the stream is aborted.
     """
-    told = session.refusal is not None
-    session.refuse(closed_error(stream.peer))
+    was_raised = session.refusal is not None
+    session.refuse(closed_error(peer), is_final=True)
     deadline = stream.engine.deadline(timeout)
     try:
-        await outgoing.wait_empty(deadline=deadline)
+        await sender.wait_empty(deadline=deadline)
     except DeadlineError:
         stream.abort()
         raise DeadlineError(
-            f"closing the connection with {stream.peer}: {session.outgoing_size} bytes were left unsent, because it "
+            f"closing the connection with {peer}: {session.outgoing_size} bytes were left unsent, because it "
             f"did not take them within {timeout:g} s (close_timeout)"
         ) from None
     except BaseException:
         stream.abort()
         raise
     await stream.finish(deadline=deadline)
-    if not told:
-        outgoing.check()
+    if not was_raised:
+        sender.check()

@@ -1,13 +1,13 @@
-"""One conversation over a stream that keeps boundaries: each datagram is framed by itself, each message is sent as one.
+"""Messages over a stream that keeps boundaries: each datagram is framed by itself, each message is sent as one.
 
-What a datagram lacks is never taken from the next, so a fault is that datagram's alone: it is told once, and the
-conversation goes on. Sockets without a connection outlive a loss in the same way. Knows no socket and no clock.
+Bytes that a datagram lacks are never taken from the next, so an error concerns that datagram alone: it is raised once,
+and the next call goes on. A socket without a connection survives a loss in the same way. Knows no socket and no clock.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from socketkit.connection.sender import Sender
@@ -22,10 +22,11 @@ from socketkit.errors import (
     StreamError,
 )
 from socketkit.events import Observer, Sent
+from socketkit.framing.adapter import adapt
 from socketkit.framing.codec import Codec, Framing
 from socketkit.streams.stream import DatagramStream
 
-__all__ = ["DatagramOutgoing", "DatagramSession"]
+__all__ = ["DatagramSender", "DatagramSession"]
 
 
 class DatagramSession(Session):
@@ -34,10 +35,10 @@ class DatagramSession(Session):
     Args:
         framing: makes a fresh codec for each datagram that comes.
         max_size: bytes of the largest datagram that can be sent.
-        is_connectionless: whether a loss ends nothing: it is told once, to whoever sends or receives next.
+        is_connectionless: whether a loss ends nothing: the next send or receive raises it, once.
     """
 
-    __slots__ = ("_fault", "_feed_whole", "_framing", "_is_connectionless", "_loss", "_max_size")
+    __slots__ = ("_fault", "_framing", "_is_connectionless", "_loss", "_max_size")
 
     def __init__(self, framing: Framing, *, max_size: int, is_connectionless: bool) -> None:
         super().__init__(framing.codec())  # the one that encodes
@@ -46,26 +47,22 @@ class DatagramSession(Session):
         self._max_size = max_size
         self._is_connectionless = is_connectionless
         self._fault: SocketkitError | None = None  # of the last datagram, behind its whole messages
-        self._loss: SocketkitError | None = None  # that nobody has met yet
+        self._loss: SocketkitError | None = None  # not raised yet
 
     def _use(self, codec: Codec) -> None:
         super()._use(codec)
         self.encode_one = None
-        self._feed_whole: Callable[[bytes], list[Any]] | None = getattr(codec, "feed_whole", None)
 
-    # --- incoming ---
+    # Incoming.
 
     def feed(self, data: bytes) -> None:
-        """One datagram. A codec that can take it as it is says so by `feed_whole`; an empty datagram is data too."""
+        """Take one datagram, which may be empty."""
         self.received_size += len(data)
-        if self._feed_whole is not None:
-            messages = self._feed_whole(data)
-        else:
-            messages = self._decode(data)
-        self._arrived(messages)
+        feed_whole = self._codec.feed_whole
+        self._arrived(self._decoded(data) if feed_whole is None else feed_whole(data))
 
-    def _decode(self, data: bytes) -> list[Any]:
-        codec = self._codec = self._framing.codec()
+    def _decoded(self, data: bytes) -> list[Any]:
+        codec = self._codec = adapt(self._framing.codec())
         messages: list[Any] = []
         try:
             messages += codec.feed(data)
@@ -78,11 +75,14 @@ class DatagramSession(Session):
         self._end = end
 
     def adopt(self, framing: Framing) -> None:
-        """Read the datagrams that follow with another framing; what has come already was framed as a whole."""
+        """Decode the datagrams that follow by another framing; each of those before was decoded as a whole."""
         self._framing = framing
         self._use(framing.codec())
 
     def end(self) -> SocketkitError | None:
+        if self._later:
+            super().end()
+            return None
         fault, self._fault = self._fault, None
         if fault is None:
             fault, self._loss = self._loss, None
@@ -90,7 +90,7 @@ class DatagramSession(Session):
 
     @property
     def is_between_messages(self) -> bool:
-        return not self.waiting
+        return not self.unread_count
 
     def fail(self, error: BrokenError | ClosedError | DeadlineError) -> bool:
         if self._is_connectionless and isinstance(error, BrokenError):
@@ -98,21 +98,25 @@ class DatagramSession(Session):
             return False
         return super().fail(error)
 
+    def close(self, reason: ClosedError) -> None:
+        super().close(reason)
+        self._fault = self._loss = None
+
     def lose(self, error: SocketkitError) -> None:
-        """A datagram was lost, or refused: whoever sends or receives next is told; the first such news stays."""
+        """Keep the loss or refusal of a datagram for the next send or receive; the first one stays."""
         if self._loss is None:
             self._loss = error
 
     def take_loss(self) -> None:
-        """Raise what was lost, once."""
+        """Raise the loss that was kept, once."""
         loss, self._loss = self._loss, None
         if loss is not None:
             raise loss.with_traceback(None)
 
-    # --- outgoing ---
+    # Outgoing.
 
     def queue(self, messages: Iterable[Any], count: int) -> None:
-        """As promised. After a loss the first call raises it, and has sent nothing; the next one goes on."""
+        """Append messages, as `Session` does. After a loss the first call raises it, and sends nothing."""
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)
         self.take_loss()
@@ -130,8 +134,8 @@ class DatagramSession(Session):
         self.outgoing_size += sum(map(_cost, frames))
         self.outgoing.extend(frames)
 
-    def refuse(self, reason: StreamError) -> None:
-        super().refuse(reason)
+    def refuse(self, reason: StreamError, *, is_final: bool = False) -> None:
+        super().refuse(reason, is_final=is_final)
         self.encode_one = None
 
     def sent(self, size: int) -> None:
@@ -139,17 +143,17 @@ class DatagramSession(Session):
         self.outgoing_size -= size or 1
 
     def gave_up(self, size: int) -> None:
-        """So many bytes were a datagram that could not be sent."""
+        """Count the bytes of a datagram that could not be sent."""
         self.outgoing_size -= size or 1
 
 
 def _cost(frame: bytes) -> int:
-    """What a datagram counts at the high-water mark: an empty one has its price too."""
+    """Return what a datagram counts at the high-water mark: an empty one has its price too."""
     return len(frame) or 1
 
 
-class DatagramOutgoing(Sender):
-    """The sending side: a datagram a call, whole or not at all; one that is refused does not stop those behind it."""
+class DatagramSender(Sender):
+    """The sending side: one datagram a call, whole or not at all. A refused one does not stop those behind it."""
 
     __slots__ = ("_datagrams",)
 
@@ -169,7 +173,7 @@ class DatagramOutgoing(Sender):
         self._datagrams = session, stream
 
     def flush(self) -> None:
-        """Hand over datagram by datagram, as long as they are taken; the rest follows in the background."""
+        """Hand over datagrams while the system takes them; the rest follows in the background. Never raises."""
         if self._draining or not self._session.outgoing:
             return
         try:
@@ -186,7 +190,7 @@ class DatagramOutgoing(Sender):
         self._datagrams[0].take_loss()
 
     def _push(self) -> bool:
-        """Send until nothing is left (True), or nothing more is taken now (False)."""
+        """Send until nothing is left (True), or the system takes no more now (False)."""
         session, stream = self._datagrams
         waiting = session.outgoing
         is_second_try = False
@@ -202,7 +206,7 @@ class DatagramOutgoing(Sender):
                 if not stream.is_connectionless:
                     raise
                 session.lose(error)
-                # The system tells of a refusal at the next call, which is innocent: udp(7), ECONNREFUSED.
+                # The system reports a refusal at the next call, whose datagram is not concerned: udp(7), ECONNREFUSED.
                 if is_second_try:
                     session.gave_up(len(waiting.popleft()))
                 is_second_try = not is_second_try

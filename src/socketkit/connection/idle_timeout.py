@@ -1,7 +1,7 @@
-"""How long a peer may let us wait (`idle_timeout`): the time is counted only while we wait for him.
+"""The idle timeout: how long a receive may wait for an inactive peer (`idle_timeout`).
 
-A sign of life is a byte that he sends, or that he takes of those that had to wait for him. A handler that is busy with
-something else makes nobody late.
+Only the time of waiting counts: a handler that is busy with something else does not time its peer out. The timer starts
+anew with each byte that the peer sends, and with each that it takes of those that had to wait for it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from socketkit.connection.sender import Sender
 from socketkit.errors import DeadlineError
 from socketkit.streams.stream import Stream
 
-__all__ = ["IdleTimer", "silence_of"]
+__all__ = ["IdleTimer", "idle_timer_for"]
 
 
 class IdleTimer:
-    """Receives from one stream, and counts.
+    """Receives from one stream, and measures how long its peer is inactive.
 
     Args:
-        stream: whose peer it is.
-        limit: seconds without a sign of life.
-        taken: how many bytes the peer has taken, so far, of those that had to wait for him.
+        stream: where it receives.
+        limit: seconds without activity.
+        taken: returns how many bytes the peer has taken, so far, of those that had to wait for it.
 
     Attributes:
-        is_over: whether the limit was met; stays so.
+        is_over: whether the limit was reached; stays so.
     """
 
     __slots__ = ("_limit", "_seen", "_stream", "_taken", "_waited", "is_over")
@@ -35,14 +35,14 @@ class IdleTimer:
         self._limit = limit
         self._taken = taken
         self._seen = 0
-        self._waited = 0.0  # seconds since the last sign of life, as far as we waited for one
+        self._waited = 0.0  # seconds of waiting since the last activity
         self.is_over = False
 
     async def receive(self, deadline: float | None) -> bytes:
         """As `Stream.receive`.
 
         Raises:
-            DeadlineError: the caller's moment came; or the limit was met, then `is_over` says so.
+            DeadlineError: `deadline` has passed; or the limit was reached, and `is_over` is set.
         """
         engine = self._stream.engine
         while True:
@@ -67,9 +67,9 @@ class IdleTimer:
                 return data
 
 
-def silence_of(stream: Stream, options: Options, outgoing: Sender) -> IdleTimer | None:
-    """How the silence of a stream's peer is counted; None where it is not."""
+def idle_timer_for(stream: Stream, options: Options, sender: Sender) -> IdleTimer | None:
+    """Return the timer of a stream; None without an idle timeout, and where the stream has its own."""
     limit = options.idle_timeout
     if limit is None or stream.times_out_itself:
         return None
-    return IdleTimer(stream, limit, lambda: outgoing.drained_size)
+    return IdleTimer(stream, limit, lambda: sender.drained_size)

@@ -1,7 +1,7 @@
-"""Receive: bytes that came are fed to the session until a message is whole, or something else is to be told.
+"""Receive: feed bytes to the session until a message is whole, or the end or an error is to be raised.
 
-The order is the session's: messages, then the end, then errors. The usual portion of bytes costs one coroutine; what is
-counted (a peer's silence) or encoded (TLS) on the way costs more of them.
+The order is the session's: messages, then the end, then errors. The usual portion of bytes costs one coroutine; an idle
+timeout or TLS costs more of them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from socketkit.config.options import Options
-from socketkit.connection.idle_timeout import IdleTimer, silence_of
+from socketkit.connection.idle_timeout import IdleTimer, idle_timer_for
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream
@@ -23,19 +23,20 @@ class Receiver:
     """The receiving side of one connection.
 
     Attributes:
-        is_busy: whether a task receives, or somebody carries bytes past the framing.
-        loss: what ended the conversation, as far as it is known; the first to be noted stays.
+        is_busy: whether a task receives, or moves bytes past the framing.
+        loss: what ended the connection, as far as it is known; the first cause stays.
     """
 
     __slots__ = (
+        "_idle_timer",
         "_number",
         "_observer",
-        "_outgoing",
         "_ready",
         "_receive_blocking",
+        "_sender",
         "_session",
-        "_silence",
         "_stream",
+        "_turn",
         "_waits_for_turn",
         "is_busy",
         "loss",
@@ -44,7 +45,7 @@ class Receiver:
     def __init__(
         self,
         session: Session,
-        outgoing: Sender,
+        sender: Sender,
         stream: Stream,
         options: Options,
         *,
@@ -52,7 +53,8 @@ class Receiver:
         observer: Observer | None,
     ) -> None:
         self._session = session
-        self._outgoing = outgoing
+        self._sender = sender
+        self._turn = sender.turn
         self._number = number
         self._observer = observer
         self._waits_for_turn = not stream.engine.is_prompt
@@ -63,46 +65,57 @@ class Receiver:
     def use(self, stream: Stream, options: Options) -> None:
         """Receive from this stream from now on."""
         self._stream = stream
-        self._silence: IdleTimer | None = silence_of(stream, options, self._outgoing)
-        self._ready = stream if isinstance(stream, ReadyStream) and self._silence is None else None
+        self._idle_timer: IdleTimer | None = idle_timer_for(stream, options, self._sender)
+        self._ready = stream if isinstance(stream, ReadyStream) and self._idle_timer is None else None
         self._receive_blocking: Callable[[], bytes | None] | None = (
             None if self._ready is None or self._observer is not None else self._ready.receive_blocking
         )
 
     def begin(self) -> None:
-        """Be busy.
+        """Become busy.
 
         Raises:
-            BusyError: somebody else is.
+            BusyError: another task receives.
         """
         if self.is_busy:
             raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
         self.is_busy = True
 
     async def fill(self, timeout: float | None = None) -> None:
-        """Receive until at least one message is whole, or say why there will be none; see `Connection.receive`."""
+        """Receive until at least one message is whole, or raise why there will be none; see `Connection.receive`."""
         if self.is_busy:
-            self.begin()  # which says why not
+            self.begin()  # which raises
         deadline = None if timeout is None else self._stream.engine.deadline(timeout)
-        session, ready, observer = self._session, self._ready, self._observer
+        session, ready, observer, turn = self._session, self._ready, self._observer, self._turn
         waiting = session.waiting
         self.is_busy = True
         try:
             while True:
-                end = session.end()
+                if session.has_backlog:
+                    if turn.is_over():
+                        await turn.hand_over()
+                    end = session.end()
+                    if observer is not None:
+                        self._report_skipped(observer)
+                else:
+                    end = session.end()
                 if waiting:
                     return
                 if end is not None:
                     raise end.with_traceback(None)
                 if self._waits_for_turn and session.outgoing:
-                    self._outgoing.flush()  # before we wait: the peer may be waiting for it
+                    self._sender.flush()  # before we wait: the peer may be waiting for it
                 data: bytes | None
                 try:
                     if ready is None:
-                        data = await (self._silence or self._stream).receive(deadline=deadline)
+                        if turn.is_over():
+                            await turn.hand_over()
+                        data = await (self._idle_timer or self._stream).receive(deadline=deadline)
                     else:  # the same in its steps: a coroutine for each portion is a tenth of a small message's price
                         if not ready.may_have_more:
                             await ready.wait_readable(deadline)
+                        elif turn.is_over():
+                            await turn.hand_over()
                         while (data := ready.receive_now()) is None:
                             await ready.wait_readable(deadline)
                 except (EndOfStream, BrokenError, ClosedError) as error:
@@ -110,7 +123,9 @@ class Receiver:
                 else:
                     session.feed(data)
                     if observer is not None:
-                        self._tell(observer, data)
+                        observer(Received(self._number, data))
+                        self._report_skipped(observer)
+                    data = None  # a frame may be long in coming: hold no part of it twice
                 if waiting:
                     return
         except DeadlineError as error:
@@ -119,12 +134,17 @@ class Receiver:
             self.is_busy = False
 
     def fill_directly(self) -> bool:
-        """One step of `fill`, without a coroutine, on an engine that blocks; mostly it is enough. False: there is no
-        message yet, and `fill` has to go on, or to say why there will be none."""
+        """Do one step of `fill`, without a coroutine, on an engine that blocks; mostly it is enough.
+
+        Returns:
+            Whether there is a message. If not, `fill` goes on, or raises why there will be none.
+        """
         receive = self._receive_blocking
         session = self._session
         if receive is None or self.is_busy or session.end() is not None:
             return False
+        if session.waiting:
+            return True
         self.is_busy = True
         try:
             data = receive()
@@ -144,18 +164,17 @@ class Receiver:
         elif self._session.fail(error):
             self.set_cause(error)
 
-    def _tell(self, observer: Observer, data: bytes) -> None:
-        observer(Received(self._number, data))
+    def _report_skipped(self, observer: Observer) -> None:
         for fault in self._session.take_faults():
             observer(FrameSkipped(self._number, fault))
 
     def _late(self, error: DeadlineError, timeout: float | None) -> DeadlineError:
-        if self._silence is None or not self._silence.is_over:
+        if self._idle_timer is None or not self._idle_timer.is_over:
             return DeadlineError(f"receiving from {self._stream.peer}: no message within {timeout:g} s")
         self.set_cause(error)
         self._session.fail(error)
         return error.with_traceback(None)
 
     def set_cause(self, error: BaseException) -> None:
-        """This is what ended the conversation."""
+        """Set what ended the connection; the first cause stays."""
         self.loss = self.loss or error

@@ -1,42 +1,62 @@
-"""Send: what one turn of the engine gathers leaves with one call, and what the system does not take yet follows.
+"""Send: the messages of one turn of the engine leave with one system call.
 
-The batch is written at the end of the turn, at once when it is large, and on close. When the
-system takes only part, the rest is drained in the background, in order, and senders feel it at the high-water mark.
+The batch is written at the end of the turn, at once when it is large, and on close. When the system takes only part of
+it, the rest is drained in the background, in order; above the high-water mark `send` returns an awaitable that waits.
 Frames never interleave and are never cut: after a cut the connection refuses to send.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, TypeAlias
 
 from socketkit.connection.session import Session
+from socketkit.connection.turn import Turn
 from socketkit.engines.condition import Condition
-from socketkit.engines.engine import DONE, Engine
+from socketkit.engines.engine import DONE, Done, Engine
 from socketkit.errors import BrokenError, DeadlineError, StreamError
 from socketkit.events import Observer, Sent
 from socketkit.streams.stream import Stream
 
-__all__ = ["LARGE_SIZE", "Drain", "Sender"]
+__all__ = ["LARGE_SIZE", "Drain", "Sender", "Sending"]
 
 LARGE_SIZE: Final = 16 * 1024
-"""Bytes from which on a batch leaves at once, and not at the end of the turn: there is nothing left to gain by waiting,
-and memory to lose."""
-
-TURN_BATCHES: Final = 16
-"""So many times the high-water mark a sender may write without a wait before it lets the others have their turn."""
+"""Bytes from which on a batch leaves at once, not at the end of the turn: waiting saves nothing, and costs memory."""
 
 
-class Drain:
-    """What `send` returns over the high-water mark. Who does not await it is not held back, and not warned."""
+class Drain(Coroutine[Any, Any, None]):
+    """Returned by `send` above the high-water mark. Awaiting it applies back-pressure; ignoring it is allowed.
 
-    __slots__ = ("_wait",)
+    A coroutine for whoever asks (tasks, nurseries), but one that is not started does not warn.
+    """
 
-    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
-        self._wait = wait
+    __slots__ = ("_begun", "_drain")
 
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._wait().__await__()
+    def __init__(self, drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._drain = drain
+        self._begun: Coroutine[Any, Any, None] | None = None
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._drain().__await__()
+
+    def send(self, value: Any, /) -> Any:
+        return self._begin().send(value)
+
+    def throw(self, error: Any, value: Any = None, traceback: Any = None, /) -> Any:
+        return self._begin().throw(error)
+
+    def close(self) -> None:
+        if self._begun is not None:
+            self._begun.close()
+
+    def _begin(self) -> Coroutine[Any, Any, None]:
+        if self._begun is None:
+            self._begun = self._drain()
+        return self._begun
+
+
+Sending: TypeAlias = Done | Drain
+"""What `send` returns: a coroutine, to await or to start as a task, or to ignore."""
 
 
 class Sender:
@@ -44,7 +64,8 @@ class Sender:
 
     Attributes:
         error: why not everything could be sent; None while nothing was lost.
-        drained_size: bytes that the peer took after they had to wait for him.
+        drained_size: bytes that the peer took after they had to wait for it.
+        turn: how long this connection's task has worked without a wait; the receiver uses it too.
     """
 
     __slots__ = (
@@ -57,10 +78,10 @@ class Sender:
         "_number",
         "_observer",
         "_session",
-        "_streak",
         "_stream",
         "drained_size",
         "error",
+        "turn",
     )
 
     def __init__(
@@ -83,7 +104,7 @@ class Sender:
         self._observer = observer
         self._draining = False
         self._changed = Condition(stream.engine)
-        self._streak = 0  # about how many bytes went in large batches since a sender has let the others have their turn
+        self.turn = Turn(stream.engine)
         self.drained_size = 0
         self.error: StreamError | None = None
 
@@ -93,8 +114,10 @@ class Sender:
         return not self._draining and not self._session.outgoing
 
     def flush(self) -> None:
-        """Hand the batch to the system, as far as it takes it now; the rest follows in the background. Never raises:
-        an error is kept in `error` and met by the next sender."""
+        """Hand the batch to the system, as far as it takes it now; the rest follows in the background.
+
+        Never raises: an error is kept in `error`, and raised by the next `send`.
+        """
         session = self._session
         unsent = session.outgoing
         if not unsent or self._draining:
@@ -115,10 +138,10 @@ class Sender:
             self._draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
         elif self._changed.waiting:
-            self._changed.notify()  # a sender may have been woken by room that others filled before it came to its turn
+            self._changed.notify()  # a sender that was woken may have found the room filled by others, and waits again
 
     def push(self, data: bytes) -> None:
-        """Send one encoded message where the turn ends at once: as if it were put into the batch, and that flushed.
+        """Send one encoded message on an engine that blocks, where the turn ends at once: append it, and flush.
 
         Raises:
             BrokenError, ClosedError: it was not sent whole, and never will be.
@@ -126,7 +149,7 @@ class Sender:
         session = self._session
         session.sent_count += 1
         if not session.outgoing and not self._draining and self._observer is None:
-            # The batch is this message, and mostly it goes at once: a third of the price of what is below.
+            # The batch is this message, and mostly it is taken at once: a third of the price of what is below.
             try:
                 count = self._stream.send_now(data)
             except StreamError as error:
@@ -145,44 +168,39 @@ class Sender:
             self.flush()
         self.check()
 
-    def send_large(self) -> Awaitable[None]:
-        """The batch has become large: hand it over. What is returned is to be awaited by the sender."""
-        size = self._session.outgoing_size
+    def send_large(self) -> Sending:
+        """Flush a batch that has become large; return what the sender is to await."""
         self.flush()
-        is_taken = self.error is None and self._session.outgoing_size < self._high
-        if is_taken and self._streak + size < TURN_BATCHES * self._high:
-            self._streak += size
+        if self.error is None and self._session.outgoing_size < self._high and not self.turn.is_over():
             return DONE
         return Drain(self.drain)
 
     async def drain(self) -> None:
-        """After a batch over the high-water mark: wait until it has sunk to a quarter of it.
+        """Wait, above the high-water mark, until a quarter of it is left; below it, let others run when it is their
+        turn.
 
         Raises:
-            BrokenError, ClosedError: it never will.
+            BrokenError, ClosedError: the rest will never be sent.
         """
         self.flush()
         session = self._session
-        if session.outgoing_size < self._high:
-            self._streak += self._high
-            if self._streak >= TURN_BATCHES * self._high:
-                self._streak = 0
-                await self._engine.sleep(0)
-        else:
+        if session.outgoing_size >= self._high:
             await self._changed.wait_until(lambda: session.outgoing_size <= self._low or self.error is not None)
+        elif self.turn.is_over():
+            await self.turn.hand_over()
         self.check()
 
     async def wait_empty(self, *, deadline: float | None = None) -> None:
         """Wait until the system has all of it, or never will (see `error`).
 
         Raises:
-            DeadlineError: the moment came first.
+            DeadlineError: the deadline has passed.
         """
         self.flush()
         await self._changed.wait_until(lambda: self.is_empty or self.error is not None, deadline=deadline)
 
     def hold(self) -> None:
-        """Hand nothing to the stream until `release`: it is being exchanged. What is sent meanwhile waits."""
+        """Hand nothing to the stream until `release`: it is being replaced. What is sent meanwhile waits."""
         self._draining = True
 
     def release(self, stream: Stream) -> None:
@@ -192,12 +210,12 @@ class Sender:
         self.flush()
 
     def check(self) -> None:
-        """Raise what went wrong, for the sender to know."""
+        """Raise `error`, if there is one."""
         if self.error is not None:
             raise self.error.with_traceback(None)
 
     def cut(self, reason: StreamError) -> None:
-        """Give up what is unsent, for this reason."""
+        """Drop what is unsent, and refuse to send, for this reason; an earlier one stays."""
         if self.error is None:
             self.error = reason
         self._session.refuse(self.error)

@@ -1,7 +1,7 @@
-"""One conversation without a socket: what has come, what is to go, and how it stands.
+"""One connection's messages, without a socket: what was received, what is to be sent, and how it ended.
 
-Bytes are fed in, messages come out, and the order is always the same: the messages that arrived whole, then the end,
-then errors. Knows no socket, no engine and no clock; whoever moves the bytes asks it what to do next.
+Bytes are fed in, messages come out, always in this order: whole messages, the end of stream, errors. Knows no socket,
+no engine and no clock. A large batch is decoded in portions, each when the messages before it were received.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, MutableSequence
 from typing import Any
 
+from socketkit.connection.turn import TURN_MESSAGES
 from socketkit.errors import (
     BrokenError,
     ClosedError,
@@ -19,19 +20,29 @@ from socketkit.errors import (
     SocketkitError,
     StreamError,
 )
+from socketkit.framing.adapter import adapt
 from socketkit.framing.codec import Codec, Framing
 from socketkit.values import Value
 
 __all__ = ["ConnectionStatistics", "Session"]
 
+SMALLEST_PORTION = 512
+"""Bytes that are decoded in one go at least."""
+
+FIRST_PORTION = 8 * 1024
+"""Bytes that are decoded in one go before it is known how many messages lie in them."""
+
+LARGE_FEED = 4 * 1024
+"""Bytes from which on a codec is asked to release what it holds, before a wait."""
+
 
 class ConnectionStatistics(Value):
-    """How a connection stands: bytes and messages so far, and what waits on either side.
+    """The counters of a connection.
 
     Attributes:
-        received_size, sent_size: bytes that came, and that the system has taken.
-        received_count, sent_count: messages that came whole, and that were sent.
-        waiting_count: messages that came and were not received yet.
+        received_size, sent_size: bytes that were received, and that the system has taken.
+        received_count, sent_count: messages that were decoded, and that were sent.
+        waiting_count: messages that were decoded and not received yet.
         unsent_size: bytes that were sent and that the system has not taken yet.
     """
 
@@ -44,15 +55,16 @@ class ConnectionStatistics(Value):
 
 
 class Session:
-    """Both directions of one conversation.
+    """Both directions of one connection.
 
     Attributes:
-        encode_one: the bytes of one message, for whoever puts it into `outgoing` himself and counts it, at half the
-            price of `queue`; raises as that does. None where a message takes more than that.
-        waiting: whole messages that nobody has received yet, the oldest last: `pop` takes it. (A list, because an empty
-            deque takes half a KiB, which is much where ten thousand connections are idle.)
-        outgoing: encoded frames that nobody has handed to the system yet, oldest first.
-        outgoing_size: bytes in `outgoing` and beyond, until the system has them; kept by whoever moves them.
+        encode_one: returns the bytes of one message, for a sender that appends them to `outgoing` and counts them, at
+            half the price of `queue`; raises as that does. None where a message takes more than that.
+        waiting: messages that were not received yet, the oldest last: `pop` takes it. (A list: an empty deque takes
+            half a KiB, which counts with ten thousand idle connections.)
+        has_backlog: whether more than `waiting` was read from the stream: `end` decodes it before it is read again.
+        outgoing: encoded frames that were not handed to the system yet, oldest first.
+        outgoing_size: bytes in `outgoing`, and of it in the sender's hands, until the system has them.
         received_size, sent_size: bytes so far.
         received_count, sent_count: messages so far.
     """
@@ -60,10 +72,15 @@ class Session:
     __slots__ = (
         "_codec",
         "_end",
-        "_is_unsure",
+        "_has_work",
+        "_later",
+        "_must_probe",
+        "_portion",
         "_refusal",
-        "_tells_faults",
+        "_skipped",
+        "_undecoded",
         "encode_one",
+        "has_backlog",
         "outgoing",
         "outgoing_size",
         "received_count",
@@ -83,35 +100,53 @@ class Session:
         self.sent_size = 0
         self.received_count = 0
         self.sent_count = 0
-        self._end: SocketkitError | None = None  # what a receiver meets after the last message
-        self._is_unsure = False  # the codec may hold back an error behind the messages it gave, and does not tell
+        self.has_backlog = False
+        self._later: list[Any] = []  # decoded messages behind those of `waiting`, the oldest last
+        self._undecoded = b""  # bytes behind those
+        self._skipped: list[FrameTooLongError] = []  # of the portions before the last one
+        self._end: SocketkitError | None = None  # what a receiver gets after the last message
+        self._has_work = False  # `end` has more to do than to return `_end`
 
     def _use(self, codec: Codec) -> None:
-        self._codec = codec
+        self._codec = adapt(codec)
+        self._portion = min(FIRST_PORTION, self._codec.portion)
+        self._must_probe = self._codec.must_probe
         if self._refusal is None:
-            encode_one = getattr(codec, "encode_one", None) or _one_by_many(codec)
-            self.encode_one: Callable[[Any], bytes] | None = encode_one
-        self._tells_faults = hasattr(codec, "fault")
+            self.encode_one: Callable[[Any], bytes] | None = self._codec.encode_one
 
-    # --- incoming ---
+    # Incoming.
 
     def feed(self, data: bytes) -> None:
-        """Take bytes that came; the messages that they make whole go to `waiting`."""
-        self.received_size += len(data)
+        """Take bytes that were received; messages that they make whole go to `waiting`, perhaps not all at once."""
+        size = len(data)
+        self.received_size += size
+        if size > LARGE_FEED and self._divide(data):
+            return
+        codec = self._codec
         try:
-            messages = self._codec.feed(data)
+            messages = codec.feed(data)
         except FramingError as error:
             self._end = error
             return
         if messages:
             self._arrived(messages)
-            if not self._tells_faults:
-                self._is_unsure = True
-            elif self._codec.fault is not None:  # type: ignore[attr-defined]
-                self._end = self._codec.fault  # type: ignore[attr-defined]
+            if self._must_probe:
+                self._has_work = True
+            elif codec.fault is not None:
+                self._end = codec.fault
+
+    def _divide(self, data: bytes) -> bool:
+        """Decode the first portion of large data; return whether there is more than one."""
+        self._has_work = True
+        if self.has_backlog or len(data) <= self._portion or self._codec.keeps_cuts:
+            return False  # data is a portion itself
+        self._undecoded = data if type(data) is bytes else bytes(data)
+        self.has_backlog = True
+        self._decode_backlog()
+        return True
 
     def feed_eof(self, end: EndOfStream) -> None:
-        """The peer has ended its direction; what that makes whole goes to `waiting`."""
+        """Take the end of stream; the message that it makes whole goes to `waiting`."""
         try:
             messages = self._codec.feed_eof()
         except FramingError as error:
@@ -121,48 +156,109 @@ class Session:
         self._end = end
 
     def _arrived(self, messages: list[Any]) -> None:
-        self.received_count += len(messages)
+        count = len(messages)
+        self.received_count += count
         waiting = self.waiting
         if waiting:
             waiting[:0] = reversed(messages)
-        else:
-            waiting.extend(messages)  # ours; the list is the codec's
-            waiting.reverse()
+            return
+        waiting.extend(messages)  # into our list; the other one is the codec's
+        waiting.reverse()
+        if count > TURN_MESSAGES:
+            self._later = waiting[:-TURN_MESSAGES]
+            del waiting[:-TURN_MESSAGES]
+            self.has_backlog = self._has_work = True
+
+    def _decode_backlog(self) -> None:
+        """Decode portions until a message is whole, an error is found, or no bytes are left."""
+        data, start, codec = self._undecoded, 0, self._codec
+        self._skipped = []
+        while start < len(data) and not self.waiting and self._end is None:
+            cut = codec.next_cut(data, start, self._portion)
+            count = self.received_count
+            self._skipped += codec.take_faults()
+            self.received_size -= cut - start  # counted already
+            self.feed(data[start:cut])
+            self._adapt_portion(cut - start, self.received_count - count)
+            start = cut
+        self._undecoded = data[start:]
+        self.has_backlog = bool(self._later or self._undecoded)
+
+    def _adapt_portion(self, size: int, count: int) -> None:
+        """So many bytes were so many messages: choose the next portion to hold about `TURN_MESSAGES`."""
+        if count > TURN_MESSAGES:
+            self._portion = max(SMALLEST_PORTION, size * TURN_MESSAGES // count)
+        elif 2 * count < TURN_MESSAGES:
+            self._portion = min(2 * self._portion, self._codec.portion)
+
+    def end(self) -> SocketkitError | None:
+        """Return what a receiver gets when nothing is `waiting`; None: a message is waiting, or it must wait for bytes.
+
+        An error behind good messages is raised after they were received, and before the next wait.
+        """
+        if self._has_work and not self.waiting:
+            self._work()
+            if self.waiting:
+                return None
+        return self._end
+
+    def _work(self) -> None:
+        if self._later:
+            self.waiting.extend(self._later[-TURN_MESSAGES:])
+            del self._later[-TURN_MESSAGES:]
+            self.has_backlog = bool(self._later or self._undecoded)
+            return
+        if self._undecoded:
+            self._decode_backlog()
+            if self.waiting:
+                return
+        self._has_work = False
+        if self._end is not None:
+            return
+        codec = self._codec
+        codec.release()
+        if self._must_probe:
+            codec.probe()
+            self._end = codec.fault
+
+    def decode_all(self) -> None:
+        """Put every message that was read from the stream into `waiting`."""
+        while (self.has_backlog and self._end is None) or self._later:
+            waiting = self.waiting[:]
+            self.waiting.clear()
+            self._work()
+            self.waiting.extend(waiting)
 
     def take_all(self) -> list[Any]:
-        """Every message that waits, oldest first; they are the caller's now."""
+        """Remove and return every message that waits, oldest first."""
         messages = self.waiting[::-1]
         self.waiting.clear()
         return messages
 
     def take_faults(self) -> list[FrameTooLongError]:
-        """The over-long frames that the last bytes made us skip or cut, as the framing was told to; to be told."""
-        take_faults: Callable[[], list[FrameTooLongError]] | None = getattr(self._codec, "take_faults", None)
-        return [] if take_faults is None else take_faults()
+        """Return an error for each over-long frame that the last bytes made us skip or truncate (`oversize`)."""
+        skipped, self._skipped = self._skipped, []
+        return skipped + self._codec.take_faults()
 
     def adopt(self, framing: Framing) -> None:
         """Go on in another framing; see `reframe`."""
         self.reframe(framing.codec())
 
     def reframe(self, codec: Codec) -> None:
-        """Read on with another codec from the first byte that belongs to no message received so far: what came and was
-        not received yet becomes bytes again. What is in the outgoing batch stays as it was encoded.
+        """Go on with another codec from the first byte that belongs to no message received so far.
+
+        Messages that were not received yet become bytes again. The outgoing batch stays as it was encoded.
 
         Raises:
             TypeError: the codec in use cannot give back what it has read (it has no `take_rest`).
-            FramingError: it cannot any more, as it was passing over a frame that was too long.
+            FramingError: it cannot any more, as it was skipping an over-long frame.
         """
-        take_rest: Callable[[int], bytes] | None = getattr(self._codec, "take_rest", None)
-        if take_rest is None:
-            raise TypeError(f"{type(self._codec).__name__} has no take_rest: it cannot hand over to another codec")
-        rest = take_rest(len(self.waiting))
-        self.received_count -= len(self.waiting)
-        self.waiting.clear()
-        if hasattr(codec, "offset"):
-            codec.offset = self.received_size - len(rest)
-        self._use(codec)
+        rest = self._take_rest()
+        chosen = adapt(codec)
+        chosen.offset = self.received_size - len(rest)
+        self._use(chosen)
         end = self._end
-        if isinstance(end, FramingError):  # the other codec has its own opinion of these bytes
+        if isinstance(end, FramingError):  # it was the other codec's, about these bytes
             end = self._end = None
         if rest:
             self.received_size -= len(rest)  # which have been counted
@@ -171,63 +267,69 @@ class Session:
             self.feed_eof(end)
 
     def take_unread(self, codec: Codec) -> bytes:
-        """Take back every byte that came and was not received yet, whole messages too, and go on with a fresh codec.
+        """Take back every byte that was not received yet, whole messages too, and go on with a fresh codec.
 
         Raises:
             TypeError, FramingError: as for `reframe`.
-            EndOfStream, BrokenError, ClosedError: no more bytes will come.
+            EndOfStream, BrokenError, ClosedError: no more bytes will be received.
         """
         if self._end is not None and not isinstance(self._end, FramingError):
             raise self._end.with_traceback(None)
-        take_rest: Callable[[int], bytes] | None = getattr(self._codec, "take_rest", None)
-        if take_rest is None:
-            raise TypeError(f"{type(self._codec).__name__} has no take_rest: it cannot hand over what it has read")
-        rest = take_rest(len(self.waiting))
-        self.received_count -= len(self.waiting)
+        rest = self._take_rest()
         self.received_size -= len(rest)
-        self.waiting.clear()
         self._end = None
         self._use(codec)
         return rest
 
+    def _take_rest(self) -> bytes:
+        """Take back the bytes of every message that was not received, and all bytes behind them."""
+        unread = self.unread_count
+        rest = self._codec.take_rest(unread) + self._undecoded
+        self.received_count -= unread
+        self._drop_unread()
+        return rest
+
+    def _drop_unread(self) -> None:
+        self.waiting.clear()
+        self._later, self._undecoded = [], b""
+        self.has_backlog = False
+
     def fail(self, error: BrokenError | ClosedError | DeadlineError) -> bool:
-        """No more bytes will come, for this reason; the first reason stays. True: so it is."""
+        """Set why no more bytes will be received; the first reason stays, except after our own close. True: it ends."""
         if self._end is None or isinstance(error, ClosedError):
             self._end = error
         return True
 
-    def end(self) -> SocketkitError | None:
-        """What a receiver meets now that nothing is `waiting`; None when it has to wait for bytes.
-
-        A fault behind good messages is told after they were taken, and before the next wait. A codec that has no
-        `fault` to look at is asked by a feed of nothing.
-        """
-        if self._is_unsure and self._end is None:
-            self._is_unsure = False
-            self.feed(b"")
-            if self.waiting:
-                return None
-        return self._end
+    def close(self, reason: ClosedError) -> None:
+        """Drop what was not received: this end was closed, and every verb raises this from now on."""
+        self._end = reason
+        self._drop_unread()
+        self.refuse(reason, is_final=True)
 
     @property
     def has_ended(self) -> bool:
-        """Whether no more bytes are wanted: the end, a fault or a loss has been seen."""
+        """Whether no more bytes will be read: the end of stream, an error or a loss has been met."""
         return self._end is not None
 
     @property
+    def unread_count(self) -> int:
+        """Messages that were decoded and not received yet."""
+        return len(self.waiting) + len(self._later)
+
+    @property
     def is_between_messages(self) -> bool:
-        """Whether no message has come in part. A codec that does not tell counts as being between."""
+        """Whether nothing was read that was not received, not even a part of a message."""
         return not self.waiting and not self.has_part
 
     @property
     def has_part(self) -> bool:
-        """Whether a message has come in part, after those that came whole."""
-        return bool(getattr(self._codec, "buffered", 0))
+        """Whether a part of a message was read, behind the whole ones. False for a codec that does not say."""
+        return self.has_backlog or bool(self._codec.buffered)
 
-    # --- outgoing ---
+    # Outgoing.
 
     def queue(self, messages: Iterable[Any], count: int) -> None:
-        """Put messages into the outgoing batch, encoded: all of them, or none and an error.
+        """Append messages to the outgoing batch, encoded: all of them, or none and an error.
 
         Raises:
             ClosedError, BrokenError: nothing can be sent any more.
@@ -241,20 +343,23 @@ class Session:
         self.outgoing.append(data)
 
     def take(self) -> bytes:
-        """The outgoing batch, as one piece; it is the caller's now."""
+        """Remove and return the outgoing batch, as one piece."""
         outgoing = self.outgoing
         data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
         outgoing.clear()
         return data
 
     def sent(self, size: int) -> None:
-        """So many bytes of what was taken are the system's now."""
+        """Count bytes of what was taken that the system has now."""
         self.sent_size += size
         self.outgoing_size -= size
 
-    def refuse(self, reason: StreamError) -> None:
-        """No further message is taken, for this reason; what is in the batch is still to go. The first reason stays."""
-        if self._refusal is None:
+    def refuse(self, reason: StreamError, *, is_final: bool = False) -> None:
+        """Take no further message, for this reason; what is in the batch is still sent.
+
+        The first reason stays, unless this one is final: after our own close every verb raises `ClosedError`.
+        """
+        if self._refusal is None or is_final:
             self._refusal = reason
             self.encode_one = _refuser(reason)
 
@@ -269,7 +374,3 @@ def _refuser(reason: StreamError) -> Callable[[Any], bytes]:
         raise reason.with_traceback(None)
 
     return refuse
-
-
-def _one_by_many(codec: Codec) -> Callable[[Any], bytes]:
-    return lambda message: codec.encode((message,))

@@ -1,4 +1,4 @@
-"""STARTTLS: change a connection that is under way from plain bytes to TLS."""
+"""STARTTLS: change an open connection from plain bytes to TLS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["upgrade"]
 
 async def upgrade(
     session: Session,
-    outgoing: Sender,
+    sender: Sender,
     stream: Stream,
     framing: Framing,
     side: Side,
@@ -28,30 +28,30 @@ async def upgrade(
     options: Options,
     deadline: float | None = None,
 ) -> TlsStream:
-    """Change over to TLS: what was sent goes first, in plain text; what came and was not received goes to TLS.
+    """Change to TLS: what was sent leaves first, in plain text; bytes that were read and not received go to TLS.
 
-    A client refuses bytes that came already: a server speaks only when TLS stands, so that somebody on the way has put
-    them there, to be taken for the server's encrypted words (CVE-2011-0411 and its kin).
+    A client refuses such bytes: a server sends nothing before the handshake, so an attacker on the way has injected
+    them, to be taken for the server's encrypted messages (CVE-2011-0411 and its relatives).
 
     Returns:
-        The stream from now on. `outgoing` uses it already.
+        The stream from now on. `sender` uses it already.
 
     Raises:
         HandshakeError, BrokenError, DeadlineError: as for `secure`; nothing can be sent any more.
-        EndOfStream, ClosedError: there is nobody to agree with.
+        EndOfStream, ClosedError: the connection has ended before.
 
     Cancellation: nothing can be sent any more.
     """
     from socketkit.tls.stream import secure
 
     if isinstance(stream, DatagramStream):
-        raise OptionError("tls: it is spoken over streams, and not over datagrams")
+        raise OptionError("tls: it works over streams, not over datagrams")
     timeout = options.handshake_timeout
     if deadline is None:
         deadline = stream.engine.deadline(timeout)
-    await outgoing.wait_empty(deadline=deadline)
-    outgoing.check()
-    outgoing.hold()
+    await sender.wait_empty(deadline=deadline)
+    sender.check()
+    sender.hold()
     try:
         unread = session.take_unread(framing.codec())
         if unread and not side.is_server:
@@ -63,7 +63,7 @@ async def upgrade(
         secured = await secure(stream, side, server_name=server_name, timeout=timeout, deadline=deadline, unread=unread)
     except BaseException as error:
         reason = error if isinstance(error, (BrokenError, ClosedError)) else None
-        outgoing.cut(reason or BrokenError(f"sending to {stream.peer}: the change to TLS has failed"))
+        sender.cut(reason or BrokenError(f"sending to {stream.peer}: the change to TLS has failed"))
         raise
-    outgoing.release(secured)
+    sender.release(secured)
     return secured

@@ -6,9 +6,10 @@ Nothing is held, so nothing can be too long: there is no `max_size`. Of a datagr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from socketkit.errors import FrameTooLongError
+from socketkit.framing.codec import ConnectionCodec
 from socketkit.framing.decoder import wrong_type
 from socketkit.framing.spec import FramingSpec
 
@@ -26,13 +27,13 @@ class Chunks(FramingSpec):
         return _ChunksCodec()
 
 
-class _ChunksCodec:
+class _ChunksCodec(ConnectionCodec):
     """Hands on what it gets. Any cut of the bytes is another list of messages: only their concatenation is promised."""
 
     __slots__ = ("_last", "offset")
 
-    buffered = 0
     fault = None
+    keeps_cuts = True
 
     def __init__(self) -> None:
         self.offset = 0
@@ -54,8 +55,16 @@ class _ChunksCodec:
         self.offset += len(data)
         return [data] if data else []
 
-    def feed_whole(self, data: bytes, /) -> list[bytes]:
-        return [data]
+    @property
+    def feed_whole(self) -> Callable[[bytes], list[bytes]]:
+        return _datagram
+
+    @property
+    def buffered(self) -> int:
+        return 0
+
+    def release(self) -> None:
+        self._last = b""
 
     def feed_eof(self) -> list[bytes]:
         self._last = b""
@@ -68,3 +77,8 @@ class _ChunksCodec:
         last, self._last = self._last, b""
         self.offset -= len(last) if unread else 0
         return last if unread else b""
+
+
+def _datagram(data: bytes) -> list[bytes]:
+    """Return the message of a datagram: an empty one is a message too."""
+    return [data]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.framing.decoder import check_sizes, listed
+from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.spec import FramingSpec, max_size, oversize
 
@@ -37,11 +37,13 @@ class Cobs(FramingSpec):
 class _CobsCodec(DelimiterCodec):
     __slots__ = ()
 
+    portion = 16 * 1024  # 1 us a message, which may be two bytes
+
     _framing: Cobs
     _ends_with_stream = False
 
     def __init__(self, framing: Cobs) -> None:
-        super().__init__(framing, b"\0", longest=framing.max_size + framing.max_size // _RUN + 1)
+        super().__init__(framing, b"\0", max_frame_size=framing.max_size + framing.max_size // _RUN + 1)
 
     def _read(self, block: bytes) -> list[Any]:
         return [_unstuff(frame) for frame in block.split(b"\0") if frame]
@@ -50,11 +52,11 @@ class _CobsCodec(DelimiterCodec):
         return len(_unstuff(bytes(frame), strict=False))
 
     def _truncated(self, frame: bytes) -> Any:
-        beginning = frame[: self._longest]
+        beginning = frame[: self._max_frame_size]
         return _unstuff(beginning, strict=False)[: self._max_size]
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        payloads = listed(messages, self._text)
+        payloads = as_bytes_list(messages, self._text)
         if sum(map(len, payloads)) > self._max_size:
             check_sizes(self._framing, payloads)
         return b"".join([_stuff(payload) for payload in payloads])

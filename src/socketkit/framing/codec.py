@@ -1,38 +1,38 @@
-"""The promise of every framing: bytes become messages, messages become bytes, without I/O and without a clock.
+"""The contract of every framing: bytes become messages, messages become bytes, without I/O and without a clock.
 
-A `Framing` is a frozen description that many connections share; its `codec()` makes a fresh, stateful `Codec` for one
-connection. A framing of your own is any object with `codec()`, or simply the codec class itself; the codec needs
-nothing but the three methods of `Codec`. What else a codec may offer is in `FullCodec`; every codec of this house does.
+A `Framing` is a frozen description that many connections share. Its `codec()` makes a fresh, stateful `Codec` for one
+connection. Your own framing is any object with `codec()`, or the codec class itself. A codec needs only the three
+methods of `Codec`; `FullCodec` lists the optional ones, and every codec of this package has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from socketkit.errors import FrameTooLongError, FramingError
 
-__all__ = ["Codec", "Framing", "FullCodec"]
+__all__ = ["Codec", "ConnectionCodec", "Framing", "FullCodec"]
 
 DEFAULT_MAX_SIZE = 1024 * 1024
-"""Largest payload of one frame, in bytes, inclusive: 1 MiB, as websockets has it; 64 KiB burns people (asyncio)."""
+"""Largest payload of one frame, in bytes, inclusive: 1 MiB as websockets; asyncio's 64 KiB is exceeded too often."""
 
 
 @runtime_checkable
 class Codec(Protocol):
-    """One conversation's bytes <-> messages.
+    """Bytes <-> messages of one connection.
 
-    For every codec: any cutting of the bytes gives the same messages; what `encode` makes, `feed` gives back; memory is
-    bounded by `max_size` and one feed; time is linear in the bytes. A codec never changes what it is fed, and never
-    keeps a reference to a buffer that its owner may use again (it may keep one to `bytes`, which nobody can change).
+    For every codec: any cut of the bytes gives the same messages; `feed` gives back what `encode` makes; memory is
+    bounded by `max_size` and one feed; time is linear in the bytes. A codec never changes what it is fed. It never
+    keeps a reference to a buffer that its owner may use again; it may keep `bytes`, which are immutable.
     """
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        """The bytes of all these messages, in order, in one go.
+        """Return the bytes of all these messages, in order.
 
         Raises:
-            FramingError: a message cannot be framed (too long, contains the delimiter, ...); none is encoded then.
-            TypeError: a message is of the wrong type; none is encoded then.
+            FramingError: a message cannot be framed (too long, contains the delimiter, ...); none is encoded.
+            TypeError: a message is of the wrong type; none is encoded.
         """
         ...
 
@@ -40,15 +40,15 @@ class Codec(Protocol):
         """Take the next bytes of the stream (perhaps none); return every message that is now whole, in order.
 
         Raises:
-            FramingError: the bytes do not follow the framing. Whole messages before the fault are handed out first:
-                the call that meets the fault returns them, and the next call (of `feed` or `feed_eof`, also with
-                `b""`) raises; a fault with no message before it is raised at once. After a fault the codec stays
-                faulty: every later call raises the same error, and `encode` still works.
+            FramingError: the bytes do not follow the framing. Whole messages before the error are returned first: the
+                call that finds the error returns them, and the next call (`feed` or `feed_eof`, also with `b""`)
+                raises. An error without a message before it is raised at once. Every later call raises the same
+                error; `encode` still works.
         """
         ...
 
     def feed_eof(self) -> list[Any]:
-        """The stream has ended: return what its end makes whole (an unterminated last line), else an empty list.
+        """Take the end of the stream; return the message that it completes (an unterminated last line), or no message.
 
         Raises:
             TruncatedFrameError: the stream ended inside a frame; carries the partial bytes.
@@ -59,64 +59,143 @@ class Codec(Protocol):
 
 @runtime_checkable
 class FullCodec(Codec, Protocol):
-    """What a codec may offer beyond the three methods. A connection asks for each with `getattr` and does without.
+    """The optional part of a codec. Without it a connection works, but for what is said at each member.
 
     Attributes:
         offset: bytes of the stream before those that are held (`buffered`), or before the next one to be fed. Errors
-            tell it. A codec that takes over in mid-stream may be told where it begins: set it before the first `feed`.
-        fault: the error that the next `feed` will raise; None while all is well. A connection that can look here does
-            not ask by a feed of nothing after each batch.
+            carry it. Set it before the first `feed` where a codec takes over in mid-stream.
+        fault: the error that the next `feed` will raise, or None. Without this attribute a connection finds an error
+            by a feed of no bytes after each batch.
     """
 
     offset: int
     fault: FramingError | None
 
     def encode_one(self, message: Any, /) -> bytes:
-        """The same as `encode((message,))`, without the price of a batch."""
+        """Return the same as `encode((message,))`, faster."""
         ...
 
     @property
     def buffered(self) -> int:
-        """Bytes that came of a message that is not whole yet. 0 means: between messages.
+        """Bytes of a message that is not whole yet; 0 means: between messages.
 
-        While an over-long frame is being passed over nothing of it is held; this says 1 then. After a fault: the
-        bytes from the faulty frame on.
+        1 while an over-long frame is skipped, of which nothing is held. After an error: the bytes from the faulty frame
+        on.
         """
         ...
 
     def take_faults(self) -> list[FrameTooLongError]:
-        """The frames that the last `feed` skipped or truncated (`oversize`), one error for each; to be told, not
-        raised: what follows them is right. Asked for after each `feed`, or not at all: the next `feed` forgets them.
+        """Return one error for each frame that the last `feed` skipped or truncated (`oversize`).
+
+        They are reported, not raised: what follows the frames is right. The next `feed` discards them.
         """
         ...
 
-    # A codec may also have `feed_whole(data) -> list`: the messages of a datagram, where that is more than `feed` and
-    # `feed_eof` of a fresh codec say. Only `chunks` needs it: an empty datagram is a message to it.
+    # A codec may also have `feed_whole(data) -> list`: the messages of a datagram, where they differ from what `feed`
+    # and `feed_eof` of a fresh codec return. Only `chunks` needs it: an empty datagram is a message to it.
 
     def take_rest(self, unread: int = 0, /) -> bytes:
-        """Give up: hand over all bytes of the stream that were not made messages, for another codec to read.
+        """Return all bytes of the stream that were not made messages, for another codec; hold nothing afterwards.
 
-        To read on in another framing in the midst of a batch, messages that were decoded and that nobody has received
-        yet become bytes again, as they came. They are found by decoding the batch anew, so that a codec notes nothing
-        for it while it runs: this call may take as long as decoding that batch some twenty times.
+        Messages that were decoded and not received yet become bytes again, as they came. They are found by decoding
+        the last batch anew, so that a codec records nothing for it. The price: up to some twenty times that of
+        decoding the batch.
 
         Args:
-            unread: so many of the messages that the last call of `feed` (or `feed_eof`) has returned are given back.
+            unread: how many of the messages of the last call of `feed` (or `feed_eof`) are given back.
 
         Returns:
-            The bytes as they came, from the end of the last message that was kept. (After a fault: from the faulty
-            frame on.) The codec holds nothing afterwards and can start over.
+            The bytes from the end of the last message that was kept; after an error, from the faulty frame on.
 
         Raises:
-            FramingError: the bytes are not there any more: an over-long frame was being skipped or truncated.
+            FramingError: the bytes are gone: an over-long frame was being skipped or truncated.
             ValueError: the last call has not returned so many messages.
         """
         ...
 
 
+class ConnectionCodec:
+    """What a connection uses of a codec: the one type that it knows.
+
+    Each codec of this package is one; `adapter.adapt` makes one of any other.
+
+    Attributes:
+        offset, fault: as in `FullCodec`.
+        keeps_cuts: True where the messages are what single system calls brought: then a feed is never divided.
+        portion: bytes that are decoded in one go, at most: so many of the shortest frames take some 20 ms.
+        must_probe: True where an error behind messages shows only by a feed of no bytes (`probe`).
+    """
+
+    __slots__ = ()
+
+    keeps_cuts: ClassVar[bool] = False
+    portion: ClassVar[int] = 16 * 1024
+    must_probe: bool = False
+
+    @property
+    def offset(self) -> int:
+        """See `FullCodec`."""
+        raise NotImplementedError
+
+    @offset.setter
+    def offset(self, offset: int) -> None: ...
+
+    @property
+    def fault(self) -> FramingError | None:
+        """See `FullCodec`."""
+        raise NotImplementedError
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        """See `Codec`."""
+        raise NotImplementedError
+
+    def encode_one(self, message: Any, /) -> bytes:
+        """See `FullCodec`."""
+        return self.encode((message,))
+
+    def feed(self, data: bytes, /) -> list[Any]:
+        """See `Codec`."""
+        raise NotImplementedError
+
+    def feed_eof(self) -> list[Any]:
+        """See `Codec`."""
+        raise NotImplementedError
+
+    @property
+    def feed_whole(self) -> Callable[[bytes], list[Any]] | None:
+        """Returns the messages of a datagram; None where `feed` and `feed_eof` of a fresh codec do."""
+        return None
+
+    @property
+    def buffered(self) -> int:
+        """See `FullCodec`."""
+        raise NotImplementedError
+
+    def take_faults(self) -> list[FrameTooLongError]:
+        """See `FullCodec`."""
+        raise NotImplementedError
+
+    def take_rest(self, unread: int = 0, /) -> bytes:
+        """See `FullCodec`."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Drop the bytes of messages that were all received: `take_rest` will not give them back."""
+
+    def probe(self) -> None:
+        """Look for an error behind the messages of the last feed; it is in `fault` then."""
+
+    def next_cut(self, data: bytes, start: int, size: int) -> int:
+        """Return where to divide data that is to be fed in portions of about `size` bytes from `start` on.
+
+        A codec moves the cut to where it costs least. Any cut gives the same messages.
+        """
+        return min(start + size, len(data))
+
+
 class Framing(Protocol):
-    """A description of how messages lie in the bytes. `str(framing)` is its name with its options, `parse` reads it."""
+    """A description of how messages lie in the bytes. `str(framing)` is its name with its options; `parse` reads it."""
 
     def codec(self) -> Codec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         ...

@@ -12,20 +12,19 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.framing.decoder import check_sizes, listed
-from socketkit.framing.length_prefixed import CountedCodec
+from socketkit.framing.decoder import as_bytes_list, check_sizes
+from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["ContentLength"]
 
 _END = b"\r\n\r\n"
-_LONGEST_BLOCK = 8 * 1024
+_MAX_HEADERS_SIZE = 8 * 1024
 """Bytes of headers, their end included: what HTTP servers allow, and some hundred times what this protocol needs."""
 
 _ONLY = re.compile(rb"Content-Length: ([0-9]{1,19})\r\n\r\n", re.IGNORECASE)
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2: token
 _DIGITS = re.compile(rb"[0-9]{1,19}")
-_BARE = re.compile(rb"(?<!\r)\n")
 
 
 class ContentLength(FramingSpec):
@@ -42,7 +41,7 @@ class ContentLength(FramingSpec):
         return _ContentLengthCodec(self)
 
 
-class _ContentLengthCodec(CountedCodec):
+class _ContentLengthCodec(LengthPrefixedCodec):
     __slots__ = ()
 
     def __init__(self, framing: ContentLength) -> None:
@@ -52,25 +51,39 @@ class _ContentLengthCodec(CountedCodec):
         usual = _ONLY.match(data, start)
         if usual is not None:
             return usual.end(), int(usual[1])
-        end = data.find(_END, start, start + _LONGEST_BLOCK)
+        end = data.find(_END, start, start + _MAX_HEADERS_SIZE)
         if end >= 0:
             return end + len(_END), _size(data[start:end])
-        if _BARE.search(data, start, start + _LONGEST_BLOCK):
+        if _has_bare_line_feed(data, start, start + _MAX_HEADERS_SIZE):
             raise ValueError("a header line ends with a bare line feed in the frame")
-        if len(data) - start >= _LONGEST_BLOCK:
-            raise ValueError(f"the headers are longer than {_LONGEST_BLOCK} bytes in the frame")
+        if len(data) - start >= _MAX_HEADERS_SIZE:
+            raise ValueError(f"the headers are longer than {_MAX_HEADERS_SIZE} bytes in the frame")
         return None
 
+    def feed(self, data: bytes, /) -> list[Any]:
+        tail = self._tail
+        if tail and not self._needed and not self._unusual and not self._skipping:
+            # Within a header block, which changes nothing but at its line ends: so bytes that trickle in are not
+            # searched again with each of them.
+            if len(tail) + len(data) < _MAX_HEADERS_SIZE and b"\n" not in bytes(data):
+                self._append(bytes(data))
+                return []
+        return super().feed(data)
+
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        payloads = listed(messages, self._text)
+        payloads = as_bytes_list(messages, self._text)
         data = b"".join([b"Content-Length: %d\r\n\r\n%b" % (len(payload), payload) for payload in payloads])
         if len(data) > self._max_size:
             check_sizes(self._framing, payloads)
         return data
 
 
+def _has_bare_line_feed(data: bytes, start: int, end: int) -> bool:
+    return data.count(b"\n", start, end) > data.count(b"\r\n", start, end)
+
+
 def _size(block: bytes) -> int:
-    """What the headers say the size of the body is."""
+    """Return the size of the body that the headers give."""
     sizes = set()
     for line in block.split(b"\r\n"):
         name, colon, value = line.partition(b":")

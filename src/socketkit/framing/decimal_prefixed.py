@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from socketkit.framing.length_prefixed import CountedCodec
+from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import Limited
 
 __all__ = ["DecimalCodec"]
 
-_MOST_DIGITS = 19
+_MAX_DIGITS = 19
 """Digits of 2**63 - 1, the largest size that any system counts to."""
 
 _ZERO = ord("0")
@@ -21,21 +21,21 @@ def _read_decimal(data: bytes, start: int, mark: bytes) -> tuple[int, int] | Non
     Raises:
         ValueError: these are not digits, too many, or the first of several is a zero.
     """
-    end = data.find(mark, start, start + _MOST_DIGITS + 1)
-    digits = data[start:end] if end >= 0 else data[start : start + _MOST_DIGITS + 1]
+    end = data.find(mark, start, start + _MAX_DIGITS + 1)
+    digits = data[start:end] if end >= 0 else data[start : start + _MAX_DIGITS + 1]
     has_leading_zero = len(digits) > 1 and digits[0] == _ZERO
     if digits.isdigit() and not has_leading_zero:
         if end >= 0:
             return end + 1, int(digits)
-        if len(digits) <= _MOST_DIGITS:
+        if len(digits) <= _MAX_DIGITS:
             return None
-        raise ValueError(f"the size has more than {_MOST_DIGITS} digits in the frame")
+        raise ValueError(f"the size has more than {_MAX_DIGITS} digits in the frame")
     if has_leading_zero:
         raise ValueError(f"the size {digits!r} has a leading zero in the frame")
     raise ValueError(f"a decimal size and {mark.decode()!r} must come first, not {digits!r}, in the frame")
 
 
-class DecimalCodec(CountedCodec):
+class DecimalCodec(LengthPrefixedCodec):
     """The receiving half of both. The usual frames are cut by a tight loop, the others by the house's."""
 
     __slots__ = ("_mark",)
@@ -51,7 +51,7 @@ class DecimalCodec(CountedCodec):
         find, append, total, mark = data.find, messages.append, len(data), self._mark
         close, max_size = self._close, self._max_size
         while True:
-            begin = find(mark, start, start + _MOST_DIGITS + 1) + 1
+            begin = find(mark, start, start + _MAX_DIGITS + 1) + 1
             digits = data[start : begin - 1]
             if not begin or not digits.isdigit() or digits[0] == _ZERO:
                 break

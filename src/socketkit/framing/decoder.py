@@ -12,15 +12,16 @@ from typing import Any, NoReturn
 
 from socketkit.config.option_types import format_size
 from socketkit.errors import FrameTooLongError, FramingError, TruncatedFrameError
+from socketkit.framing.codec import ConnectionCodec
 from socketkit.framing.spec import Limited
 
-__all__ = ["Buffer", "as_bytes", "check_sizes", "listed", "wrong_type"]
+__all__ = ["FrameDecoder", "as_bytes", "as_bytes_list", "check_sizes", "wrong_type"]
 
-_NO_POLICY_HELPS = 2**63
+_MAX_SKIPPED_SIZE = 2**63
 """A length from here on no file and no counter of the system can hold: it is a fault whatever `oversize` says."""
 
 
-class Buffer:
+class FrameDecoder(ConnectionCodec):
     """The state of one direction of one conversation.
 
     Attributes:
@@ -30,12 +31,12 @@ class Buffer:
 
     __slots__ = (
         "_at_eof",
+        "_consumed",
+        "_consumed_size",
         "_faults",
-        "_given",
-        "_given_size",
         "_max_size",
         "_oversize",
-        "_passing",
+        "_skipping",
         "_tail",
         "_text",
         "_unusual",
@@ -52,54 +53,55 @@ class Buffer:
         self._max_size = max_size
         self._oversize = oversize
         self._tail: bytes | bytearray = b""  # the bytes of a frame that is not whole; a bytearray while they grow
-        self._given = b""  # its first `_given_size` bytes became the messages of the last feed
-        self._given_size = 0
+        self._consumed = b""  # its first `_consumed_size` bytes became the messages of the last feed
+        self._consumed_size = 0
         self._at_eof = False  # the last call was `feed_eof`, and its message ends only because the stream does
         self._unusual = False  # one of the three below is to be looked at: so the usual feed asks one question only
         self.fault: FramingError | None = None
         self._faults: list[FrameTooLongError] = []
-        self._passing = 0  # bytes of an over-long frame that are still to be passed over
+        self._skipping = 0  # bytes of an over-long frame that are still to be passed over
 
     # --- the optional part of the promise ---
 
     @property
     def buffered(self) -> int:
-        return len(self._tail) or min(self._passing, 1)
-
-    def encode_one(self, message: Any, /) -> bytes:
-        return self.encode((message,))
+        return len(self._tail) or min(self._skipping, 1)
 
     def take_faults(self) -> list[FrameTooLongError]:
         faults, self._faults = self._faults, []
         return faults
 
     def take_rest(self, unread: int = 0, /) -> bytes:
-        if self._passing:
+        if self._skipping:
             raise FramingError(
                 f"{self._text}: what follows cannot be read in another framing: an over-long frame is being passed "
                 f"over at offset {self.offset} (oversize={self._oversize})",
                 framing=self._text,
                 offset=self.offset,
             )
-        given = self._given[: self._given_size]
-        position = self._find_unread(given, unread) if unread else len(given)
-        rest = given[position:] + self._tail
-        self.offset += position - len(given)
-        self._tail = self._given = b""
-        self._given_size = 0
+        consumed = self._consumed[: self._consumed_size]
+        position = self._find_unread(consumed, unread) if unread else len(consumed)
+        rest = consumed[position:] + self._tail
+        self.offset += position - len(consumed)
+        self._tail = self._consumed = b""
+        self._consumed_size = 0
         self.fault = None
         return rest
 
-    def _find_unread(self, given: bytes, unread: int) -> int:
-        """Where, in the bytes of the last messages, the first of those that nobody has received begins."""
-        if self._at_eof and unread == 1 and given:
+    def release(self) -> None:
+        self._consumed = b""
+        self._consumed_size = 0
+
+    def _find_unread(self, consumed: bytes, unread: int) -> int:
+        """Return where, in the bytes of the last messages, the first of those that were not received begins."""
+        if self._at_eof and unread == 1 and consumed:
             return 0
-        stream = given + self._tail
+        stream = consumed + self._tail
 
         def count(size: int) -> int:
             """How many messages so many bytes make whole. (Non-decreasing: hence the bisection.)"""
             again = self._fresh()
-            return len(again.feed(stream[:size])) - (1 if again._passing and self._oversize == "truncate" else 0)
+            return len(again.feed(stream[:size])) - (1 if again._skipping and self._oversize == "truncate" else 0)
 
         keep = count(len(stream)) - unread
         if keep < 0 or self._at_eof:
@@ -115,46 +117,42 @@ class Buffer:
 
     # --- for the rooms above ---
 
-    def encode(self, messages: Iterable[Any], /) -> bytes:
-        """The room's own."""
-        raise NotImplementedError
-
     def _resume(self, data: bytes) -> bytes:
         """First thing in a feed when something is unusual: what of the data is to be read."""
-        self._given, self._given_size, self._at_eof = b"", 0, False
+        self._consumed, self._consumed_size, self._at_eof = b"", 0, False
         if self.fault is not None:
             raise self.fault.with_traceback(None)
         self._faults = []
-        if self._passing:
-            data = self._pass_over(data)
-        self._unusual = bool(self._passing)
+        if self._skipping:
+            data = self._skip(data)
+        self._unusual = bool(self._skipping)
         return data
 
-    def _pass_over(self, data: bytes) -> bytes:
+    def _skip(self, data: bytes) -> bytes:
         """Drop what belongs to the over-long frame; return what follows it."""
-        size = min(self._passing, len(data))
-        self._passing -= size
+        size = min(self._skipping, len(data))
+        self._skipping -= size
         self.offset += size
         return data[size:]
 
-    def _gather(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         """Keep data that makes nothing whole, in time proportional to the data alone."""
         if type(self._tail) is bytes:
             self._tail = bytearray(self._tail)
         self._tail += data
-        self._given = b""
-        self._given_size = 0
+        self._consumed = b""
+        self._consumed_size = 0
 
     def _eof(self) -> bytes:
         """First thing in `feed_eof`: the bytes of the frame that the end has met, as they came."""
         if self._unusual:
             self._resume(b"")
-        self._given, self._given_size, self._at_eof = bytes(self._tail), len(self._tail), True
+        self._consumed, self._consumed_size, self._at_eof = bytes(self._tail), len(self._tail), True
         return bytes(self._tail)
 
-    def _cut_off(self, tail: bytes, wanted: str) -> NoReturn:
+    def _fail_truncated(self, tail: bytes, wanted: str) -> NoReturn:
         """The end has come inside a frame."""
-        passed = " of an over-long frame" if self._passing else ""
+        passed = " of an over-long frame" if self._skipping else ""
         self._fail(
             TruncatedFrameError(
                 f"{self._text}: the stream ended inside a frame{passed} at offset {self.offset}: "
@@ -175,12 +173,12 @@ class Buffer:
         self.fault = fault
         self._unusual = True
 
-    def _tell(self, fault: FrameTooLongError) -> None:
+    def _report(self, fault: FrameTooLongError) -> None:
         """An over-long frame was skipped or truncated."""
         self._faults.append(fault)
         self._unusual = True
 
-    def _garbled(self, offset: int, problem: str) -> FramingError:
+    def _malformed(self, offset: int, problem: str) -> FramingError:
         """The error for bytes that do not follow the framing."""
         return FramingError(f"{self._text}: {problem} at offset {offset}", framing=self._text, offset=offset)
 
@@ -196,9 +194,9 @@ class Buffer:
             max_size=self._max_size,
         )
 
-    def _is_hopeless(self, size: int) -> bool:
+    def _is_fatal(self, size: int) -> bool:
         """Whether a frame of this size ends the stream: by policy, or because no policy helps."""
-        return self._oversize == "fail" or size >= _NO_POLICY_HELPS
+        return self._oversize == "fail" or size >= _MAX_SKIPPED_SIZE
 
 
 def check_sizes(framing: Limited, messages: Sequence[Any], measure: Callable[[Any], int] = len) -> None:
@@ -230,7 +228,7 @@ def as_bytes(message: object, framing: str) -> bytes:
     raise wrong_type(framing, f"a bytes-like object is wanted, not {type(message).__name__}")
 
 
-def listed(messages: Iterable[object], framing: str) -> list[bytes]:
+def as_bytes_list(messages: Iterable[object], framing: str) -> list[bytes]:
     """All messages as `bytes`."""
     return [message if type(message) is bytes else as_bytes(message, framing) for message in messages]
 

@@ -13,7 +13,7 @@ from typing import Any
 from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.decoder import check_sizes, listed
+from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
@@ -106,7 +106,7 @@ class DelimitedCodec(DelimiterCodec):
         return frame[: self._max_size]
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        payloads = listed(messages, self._text)
+        payloads = as_bytes_list(messages, self._text)
         if not payloads:
             return b""
         delimiter = self._delimiter

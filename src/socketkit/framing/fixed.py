@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from socketkit.errors import FramingError
-from socketkit.framing.decoder import listed
-from socketkit.framing.length_prefixed import CountedCodec
+from socketkit.framing.decoder import as_bytes_list
+from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import FramingSpec, option
 from socketkit.framing.spec import size as size_kind
 
@@ -43,12 +43,15 @@ class Fixed(FramingSpec):
         return {"size": argument}
 
 
-class _FixedCodec(CountedCodec):
+class _FixedCodec(LengthPrefixedCodec):
     __slots__ = ("_size",)
 
     def __init__(self, framing: Fixed) -> None:
         super().__init__(framing)
-        self._size = self._wanted = framing.size
+        self._size = self._needed = framing.size
+
+    def _missing(self, data: bytes, start: int) -> int:
+        return self._size - len(self._tail)
 
     def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
         size = self._size
@@ -57,7 +60,7 @@ class _FixedCodec(CountedCodec):
         return end
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        payloads = listed(messages, self._text)
+        payloads = as_bytes_list(messages, self._text)
         for index, payload in enumerate(payloads):
             if len(payload) != self._size:
                 raise FramingError(

@@ -40,7 +40,7 @@ class _JsonCodec(DelimiterCodec):
     _policies = "skip"
 
     def __init__(self, framing: Json) -> None:
-        super().__init__(framing, b"\n", longest=framing.max_size + 1)  # with the \r that belongs to the end
+        super().__init__(framing, b"\n", max_frame_size=framing.max_size + 1)  # with the \r that belongs to the end
         self._values = json_values()
         self._decode = self._values.decode
 

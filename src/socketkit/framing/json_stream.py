@@ -15,7 +15,7 @@ from typing import Any
 
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.json_values import encoded, json_values
-from socketkit.framing.scanning import ScannedCodec
+from socketkit.framing.scanning import ScanningCodec
 from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["JsonStream"]
@@ -58,7 +58,7 @@ _QUOTE, _BACKSLASH = b'"\\'
 _STRUCTURE, _IN_STRING, _IN_WORD = range(3)
 
 
-class _JsonStreamCodec(ScannedCodec):
+class _JsonStreamCodec(ScanningCodec):
     __slots__ = ("_depth", "_place", "_values")
 
     _framing: JsonStream

@@ -1,13 +1,17 @@
-"""JSON values to bytes and back, for the two framings that carry them; strict RFC 8259, whoever does the work.
+"""JSON values to bytes and back, for the two framings that carry them; strict RFC 8259.
 
-`msgspec` where it is installed, else the standard library, several times slower: the same values come out of both.
+`msgspec` does the work where it is installed, else the standard library, several times slower. A value of JSON's types
+is sent, or refused, by both alike: also subclasses of str, int and float, and True, False and None as keys. Values of
+types that JSON does not have are not promised: msgspec writes some (bytes, datetime), the standard library none.
 Refused: NaN and infinities (also a number too large for a float), lone surrogates, a byte order mark, more nesting than
-the interpreter's stack holds. Of a key that stands twice in an object the last value counts, as everywhere.
+the interpreter's stack holds. Of a key that occurs twice in an object the last
+value counts, as everywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from socketkit.errors import FramingError
@@ -31,7 +35,7 @@ class JsonValues(NamedTuple):
 
 
 def json_values() -> JsonValues:
-    """The best that is installed."""
+    """Return the fastest that is installed."""
     try:
         return _from_msgspec()
     except ImportError:
@@ -44,24 +48,39 @@ def _from_msgspec() -> JsonValues:
     encoder = msgspec.json.Encoder()
 
     def encode(value: Any) -> bytes:
-        data = encoder.encode(value)
-        if b"null" in data:
+        try:
+            data = encoder.encode(value)
+        except TypeError:
+            return _standard().encode(value)  # it writes more kinds of keys, and subclasses
+        if _may_hide_nan(data):
             _refuse_not_finite(value)
         return data
 
     def encode_lines(values: Sequence[Any]) -> bytes:
-        data = encoder.encode_lines(values)
-        if b"null" in data:
+        try:
+            data = encoder.encode_lines(values)
+        except TypeError:
+            return _standard().encode_lines(values)
+        if _may_hide_nan(data):
             _refuse_not_finite(values)
         return data
 
     def _refuse_not_finite(value: Any) -> None:
-        """msgspec writes `null` for NaN and infinities: what was not None must not arrive as None."""
         import json
 
-        json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)
+        json.dumps(msgspec.to_builtins(value), allow_nan=False)
 
     return JsonValues(msgspec.json.Decoder().decode, encode, encode_lines)
+
+
+def _may_hide_nan(data: bytes) -> bool:
+    """Whether a number that is not finite may be in a value: msgspec writes it as `null`, or as text in a key."""
+    return b"null" in data or b'nan":' in data or b'inf":' in data
+
+
+@cache
+def _standard() -> JsonValues:
+    return from_stdlib()
 
 
 def from_stdlib() -> JsonValues:

@@ -14,8 +14,8 @@ from typing import Any
 from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.decoder import check_sizes, listed
-from socketkit.framing.length_prefixed import CountedCodec
+from socketkit.framing.decoder import as_bytes_list, check_sizes
+from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import SWITCH, FramingSpec, choice, count, max_size, option, oversize
 
 __all__ = ["Length"]
@@ -24,7 +24,7 @@ _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _WIDTHS = (1, 2, 3, 4, 8)
 _ORDERS = {"be": "big", "le": "little", "big": "big", "little": "little"}
 _BARE = re.compile(r"([0-9]+)(be|le)?")
-_MOST_BESIDE = 1024
+_MAX_BESIDE = 1024
 """Bytes before or after the field: more than any protocol has, few enough to look at again with each byte."""
 
 
@@ -68,9 +68,9 @@ class Length(FramingSpec):
         "What the number counts: the payload; all that follows the number; that and the number; the whole frame.",
         default="payload",
     )
-    before: int = option(count(0, _MOST_BESIDE), "Bytes before the number; they are sent as zeros.", default=0)
+    before: int = option(count(0, _MAX_BESIDE), "Bytes before the number; they are sent as zeros.", default=0)
     after: int = option(
-        count(0, _MOST_BESIDE), "Bytes between the number and the payload; they are sent as zeros.", default=0
+        count(0, _MAX_BESIDE), "Bytes between the number and the payload; they are sent as zeros.", default=0
     )
     keep_header: bool = option(
         SWITCH, "Messages are whole frames, both ways, to read and write the bytes beside the number.", default=False
@@ -109,7 +109,7 @@ class Length(FramingSpec):
         return {"width": match[1], "order": match[2]} if match[2] else {"width": match[1]}
 
 
-class _LengthCodec(CountedCodec):
+class _LengthCodec(LengthPrefixedCodec):
     """A number of any width."""
 
     __slots__ = ("_before", "_counted", "_head", "_most", "_order", "_width")
@@ -141,7 +141,7 @@ class _LengthCodec(CountedCodec):
     # --- encoding ---
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        payloads = listed(messages, self._text)
+        payloads = as_bytes_list(messages, self._text)
         if self._keep_header:
             for index, frame in enumerate(payloads):
                 self._check_frame(frame, index)

@@ -9,23 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from socketkit.errors import FrameTooLongError, FramingError
-from socketkit.framing.decoder import Buffer
+from socketkit.framing.decoder import FrameDecoder
 from socketkit.framing.spec import Limited
 
-__all__ = ["CountedCodec"]
+__all__ = ["LengthPrefixedCodec"]
 
 
-class CountedCodec(Buffer):
+class LengthPrefixedCodec(FrameDecoder):
     """The receiving half of a codec whose frames say their size first."""
 
-    __slots__ = ("_close", "_framing", "_keep_header", "_wanted")
+    __slots__ = ("_close", "_framing", "_keep_header", "_needed")
 
     def __init__(self, framing: Limited, *, close: bytes = b"", keep_header: bool = False) -> None:
         super().__init__(str(framing), max_size=framing.max_size, oversize=framing.oversize)
         self._framing = framing
         self._close = close  # nothing, or the one byte that must follow each payload
         self._keep_header = keep_header  # messages are whole frames
-        self._wanted = 0  # with fewer bytes than this in the tail there is nothing to be seen
+        self._needed = 0  # with fewer bytes than this in the tail there is nothing to be seen
 
     # --- what a room says ---
 
@@ -36,6 +36,24 @@ class CountedCodec(Buffer):
             ValueError: it is no header; says why.
         """
         raise NotImplementedError
+
+    portion = 64 * 1024  # 0.1 us a message
+
+    def next_cut(self, data: bytes, start: int, size: int) -> int:
+        """Behind the first frame, where that is longer: then its bytes have to be joined once at most."""
+        return min(max(start + size, start + self._missing(data, start)), len(data))
+
+    def _missing(self, data: bytes, start: int) -> int:
+        """Return how many bytes from here on surely belong to the frame that is read, or skipped."""
+        if self._skipping:
+            return self._skipping
+        if self._tail:
+            return self._needed - len(self._tail)
+        try:
+            found = self._header(data, start)
+        except ValueError:
+            return 0
+        return 0 if found is None or found[1] > self._max_size else found[0] + found[1] + len(self._close) - start
 
     def _fresh(self) -> Any:
         return self._framing.codec()
@@ -49,15 +67,15 @@ class CountedCodec(Buffer):
             data = self._resume(data)
         tail = self._tail
         if tail:
-            if len(tail) + len(data) < self._wanted:
-                self._gather(data)
+            if len(tail) + len(data) < self._needed:
+                self._append(data)
                 return []
             data = b"".join((tail, data))
             tail = self._tail = b""  # of one huge frame, only one copy more than needed is alive at a time
         messages: list[Any] = []
         end = self._cut(data, messages)
-        self._given = data
-        self._given_size = end
+        self._consumed = data
+        self._consumed_size = end
         self._tail = data[end:]
         self.offset += end
         if self.fault is not None and not messages:
@@ -67,12 +85,12 @@ class CountedCodec(Buffer):
     def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
         """Add the messages of all whole frames; return where the first frame that is not whole starts.
 
-        Sets `_wanted`. A fault is set, and ends the cutting at its frame.
+        Sets `_needed`. A fault is set, and ends the cutting at its frame.
         """
         header, max_size, close, total = self._header, self._max_size, self._close, len(data)
         trailer = len(close)
         keep_header = self._keep_header
-        self._wanted = 0
+        self._needed = 0
         try:
             while start < total:
                 found = header(data, start)
@@ -87,7 +105,7 @@ class CountedCodec(Buffer):
                     continue
                 end = begin + size
                 if end + trailer > total:
-                    self._wanted = end + trailer - start
+                    self._needed = end + trailer - start
                     break
                 if trailer and data[end] != close[0]:
                     raise ValueError(self._unclosed(data[end : end + 1]))
@@ -98,7 +116,7 @@ class CountedCodec(Buffer):
         return start
 
     def _as_fault(self, error: ValueError, offset: int) -> FramingError:
-        return error if isinstance(error, FramingError) else self._garbled(offset, str(error))
+        return error if isinstance(error, FramingError) else self._malformed(offset, str(error))
 
     # --- too long ---
 
@@ -112,34 +130,34 @@ class CountedCodec(Buffer):
             FrameTooLongError: by policy.
         """
         error = self._too_long(self.offset + start, size)
-        if self._is_hopeless(size):
+        if self._is_fatal(size):
             raise error
         if self._oversize == "truncate":
             if len(data) - begin < self._max_size:
-                self._wanted = begin - start + self._max_size
+                self._needed = begin - start + self._max_size
                 return None
             messages.append(self._beginning(data, start, begin))
-        return self._pass_frame(data, begin + size + len(self._close), error)
+        return self._skip_frame(data, begin + size + len(self._close), error)
 
     def _beginning(self, data: bytes, start: int, begin: int) -> bytes:
         """What is left of an over-long frame."""
         return data[start if self._keep_header else begin : begin + self._max_size]
 
-    def _pass_frame(self, data: bytes, end: int, error: FrameTooLongError) -> int:
-        self._tell(error)
+    def _skip_frame(self, data: bytes, end: int, error: FrameTooLongError) -> int:
+        self._report(error)
         if end <= len(data):
             self._check_closed(data[end - 1 : end])
             return end
-        self._passing = end - len(data)
+        self._skipping = end - len(data)
         return len(data)
 
-    def _pass_over(self, data: bytes) -> bytes:
-        if data and self._passing <= len(data):
+    def _skip(self, data: bytes) -> bytes:
+        if data and self._skipping <= len(data):
             try:
-                self._check_closed(data[self._passing - 1 : self._passing])
+                self._check_closed(data[self._skipping - 1 : self._skipping])
             except ValueError as error:
-                self._fail(self._as_fault(error, self.offset + self._passing - 1))
-        return super()._pass_over(data)
+                self._fail(self._as_fault(error, self.offset + self._skipping - 1))
+        return super()._skip(data)
 
     def _check_closed(self, last: bytes) -> None:
         if self._close and last != self._close:
@@ -152,7 +170,7 @@ class CountedCodec(Buffer):
 
     def feed_eof(self) -> list[Any]:
         tail = self._eof()
-        if tail or self._passing:
-            missing = max(self._wanted - len(tail), self._passing)
-            self._cut_off(tail, f"at least {missing} more are missing" if missing else "its header is not whole")
+        if tail or self._skipping:
+            missing = max(self._needed - len(tail), self._skipping)
+            self._fail_truncated(tail, f"at least {missing} more are missing" if missing else "its header is not whole")
         return []

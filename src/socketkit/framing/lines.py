@@ -15,7 +15,7 @@ from typing import Any
 from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.decoder import check_sizes, listed, wrong_type
+from socketkit.framing.decoder import as_bytes_list, check_sizes, wrong_type
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.spec import SWITCH, FramingSpec, max_size, option, oversize
 
@@ -79,7 +79,7 @@ class _LinesCodec(DelimiterCodec):
     _framing: Lines
 
     def __init__(self, framing: Lines) -> None:
-        super().__init__(framing, b"\n", longest=framing.max_size + 1)  # with the \r that belongs to the end
+        super().__init__(framing, b"\n", max_frame_size=framing.max_size + 1)  # with the \r that belongs to the end
         self._end = "\r\n" if framing.crlf else "\n"
         self._encoding = framing.encoding or ""
 
@@ -98,7 +98,7 @@ class _LinesCodec(DelimiterCodec):
             return [frame.decode(self._encoding)]
         except UnicodeDecodeError:
             codecs.getincrementaldecoder(self._encoding)().decode(frame)  # raises unless it is but cut
-            self._cut_off(frame, "and the last character is not whole")
+            self._fail_truncated(frame, "and the last character is not whole")
 
     def _truncated(self, frame: bytes) -> Any:
         # Final is false: a character cut in two at the limit is left out.
@@ -235,7 +235,7 @@ class _BytesLinesCodec(_LinesCodec):
         except TypeError as error:
             raise wrong_type(self._text, error) from None
         if is_bad or (b"\r" in data and end == b"\n" and b"\r\n" in data):
-            raise self._refused([line.decode("latin-1") for line in listed(messages, self._text)])
+            raise self._refused([line.decode("latin-1") for line in as_bytes_list(messages, self._text)])
         if len(data) > self._max_size:
-            check_sizes(self._framing, listed(messages, self._text))
+            check_sizes(self._framing, as_bytes_list(messages, self._text))
         return data

@@ -1,7 +1,11 @@
-"""`msgpack`: MessagePack values one behind the other, as the format is meant: each says where it ends.
+"""`msgpack`: MessagePack values one behind the other, as the format is meant: each contains its own length.
 
-The values are read and written by `msgspec`, an optional library; here it is only found where they end. Sizes that a
-header announces count at once: an array of four thousand million elements is refused with its fifth byte.
+The library `msgspec` (optional) reads and writes the values; here is found where they end. Sizes in a header count at
+once: an array of four thousand million elements is refused with its fifth byte.
+
+Keys of a map: Python's hashes of str and bytes are randomised, those of numbers are not. A peer can choose numbers that
+collide in a dict, and to insert n of them takes n * n / 2 steps: half a minute for a message of 500 KiB. So a map may
+have any number of str and bytes as keys, and `other_keys` of anything else.
 """
 
 from __future__ import annotations
@@ -11,20 +15,26 @@ from typing import Any, Final
 
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import check_sizes
-from socketkit.framing.scanning import ScannedCodec
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.scanning import ScanningCodec
+from socketkit.framing.spec import FramingSpec, count, max_size, option, oversize
 
 __all__ = ["Msgpack"]
 
 
 class Msgpack(FramingSpec):
-    """MessagePack values. Messages are dict, list, str, bytes, int, float, bool, None, and datetime with a zone."""
+    """MessagePack values. Messages are dict, list, str, bytes, int, float, bool, None, datetime with a zone, and
+    `msgspec.msgpack.Ext` for the application's own types."""
 
     name = "msgpack"
     title = "MessagePack values"
 
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip")
+    other_keys: int = option(
+        count(0, 2**31 - 1),
+        "Keys of one received map that may be neither text nor bytes: peers can choose numbers that collide in a dict.",
+        default=128,
+    )
 
     def codec(self) -> _MsgpackCodec:
         """A fresh codec for one connection.
@@ -35,12 +45,9 @@ class Msgpack(FramingSpec):
         return _MsgpackCodec(self)
 
 
-# --- where a value ends ----------------------------------------------------------------------------------------------
-
-
 def _table() -> tuple[tuple[int, int, int, int], ...]:
-    """For each first byte: bytes before the next item begins, items that it holds, and how a number that says more of
-    either is stored: its width, and whether it counts bytes (0) or how many items for each (1 in an array, 2 in a map).
+    """Return for each first byte: bytes before the next item begins, items that it holds, and of a number behind it its
+    width, and what it counts: bytes (0), items of an array (1), pairs of a map (2).
 
     https://github.com/msgpack/msgpack/blob/master/spec.md
     """
@@ -68,11 +75,53 @@ def _table() -> tuple[tuple[int, int, int, int], ...]:
 
 _TABLE: Final = _table()
 _LEAVES: Final = bytes([size if not held and not width else 0 for size, held, width, _ in _TABLE])
-"""The same for what holds nothing and has no number: its size; 0 for all else."""
+"""The size of an item that holds nothing and has no number; 0 for the others."""
+
+_MAX_FIXMAP: Final = 15
+"""Pairs of a map whose size is in its first byte."""
+
+_MAPS: Final = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
+_RANDOMISED: Final = frozenset([*range(0xA0, 0xC0), 0xD9, 0xDA, 0xDB, 0xC4, 0xC5, 0xC6])
+"""First bytes of str and bin, whose hashes are random in each process."""
 
 
-class _MsgpackCodec(ScannedCodec):
-    __slots__ = ("_decoder", "_encoder", "_is_open", "_items")
+def _check_keys(data: bytes, allowed: int) -> None:
+    """Walk over a whole value.
+
+    Raises:
+        ValueError: more than `allowed` keys of one map are neither str nor bytes.
+    """
+    outer: list[tuple[int, bool, int]] = []
+    at, left, is_map, others = 0, 1, False, 0  # `left`: items of the innermost array or map
+    while left or outer:
+        if not left:
+            left, is_map, others = outer.pop()
+            continue
+        code = data[at]
+        if is_map and not left & 1 and code not in _RANDOMISED:
+            others += 1
+            if others > allowed:
+                raise ValueError(
+                    f"more than {allowed} keys of a map are neither text nor bytes (allow them with other_keys=) in "
+                    "the value"
+                )
+        left -= 1
+        leaf = _LEAVES[code]
+        if leaf:
+            at += leaf
+            continue
+        size, held, width, each = _TABLE[code]
+        if width:
+            number = int.from_bytes(data[at + 1 : at + 1 + width], "big")
+            held, size = each * number, size if each else size + number
+        at += size
+        if held:
+            outer.append((left, is_map, others))
+            left, is_map, others = held, code in _MAPS, 0
+
+
+class _MsgpackCodec(ScanningCodec):
+    __slots__ = ("_checks_keys", "_decoder", "_encoder", "_is_open", "_items", "_other_keys")
 
     _framing: Msgpack
     _policies = "skip"
@@ -87,6 +136,8 @@ class _MsgpackCodec(ScannedCodec):
             ) from None
         self._decoder = msgspec.msgpack.Decoder()
         self._encoder = msgspec.msgpack.Encoder()
+        self._other_keys = framing.other_keys
+        self._checks_keys = framing.other_keys <= _MAX_FIXMAP  # whether the value has a map that may be over the limit
         self._is_open = False
         self._items = 0  # items that are still to come in the value; `_at` is where the next one begins
 
@@ -118,6 +169,8 @@ class _MsgpackCodec(ScannedCodec):
                 number = int.from_bytes(tail[at + 1 : at + 1 + width], "big")
                 if each:
                     held = each * number
+                    if each == 2 and number > self._other_keys:
+                        self._checks_keys = True
                 else:
                     size += number
             at += size
@@ -127,6 +180,9 @@ class _MsgpackCodec(ScannedCodec):
         return not self._is_open
 
     def _decode(self, data: bytes) -> Any:
+        if self._checks_keys:
+            _check_keys(data, self._other_keys)
+            self._checks_keys = self._other_keys <= _MAX_FIXMAP
         try:
             return self._decoder.decode(data)
         except RecursionError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.framing.decimal_prefixed import DecimalCodec
-from socketkit.framing.decoder import check_sizes, listed
+from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Netstring"]
@@ -36,7 +36,7 @@ class _NetstringCodec(DecimalCodec):
         super().__init__(framing, mark=b":", close=b",")
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        payloads = listed(messages, self._text)
+        payloads = as_bytes_list(messages, self._text)
         data = b"".join([b"%d:%b," % (len(payload), payload) for payload in payloads])
         if len(data) > self._max_size:
             check_sizes(self._framing, payloads)

@@ -11,7 +11,7 @@ from typing import Any
 
 from socketkit.errors import FramingError
 from socketkit.framing.decimal_prefixed import DecimalCodec
-from socketkit.framing.decoder import check_sizes, listed
+from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.spec import FramingSpec, max_size, oversize
 
 __all__ = ["Octets"]
@@ -44,7 +44,7 @@ class _OctetsCodec(DecimalCodec):
         return found
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        payloads = listed(messages, self._text)
+        payloads = as_bytes_list(messages, self._text)
         if b"" in payloads:
             raise FramingError(
                 f"{self._text}: message {payloads.index(b'')} is empty, which octet counting cannot say (RFC 6587); "

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from socketkit.errors import FramingError
-from socketkit.framing.decoder import Buffer
+from socketkit.framing.decoder import FrameDecoder
 from socketkit.framing.spec import Limited
 
-__all__ = ["ScannedCodec"]
+__all__ = ["ScanningCodec"]
 
 
-class ScannedCodec(Buffer):
+class ScanningCodec(FrameDecoder):
     """The receiving half of a codec that scans. Its tail is a bytearray throughout, and begins with a value."""
 
     __slots__ = ("_at", "_framing", "_grown")
@@ -68,6 +68,12 @@ class ScannedCodec(Buffer):
         """Be between values."""
         self._at = 0
 
+    portion = 8 * 1024  # 1 to 2 us a message, which may be a single byte
+
+    def next_cut(self, data: bytes, start: int, size: int) -> int:
+        known = self._at - len(self._grown)  # bytes that the scan need not look at
+        return min(start + size + max(known, 0), len(data))
+
     def _fresh(self) -> Any:
         return self._framing.codec()
 
@@ -92,7 +98,7 @@ class ScannedCodec(Buffer):
                 start = self._at
         except ValueError as error:
             self._set_fault(self._as_fault(error, start))
-        self._given, self._given_size = bytes(memoryview(tail)[:start]), start
+        self._consumed, self._consumed_size = bytes(memoryview(tail)[:start]), start
         self._drop(start)
         return self._checked(messages)
 
@@ -101,21 +107,21 @@ class ScannedCodec(Buffer):
         size = self._at - start
         if size > self._max_size:
             error = self._too_long(self.offset + start, size)
-            if self._is_hopeless(size):
+            if self._is_fatal(size):
                 raise error
-            self._tell(error)
+            self._report(error)
             return
         messages.append(self._decode(bytes(memoryview(tail)[start : self._at])))
 
     def _checked(self, messages: list[Any]) -> list[Any]:
         """Look at the value that is not whole: it may be too long already. Then hand out, or tell the fault."""
-        if self.fault is None and not self._passing and self._is_inside() and self._least() > self._max_size:
+        if self.fault is None and not self._skipping and self._is_inside() and self._least() > self._max_size:
             error = self._too_long(self.offset, self._least(), at_least=True)
-            if self._is_hopeless(error.size):
+            if self._is_fatal(error.size):
                 self._set_fault(error)
             else:
-                self._tell(error)
-                self._passing = 1
+                self._report(error)
+                self._skipping = 1
                 self._drop(min(self._at, len(self._grown)))
         if self.fault is not None and not messages:
             raise self.fault
@@ -127,15 +133,15 @@ class ScannedCodec(Buffer):
         self._at -= size
         self.offset += size
 
-    def _pass_over(self, data: bytes) -> bytes:
+    def _skip(self, data: bytes) -> bytes:
         self._grown += data
         if self._scan(self._grown):
-            self._passing = 0
+            self._skipping = 0
         self._drop(min(self._at, len(self._grown)))
         return b""
 
     def _as_fault(self, error: ValueError, start: int) -> FramingError:
-        return error if isinstance(error, FramingError) else self._garbled(self.offset + start, str(error))
+        return error if isinstance(error, FramingError) else self._malformed(self.offset + start, str(error))
 
     # --- the end ---
 
@@ -144,13 +150,13 @@ class ScannedCodec(Buffer):
         if not self._is_inside():
             return []
         if not self._ends_with_stream():
-            self._cut_off(tail, "and its end is missing")
+            self._fail_truncated(tail, "and its end is missing")
         try:
-            messages = [] if self._passing else [self._decode(tail)]
+            messages = [] if self._skipping else [self._decode(tail)]
         except ValueError as error:
-            self._cut_off(tail, f"which are no value ({error})")
+            self._fail_truncated(tail, f"which are no value ({error})")
         self._drop(len(tail))
-        self._passing = 0
+        self._skipping = 0
         self._forget()
         return messages
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.errors import FramingError
-from socketkit.framing.decoder import check_sizes, listed
+from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.spec import FramingSpec, max_size, oversize
 
@@ -39,11 +39,13 @@ class Slip(FramingSpec):
 class _SlipCodec(DelimiterCodec):
     __slots__ = ()
 
+    portion = 16 * 1024  # 1 us a message, which may be two bytes
+
     _framing: Slip
     _ends_with_stream = False
 
     def __init__(self, framing: Slip) -> None:
-        super().__init__(framing, END, longest=2 * framing.max_size)  # each byte escaped
+        super().__init__(framing, END, max_frame_size=2 * framing.max_size)  # each byte escaped
 
     def _read(self, block: bytes) -> list[Any]:
         packets = block.split(END)
@@ -56,11 +58,11 @@ class _SlipCodec(DelimiterCodec):
 
     def _truncated(self, frame: bytes) -> Any:
         # Of twice the limit, at least the limit is left; an escape that this cut parts stands behind it.
-        beginning = frame[: self._longest]
+        beginning = frame[: self._max_frame_size]
         return _unescape(beginning[:-1] if beginning.endswith(ESC) else beginning)[: self._max_size]
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
-        packets = listed(messages, self._text)
+        packets = as_bytes_list(messages, self._text)
         for index, packet in enumerate(packets):
             if not packet:
                 raise FramingError(

@@ -49,9 +49,9 @@ async def try_handshake(
             if (reason := admit_client(host_of(connection.peer))) is not None:
                 raise HandshakeError(f"{connection.peer} may not come in: {reason}", address=str(connection.peer))
         if side is not None:
-            await connection.accept_tls(side, deadline=deadline)
+            await connection.internals.start_tls(side, None, deadline)
     except (HandshakeError, StreamError, DeadlineError) as error:
-        connection.set_cause(error)
+        connection.internals.set_cause(error)
         if side is None or isinstance(error, DeadlineError):
             connection.abort()
         return False
@@ -61,7 +61,7 @@ async def try_handshake(
 async def _receive_proxy_header(connection: Connection, options: Options, deadline: float | None) -> None:
     peer = str(connection.peer)
     try:
-        header = await _receive_header(connection.stream, deadline)
+        header = await _receive_header(connection.internals.stream, deadline)
     except DeadlineError:
         raise HandshakeError(
             f"no whole PROXY header from {peer} within {options.handshake_timeout:g} s (handshake_timeout)",
@@ -69,7 +69,7 @@ async def _receive_proxy_header(connection: Connection, options: Options, deadli
         ) from None
     except HandshakeError as error:
         raise HandshakeError(f"the PROXY header from {peer} is wrong: {error}", address=peer) from None
-    connection.apply_proxy_header(header)
+    connection.internals.apply_proxy_header(header)
 
 
 async def _receive_header(stream: Stream, deadline: float | None) -> ProxyHeader:

@@ -105,7 +105,7 @@ class Listener:
             self._acceptor.abort_deferred(listener)
         self._handshakes.cancel()
         for connection in [*self._under_way, *self._ready]:
-            connection.set_cause(ClosedError(f"{connection.peer} was reset: the listener was closed"))
+            connection.internals.set_cause(ClosedError(f"{connection.peer} was reset: the listener was closed"))
             connection.abort()
         self._ready.clear()
         self._changed.notify()
@@ -212,7 +212,7 @@ class Listener:
                 with suppress(SocketkitError):
                     await connection.close()
         except BaseException as error:
-            connection.set_cause(error)
+            connection.internals.set_cause(error)
             connection.abort()
             if not isinstance(error, Exception):
                 raise
@@ -230,11 +230,11 @@ class Listener:
             if forgotten.detach() is not None:
                 self._acceptor.leave(entry)
 
-        connection.on_closed = leave
+        connection.internals.on_closed = leave
 
     def _report_accepted(self, connection: Connection) -> None:
         if self._observer is not None:
-            self._observer(Accepted(connection.number, connection.stream.local, connection.stream.peer))
+            self._observer(Accepted(connection.number, connection.internals.stream.local, connection.internals.peer))
 
     def _closed_error(self) -> ClosedError:
         return ClosedError(f"the listener at {self._address} was closed")

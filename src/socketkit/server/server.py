@@ -253,7 +253,9 @@ class Server:
         here does not reach other connections."""
         try:
             if self._observer is not None:
-                self._observer(Accepted(connection.number, connection.stream.local, connection.stream.peer))
+                self._observer(
+                    Accepted(connection.number, connection.internals.stream.local, connection.internals.peer)
+                )
             try:
                 if await self._is_ready(connection, options, entry):
                     await self._handler(connection)
@@ -263,7 +265,7 @@ class Server:
         except SocketkitError:
             pass  # what was lost in closing is in the end event
         except BaseException as error:
-            connection.set_cause(error)
+            connection.internals.set_cause(error)
             raise
         finally:
             self._leave(connection, entry)
@@ -285,14 +287,14 @@ class Server:
     def _judge(self, connection: Connection, error: BaseException) -> None:
         """What a handler has raised: the peer's doing, its own failure, or what ends more than this connection."""
         if (peer_error := _peer_error_in(error)) is not None:
-            connection.set_cause(peer_error)
+            connection.internals.set_cause(peer_error)
             return
-        if isinstance(error, HandshakeError) and error is connection.cause:
+        if isinstance(error, HandshakeError) and error is connection.internals.cause:
             self._handshake_failed_count += 1  # its own STARTTLS, and not one with another server
             return
         if self._ends_more(error):
             raise error
-        connection.set_cause(error)
+        connection.internals.set_cause(error)
         self._report(connection, error)
 
     def _leave(self, connection: Connection, entry: Entry) -> None:
@@ -381,7 +383,9 @@ class Server:
             await self._drain(min(IDLE_TIME, grace / 4))
         finally:
             for connection in list(self._connections):
-                connection.set_cause(ClosedError(f"{connection.stream.peer} was cut off: the server stops (grace)"))
+                connection.internals.set_cause(
+                    ClosedError(f"{connection.internals.peer} was cut off: the server stops (grace)")
+                )
                 connection.abort()
             self._group.cancel()
             try:
@@ -470,6 +474,6 @@ def _peer_error_in(error: BaseException) -> BaseException | None:
 
 def _not_cancelled(connection: Connection) -> DeadlineError:
     return DeadlineError(
-        f"the handler of {connection.stream.peer} goes on, {CANCEL_TIMEOUT:g} s after it was cancelled: it is left "
+        f"the handler of {connection.internals.peer} goes on, {CANCEL_TIMEOUT:g} s after it was cancelled: it is left "
         "behind; let cancellations through"
     )

@@ -131,7 +131,7 @@ class Relay:
                     return
                 failure = error
                 end = _word_for(error, target is not None)
-                client.set_cause(error)
+                client.internals.set_cause(error)
                 raise
             finally:
                 client.abort()  # closed already after a clean end
@@ -241,8 +241,8 @@ def _is_closed_output(error: SocketkitError, client: Connection) -> bool:
     return (
         isinstance(error, UntakenError)
         and error.errno == errno.EPIPE
-        and error.sink is client.stream
-        and isinstance(client.stream, PipeStream)
+        and error.sink is client.internals.stream
+        and isinstance(client.internals.stream, PipeStream)
     )
 
 

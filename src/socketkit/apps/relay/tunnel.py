@@ -101,7 +101,7 @@ class _Direction:
         self.source = source
         self.sink = sink
         self.source_stream, self.sink_stream = streams
-        self.received, self.sent = source.counts, sink.counts
+        self.received, self.sent = source.internals.session, sink.internals.session
         self.first = first
         self.buckets = buckets
 
@@ -131,9 +131,13 @@ class _Passage:
     async def hold(self) -> None:
         """All of it; see `hold`."""
         client, target = self._client, self._target
-        near, far = client.detach_stream(), target.detach_stream()
-        there = _Direction(client, target, (near, far), b"".join(client.incoming), self._pace.buckets(0))
-        back = _Direction(target, client, (far, near), b"".join(target.incoming), self._pace.buckets(1))
+        near, far = client.internals.detach_stream(), target.internals.detach_stream()
+        there = _Direction(
+            client, target, (near, far), b"".join(client.internals.unread_messages()), self._pace.buckets(0)
+        )
+        back = _Direction(
+            target, client, (far, near), b"".join(target.internals.unread_messages()), self._pace.buckets(1)
+        )
         is_whole = False
         try:
             async with Group(self._engine) as group:
@@ -160,7 +164,7 @@ class _Passage:
     def _note(self, *connections: Connection) -> None:
         for connection in connections:
             if self._failure is not None:
-                connection.set_cause(self._failure)
+                connection.internals.set_cause(self._failure)
 
     # --- one direction ---
 

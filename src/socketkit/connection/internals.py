@@ -1,0 +1,156 @@
+"""The parts of a connection that other packages of this library use, and handlers do not.
+
+A relay moves bytes past the framing, a server reads a proxy's header before the first message and sets why a connection
+ended, plain code receives without a coroutine. All of that is here, and not on `Connection`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from socketkit.config.options import Options
+from socketkit.connection.receiver import Receiver
+from socketkit.connection.sender import Sender
+from socketkit.connection.session import Session
+from socketkit.connection.starttls import upgrade
+from socketkit.errors import SocketkitError
+from socketkit.events import Observer, Proxied, Secured
+from socketkit.framing.codec import Framing
+from socketkit.streams.stream import DatagramStream, Stream
+
+if TYPE_CHECKING:
+    from socketkit.connection.proxy_protocol import ProxyHeader
+    from socketkit.tls.context import Side
+
+__all__ = ["Internals", "both_sides"]
+
+_numbers = itertools.count(1)
+
+
+class Internals:
+    """The parts of one connection.
+
+    Attributes:
+        stream: moves the bytes.
+        session: the state of both directions; whoever moves bytes past the framing counts them there.
+        sender, receiver: move messages between the two.
+        options: as the connection was opened with.
+        number: unique in this process; events carry it.
+        observer: gets the events; or None.
+        peer: the other end's address, as text: the client's, where a proxy said for whom it speaks.
+        proxy_peer: the proxy's address, as text; None without a proxy.
+        proxy_header: what the proxy said; None without a proxy.
+        framing: of both directions.
+        on_closed: is called when this end was closed; None: nothing is.
+    """
+
+    __slots__ = (
+        "framing",
+        "number",
+        "observer",
+        "on_closed",
+        "options",
+        "peer",
+        "proxy_header",
+        "proxy_peer",
+        "receiver",
+        "sender",
+        "session",
+        "stream",
+    )
+
+    def __init__(self, stream: Stream, framing: Framing, options: Options, observer: Observer | None) -> None:
+        self.stream = stream
+        self.framing = framing
+        self.options = options
+        self.on_closed: Callable[[], object] | None = None
+        self.number = next(_numbers)
+        self.observer = observer
+        self.session, self.sender = both_sides(stream, framing, options, self.number, observer)
+        self.receiver = Receiver(self.session, self.sender, stream, options, number=self.number, observer=observer)
+        self.peer = stream.peer
+        self.proxy_peer: str | None = None
+        self.proxy_header: ProxyHeader | None = None
+
+    def detach_stream(self) -> Stream:
+        """Return the stream, to move bytes past the framing; count them in `session`.
+
+        Messages are received no more (BusyError), and none should be sent. Messages that were read already are in
+        `unread_messages`. Closing, aborting and the end event stay with the connection.
+
+        Raises:
+            BusyError: a task receives, or the stream was detached already.
+        """
+        self.receiver.begin()
+        return self.stream
+
+    def unread_messages(self) -> list[Any]:
+        """Return the messages that were read and not received yet, oldest first; they stay."""
+        self.session.decode_all()
+        return self.session.waiting[::-1]
+
+    async def start_tls(self, side: Side, name: str | None, deadline: float | None = None) -> None:
+        """Change to TLS; see `Connection.start_tls`.
+
+        Args:
+            side: the client's or the server's, whose certificates were read.
+            name: of the server, for the check.
+            deadline: None: `handshake_timeout` from now.
+        """
+        stream = self.detach_stream()
+        try:
+            secured = await upgrade(self.session, self.sender, stream, self.framing, side, name, self.options, deadline)
+        except SocketkitError as error:
+            self.set_cause(error)
+            raise
+        finally:
+            self.receiver.is_busy = False
+        self.stream = secured
+        self.receiver.use(secured, self.options)
+        if self.observer is not None:
+            self.observer(Secured(self.number, secured.tls))
+
+    async def wait_message(self, timeout: float | None = None) -> None:
+        """Wait until the next `receive` will not wait; raises as `receive` does."""
+        if not self.session.waiting:
+            await self.receiver.fill(timeout)
+
+    @property
+    def cause(self) -> BaseException | None:
+        """What the end event names as the cause of the end, so far; None: nothing."""
+        return self.receiver.loss
+
+    def set_cause(self, error: BaseException) -> None:
+        """Set what ended the connection, for the end event; the first cause stays."""
+        self.receiver.set_cause(error)
+
+    def apply_proxy_header(self, header: ProxyHeader) -> None:
+        """Take the client that a proxy's header names as the peer.
+
+        A proxy that speaks for itself (a health check), or does not know the client, stays the peer.
+        """
+        self.proxy_peer, self.proxy_header = self.peer, header
+        if header.source is not None:
+            self.peer = str(header.source)
+            if self.observer is not None:
+                self.observer(Proxied(self.number, self.peer, self.proxy_peer))
+
+
+def both_sides(
+    stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
+) -> tuple[Session, Sender]:
+    """Return the session and the sender for this kind of stream: decided once, not for each message."""
+    high_water, idle_timeout = options.high_water, options.idle_timeout
+    if isinstance(stream, DatagramStream):
+        from socketkit.connection.datagrams import DatagramSender, DatagramSession
+
+        datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
+        return datagrams, DatagramSender(
+            datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+        )
+    session = Session(framing.codec())
+    return session, Sender(
+        session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+    )
