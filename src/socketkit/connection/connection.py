@@ -190,7 +190,7 @@ class Connection:
     async def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Return the decoded messages, at least one; raises as `receive` does.
 
-        Of a flood of tiny messages it returns about a thousand at a time, so that other tasks run in between.
+        Of a flood of tiny messages it returns about five hundred at a time, so that other tasks run in between.
         """
         if not self._waiting:
             await self._receiver.fill(timeout)

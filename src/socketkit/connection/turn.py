@@ -16,7 +16,7 @@ TURN_TIME: Final = 0.001
 """Seconds. A turn of the engine costs 2 to 30 us: at most 3 % of this, and each flooding peer delays the others by as
 much."""
 
-TURN_MESSAGES: Final = 1024
+TURN_MESSAGES: Final = 512
 """Messages that are handed out, or sent, between two looks at the clock: to receive and send one takes 0.5 to 2 us."""
 
 

@@ -61,13 +61,12 @@ class _ContentLengthCodec(LengthPrefixedCodec):
         return None
 
     def feed(self, data: bytes, /) -> list[Any]:
-        tail = self._tail
-        if tail and not self._needed and not self._unusual and not self._skipping:
-            # Within a header block, which changes nothing but at its line ends: so bytes that trickle in are not
-            # searched again with each of them.
-            if len(tail) + len(data) < _MAX_HEADERS_SIZE and b"\n" not in bytes(data):
-                self._append(bytes(data))
-                return []
+        size = len(self._tail) + len(data)
+        is_in_headers = self._tail and not self._needed and not self._unusual
+        if is_in_headers and size < _MAX_HEADERS_SIZE and b"\n" not in bytes(data):
+            # Only the end of a line changes anything: bytes that trickle in are not searched again with each of them.
+            self._append(bytes(data))
+            return []
         return super().feed(data)
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
