@@ -17,8 +17,7 @@ from socketkit.config.tls_settings import TLS
 from socketkit.connection.close import close_gracefully
 from socketkit.connection.internals import Internals
 from socketkit.connection.sender import LARGE_SIZE, Drain, Sending
-from socketkit.connection.session import ConnectionStatistics
-from socketkit.connection.turn import TURN_MESSAGES
+from socketkit.connection.session import TURN_MESSAGES, ConnectionStatistics
 from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import EndOfStream, SocketkitError, closed_error, eof_sent_error
 from socketkit.events import Closed, EndSent, Observer, TlsFacts

@@ -1,7 +1,7 @@
 """How long one connection's task may work without a wait, before the other tasks have their turn.
 
 A flood of tiny messages is work without a wait: the socket always has more. The budget is time, and the clock is read
-at least every `TURN_MESSAGES` messages.
+at least every `TURN_MESSAGES` messages (see `session`).
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ from typing import Final
 
 from socketkit.engines.engine import Engine
 
-__all__ = ["TURN_MESSAGES", "Turn"]
+__all__ = ["Turn"]
 
 TURN_TIME: Final = 0.001
 """Seconds. A turn of the engine costs 2 to 30 us: at most 3 % of this, and each flooding peer delays the others by as
 much."""
-
-TURN_MESSAGES: Final = 512
-"""Messages that are handed out, or sent, between two looks at the clock: to receive and send one takes 0.5 to 2 us."""
-
 
 class Turn:
     """When the task of one connection has to let the others run."""
