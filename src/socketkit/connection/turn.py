@@ -16,6 +16,7 @@ TURN_TIME: Final = 0.001
 """Seconds. A turn of the engine costs 2 to 30 us: at most 3 % of this, and each flooding peer delays the others by as
 much."""
 
+
 class Turn:
     """When the task of one connection has to let the others run."""
 
