@@ -111,7 +111,7 @@ def test_plain_code_talks_to_a_child_too() -> None:
     ("command", "number", "reason"),
     [
         ("/nowhere/x", errno.ENOENT, "there is no such program"),
-        ("/etc/passwd", errno.EACCES, "the file is not executable, or we have no right to run it"),
+        ("/etc/passwd", errno.EACCES, "the file is not executable, or this user has no right to run it"),
     ],
 )
 def test_unrunnable_command_says_why(command: str, number: int, reason: str) -> None:
@@ -202,10 +202,10 @@ def test_bad_descriptor_is_named(listener: socket.socket) -> None:
     """A descriptor that is not there or not to be dialled says so."""
     with pytest.raises(ConnectError, match=r"fd://9999: Bad file descriptor \(EBADF\): the descriptor is not open"):
         connect("fd://9999").open()
-    with pytest.raises(ConnectError, match="it is a socket at which callers come: it can be served, not dialled"):
+    with pytest.raises(ConnectError, match="it is a listening or unconnected socket: serve it instead"):
         connect(f"fd://{listener.fileno()}").open()
     with bound_datagrams(socket.AF_INET, ("127.0.0.1", 0)) as datagrams:
-        with pytest.raises(ConnectError, match="it is a socket at which callers come: it can be served, not dialled"):
+        with pytest.raises(ConnectError, match="it is a listening or unconnected socket: serve it instead"):
             connect(f"fd://{datagrams.fileno()}").open()
     with socket.socket() as lonely:
         with pytest.raises(ConnectError, match="ENOTCONN"):

@@ -72,7 +72,7 @@ class BlockingSocketStream(SocketStream):
             raise self._lost_receiving(error) from None
         if not self.may_have_more and 0 < len(data) < self._size <= USUAL_SIZE:
             return data  # the usual case: all that was there
-        return self._noted(data)
+        return self._resized(data)
 
     def _reached_end(self) -> EndOfStream | ClosedError | BrokenError:
         # The system reports a reset once, perhaps to another thread's send: wait until that thread has recorded it.

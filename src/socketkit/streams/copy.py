@@ -1,8 +1,8 @@
-"""Pump: carry bytes from one stream to another, until the first ends; then the other's direction is ended too.
+"""Copy bytes from one stream to another until the end of the first, then end the direction of the other.
 
-Between two plain sockets on Linux a direction that carries much goes through a pipe by splice(2): the bytes are never
-copied into this program. Small talk, and whatever is no plain socket, is received and sent. Either way no more is taken
-than the other side has room for: at most one portion is under way.
+Between two plain sockets on Linux a bulk transfer goes through a pipe by splice(2): its bytes are never copied into
+this program. Small portions, and everything that is no plain socket, are received and sent. Either way no more is
+received than the other side has room for: at most one portion is in transit.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from socketkit.streams.stream import DatagramStream, Stream
 __all__ = ["OnCopied", "Pipes", "UntakenError", "pump", "send_whole", "untaken_size", "wait_taken"]
 
 OnCopied = Callable[[int, "bytes | None"], float]
-"""Is told each portion that went over: its size, and the bytes, or None where they were not seen. Gives the seconds
-to wait before the next."""
+"""Called for each portion that was copied: its size, and the bytes, or None where splice(2) moved them. Returns the
+seconds to wait before the next portion."""
 
 TALK_SIZE: Final = 8 * 1024
 BULK_SIZE: Final = 256 * 1024
-"""What portions bring beyond the first size adds up, and what they bring less is taken off: at the second it is no
-talk any more but a transfer, and worth a pipe; at nothing it is talk again."""
+"""What portions have beyond the first size is added up, and what they have less is subtracted. At the second size it is
+a bulk transfer, for which a pipe pays; at zero it is not any more."""
 
 PORTION: Final = 1024 * 1024
-"""Bytes that a pipe is asked to hold: what any user may have (pipe(7), pipe-max-size)."""
+"""Bytes that a pipe is asked to hold: the most without a privilege (pipe(7), pipe-max-size)."""
 
 PIECE: Final = 64 * 1024
-"""Bytes of a stream that go into one datagram at most; fewer where the socket takes fewer (65507 over UDP)."""
+"""The most bytes of a stream that go into one datagram; fewer where the socket takes fewer (65507 over UDP)."""
 
 BULK_IDLE_TIMEOUT: Final = 1.0
-"""Seconds of silence after which a transfer is taken to be over, and its pipe given back."""
+"""Seconds without bytes after which a bulk transfer is over, and its pipe is released."""
 
 TURN_PORTIONS: Final = 16
-"""Portions without a wait before the others have their turn."""
+"""Portions without a wait before other tasks run."""
 
 
 class UntakenError(BrokenError):
-    """The one who should have taken the bytes, `sink`, was lost; the one they came from was not."""
+    """The stream that the bytes were sent to, `sink`, was lost; the one they came from was not."""
 
     def __init__(self, message: str = "", *, errno: int | None = None, sink: Stream | None = None) -> None:
         super().__init__(message, errno=errno)
@@ -51,19 +51,19 @@ class UntakenError(BrokenError):
 
 
 class Pipes:
-    """How many pipes may be in use at a time: each is two descriptors and up to a mebibyte of the system's memory.
+    """A limited number of pipes: each is two descriptors and up to a mebibyte of the system's memory.
 
-    64 of them are what one user may have without a privilege (pipe(7), pipe-user-pages-soft: 64 MiB). Directions that
-    get none are served by copying.
+    One user may have 64 of that size without a privilege (pipe(7), pipe-user-pages-soft: 64 MiB). Directions that get
+    none are copied in this program.
     """
 
     def __init__(self, count: int = 64) -> None:
         self._left = [None] * count if hasattr(os, "splice") else []
 
     def take(self) -> Pipe | None:
-        """A pipe; None where all are in use, or the system gives none."""
+        """A pipe; None where all are in use, or the system refuses one."""
         try:
-            self._left.pop()  # one step, in whatever thread
+            self._left.pop()  # atomic, so that threads may share it
         except IndexError:
             return None
         try:
@@ -73,13 +73,13 @@ class Pipes:
             return None
 
     def give_back(self, pipe: Pipe) -> None:
-        """It is needed no more; what it holds is lost."""
+        """Close a pipe and make room for another one; what it holds is lost."""
         pipe.close()
         self._left.append(None)
 
 
 class Pipe:
-    """Both ends of a pipe, and how much it holds."""
+    """Both ends of a pipe, and its size."""
 
     def __init__(self) -> None:
         import fcntl  # where there is splice, there is this
@@ -97,20 +97,20 @@ class Pipe:
 
 
 async def pump(source: Stream, sink: Stream, *, on_copied: OnCopied, pipes: Pipes | None = None) -> None:
-    """Carry bytes from one stream to another until the first ends, then end the other's direction.
+    """Copy bytes from one stream to another until the end of the first, then end the direction of the other.
 
     Args:
-        source: is received from; nobody else receives there.
-        sink: is sent to; nobody else sends there.
-        on_copied: is told each portion.
-        pipes: where a pipe may be had; None: every byte is to be seen.
+        source: is received from, by this call only.
+        sink: is sent to, by this call only.
+        on_copied: is called for each portion.
+        pipes: the pipes for splice(2); None: `on_copied` gets all bytes.
 
     Raises:
-        UntakenError: the sink was lost; the source is as it was.
-        BrokenError: the source was lost; what it had said before was handed to the sink, which is as it was.
-        ClosedError: one of them was closed here meanwhile.
+        UntakenError: the sink was lost; the source can still be used.
+        BrokenError: the source was lost; what came before was sent to the sink, which can still be used.
+        ClosedError: one of them was closed at this end meanwhile.
 
-    Cancellation: what was under way is lost: both streams are of no further use in this direction.
+    Cancellation: what is in transit is lost; neither stream can be used in this direction any more.
     """
     if not (_is_plain(source) and _is_plain(sink)):
         pipes = None
@@ -135,7 +135,7 @@ async def pump(source: Stream, sink: Stream, *, on_copied: OnCopied, pipes: Pipe
         pause = on_copied(size, data)
         if pause:
             await source.engine.sleep(pause)
-        del data  # while the next portion is waited for, this one is nobody's
+        del data  # frees its memory while the next portion is waited for
         bulk = max(0, bulk + size - TALK_SIZE)
         if bulk >= BULK_SIZE and pipes is not None:
             bulk = 0
@@ -152,8 +152,11 @@ async def pump(source: Stream, sink: Stream, *, on_copied: OnCopied, pipes: Pipe
 
 
 def _sender(source: Stream, sink: Stream) -> Callable[[bytes], Awaitable[None]] | None:
-    """How a portion becomes datagrams: one stays the one it was, and may be empty; bytes of a stream have no bounds, so
-    that what is too long for one goes in several. None: the sink takes bytes."""
+    """How to send a portion as datagrams; None where the sink takes bytes.
+
+    A datagram stays one, and may be empty. Bytes of a stream have no boundaries: what is too long for one datagram is
+    sent in several.
+    """
     if not isinstance(sink, DatagramStream):
         return None
     if isinstance(source, DatagramStream):
@@ -168,11 +171,11 @@ def _sender(source: Stream, sink: Stream) -> Callable[[bytes], Awaitable[None]] 
 
 
 async def send_whole(sink: Stream, data: bytes) -> None:
-    """Hand over all of it.
+    """Send all of it.
 
     Raises:
         UntakenError: the sink was lost.
-        ClosedError: it was closed here.
+        ClosedError: it was closed at this end.
     """
     try:
         await sink.send(data)
@@ -181,16 +184,16 @@ async def send_whole(sink: Stream, data: bytes) -> None:
 
 
 async def wait_taken(stream: Stream, *, deadline: float) -> None:
-    """Wait until the peer's system has everything that was handed over, as far as ours can tell, or the moment comes.
-    A reset would take back what is still on its way. Never raises."""
+    """Wait until the peer's system has acknowledged everything that was sent (`untaken_size`), or the deadline comes.
+    A reset would take back what is still in transit. Never raises."""
     backoff = polling_backoff()
     while untaken_size(stream) and stream.engine.now() < deadline:
         await stream.engine.sleep(backoff.next())
 
 
 def untaken_size(stream: Stream) -> int:
-    """Bytes that were handed over and that the peer's system has not acknowledged, as far as ours tells (SIOCOUTQ,
-    tcp(7), unix(7)); 0 where it does not."""
+    """Bytes that were sent and that the peer's system has not acknowledged (SIOCOUTQ, tcp(7), unix(7)); 0 where the
+    system does not report them."""
     sock = stream.socket
     if sock is None:
         return 0
@@ -208,15 +211,15 @@ def _untaken(error: BrokenError, sink: Stream) -> UntakenError:
 
 
 def _is_plain(stream: Stream) -> bool:
-    """Whether its bytes are a socket's own, and nobody wants to be told of each call."""
+    """Whether its bytes are a socket's own, and no observer gets each call."""
     return isinstance(stream, SocketStream) and type(stream.socket) is socket.socket
 
 
 async def _pump_bulk(source: SocketStream, sink: SocketStream, on_copied: OnCopied, pipes: Pipes) -> bool:
-    """Carry bytes through a pipe while there are many; whether that can be tried again.
+    """Move bytes through a pipe while there are many; whether that can be tried again.
 
     Raises:
-        EndOfStream: everything has gone over.
+        EndOfStream: everything was sent.
     """
     pipe = pipes.take()
     if pipe is None:

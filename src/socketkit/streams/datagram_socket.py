@@ -1,7 +1,7 @@
 """Sockets that keep boundaries, as streams: UDP, UNIX datagrams and packets, raw and ping sockets.
 
-One call receives one datagram, one call sends one. What the system says about a datagram that went before is told, and
-the socket goes on. Nothing is cut in silence: a datagram larger than the buffer is an error with both sizes.
+One call receives one datagram, one call sends one. An error that the system reports for an earlier datagram is raised
+once, and the socket goes on. A datagram larger than the buffer is never cut silently: it is an error with both sizes.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from socketkit.streams.stream import DatagramStream
 __all__ = ["DatagramSocket", "SendBackoff", "ask_true_size", "largest", "too_long_to_receive", "why_not_sent"]
 
 TURN_DATAGRAMS: Final = 64
-"""Datagrams that are received without a wait before the others have their turn."""
+"""Datagrams that are received without a wait before other tasks run."""
 
 NO_BUFFERS_TIMEOUT: Final = 10.0
-"""Seconds of ENOBUFS after which a datagram counts as lost: a queue of a device drains in milliseconds."""
+"""Seconds of ENOBUFS after which a datagram counts as lost: the queue of a device drains in milliseconds."""
 
 ask_true_size: Final = socket.MSG_TRUNC if hasattr(socket, "MSG_TRUNC") and os.path.exists("/proc/self") else 0
-"""The flag by which Linux's recvmsg(2) returns the size of the whole datagram, also where it did not fit."""
+"""The flag with which Linux's recvmsg(2) returns the size of the whole datagram, also when it did not fit."""
 
 AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 _HINTS: Final = {
     errno.ECONNREFUSED: "nobody receives there, and an earlier datagram was refused",
-    errno.EACCES: "to send to everybody, say so: broadcast=yes",
-    errno.ENETUNREACH: "there is no way there; for a group, say which interface=",
+    errno.EACCES: "to send to a broadcast address, give broadcast=yes",
+    errno.ENETUNREACH: "there is no route; for a group, give interface=",
     errno.ENOENT: "the peer's socket is gone",
     errno.ENOTCONN: "the peer has no name to be answered at, or is gone",
     errno.ENOBUFS: f"the system had no room for it for {NO_BUFFERS_TIMEOUT:g} s: send slower",
@@ -60,10 +60,10 @@ def largest(sock: socket.socket) -> int:
 
 
 def too_long_to_receive(peer: str, size: int, space: int) -> FrameTooLongError:
-    """A datagram that did not fit: what was cut off is gone, and nobody is given the rest as if it were all."""
-    told = f"{size} bytes" if size > space else f"more than {space} bytes"
+    """The error for a datagram that did not fit: the system has discarded the rest, so nothing of it is returned."""
+    actual = f"{size} bytes" if size > space else f"more than {space} bytes"
     return FrameTooLongError(
-        f"receiving from {peer}: a datagram of {told} came, and the buffer holds {space}: raise receive_size",
+        f"receiving from {peer}: a datagram of {actual} came, and the buffer holds {space}: raise receive_size",
         framing="datagram",
         size=max(size, space + 1),
         max_size=space,
@@ -71,7 +71,7 @@ def too_long_to_receive(peer: str, size: int, space: int) -> FrameTooLongError:
 
 
 def why_not_sent(error: OSError, sock: socket.socket, peer: str, size: int) -> BrokenError | FrameTooLongError:
-    """What the system's answer to a send means."""
+    """The error to raise for an error of send(2)."""
     if error.errno == errno.EMSGSIZE:
         limit = _limit(sock, size)
         return FrameTooLongError(
@@ -88,7 +88,7 @@ def why_not_sent(error: OSError, sock: socket.socket, peer: str, size: int) -> B
 def _limit(sock: socket.socket, size: int) -> int:
     limit = largest(sock)
     if sock.family in (socket.AF_INET, socket.AF_INET6) and size <= limit:
-        # The way's MTU (ip(7), IP_MTU; ipv6(7), IPV6_MTU) less the headers: it is smaller than the socket's limit.
+        # The path's MTU (ip(7), IP_MTU; ipv6(7), IPV6_MTU) less the headers: it is smaller than the socket's limit.
         level, name, header = (0, 14, 28) if sock.family == socket.AF_INET else (41, 24, 48)
         try:
             limit = sock.getsockopt(level, name) - header
@@ -98,7 +98,7 @@ def _limit(sock: socket.socket, size: int) -> int:
 
 
 class SendBackoff:
-    """How long to wait where no poller tells when there is room again: ENOBUFS, and a UNIX peer's full queue."""
+    """Growing waits for the case in which no poller reports room: ENOBUFS, and a UNIX peer's full queue."""
 
     __slots__ = ("_backoff", "_engine", "_pause", "_since")
 
@@ -114,7 +114,7 @@ class SendBackoff:
         return self._pause > 0
 
     def refused(self, error: OSError) -> bool:
-        """There was no room. False: so it has been for too long, and the error is to be told."""
+        """Record that there was no room. False: it has lasted too long, and the error is to be raised."""
         if not self._pause:
             self._since = self._engine.now()
         self._pause = self._backoff.next()
@@ -124,16 +124,16 @@ class SendBackoff:
         return True
 
     def reset(self) -> None:
-        """There was room."""
+        """Record that there was room."""
         if self._pause:
             self._pause = 0.0
             self._backoff.reset()
 
     async def wait(self, deadline: float | None) -> None:
-        """Wait a moment, longer each time.
+        """Wait, longer each time.
 
         Raises:
-            DeadlineError: the moment came first.
+            DeadlineError: the deadline came first.
         """
         pause = self._pause
         if deadline is not None and deadline <= self._engine.now() + pause:
@@ -148,14 +148,14 @@ class DatagramSocket(DatagramStream):
     """A datagram or packet socket and its one peer (or the group that it sends to).
 
     Args:
-        engine: where it waits.
+        engine: the engine on which it waits.
         sock: non-blocking; the stream owns it from now on.
-        local, peer: as texts of addresses.
+        local, peer: the addresses, as text.
         receive_size: bytes of the largest datagram that is received whole.
-        target: to whom each datagram is sent where the socket is not connected, as for a group, whose members answer
-            from addresses of their own.
-        reconnect: connects a UNIX datagram socket anew, whose peer has been gone.
-        at_end: is called when the stream is closed, after the socket: to remove the file of a private name.
+        target: the socket address that each datagram is sent to where the socket is not connected: a group, whose
+            members answer from their own addresses.
+        reconnect: connects a UNIX datagram socket again after its peer was gone.
+        at_end: is called after the socket is closed, to remove the file of a private name.
     """
 
     __slots__ = (
@@ -168,6 +168,7 @@ class DatagramSocket(DatagramStream):
         "_has_header",
         "_has_lost_peer",
         "_loss",
+        "_marks_empty",
         "_more",
         "_reconnect",
         "_size",
@@ -175,7 +176,6 @@ class DatagramSocket(DatagramStream):
         "_stopped",
         "_streak",
         "_target",
-        "_tells_empty",
         "_wait",
         "dropped_count",
         "engine",
@@ -215,10 +215,10 @@ class DatagramSocket(DatagramStream):
         self._at_end = at_end
         # No datagram of the internet is larger than its 16-bit length.
         self._size = receive_size if sock.family == AF_UNIX else min(receive_size, 65536)
-        self._buffer = memoryview(b"")  # made by the first receive: many sockets only send
+        self._buffer = memoryview(b"")  # allocated by the first receive: many sockets only send
         self._has_header = sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET  # raw(7)
-        self._tells_empty = self._ask_credentials()
-        self._space = 64 if self._tells_empty else 0
+        self._marks_empty = self._ask_credentials()
+        self._space = 64 if self._marks_empty else 0
         self._more = False
         self._streak = 0
         self._backoff = SendBackoff(engine)
@@ -228,14 +228,12 @@ class DatagramSocket(DatagramStream):
         self._eof_sent = False
 
     def _ask_credentials(self) -> bool:
-        """A packet of no bytes and the end look alike: recv gives nothing. On Linux credentials (unix(7), SO_PASSCRED)
-        come with every packet, and never with the end."""
+        """Tell an empty packet from the end of stream: recv(2) returns 0 for both. On Linux credentials (unix(7),
+        SO_PASSCRED) come with every packet, and never with the end."""
         if self.is_connectionless or not hasattr(socket, "SO_PASSCRED"):
             return False
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         return True
-
-    # --- receiving ---
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         if self._ended:
@@ -267,15 +265,13 @@ class DatagramSocket(DatagramStream):
         except OSError as error:
             raise self._lost(error, "receiving from") from None
         self._more = True  # more may be there; the call that finds nothing is cheaper than a wait for each of a burst
-        if not size and not self.is_connectionless and not (self._tells_empty and ancillary):
+        if not size and not self.is_connectionless and not (self._marks_empty and ancillary):
             self._ended = True
             raise self._end()
         if flags & socket.MSG_TRUNC:
             raise too_long_to_receive(self.peer, size, self._size)
         data = bytes(self._buffer[:size])
         return data[(data[0] & 15) * 4 :] if self._has_header and data else data
-
-    # --- sending ---
 
     def send_datagram(self, data: bytes | memoryview) -> bool:
         if self._eof_sent and self._descriptor >= 0:
@@ -321,25 +317,23 @@ class DatagramSocket(DatagramStream):
                 raise self._lost(error, "ending our direction to") from None
         self._eof_sent = True
 
-    # --- the end ---
-
     def stop_receiving(self) -> None:
         if self._descriptor >= 0 and not self._ended:
             self._stopped = True
-            self.engine.unregister(self._descriptor)  # wakes whoever waits there
+            self.engine.unregister(self._descriptor)  # wakes a task that waits there
 
     def close(self) -> None:
         if self._descriptor < 0:
             return
         if not self.is_connectionless and not self._ended:
             self._discard_unread()
-        self._let_go()
+        self._close()
 
     def abort(self) -> None:
         if self._descriptor >= 0:
-            self._let_go()
+            self._close()
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         self._ended = True
         self.engine.unregister(descriptor)
@@ -353,7 +347,7 @@ class DatagramSocket(DatagramStream):
             self._at_end()
 
     def _discard_unread(self) -> None:
-        """A packet socket closed with unread packets gives its peer a reset, as TCP does: say goodbye first."""
+        """Shut our direction down, then discard: closing a packet socket with unread packets resets its peer."""
         try:
             if not self._eof_sent:
                 self.socket.shutdown(socket.SHUT_WR)
@@ -374,8 +368,8 @@ class DatagramSocket(DatagramStream):
             self._ended = True
             return self._loss
         hint = _HINTS.get(error.errno or 0)
-        told = f"{doing} {self.peer}: {reason_of(error)}{': ' + hint if hint else ''}"
-        return BrokenError(told, errno=error.errno)
+        text = f"{doing} {self.peer}: {reason_of(error)}{': ' + hint if hint else ''}"
+        return BrokenError(text, errno=error.errno)
 
     def _end(self) -> EndOfStream | ClosedError | BrokenError:
         if self._descriptor < 0:

@@ -1,7 +1,7 @@
-"""What needs no network: descriptors that were passed to us, standard input and output, a child.
+"""Streams that need no resolving or connecting: inherited descriptors, standard input and output, child processes.
 
-A descriptor is looked at, never believed: its family, its type, whether it listens, which directions it has. One that
-listens is served without a bind, and belongs to whoever opened it: it is never shut down, and its file never removed.
+The system is asked what a descriptor is: its family, its type, whether it listens, which directions it has. A listening
+one is served without bind(2). It belongs to the process that opened it: it is never shut down, nor its file removed.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["open_local_stream"]
 def open_local_stream(
     engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
 ) -> Stream:
-    """The stream that an address of these schemes stands for.
+    """The stream of an address of these schemes (`fd:`, `systemd:`, `stdio:`, `exec:`).
 
     Raises:
-        ConnectError: it is not there, or it is nothing to converse with.
+        ConnectError: it does not exist, or is no stream.
     """
     if observer is not None:
         observer(Connecting(str(address), str(address.without_options())))
@@ -58,8 +58,8 @@ def open_local_stream(
 
 HINTS: dict[tuple[str, int | None], str] = {
     ("exec", errno.ENOENT): ": there is no such program in PATH",
-    ("exec", errno.EACCES): ": the file is not executable, or we have no right to run it",
-    ("fd", errno.EBADF): ": the descriptor is not open; whoever starts this program has to pass it",
+    ("exec", errno.EACCES): ": the file is not executable, or this user has no right to run it",
+    ("fd", errno.EBADF): ": the descriptor is not open; the program that starts this one has to pass it",
 }
 
 
@@ -70,11 +70,8 @@ def open_stream(engine: Engine, address: Address, options: Options) -> Stream:
         return start_child(engine, split_command(address.path), address=str(address.without_options()))
     descriptors = descriptors_of(address)
     if len(descriptors) > 1:
-        raise OSError(errno.EINVAL, f"{len(descriptors)} descriptors were passed, and one is wanted")
+        raise OSError(errno.EINVAL, f"{len(descriptors)} descriptors were passed; allowed is one")
     return stream_at_descriptor(engine, address, descriptors[0].descriptor, options)
-
-
-# --- descriptors -----------------------------------------------------------------------------------------------------
 
 
 def descriptors_of(address: Address) -> list[InheritedDescriptor]:
@@ -94,7 +91,7 @@ def descriptors_of(address: Address) -> list[InheritedDescriptor]:
 
 
 def duplicate_socket(descriptor: int, observer: Observer | None = None) -> socket.socket | None:
-    """A socket of our own with this description, which no child inherits; None where it is no socket.
+    """A duplicate of the descriptor as a socket, which no child inherits; None where it is no socket.
 
     Raises:
         OSError: it is not open.
@@ -105,14 +102,14 @@ def duplicate_socket(descriptor: int, observer: Observer | None = None) -> socke
 
 
 def stream_at_descriptor(engine: Engine, address: Address, descriptor: int, options: Options) -> Stream:
-    """A connected socket, a pipe, a terminal or a file, which belongs to the stream from now on."""
+    """A stream over a connected socket, a pipe, a terminal or a file; it owns the descriptor from now on."""
     sock = duplicate_socket(descriptor)
     if sock is not None:
         with sock:
             if is_listening(sock) or is_unconnected(sock):
-                raise OSError(errno.EINVAL, "it is a socket at which callers come: it can be served, not dialled")
+                raise OSError(errno.EINVAL, "it is a listening or unconnected socket: serve it instead")
             local, peer = address_of(sock, sock.getsockname()), address_of(sock, sock.getpeername())
-            keeps_boundaries = sock.type in _KEEPING_BOUNDARIES
+            keeps_boundaries = sock.type in DATAGRAM_TYPES
         if keeps_boundaries:
             return _datagrams_over(engine, descriptor, options, local=local, peer=peer)
         source: int | None = descriptor
@@ -134,7 +131,7 @@ def _datagrams_over(engine: Engine, descriptor: int, options: Options, *, local:
     return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
 
 
-_KEEPING_BOUNDARIES: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW, getattr(socket, "SOCK_SEQPACKET", None))
+DATAGRAM_TYPES: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW, getattr(socket, "SOCK_SEQPACKET", None))
 
 
 def is_listening(sock: socket.socket) -> bool:
@@ -142,7 +139,7 @@ def is_listening(sock: socket.socket) -> bool:
 
 
 def is_unconnected(sock: socket.socket) -> bool:
-    """Whether it is a socket without a connection, at which any peer's datagrams come."""
+    """Whether it is a datagram socket without a peer, which receives datagrams from anywhere."""
     if sock.type not in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         return False
     try:
@@ -153,14 +150,14 @@ def is_unconnected(sock: socket.socket) -> bool:
 
 
 def _directions_of(descriptor: int) -> tuple[int | None, int | None]:
-    """What it can be read by and written by. A pipe has one direction; to open it anew for the other one would make us
-    its writer, and it would never end."""
-    ways = _access_of(descriptor) & os.O_ACCMODE
-    return (None if ways == os.O_WRONLY else descriptor), (None if ways == os.O_RDONLY else descriptor)
+    """The descriptor to read and the one to write. A pipe has one direction: opening it again for the other one would
+    make this process its writer, and it would never end."""
+    access = _access_of(descriptor) & os.O_ACCMODE
+    return (None if access == os.O_WRONLY else descriptor), (None if access == os.O_RDONLY else descriptor)
 
 
 def _access_of(descriptor: int) -> int:
     import fcntl
 
-    look: Callable[[int, int], int] = fcntl.fcntl
-    return look(descriptor, fcntl.F_GETFL)
+    get: Callable[[int, int], int] = fcntl.fcntl
+    return get(descriptor, fcntl.F_GETFL)

@@ -1,9 +1,9 @@
-"""A stream over a pair of descriptors: standard input and output, pipes, terminals, files, sockets of others.
+"""A stream over a pair of descriptors: standard input and output, pipes, terminals, files, inherited sockets.
 
-A description that other processes share (the shell's terminal, a pipeline's pipe) must never be left non-blocking:
-the flag is theirs too. So a pipe or a terminal is opened anew where the system can do that (Linux, /proc/self/fd),
-which gives a description of our own; a socket is asked not to wait call by call; a file never waits; and for the rest
-no call is made that the poller has not announced.
+An open file description that other processes share (the shell's terminal, a pipeline's pipe) must never be left
+non-blocking, because they share the flag. So a pipe or a terminal is opened again where the system can do that (Linux,
+/proc/self/fd), which makes a description of our own. A socket gets MSG_DONTWAIT with each call. A file never blocks.
+For everything else a call is made only after the poller has reported that it will not block.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ READ_SIZE: Final = 64 * 1024
 """Bytes of one read: what a pipe holds (pipe(7)); a file gains nothing by more."""
 
 TURN_READS: Final = 16
-"""Reads without a wait before the others have their turn: as many as a socket's full batches."""
+"""Reads without a wait before other tasks run: as many as a socket's full batches."""
 
 _NO_WAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 _PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)  # POSIX promises at least 512
 
 
 def stdio(engine: Engine, *, replaces: bool = False) -> PipeStream:
-    """Standard input and output as one stream. Closing it leaves the descriptors 0 and 1 open, and as they were.
+    """Standard input and output as one stream. Closing it leaves the descriptors 0 and 1 open and unchanged.
 
     Args:
-        engine: where it waits.
-        replaces: whether `send_eof` lets go of standard output for good, so that its reader sees the end: what is
-            written there later goes to /dev/null.
+        engine: the engine on which it waits.
+        replaces: whether `send_eof` closes standard output for good, so that its reader gets the end of file: what
+            is written there later goes to /dev/null.
 
     Raises:
         OSError: one of them is not open.
@@ -56,8 +56,8 @@ def stdio(engine: Engine, *, replaces: bool = False) -> PipeStream:
 class PipeStream(Stream):
     """Receives from one descriptor and sends to another.
 
-    Not kept of the promise: a plain blocking description that another process reads at the same time may take the
-    bytes away between the news and our call, and stop us there. On Linux that cannot happen with pipes and terminals.
+    One exception to the interface: where another process reads the same blocking description, it may take the bytes
+    between the poll and our call, which then blocks. On Linux that cannot happen with pipes and terminals.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class PipeStream(Stream):
         until: int | None = None,
     ) -> None:
         """Args:
-            engine: where it waits.
-            source: is read; None: nothing will come.
+            engine: the engine on which it waits.
+            source: is read; None: nothing can be received.
             sink: is written; None: nothing can be sent.
-            owned: whether both are closed with the stream, and the sink by `send_eof`. Else only what we opened on
-                our own is: the other side sees the end when the last process has closed it.
+            owned: whether both are closed with the stream, and the sink by `send_eof`. Else only the descriptors that
+                were opened here are closed: the peer gets the end when the last process has closed its own.
             local, peer: the addresses of both ends, as text.
-            names: how source and sink are called in errors; None: by these addresses.
-            replaces: whether `send_eof` puts /dev/null in the place of a sink that is not owned, nor a terminal.
-            until: a descriptor whose news wakes a receiver too: that of a process, readable when it has ended.
+            names: what source and sink are called in errors; None: by these addresses.
+            replaces: whether `send_eof` puts /dev/null in the place of a sink that is neither owned nor a terminal.
+            until: a descriptor that also wakes a receiver when it is readable: that of a process (pidfd).
 
         Raises:
             OSError: one of them is not open.
@@ -91,7 +91,7 @@ class PipeStream(Stream):
         self.local = local
         self.peer = peer
         self._names = names or (local, peer)
-        for descriptor in (source, sink):  # both are open: else the first that we open would get the other's number
+        for descriptor in (source, sink):  # both first: else one opened here could get the number of a closed one
             if descriptor is not None:
                 os.fstat(descriptor)
         self._source = Source(engine, source, until) if source is not None else None
@@ -130,7 +130,7 @@ class PipeStream(Stream):
         raise end_of_stream(self._names[0])
 
     def _read(self, source: Source) -> bytes | None:
-        """What is there; None: nothing yet; empty: the end."""
+        """What is there; None: nothing yet; empty: the end of file."""
         try:
             return source.read()
         except BlockingIOError:
@@ -173,7 +173,7 @@ class PipeStream(Stream):
             self._owned.remove(self._owned_sink)
             os.close(self._owned_sink)
         elif self._replaced is not None:
-            _replace_by_nothing(self._replaced, inheritable=True)
+            _replace_by_null(self._replaced, inheritable=True)
 
     def stop_receiving(self) -> None:
         if not self._closed and not self._stopped and self._source is not None:
@@ -185,12 +185,12 @@ class PipeStream(Stream):
             self._end_sink()
             if self._source is not None:
                 self._source.discard()
-        self._let_go()
+        self._close_all()
 
     def abort(self) -> None:
-        self._let_go()
+        self._close_all()
 
-    def _let_go(self) -> None:
+    def _close_all(self) -> None:
         if self._closed:
             return
         self._closed = True
@@ -214,61 +214,58 @@ class PipeStream(Stream):
         return f"<{type(self).__name__} {self.local} - {self.peer}, {state}>"
 
 
-# --- the two ends ----------------------------------------------------------------------------------------------------
-
-
 class End:
-    """A descriptor of our own for one direction, and where to wait for it.
+    """A descriptor of our own for one direction, and the descriptor to wait for.
 
     Attributes:
-        is_file: whether a call never waits, and whatever can be read is there already.
-        socket: ours, where it is one.
+        is_file: whether calls never block.
+        socket: the descriptor as a socket, where it is one.
     """
 
     def __init__(self, engine: Engine, descriptor: int, direction: int, until: int | None = None) -> None:
         self._engine = engine
         self._direction = direction
         self._until = until if hasattr(select, "epoll") else None
-        way = _way_of(descriptor)
-        self.is_file = way == _FILE
-        self._descriptor, self._is_ours = _open_again(descriptor, direction, way)
-        self.socket = socket.socket(fileno=self._descriptor) if way == _SOCKET else None
-        self._may_wait = way == _PIPE and not self._is_ours
+        kind = _kind_of(descriptor)
+        self.is_file = kind == _FILE
+        self._descriptor, self._is_ours = _open_again(descriptor, direction, kind)
+        self.socket = socket.socket(fileno=self._descriptor) if kind == _SOCKET else None
+        self._may_block = kind == _PIPE and not self._is_ours
         self._watch: Any = None
-        self._waiting = self._make_place()
+        self._waiting = self._make_waiting()
 
-    def _make_place(self) -> int:
+    def _make_waiting(self) -> int:
         """The descriptor that is waited for."""
         if self.is_file:
             return self._descriptor
         if self._engine.blocks and self._until is None:
-            # `wake` comes from another thread, perhaps just before this one begins to wait. It then puts something
-            # that is always ready in the place of what is waited for: so that is another descriptor than the real one.
+            # `wake` comes from another thread, perhaps just before this one begins to wait. It then replaces the
+            # descriptor that is waited for by one that is always ready, so that must not be the real one.
             return os.dup(self._descriptor)
         if self._until is None and (self._is_ours or not hasattr(select, "epoll")):
             return self._descriptor
-        # libuv makes non-blocking whatever it watches. A poller of our own may be made so, and is readable when the
-        # shared descriptor is ready.
+        # libuv makes every descriptor that it watches non-blocking. Of an epoll descriptor of our own that does no
+        # harm, and it is readable when the shared descriptor is ready.
         self._watch = select.epoll()
         self._watch.register(self._descriptor, select.EPOLLIN if self._direction == READ else select.EPOLLOUT)
         if self._until is not None:
             self._watch.register(self._until, select.EPOLLIN)
         self._direction = READ
-        place: int = self._watch.fileno()
-        return place
+        waiting: int = self._watch.fileno()
+        return waiting
 
     def wait(self, deadline: float | None) -> Awaitable[None]:
-        """Wait until a call has something to say."""
+        """Wait until a call does not block."""
         return self._engine.wait(self._waiting, self._direction, deadline)
 
     def wake(self) -> None:
-        """Wake up whoever waits, or is about to."""
+        """Wake a task or thread that waits, or is about to."""
         if self._engine.blocks and not self.is_file:
-            _replace_by_nothing(self._waiting, inheritable=False)
+            _replace_by_null(self._waiting, inheritable=False)
         self._engine.unregister(self._waiting)
 
     def close(self) -> None:
-        """Give back what is ours."""
+        """Close what was opened here."""
         self._engine.unregister(self._waiting)
         if self._watch is not None:
             self._watch.close()
@@ -278,7 +275,7 @@ class End:
 
 
 class Source(End):
-    """Is read."""
+    """The end that is read."""
 
     def __init__(self, engine: Engine, descriptor: int, until: int | None) -> None:
         super().__init__(engine, descriptor, READ, until)
@@ -293,13 +290,13 @@ class Source(End):
         """
         if self.socket is not None:
             return self.socket.recv(READ_SIZE, _NO_WAIT)
-        if self._may_wait and not _is_ready(self._descriptor, select.POLLIN):
+        if self._may_block and not _is_ready(self._descriptor, select.POLLIN):
             raise BlockingIOError
         return os.read(self._descriptor, READ_SIZE)
 
     def discard(self) -> None:
-        """Throw away what a socket still holds, within bounds: closing it with unread bytes is a reset, which takes
-        back what was said last (RFC 1122, 4.2.2.13)."""
+        """Discard what a socket still holds, within bounds: closing it with unread bytes sends a reset, which takes
+        back what was sent last (RFC 1122, 4.2.2.13)."""
         left = DISCARD_SIZE if self.socket is not None else 0
         try:
             while left > 0:
@@ -309,45 +306,43 @@ class Source(End):
 
 
 class Sink(End):
-    """Is written."""
+    """The end that is written."""
 
     def __init__(self, engine: Engine, descriptor: int) -> None:
         super().__init__(engine, descriptor, WRITE)
 
     def write(self, data: bytes | memoryview) -> int:
-        """As much as can be taken without waiting.
+        """Write as much as can be taken without blocking; the number of bytes.
 
         Raises:
-            BlockingIOError: nothing can.
+            BlockingIOError: nothing can be taken.
             OSError: it cannot be written.
         """
         if self.socket is not None:
             return self.socket.send(data, _NO_WAIT)
-        if self._may_wait:
+        if self._may_block:
             if not _is_ready(self._descriptor, select.POLLOUT):
                 raise BlockingIOError
-            data = memoryview(data)[:_PIPE_BUF]  # what is announced is room for so many at least, pipe(7)
+            data = memoryview(data)[:_PIPE_BUF]  # POLLOUT means room for at least so many, pipe(7)
         return os.write(self._descriptor, data)
 
     def end(self) -> None:
-        """Say the last word, of a socket also for those who share it, and close."""
+        """End this direction and close; of a socket also for other processes that share it."""
         if self.socket is not None:
             try:
                 self.socket.shutdown(socket.SHUT_WR)
             except OSError:
-                pass  # lost already, which a receiver finds out by itself
+                pass  # lost already; the next `receive` raises why
         self.close()
 
-
-# --- ways of not waiting ---------------------------------------------------------------------------------------------
 
 _FILE, _SOCKET, _PIPE = "file", "socket", "pipe"
 _LINKS = "/proc/self/fd"
 _MASTER: Final = os.makedev(5, 2) if sys.platform == "linux" else None
-"""The device of a pseudo-terminal's master side, pty(7): opening it anew would make another terminal."""
+"""The device of a pseudo-terminal's master side, pty(7): opening it again would make another terminal."""
 
 
-def _way_of(descriptor: int) -> str:
+def _kind_of(descriptor: int) -> str:
     """How it is waited for. What is neither a file nor a socket is polled: pipes, terminals, and descriptors without a
     type of file (eventfd, timerfd, inotify), on which a read may block."""
     mode = os.fstat(descriptor).st_mode
@@ -356,26 +351,26 @@ def _way_of(descriptor: int) -> str:
     return _FILE if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode) else _PIPE
 
 
-def _open_again(descriptor: int, direction: int, way: str) -> tuple[int, bool]:
-    """A descriptor of our own, and whether its description is ours too, so that no call on it waits."""
-    if way == _PIPE and sys.platform == "linux" and os.fstat(descriptor).st_rdev != _MASTER:
+def _open_again(descriptor: int, direction: int, kind: str) -> tuple[int, bool]:
+    """A descriptor of our own, and whether its open file description is ours too, so that no call on it blocks."""
+    if kind == _PIPE and sys.platform == "linux" and os.fstat(descriptor).st_rdev != _MASTER:
         access = os.O_RDONLY if direction == READ else os.O_WRONLY
         try:
-            # proc(5): opening this link makes a new open file description, so that the flag is ours alone.
+            # proc(5): opening this link makes a new open file description, whose flags nobody shares.
             return os.open(f"{_LINKS}/{descriptor}", access | os.O_NONBLOCK | os.O_NOCTTY), True
         except OSError:
-            pass  # no /proc; another user's (EACCES); a pipe that nobody reads (ENXIO), as its write will say
+            pass  # no /proc; another user's (EACCES); a pipe without a reader (ENXIO), which its write will report
     return os.dup(descriptor), False
 
 
-def _replace_by_nothing(descriptor: int, *, inheritable: bool) -> None:
-    """Let go of what the descriptor stands for; the number stays open, for what is always ready and at its end."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, descriptor, inheritable)
-    os.close(nothing)
+def _replace_by_null(descriptor: int, *, inheritable: bool) -> None:
+    """Replace the descriptor by /dev/null, which is always ready and at its end; the number stays open."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, descriptor, inheritable)
+    os.close(null)
 
 
-def _is_ready(descriptor: int, news: int) -> bool:
+def _is_ready(descriptor: int, event: int) -> bool:
     poller = select.poll()
-    poller.register(descriptor, news)
+    poller.register(descriptor, event)
     return bool(poller.poll(0))

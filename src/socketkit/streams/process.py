@@ -1,8 +1,8 @@
 """A child process as a stream: what it writes is received, what it reads is sent.
 
-Pipes and not a socket, as in a shell: so it may open /dev/stdin anew, and its two directions end one by one. The end of
-the child is the end of what it says, also where a grandchild still holds the pipe. Whoever lets go of the stream lets
-go of the child: it is told by the end of its input, then by signals, and always waited for, so that no zombie stays.
+It gets pipes and no socket, as in a shell: so it can open /dev/stdin again, and its two directions end separately. Its
+exit ends its output, also where a grandchild still holds the pipe. Closing the stream ends the child: by the end of its
+input, then by signals. It is always waited for, so that no zombie stays.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ChildStream", "start_child"]
 
 KILL_TIMEOUT: Final = 1.0
-"""Seconds between SIGTERM and SIGKILL, and those that a child has which is let go of without a goodbye."""
+"""Seconds between SIGTERM and SIGKILL, and between `close` and SIGTERM."""
 
 
 def start_child(
@@ -39,17 +39,17 @@ def start_child(
     """Start a program, without a shell; returns when it runs.
 
     Args:
-        engine: where the stream waits.
+        engine: the engine on which the stream waits.
         command: the program, looked up in PATH, and its arguments.
-        address: how the child is called, as text.
+        address: the address of the child, as text.
         variables: are added to its environment.
-        own_session: whether it runs for somebody else: in a session of its own, without our terminal, and with its own
-            children told when it is. Else it stays in ours, where Ctrl-C reaches it too.
+        own_session: whether it runs in a session of its own, without our terminal; then its children get its signals
+            too. Else it stays in our session, where Ctrl-C reaches it.
 
     Raises:
         OSError: it cannot be run: no such program (ENOENT), no right (EACCES), not a program (ENOEXEC), no room.
     """
-    import subprocess  # only who runs a child pays for it
+    import subprocess  # it takes milliseconds, which other streams need not pay
 
     with contextlib.ExitStack() as opened:
 
@@ -59,17 +59,17 @@ def start_child(
                 opened.callback(os.close, end)
             return ends
 
-        (its_input, sink), (source, its_output) = pipe(), pipe()
+        (child_stdin, sink), (source, child_stdout) = pipe(), pipe()
         process = subprocess.Popen(
             [_system_text(word) for word in command],
-            stdin=its_input,
-            stdout=its_output,
+            stdin=child_stdin,
+            stdout=child_stdout,
             env=None if variables is None else _environment(variables),
             start_new_session=own_session,
         )
         opened.pop_all()
-        os.close(its_input)
-        os.close(its_output)
+        os.close(child_stdin)
+        os.close(child_stdout)
     return ChildStream(engine, process, source, sink, address=address, own_session=own_session)
 
 
@@ -95,25 +95,26 @@ class ChildStream(PipeStream):
 
     @property
     def exit_status(self) -> int | None:
-        """How the child ended, as a shell says it (128 and the number of the signal that killed it); None: it runs."""
+        """How the child exited, as a shell reports it: its status, or 128 plus the number of the signal that killed it.
+        None while it runs."""
         code = self._process.poll()
         return 128 - code if code is not None and code < 0 else code
 
     def _read(self, source: Source) -> bytes | None:
         data = super()._read(source)
         if data is None and self._process.poll() is not None:
-            data = super()._read(source) or b""  # what it wrote before its end is there by now
+            data = super()._read(source) or b""  # what it wrote before its exit is there by now
         return data
 
     async def finish(self, *, deadline: float | None = None) -> None:
-        """End the child's input, and wait for its end; what it still says is thrown away, within bounds. After the
-        deadline it is told by SIGTERM, and a second later by SIGKILL."""
+        """Close the child's input and wait for its exit; what it still writes is discarded, within bounds. After the
+        deadline it gets SIGTERM, and a second later SIGKILL."""
         if self._closed:
             return
         try:
             self._end_sink()
             await self._discard_output(deadline)
-            self._let_go()
+            self._close_all()
             await self._wait_for_exit(deadline)
         except BaseException:
             self.abort()
@@ -123,21 +124,21 @@ class ChildStream(PipeStream):
         """As `finish`, with one second, in the background."""
         if not self._closed:
             self._end_sink()
-            self._let_go()
+            self._close_all()
         if not self._is_waited_for:
             self._is_waited_for = True
             self.engine.background(self._wait_for_exit(self.engine.now() + KILL_TIMEOUT))
 
     def abort(self) -> None:
         """SIGTERM now, and SIGKILL in a second, in the background."""
-        self._let_go()
+        self._close_all()
         if not self._is_waited_for:
             self._is_waited_for = True
             self._signal(signal.SIGTERM)
             self.engine.background(self._wait_for_exit(self.engine.now() + KILL_TIMEOUT, (signal.SIGKILL,)))
 
-    def _let_go(self) -> None:
-        super()._let_go()
+    def _close_all(self) -> None:
+        super()._close_all()
         handle, self._handle = self._handle, None
         if handle is not None:
             os.close(handle)
@@ -148,19 +149,19 @@ class ChildStream(PipeStream):
             while left > 0:
                 left -= len(await self.receive(deadline=deadline))
         except (StreamError, DeadlineError):
-            pass  # the end, mostly; or somebody else hears it
+            pass  # the end, usually; or another task receives
 
     async def _wait_for_exit(
         self, deadline: float | None, signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGKILL)
     ) -> None:
-        """Wait for the child's end; make it end where the moment comes first, or where the engine ends."""
+        """Wait for the child's exit; signal it when the deadline comes first, or when the engine ends."""
         try:
             for number in signals:
                 if await self._has_exited_by(deadline):
                     return
                 self._signal(number)
                 deadline = self.engine.now() + KILL_TIMEOUT
-            await self._has_exited_by(deadline)  # only one that the system itself holds up would be left
+            await self._has_exited_by(deadline)  # only a child that is stuck in the kernel is left
         except self.engine.cancelled:
             self._signal(signal.SIGKILL)
             await self._has_exited_by(self.engine.now() + KILL_TIMEOUT)
@@ -188,7 +189,7 @@ class ChildStream(PipeStream):
     def _signal(self, number: signal.Signals) -> None:
         process = self._process
         if process.poll() is not None:
-            return  # its number may be another's by now
+            return  # the number may be another process's by now
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number) if self._has_own_session else process.send_signal(number)
 
@@ -205,7 +206,7 @@ def _environment(variables: Mapping[str, str]) -> dict[Any, Any]:
 
 
 def _handle_of(pid: int) -> int | None:
-    """A descriptor that is readable when the process has ended (pidfd_open(2)); None where the system has none."""
+    """A descriptor that is readable when the process has exited (pidfd_open(2)); None where the system has none."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):

@@ -17,22 +17,22 @@ __all__ = ["SocketStream"]
 
 
 USUAL_SIZE = 8 * 1024
-"""Bytes asked for while they come in small portions: `recv` allocates what it is asked for, and 64 KiB cost half a
-microsecond more than 8 (a ping-pong of 64 bytes takes 11); beyond the C library's threshold (128 KiB) each is
-a map and an unmap, ten times the price of the call."""
+"""Bytes that `recv` is asked for while small portions come. It allocates what it is asked for: 64 KiB cost half a
+microsecond more than 8 (a ping-pong of 64 bytes takes 11). Beyond the C library's threshold (128 KiB) each allocation
+is a map and an unmap, ten times the price of the call."""
 
 
 LARGE_SIZE = 96 * 1024
-"""Bytes asked for when the usual portion was not all: as many as are allocated without a map, and more than the 64 KiB
-that others like to write at once, so that a message of that size is a short read."""
+"""Bytes that `recv` is asked for when the usual size was not all. As many as are allocated without a map, and more than
+the 64 KiB that programs often write at once, so that a message of that size is a short read."""
 
 
 TURN_BATCHES = 16
-"""Full batches that are received without a wait before the others have their turn: else a fast sender starves them."""
+"""Full batches that are received without a wait before other tasks run: else a fast sender starves them."""
 
 
 DISCARD_SIZE = 1024 * 1024
-"""Unread bytes that a closing end throws away, so that its own last words are not taken back by a reset."""
+"""Unread bytes that a closing end discards, so that no reset takes back what it has sent last."""
 
 
 _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
@@ -49,7 +49,7 @@ class SocketStream(ReadyStream):
 
     socket: Socket
 
-    has_unsent = False  # as the promise has it, and no call for each batch
+    has_unsent = False  # a constant, not a property: it is read for each batch
 
     __slots__ = (
         "_descriptor",
@@ -87,11 +87,11 @@ class SocketStream(ReadyStream):
         self._loss: BrokenError | None = None
 
     def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
-        """Make other calls than send(2) and recv(2), which keep their promises (sendmsg and recvmsg, say)."""
+        """Use other calls that behave as send(2) and recv(2) do (sendmsg and recvmsg)."""
         self._send, self._recv = send, recv
 
     def lose(self, error: OSError) -> None:
-        """The system has told of a loss, to somebody else: it is raised behind what was received before."""
+        """Record an error that another call has met: it is raised after what was received before."""
         self._lost(error, "receiving from")
 
     def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
@@ -109,17 +109,17 @@ class SocketStream(ReadyStream):
         except OSError as error:
             raise self._lost_receiving(error) from None
         if not self.may_have_more and 0 < len(data) < self._size <= USUAL_SIZE:
-            return data  # as mostly: all that was there
-        return self._noted(data)
+            return data  # the usual case: all that was there
+        return self._resized(data)
 
-    def _noted(self, data: bytes) -> bytes:
-        """What a `recv` brought, and what it says about the next one."""
+    def _resized(self, data: bytes) -> bytes:
+        """Choose the size of the next `recv` by what the last one returned, which is returned."""
         count = len(data)
         if not count:
             raise self._reached_end()
         if count == self._size:
             self._streak += 1
-            self.may_have_more = self._streak % TURN_BATCHES != 0  # else who waits lets the others have their turn
+            self.may_have_more = self._streak % TURN_BATCHES != 0  # else the caller waits, and other tasks run
             self._size = self._largest if count >= LARGE_SIZE else min(LARGE_SIZE, self._largest)
         else:
             # A short read has emptied the socket: the next call would only fail. Wait first.
@@ -131,7 +131,7 @@ class SocketStream(ReadyStream):
         return data
 
     async def receive_up_to(self, size: int, *, deadline: float | None = None) -> bytes:
-        """As `receive`, but at most so many bytes: what comes behind them stays in the system."""
+        """As `receive`, but at most so many bytes: what follows stays in the system's buffer."""
         self._size = size
         try:
             return await self.receive(deadline=deadline)
@@ -152,12 +152,12 @@ class SocketStream(ReadyStream):
         await self.engine.wait(self._descriptor, WRITE, deadline)
 
     async def receive_into(self, pipe: int, size: int, *, deadline: float | None = None) -> int:
-        """Let the next bytes go into a pipe, by splice(2), without ever seeing them; how many they were.
+        """Move the next bytes into a pipe by splice(2), without copying them here; the number of bytes.
 
         Args:
-            pipe: its writing end; empty, so that there is room.
-            size: the most that it takes.
-            deadline: a moment of the engine's clock.
+            pipe: the writing end of an empty pipe.
+            size: the most that the pipe takes.
+            deadline: a time of the engine's clock.
 
         Raises:
             OSError: EINVAL: such a socket cannot be spliced. Nothing was received; `receive` can do it.
@@ -182,7 +182,7 @@ class SocketStream(ReadyStream):
         return count
 
     def send_from(self, pipe: int, size: int) -> int:
-        """Hand over as much of what a pipe holds as can be taken without waiting; how many bytes, perhaps 0.
+        """Send as much of what a pipe holds as can be taken without waiting; the number of bytes, perhaps 0.
 
         Raises:
             BrokenError, ClosedError: as `send_now`.
@@ -202,7 +202,7 @@ class SocketStream(ReadyStream):
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
-            raise self._lost(self._reason_behind(error), "ending our direction to") from None
+            raise self._lost(self._pending_error(error), "ending our direction to") from None
         self._eof_sent = True
 
     def stop_receiving(self) -> None:
@@ -211,11 +211,11 @@ class SocketStream(ReadyStream):
             try:
                 self.socket.shutdown(socket.SHUT_RD)
             except OSError:
-                pass  # lost already, which a receiver finds out by itself
+                pass  # lost already; the next `receive` raises why
 
     def close(self) -> None:
         if self._descriptor >= 0:
-            self._let_go(socket.SHUT_RDWR)
+            self._close(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         if self._descriptor < 0:
@@ -225,10 +225,10 @@ class SocketStream(ReadyStream):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
             except OSError:
                 pass  # lost already
-        self._let_go(socket.SHUT_RD)  # the other direction would begin with a goodbye
+        self._close(socket.SHUT_RD)  # shutting the other direction down would send a FIN first
 
-    def _let_go(self, direction: int) -> None:
-        # First of all: where the engine blocks, a thread that is woken below looks here for the reason.
+    def _close(self, direction: int) -> None:
+        # First of all: on the blocking engine a thread that is woken below looks here for the reason.
         descriptor, self._descriptor = self._descriptor, -1
         has_unread = self._stopped or not self._ended
         self._ended = True
@@ -243,8 +243,8 @@ class SocketStream(ReadyStream):
         self.socket.close()
 
     def _discard_unread(self) -> None:
-        """Closing with unread bytes makes TCP send a reset, which takes back what we said last (RFC 1122, 4.2.2.13):
-        say goodbye first, then throw away what is there, within bounds."""
+        """Send our FIN, then discard what is unread, within bounds: closing with unread bytes makes TCP send a reset,
+        which takes back what we sent last (RFC 1122, 4.2.2.13)."""
         try:
             if not self._eof_sent:
                 self.socket.shutdown(socket.SHUT_WR)
@@ -264,14 +264,14 @@ class SocketStream(ReadyStream):
         if error.errno == errno.EPIPE and self._eof_sent:
             return eof_sent_error(self.peer, doing=doing)
         loss = BrokenError(f"{doing} {self.peer}: {reason_of(error)}", errno=error.errno)
-        # The system tells a reset once, to whichever call comes first; the next `recv` would take it for a clean end.
-        # EPIPE is no such news: it says nothing about what is still to be received.
+        # The system reports a reset once, to whichever call comes first; the next `recv` would return a clean end.
+        # EPIPE is no such error: it says nothing about what is still to be received.
         if self._loss is None and error.errno != errno.EPIPE:
             self._loss = loss
         return loss
 
-    def _reason_behind(self, error: OSError) -> OSError:
-        """After a reset shutdown(2) says no more than "not connected": what the system has noted says why."""
+    def _pending_error(self, error: OSError) -> OSError:
+        """After a reset shutdown(2) reports only ENOTCONN: SO_ERROR holds the reason."""
         number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if error.errno == errno.ENOTCONN else 0
         return OSError(number, os.strerror(number)) if number else error
 
