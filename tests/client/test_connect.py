@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from socketkit import Address, connect
+from socketkit import Address, connect, listen
 from socketkit.errors import AddressError, BusyError, ConnectError, DeadlineError, OptionError, ResolveError
 from socketkit.events import Connected, Connecting, Failed, Resolved
 from support.recorder import Recorder
@@ -267,3 +267,24 @@ def test_context_opens_many_times(listener):
             threading.Thread(target=far.close).start()
             assert list(connection) == []
     assert len(numbers) == 3
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_zero_connect_timeout_looks_once(engine, listener, host):
+    """A name has a moment to be resolved, and a peer on this machine to answer."""
+    dialled(engine, f"tcp://{host}:{port(listener)}", connect_timeout=0)
+
+
+def test_zero_connect_timeout_refused(engine, closed_port):
+    """Nothing listens there: that is said, and not that the time was over."""
+    with pytest.raises(ConnectError, match="nobody listens there"):
+        dialled(engine, f"tcp://localhost:{closed_port}", connect_timeout=0)
+
+
+def test_zero_connect_timeout_of_listener(engine):
+    async def main():
+        async with listen("tcp://localhost:0", connect_timeout=0) as listener:
+            return listener.addresses
+
+    if not engine.blocks:
+        assert engine.run(main())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable
+from typing import Final
 
 from socketkit.client.happy_eyeballs import HappyEyeballs
 from socketkit.config.address import Address
@@ -17,7 +18,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OptionError, StreamError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.sockets.calls import begin_connect, connect_socket, finish_connect, new_socket, reason_of
-from socketkit.sockets.resolver import Candidate, Lookup, ask_system, resolve
+from socketkit.sockets.resolver import Candidate, Lookup, ask_system, deadline_of_name, resolve
 from socketkit.sockets.socket_options import bind_source, prepare
 from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.socket_stream import SocketStream
@@ -28,6 +29,9 @@ __all__ = ["Ends", "open_stream"]
 
 Ends = tuple[Address, Address]
 """Both ends of a conversation: who calls, and where."""
+
+ATTEMPT_TIMEOUT_MIN: Final = 0.1
+"""Seconds for the attempts where the resolver has used up the time: enough for a peer on this machine to answer."""
 
 _HINTS = {
     errno.ECONNREFUSED: "nobody listens there",
@@ -90,7 +94,10 @@ async def _open_plain(
 
         given = open_local_stream(engine, address, options, observer=observer)
         return await _announced(given, options, on_behalf, deadline)
-    candidates = await resolve(engine, address, deadline=deadline, observer=observer, lookup=lookup)
+    name_deadline = deadline_of_name(engine, options.connect_timeout)
+    candidates = await resolve(engine, address, deadline=name_deadline, observer=observer, lookup=lookup)
+    if deadline is not None and not address.is_numeric_host and engine.now() >= deadline:
+        deadline = engine.now() + ATTEMPT_TIMEOUT_MIN
     sockets = Sockets(engine, address, options, observer)
     if candidates[0].kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         return sockets.open_datagrams(candidates)

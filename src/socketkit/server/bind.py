@@ -20,7 +20,7 @@ from socketkit.events import Bound, Listening, Observer
 from socketkit.server.socket_listener import SocketListener
 from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.calls import adopt, bind_and_listen, new_socket, reason_of
-from socketkit.sockets.resolver import Candidate, resolve
+from socketkit.sockets.resolver import Candidate, deadline_of_name, resolve
 from socketkit.sockets.socket_options import backlog_asked, backlog_of
 from socketkit.sockets.unix_paths import locked_folder, remove_stale_socket, set_mode, widen_mode
 from socketkit.values import replace
@@ -47,7 +47,7 @@ async def listen_at(
         from socketkit.server.inherited import doors_at_given  # only who is given something pays for it
 
         return doors_at_given(engine, address, options, observer=observer)
-    deadline = engine.deadline(options.connect_timeout)
+    deadline = deadline_of_name(engine, options.connect_timeout)
     candidates = await resolve(engine, address, passive=True, deadline=deadline, observer=observer)
     if address.path:
         return [await _listen_at_path(engine, address, candidates[0], options, observer)]

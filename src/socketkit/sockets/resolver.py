@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from socketkit.config.address import Address
 from socketkit.config.host import ascii_host
@@ -18,10 +18,20 @@ from socketkit.errors import AddressError, DeadlineError, ResolveError
 from socketkit.events import Observer, Resolved
 from socketkit.values import Value
 
-__all__ = ["Candidate", "Lookup", "ask_system", "resolve"]
+__all__ = ["Candidate", "Lookup", "ask_system", "deadline_of_name", "resolve"]
 
 Lookup = Callable[..., list[Any]]
 """Like `socket.getaddrinfo`, which tests replace by a table of their own."""
+
+
+NAME_TIMEOUT_MIN: Final = 1.0
+"""Seconds that the resolver has at least, however short `connect_timeout` is. It answers from a thread, so that no name
+could be resolved within 0 s."""
+
+
+def deadline_of_name(engine: Engine, timeout: float | None) -> float | None:
+    """The deadline of `resolve` where opening may take so many seconds in all."""
+    return engine.deadline(None if timeout is None else max(timeout, NAME_TIMEOUT_MIN))
 
 
 def ask_system(host: str | None, *question: Any) -> list[Any]:
