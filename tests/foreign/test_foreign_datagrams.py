@@ -148,7 +148,7 @@ def test_bad_addresses_cost_status_2() -> None:
     for address, said in (
         ("udp://127.0.0.1", "has no port"),
         ("ip://127.0.0.1:5", "a raw socket has none"),
-        ("ip://127.0.0.1", "protocol: a raw socket speaks one"),
+        ("ip://127.0.0.1", "protocol: a raw socket needs one"),
         ("udp://127.0.0.1:5?ttl=0", "out of range"),
         ("unixpacket:", "there is no path"),
     ):

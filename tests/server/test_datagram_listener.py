@@ -505,11 +505,11 @@ def test_send_only_client_gets_refusal() -> None:
 @pytest.mark.parametrize(
     ("address", "error", "said"),
     [
-        ("ip://127.0.0.1", OptionError, "protocol: a raw socket speaks one"),
+        ("ip://127.0.0.1", OptionError, "protocol: a raw socket needs one"),
         ("ip://127.0.0.1?protocol=nonsense", OptionError, "protocol: 'nonsense' is unknown"),
         ("ip://127.0.0.1?protocol=256", OptionError, "from 1 to 255"),
         ("udp4://239.1.2.3:5?interface=nonsense", OptionError, "'nonsense' is no interface of this machine; there are"),
-        ("udp4://127.0.0.1:5?interface=lo", OptionError, "goes with a multicast group"),
+        ("udp4://127.0.0.1:5?interface=lo", OptionError, "is for multicast groups"),
         ("udp4://127.255.255.255:9", ConnectError, "broadcast=yes"),
     ],
 )

@@ -1,7 +1,7 @@
-"""Let callers in: what a door is, and what each error of accept(2) means.
+"""What each error of accept(2) means.
 
-The manual names errors that are one caller's misfortune (go on), errors that are the machine's (pause, and look again)
-and errors that are ours (give up). Decides; the waiting is done by whoever accepts.
+accept(2) reports errors of the new connection (accept the next one), shortages of the system or the process (accept
+again after a pause), and errors of the listening socket (give up). The waiting is done by the caller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _numbers(*names: str) -> frozenset[int]:
 
 
 # accept(2), "Error handling": pending network errors of the new socket are passed to accept; treat them like EAGAIN.
-_CALLERS: Final = _numbers(
+_PEER_ERRORS: Final = _numbers(
     "ECONNABORTED",
     "EPERM",
     "EPROTO",
@@ -40,12 +40,12 @@ _SHORTAGES: Final = _numbers("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "WSAEMFILE
 
 
 def is_peer_error(error: OSError) -> bool:
-    """Whether only the caller is gone: accept the next one at once."""
-    return error.errno in _CALLERS
+    """Whether only this connection has failed: accept the next one at once."""
+    return error.errno in _PEER_ERRORS
 
 
 def is_resource_shortage(error: OSError) -> bool:
-    """Whether the machine or the process is out of something: accept again after a pause."""
+    """Whether the system or the process has run out of descriptors or memory: accept again after a pause."""
     return error.errno in _SHORTAGES
 
 

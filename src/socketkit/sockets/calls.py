@@ -1,8 +1,4 @@
-"""Stream sockets, TCP and UNIX: the only callers of recv, send, accept, connect, bind, listen and shutdown.
-
-Each verb is the same few lines: try the call; if it would block, wait; again. Errors of the system become ours here,
-with what was being done and with whom.
-"""
+"""System calls on sockets that streams and listeners share: socket, connect, bind, listen, accept, and error texts."""
 
 from __future__ import annotations
 
@@ -32,7 +28,7 @@ __all__ = [
 
 
 def new_socket(family: int, kind: int, protocol: int, *, observer: Observer | None = None) -> socket.socket:
-    """A non-blocking socket that no child process inherits; one that tells its calls where the observer wants them."""
+    """A non-blocking socket that no child process inherits; a `TracedSocket` where the observer wants calls."""
     if wants_calls(observer):
         from socketkit.sockets.traced_socket import TracedSocket
 
@@ -44,11 +40,12 @@ def new_socket(family: int, kind: int, protocol: int, *, observer: Observer | No
 
 
 def adopt(descriptor: int, *, observer: Observer | None = None) -> socket.socket:
-    """A socket of this descriptor, whose family and type the system is asked for; it owns the descriptor now. Whether
-    it waits is left as it is.
+    """A socket that owns this descriptor, with the family and type that the system reports.
+
+    Whether it blocks stays as it is.
 
     Raises:
-        OSError: it is no socket; the descriptor is still the caller's then.
+        OSError: it is no socket; then the descriptor is not owned.
     """
     if not wants_calls(observer):
         return socket.socket(fileno=descriptor)
@@ -58,43 +55,40 @@ def adopt(descriptor: int, *, observer: Observer | None = None) -> socket.socket
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong, in the system's words, with the name of the number: `Connection refused (ECONNREFUSED)`."""
-    number = getattr(error, "errno", None)
-    if not isinstance(error, OSError) or number is None or isinstance(error, SocketkitError):
+    """The system's text for an error, with the name of its number: `Connection refused (ECONNREFUSED)`."""
+    if not isinstance(error, OSError) or error.errno is None or isinstance(error, SocketkitError):
         return str(error) or type(error).__name__
+    number = error.errno
     name = errno.errorcode.get(number)
     return f"{error.strerror or os.strerror(number)} ({name})" if name else str(error)
 
 
 def address_of(sock: socket.socket, name: Any) -> str:
-    """A socket name, as the system gives it, as the text of an address."""
+    """The text of an address for a socket name, as the system returns it."""
     return str(Address.from_socket_name(sock.family, sock.type, name))
 
 
-# --- dialling --------------------------------------------------------------------------------------------------------
-
-
 def begin_connect(sock: socket.socket, name: Any) -> bool:
-    """connect(2) on a non-blocking socket. True: it is connected; False: it can be written when `finish_connect` knows.
+    """connect(2) on a non-blocking socket. True: it is connected. False: call `finish_connect` when it is writable.
 
     Raises:
-        BlockingIOError: the queue of a UNIX listener is full, and no poller tells when it is not.
-        OSError: the system's own error; the caller knows the address and says more.
+        BlockingIOError: the queue of a UNIX listener is full, and no poller reports when it is not.
+        OSError: the system's error, without the address.
     """
     try:
         sock.connect(name)
     except BlockingIOError as error:
         if error.errno == errno.EAGAIN:
             raise
-        return False  # EINPROGRESS, connect(2): under way
+        return False  # EINPROGRESS, connect(2)
     return True
 
 
 def finish_connect(sock: socket.socket) -> None:
-    """How it went, when the socket can be written.
+    """Check the result of connect(2), when the socket is writable.
 
     Raises:
-        OSError: the system's own error; the caller knows the address and says more.
+        OSError: the system's error, without the address.
     """
     number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if number:
@@ -102,13 +96,13 @@ def finish_connect(sock: socket.socket) -> None:
 
 
 async def connect_socket(engine: Engine, sock: socket.socket, name: Any, *, deadline: float | None = None) -> None:
-    """Connect a non-blocking socket: begin, wait, then ask how it went.
+    """Connect a non-blocking socket: begin, wait, then check the result.
 
     Raises:
-        OSError: the system's own error; the caller knows the address and says more.
-        DeadlineError: the moment came first.
+        OSError: the system's error, without the address.
+        DeadlineError: the deadline came first.
 
-    Cancellation: the socket is of no further use; the caller closes it.
+    Cancellation: the socket can only be closed then.
     """
     backoff = polling_backoff()
     while True:
@@ -126,7 +120,7 @@ async def connect_socket(engine: Engine, sock: socket.socket, name: Any, *, dead
 
 
 def _has_peer(sock: socket.socket) -> bool:
-    """A wait may have ended for nothing: while the call is under way there is no error, and no peer either."""
+    """Whether connect(2) is done: a wait may end early, while there is neither an error nor a peer."""
     try:
         sock.getpeername()
     except OSError as error:
@@ -143,14 +137,11 @@ async def _pause(engine: Engine, seconds: float, deadline: float | None) -> None
     await engine.sleep(seconds)
 
 
-# --- listening -------------------------------------------------------------------------------------------------------
-
-
 def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
-    """bind(2) and listen(2) with the options that belong to them.
+    """bind(2) and listen(2) with their options.
 
     Raises:
-        OSError: the system's own error; the caller knows the address and says more.
+        OSError: the system's error, without the address.
     """
     prepare(sock, options)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -160,22 +151,19 @@ def bind_and_listen(sock: socket.socket, name: Any, options: Options) -> None:
         if options.reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if sock.family == socket.AF_INET6:
-        # Mostly yes: the IPv4 half has a socket of its own, so that both are told apart and one port serves both.
+        # Usually yes: IPv4 has a socket of its own, so that both families are distinguished on one port.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(options.v6only))
     sock.bind(name)
     sock.listen(backlog_asked(options))
 
 
 def accept_nowait(listener: socket.socket) -> tuple[socket.socket, Any]:
-    """accept(2): the next caller, non-blocking, and its socket name.
+    """accept(2): the next connection as a non-blocking socket, and its peer's socket name.
 
     Raises:
-        BlockingIOError: nobody is there.
-        OSError: the system's own error, by accept(2) sometimes the caller's and not ours.
+        BlockingIOError: no connection is waiting.
+        OSError: the system's error; `accept_errors` tells errors of the connection from those of the listener.
     """
     sock, name = listener.accept()
     sock.setblocking(False)
     return sock, name
-
-
-# --- the stream ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Make datagram sockets: dialled, bound, in a group, raw, or with a private name of their own.
+"""Make datagram sockets: connected, bound, in a multicast group, raw, or with a private UNIX name.
 
-UDP's connect(2) only fixes the peer: nobody is asked, so nothing is waited for. A raw socket needs a right; echo
-requests go without it where the system has ping sockets.
+connect(2) on UDP only fixes the peer: no packet is sent, so there is nothing to wait for. A raw socket needs a
+capability; echo requests need none where the system has ping sockets.
 """
 
 from __future__ import annotations
@@ -29,16 +29,13 @@ AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
 _PROTOCOLS: Final = {"icmp": socket.IPPROTO_ICMP, "ipv6-icmp": 58, "icmpv6": 58, "udp": 17, "tcp": 6}
 
 
-# --- making ----------------------------------------------------------------------------------------------------------
-
-
 def make_socket(candidate: Candidate, options: Options, observer: Observer | None) -> socket.socket:
     """A socket of the candidate's kind; for `protocol=icmp` the unprivileged ping socket where a raw one is refused.
 
     Raises:
-        OptionError: a raw socket needs `protocol`, and there is no such one.
-        ConnectError: the right is missing; says which.
-        OSError: the system's own error.
+        OptionError: a raw socket needs `protocol`, and it is missing or unknown.
+        ConnectError: a capability is missing; the message names it.
+        OSError: the system's error.
     """
     if candidate.kind != socket.SOCK_RAW:
         return new_socket(candidate.family, candidate.kind, candidate.protocol, observer=observer)
@@ -62,9 +59,9 @@ def make_socket(candidate: Candidate, options: Options, observer: Observer | Non
 
 
 def _protocol(name: str | None, family: int) -> int:
-    """The number of a protocol; `icmp` is each family's own."""
+    """The number of a protocol; `icmp` means that of the family."""
     if name is None:
-        raise OptionError("protocol: a raw socket speaks one; give it, as ip://host?protocol=icmp, by name or number")
+        raise OptionError("protocol: a raw socket needs one; give it by name or number, as ip://host?protocol=icmp")
     if name.isdecimal():
         number = int(name)
         if not 0 < number < 256:
@@ -82,19 +79,16 @@ def _protocol(name: str | None, family: int) -> int:
     return 58 if known == socket.IPPROTO_ICMP and family == socket.AF_INET6 else known
 
 
-# --- dialling --------------------------------------------------------------------------------------------------------
-
-
 def bind_private_name(
     sock: socket.socket, *, abstract: bool = os.path.exists("/proc/net/unix")
 ) -> Callable[[], None] | None:
-    """Give a UNIX datagram client a name that nobody can guess, so that it can be answered.
+    """Bind a UNIX datagram client to a name that cannot be guessed, so that the server can answer.
 
     On Linux the system chooses one in the abstract namespace (unix(7), autobind): no file. Elsewhere it is a file in a
-    folder that is ours alone.
+    temporary folder with mode 700.
 
     Returns:
-        What removes it afterwards; None where there is nothing to remove.
+        A function that removes the file; None where there is none.
     """
     if abstract:
         sock.bind("")
@@ -109,7 +103,7 @@ def bind_private_name(
             try:
                 gone(what)
             except OSError:
-                pass  # somebody cleaned up before us
+                pass  # it was removed before
 
     try:
         sock.bind(path)
@@ -119,15 +113,12 @@ def bind_private_name(
     return remove
 
 
-# --- serving ---------------------------------------------------------------------------------------------------------
-
-
 def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
-    """bind(2) with the options that belong to it; a group is joined.
+    """bind(2) with its options; a multicast group is joined.
 
     Raises:
         OptionError: `interface` is wrong.
-        OSError: the system's own error; the caller knows the address and says more.
+        OSError: the system's error, without the address.
     """
     prepare(sock, options)
     if sock.family == AF_UNIX:
@@ -135,8 +126,8 @@ def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
         return
     set_datagram_options(sock, name, options)
     has_group = is_group(sock, name)
-    # Several programs may listen to one group, so they share its port. Otherwise SO_REUSEADDR would let a second server
-    # take all the datagrams of the first, in silence: only who asks for it gets it.
+    # Several programs may receive one group, so they share its port. Elsewhere SO_REUSEADDR would let a second server
+    # take all datagrams of the first without an error: it is set only where `reuse_address` asks for it.
     if options.reuse_address or (has_group and options.reuse_address is None):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if options.reuse_port:
@@ -147,14 +138,14 @@ def bind_datagrams(sock: socket.socket, name: Any, options: Options) -> None:
     if has_group:
         join(sock, name, options)
     elif _is_any(sock):
-        _ask_own_address(sock)
+        _enable_packet_info(sock)
 
 
 def adopt_datagrams(sock: socket.socket, options: Options) -> None:
-    """Make a socket that somebody else has bound ready to be served."""
+    """Set the options of a socket that was bound by another process."""
     prepare(sock, options)
     if sock.family != AF_UNIX and _is_any(sock):
-        _ask_own_address(sock)
+        _enable_packet_info(sock)
 
 
 def _is_any(sock: socket.socket) -> bool:
@@ -162,12 +153,12 @@ def _is_any(sock: socket.socket) -> bool:
 
 
 IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8 if os.path.exists("/proc/self") else None)
-"""ip(7): which of our addresses a datagram was sent to, and from which one to answer. Linux's number, where Python does
-not know the name."""
+"""ip(7): the address that a datagram was sent to, and from which to answer. Linux's number, where Python lacks the
+name."""
 
 
-def _ask_own_address(sock: socket.socket) -> None:
-    """A machine has several addresses: a client takes an answer only from the one that it asked."""
+def _enable_packet_info(sock: socket.socket) -> None:
+    """Get our address with each datagram: a client takes an answer only from the address that it has sent to."""
     if sock.family == socket.AF_INET6 and hasattr(socket, "IPV6_RECVPKTINFO"):
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     elif sock.family == socket.AF_INET and IP_PKTINFO is not None:

@@ -1,7 +1,7 @@
-"""Multicast groups and broadcast: what a datagram socket is told before it is bound or dialled.
+"""Multicast groups and broadcast: options of a datagram socket before it is bound or connected.
 
-A group is joined on one interface, by name, number or address; what is sent to a group leaves by it. Without one the
-system's table of routes decides.
+A group is joined on one interface, by name, number or address; datagrams to a group leave by it. Without one the
+system's routes decide.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ def is_group(sock: socket.socket, name: Any) -> bool:
 
 
 def is_for_many(sock: socket.socket, name: Any, options: Options) -> bool:
-    """Whether what is sent there reaches several, who answer from addresses of their own: to be sent to, and not to be
-    connected to, which would let only the group itself answer."""
+    """Whether datagrams to this name reach several peers, which answer from their own addresses. Such a socket must not
+    be connected: it would receive only what comes from the group's address."""
     return is_group(sock, name) or (sock.family == socket.AF_INET and options.broadcast)
 
 
 def set_datagram_options(sock: socket.socket, name: Any, options: Options) -> None:
-    """Set what sending needs: broadcast; the hops, the interface and the loop of a group.
+    """Set the options of sending: broadcast; TTL, interface and loop of a group.
 
     Raises:
-        OptionError: no such interface; or one where nothing is a group.
-        OSError: the system's own error.
+        OptionError: no such interface, or `interface` for an address that is no group.
+        OSError: the system's error.
     """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -48,12 +48,12 @@ def set_datagram_options(sock: socket.socket, name: Any, options: Options) -> No
     if is_group(sock, name):
         _set_group_options(sock, name, options, is_4)
     elif options.interface is not None:
-        raise OptionError(f"interface={options.interface} goes with a multicast group, and {name[0]} is none")
+        raise OptionError(f"interface={options.interface} is for multicast groups, and {name[0]} is none")
 
 
 def _set_group_options(sock: socket.socket, name: Any, options: Options, is_4: bool) -> None:
     loop = int(options.multicast_loop)
-    if options.ttl is not None:  # a group has a count of its own
+    if options.ttl is not None:  # unicast and multicast have separate options
         level, hops = (socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) if is_4 else (41, socket.IPV6_MULTICAST_HOPS)
         sock.setsockopt(level, hops, options.ttl)
     if is_4:
@@ -69,12 +69,12 @@ def _set_group_options(sock: socket.socket, name: Any, options: Options, is_4: b
 
 
 def join(sock: socket.socket, name: Any, options: Options) -> None:
-    """Join the group of this address, and no other's: a socket bound to any address would hear the groups that other
+    """Join the group of this address only: by default a socket bound to any address also receives the groups that other
     sockets of the machine have joined (ip(7), IP_MULTICAST_ALL).
 
     Raises:
         OptionError: no such interface.
-        OSError: the system's own error (ENODEV: no interface can be found for the group).
+        OSError: the system's error (ENODEV: no interface for the group).
     """
     if sock.family == socket.AF_INET:
         address, index = _interface(options.interface) if options.interface is not None else ("0.0.0.0", 0)
@@ -87,7 +87,7 @@ def join(sock: socket.socket, name: Any, options: Options) -> None:
 
 
 def scoped(sock: socket.socket, name: Any, options: Options) -> Any:
-    """The name to bind to or send to: an IPv6 group of a link is one on each interface (RFC 4007), so it says which.
+    """The name to bind or send to, with its interface: a link-local IPv6 group exists on each interface (RFC 4007).
 
     Raises:
         OptionError: no such interface.
@@ -103,18 +103,18 @@ def _request_4(group: str, address: str, index: int) -> bytes:
 
 
 def _index_6(name: Any, options: Options) -> int:
-    """The interface of an IPv6 group: of the option, else of the zone, which is the name's scope."""
+    """The interface of an IPv6 group: that of the option, else of the zone."""
     if options.interface is None:
         scope: int = name[3] if len(name) > 3 else 0
         return scope
     address, index = _interface(options.interface)
     if not index:
-        raise OptionError(f"interface={quote(address)}: for IPv6 an interface goes by name or number")
+        raise OptionError(f"interface={quote(address)}: for IPv6 give an interface by name or number")
     return index
 
 
 def _interface(text: str) -> tuple[str, int]:
-    """An interface as ip_mreqn wants it: an address of it, or its number."""
+    """An interface for ip_mreqn: its address, or its number."""
     try:
         socket.inet_pton(socket.AF_INET, text)
         return text, 0

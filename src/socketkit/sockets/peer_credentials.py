@@ -1,4 +1,4 @@
-"""Who is at the other end of a UNIX socket, as the kernel vouches for it."""
+"""The process at the other end of a UNIX socket, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_ID: Final = -1
 
 
 class Credentials(Value):
-    """The peer's process, user and group, as they were when it connected; `pid` is None where nobody says it."""
+    """The peer's process, user and group at the time of its connect(2); `pid` is None where it is not known."""
 
     pid: int | None
     uid: int

@@ -1,8 +1,7 @@
-"""From a named address to the socket addresses that may be tried, in order.
+"""Resolve an address to the socket addresses to try, in order.
 
-Numeric hosts and paths never reach the system's resolver; a name is asked for once, in a thread, because getaddrinfo(3)
-blocks; those who ask the same at the same time share the answer. `{hostname}` stands for this machine's own name.
-Opens nothing.
+Numeric hosts and paths are never looked up. A name is looked up in a thread, because getaddrinfo(3) blocks; equal
+lookups at the same time share one call. `{hostname}` stands for this machine's name. Opens no socket.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from socketkit.values import Value
 __all__ = ["Candidate", "Lookup", "ask_system", "deadline_of_name", "resolve"]
 
 Lookup = Callable[..., list[Any]]
-"""Like `socket.getaddrinfo`, which tests replace by a table of their own."""
+"""Like `socket.getaddrinfo`; tests pass a table instead."""
 
 
 NAME_TIMEOUT_MIN: Final = 1.0
@@ -34,13 +33,13 @@ def deadline_of_name(engine: Engine, timeout: float | None) -> float | None:
     return engine.deadline(None if timeout is None else max(timeout, NAME_TIMEOUT_MIN))
 
 
-def ask_system(host: str | None, *question: Any) -> list[Any]:
+def ask_system(host: str | None, *query: Any) -> list[Any]:
     """The system's resolver. The host is in ASCII: as bytes, Python does not load its IDNA codec for it."""
-    return socket.getaddrinfo(None if host is None else host.encode("ascii"), *question)
+    return socket.getaddrinfo(None if host is None else host.encode("ascii"), *query)
 
 
 class Candidate(Value):
-    """One socket address: what `socket()` and `connect()` or `bind()` take."""
+    """One socket address, with what socket(2) needs for it."""
 
     family: socket.AddressFamily
     kind: socket.SocketKind
@@ -63,16 +62,16 @@ async def resolve(
     """Every socket address that this address stands for, in the resolver's order; at least one.
 
     Args:
-        engine: where to wait.
-        address: what to resolve.
+        engine: the engine on which to wait.
+        address: the address to resolve.
         passive: True to listen there (an empty host means every interface), False to connect (it means this machine).
-        deadline: a moment of the engine's clock.
-        observer: is told `Resolved`.
-        lookup: who is asked for names.
+        deadline: a time of the engine's clock.
+        observer: gets `Resolved`.
+        lookup: looks names up.
 
     Raises:
-        ResolveError: the name is unknown, has no address of the wanted family, or the resolver could not say.
-        DeadlineError: the moment came first.
+        ResolveError: the name is unknown, has no address of the wanted family, or the resolver failed.
+        DeadlineError: the deadline came first.
     """
     if address.transport.families == ("AF_UNIX",):
         if not address.path:
@@ -89,7 +88,7 @@ async def resolve(
 
 
 def _vsock(address: Address, passive: bool) -> Candidate:
-    """vsock(7): empty is every context to listen, and this very machine to dial; port 0 is a free one."""
+    """vsock(7): an empty host means every context to listen, and this machine to connect; port 0 means a free one."""
     if not hasattr(socket, "AF_VSOCK"):
         raise ResolveError(f"{address}: this system has no sockets of AF_VSOCK", address=str(address))
     family, kind = _constants(address)
@@ -113,21 +112,21 @@ async def _resolve_internet(
         name = ascii_host(host) if host else None
         return lookup(name, address.port or 0, family, socket.SOCK_DGRAM if is_raw else kind, 0, flags)
 
-    question = Question()
+    query = Query()
     if flags & socket.AI_NUMERICHOST:
-        question.put(ask)  # arithmetic: nothing to wait for
+        query.put(ask)  # arithmetic: nothing to wait for
     else:
         try:
             key = (engine, lookup, host, address.port, family, kind, flags)
-            question = await _ask_aside(engine, key, ask, deadline)
+            query = await _look_up_in_thread(engine, key, ask, deadline)
         except DeadlineError:
             raise DeadlineError(f"{address}: the name {host!r} was not resolved in time") from None
-    if question.error is not None:
-        raise _unresolved(address, host, question.error)
+    if query.error is not None:
+        raise _not_resolved(address, host, query.error)
     # A hosts file that names a machine twice gives every address twice: each is tried once.
     unique = dict.fromkeys(
         (family, socket.SOCK_RAW, 0, name) if is_raw else (family, kind, protocol, name)
-        for family, kind, protocol, _, name in question.answers
+        for family, kind, protocol, _, name in query.answers
     )
     if not unique:
         raise ResolveError(f"{address}: the name {host!r} has no address", address=str(address))
@@ -137,22 +136,22 @@ async def _resolve_internet(
     ]
 
 
-def _unresolved(address: Address, host: str, error: BaseException) -> BaseException:
-    told = f"{address}: the name {host!r} was not resolved"
+def _not_resolved(address: Address, host: str, error: BaseException) -> BaseException:
+    text = f"{address}: the name {host!r} was not resolved"
     if isinstance(error, socket.gaierror):
         reason = (error.strerror or str(error)).rstrip(".")
-        return ResolveError(f"{told}: {reason}", address=str(address), errno=error.errno)
+        return ResolveError(f"{text}: {reason}", address=str(address), errno=error.errno)
     if isinstance(error, (OSError, UnicodeError, AddressError)):
-        return ResolveError(f"{told}: {error}", address=str(address))
-    return error  # nobody expected it
+        return ResolveError(f"{text}: {error}", address=str(address))
+    return error  # a bug: raised as it is
 
 
-class Question:
-    """What the resolver is asked, until it has answered.
+class Query:
+    """One lookup and its result.
 
     Attributes:
-        answers: as getaddrinfo(3) gives them.
-        error: what it failed with.
+        answers: as getaddrinfo(3) returns them.
+        error: the error that it failed with.
     """
 
     __slots__ = ("answers", "error")
@@ -162,47 +161,47 @@ class Question:
         self.error: BaseException | None = None
 
     def put(self, ask: Callable[[], list[Any]]) -> None:
-        """Ask, here and now."""
+        """Look up, in this thread."""
         try:
             self.answers = ask()
-        except BaseException as error:  # told by whoever has asked, each in his own words
+        except BaseException as error:  # raised in each task that waits for it
             self.error = error.with_traceback(None)
 
 
-_asked: dict[tuple[object, ...], tuple[Question, Event]] = {}
-"""What is with the resolver at the moment. Whoever asks the same meanwhile waits for the same answer: a resolver that
-hangs costs a thread for each name, and not one for each dial."""
+_pending: dict[tuple[object, ...], tuple[Query, Event]] = {}
+"""The lookups that are running. An equal lookup waits for the same answer: a resolver that hangs costs one thread for
+each name, not one for each connection."""
 
 
-async def _ask_aside(
+async def _look_up_in_thread(
     engine: Engine, key: tuple[object, ...], ask: Callable[[], list[Any]], deadline: float | None
-) -> Question:
-    """Ask in a thread; whoever gives up leaves it behind, for the others."""
-    under_way = _asked.get(key)
+) -> Query:
+    """Look up in a thread. A task that is cancelled or late leaves the thread running, for the others."""
+    under_way = _pending.get(key)
     if under_way is not None:
-        question, answered = under_way
+        query, answered = under_way
         await answered.wait(deadline=deadline)
-        return question
-    question, answered = _asked[key] = Question(), engine.event()
+        return query
+    query, answered = _pending[key] = Query(), engine.event()
 
     def work() -> None:
-        question.put(ask)
-        _asked.pop(key, None)
+        query.put(ask)
+        _pending.pop(key, None)
         try:
             engine.from_thread(answered.set)
         except RuntimeError:
-            pass  # the engine has ended meanwhile: nobody waits any more
+            pass  # the engine has ended meanwhile: no task waits any more
 
     try:
         await engine.run_in_thread(work, deadline=deadline)
-    except RuntimeError:  # no thread could be had
-        _asked.pop(key, None)
+    except RuntimeError:  # no thread could be started
+        _pending.pop(key, None)
         raise
-    return question
+    return query
 
 
 def _constants(address: Address) -> tuple[socket.AddressFamily, socket.SocketKind]:
-    """The numbers of the address's family and kind, which it knows by name; AF_UNSPEC where it may be in several."""
+    """The address family and socket type of an address; AF_UNSPEC where several families are possible."""
     families = address.transport.families
     family = getattr(socket, families[0]) if len(families) == 1 else socket.AF_UNSPEC
     return family, getattr(socket, address.transport.kind)

@@ -1,7 +1,7 @@
-"""The options of sockets, set by their names: each where the system takes it, with an error that says what was wrong.
+"""Set the options of sockets, with errors that name the option, its value and what is missing.
 
-Whatever has to stand before the first packet (buffers, a mark, a device, the address we call from) is set before bind
-and connect; callers inherit it from the socket that listens.
+What must be set before the first packet (buffers, mark, device, source address) is set before bind(2) and connect(2);
+accepted sockets inherit it from the listening one.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from socketkit.config.options import Options
 __all__ = ["backlog_asked", "backlog_of", "bind_source", "prepare", "tune"]
 
 _RIGHTS: Final = {"mark": "CAP_NET_ADMIN", "device": "CAP_NET_RAW"}
-"""What the system wants to see for it: socket(7), capabilities(7)."""
+"""The capability that each option needs: socket(7), capabilities(7)."""
 
 _BIND_ADDRESS_NO_PORT: Final = 24
-"""IP_BIND_ADDRESS_NO_PORT, ip(7): the port is chosen by connect(2), so that one source may call many more places."""
+"""IP_BIND_ADDRESS_NO_PORT, ip(7): connect(2) chooses the port, so that one source port can serve many peers."""
 
 _NO_LIMIT_BACKLOG: Final = 65_535
-"""As large as the system allows: the kernel cuts it to its own limit (listen(2)); more overflows 16 bits on some."""
+"""As large as the system allows: the kernel cuts it to its limit (listen(2)); some systems keep 16 bits."""
 
 
 def prepare(sock: socket.socket, options: Options) -> None:
-    """What has to stand before bind(2) or connect(2).
+    """Set what must be set before bind(2) or connect(2).
 
     Raises:
-        OSError: the system refuses one; the message names it, its value, and the right that is missing.
+        OSError: the system refuses one; the message names it, its value, and a missing capability.
     """
     if options.send_buffer is not None:
         _set(sock, "send_buffer", options.send_buffer, "SOL_SOCKET", "SO_SNDBUF")
-    if options.receive_buffer is not None:  # before the handshake, which tells the peer the window's scale (tcp(7))
+    if options.receive_buffer is not None:  # before the handshake, which sends the window scale (tcp(7))
         _set(sock, "receive_buffer", options.receive_buffer, "SOL_SOCKET", "SO_RCVBUF")
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -52,10 +52,10 @@ def prepare(sock: socket.socket, options: Options) -> None:
 
 
 def bind_source(sock: socket.socket, options: Options) -> None:
-    """bind(2) to the address that we are to call from, where one is given.
+    """bind(2) to the source address of the option `bind`, where it is set.
 
     Raises:
-        OSError: it is of the other family, not ours, or taken; the message names it.
+        OSError: it is of the other family, not an address of this machine, or in use; the message names it.
     """
     if options.bind is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -63,7 +63,7 @@ def bind_source(sock: socket.socket, options: Options) -> None:
     if family and sock.family != getattr(socket, family):
         raise OSError(errno.EAFNOSUPPORT, f"bind={options.bind} is of the other family")
     if port:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where an old conversation from there lingers
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection from there may be in TIME_WAIT
     elif sys.platform == "linux":
         sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
     name = socket.getaddrinfo(host or None, port, sock.family, sock.type, 0, socket.AI_NUMERICHOST | socket.AI_PASSIVE)
@@ -74,10 +74,10 @@ def bind_source(sock: socket.socket, options: Options) -> None:
 
 
 def tune(sock: socket.socket, options: Options) -> None:
-    """What a connected TCP socket takes.
+    """Set the options of a connected TCP socket.
 
     Raises:
-        OSError: the peer is gone already, mostly.
+        OSError: usually because the peer is gone already.
     """
     if options.nodelay:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -88,29 +88,29 @@ def tune(sock: socket.socket, options: Options) -> None:
             ("TCP_KEEPINTVL", options.keepalive_interval),
             ("TCP_KEEPCNT", options.keepalive_count),
         ):
-            number = getattr(socket, name, None)  # macOS has its own word for the first (TCP_KEEPALIVE)
+            number = getattr(socket, name, None)  # macOS calls the first one TCP_KEEPALIVE
             if number is None and name == "TCP_KEEPIDLE":
                 number = getattr(socket, "TCP_KEEPALIVE", None)
             if number is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, number, int(value))
     if options.user_timeout is not None:
-        milliseconds = max(1, round(options.user_timeout * 1000))  # 0 would mean the system's own
+        milliseconds = max(1, round(options.user_timeout * 1000))  # 0 would mean the system's default
         _set(sock, "user_timeout", milliseconds, "IPPROTO_TCP", "TCP_USER_TIMEOUT")
 
 
 def backlog_asked(options: Options) -> int:
-    """What listen(2) is asked for."""
+    """The backlog to pass to listen(2)."""
     return _NO_LIMIT_BACKLOG if options.backlog is None else options.backlog
 
 
 def backlog_of(sock: socket.socket, asked: int | None = None) -> int:
-    """How many callers the system really lets wait at a listening socket; 0 where it does not tell.
+    """The real limit of a listening socket's accept queue; 0 where the system does not report it.
 
-    Linux cuts what was asked for to net.core.somaxconn (listen(2)). Of a socket that others have opened (None was
-    asked) it tells the number over TCP only: in a listener's TCP_INFO tcpi_sacked holds the bound of the accept queue.
+    Linux cuts the backlog to net.core.somaxconn (listen(2)). For an inherited socket (`asked` is None) it reports the
+    limit for TCP only: tcpi_sacked in a listener's TCP_INFO.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_INFO") and sys.platform == "linux":
-        # Not told to an observer of calls: it is asked for the telling, and is no part of the story.
+        # Not traced: this call is made for the report only.
         info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 32)
         return int.from_bytes(info[28:32], sys.byteorder)
     if asked is None:
@@ -125,15 +125,15 @@ def backlog_of(sock: socket.socket, asked: int | None = None) -> int:
 def _set(
     sock: socket.socket, name: str, value: int | bytes, level: str, constant: str, *, shown: object = None
 ) -> None:
-    told = f"{name}={value if shown is None else shown!s}"
+    text = f"{name}={value if shown is None else shown!s}"
     number = getattr(socket, constant, None)
     if number is None:
-        raise OSError(errno.ENOPROTOOPT, f"{told}: this system has no {constant}")
+        raise OSError(errno.ENOPROTOOPT, f"{text}: this system has no {constant}")
     try:
         sock.setsockopt(getattr(socket, level), number, value)
     except OSError as error:
         if error.errno in (errno.EPERM, errno.EACCES) and name in _RIGHTS:
-            raise OSError(error.errno, f"{told} needs the right {_RIGHTS[name]}") from None
+            raise OSError(error.errno, f"{text} needs the right {_RIGHTS[name]}") from None
         if error.errno == errno.ENODEV:
-            raise OSError(error.errno, f"{told}: this machine has no such interface") from None
-        raise OSError(error.errno, f"{told}: {error.strerror}") from None
+            raise OSError(error.errno, f"{text}: this machine has no such interface") from None
+        raise OSError(error.errno, f"{text}: {error.strerror}") from None

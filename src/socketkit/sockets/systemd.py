@@ -1,6 +1,7 @@
-"""Descriptors that the service manager has opened for us: LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID (sd_listen_fds(3)).
+"""The service manager's protocol: inherited descriptors (sd_listen_fds(3)) and state notifications (sd_notify(3)).
 
-The variables are read once and taken away, so that no child believes they are meant for it. Opens and closes nothing.
+LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID are read once and removed, so that no child takes them for its own. Opens and
+closes no descriptor.
 """
 
 from __future__ import annotations
@@ -18,31 +19,31 @@ from socketkit.values import Value
 __all__ = ["InheritedDescriptor", "inherited_descriptors", "notify", "take_listen_fds"]
 
 FIRST: Final = 3
-"""SD_LISTEN_FDS_START: the first after the standard ones."""
+"""SD_LISTEN_FDS_START: the first descriptor after the standard ones."""
 
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
 class InheritedDescriptor(Value):
-    """One descriptor: its number, and its name (FileDescriptorName= of the socket unit; else `unknown`)."""
+    """An inherited descriptor: its number, and its name (FileDescriptorName= of the socket unit; else `unknown`)."""
 
     descriptor: int
     name: str
 
 
 def take_listen_fds(environment: MutableMapping[str, str], *, pid: int) -> tuple[InheritedDescriptor, ...]:
-    """The descriptors that these variables name; afterwards the variables are gone, and no child inherits any.
+    """The descriptors that these variables name. The variables are removed, and no child inherits the descriptors.
 
-    Variables that are meant for another process (LISTEN_PID says which) are taken away too, and name nothing here.
-    A helper that cannot know our number may leave LISTEN_PID out.
+    Variables for another process (by LISTEN_PID) are removed too, and name nothing here. LISTEN_PID may be missing: the
+    program that starts this one may not know its number.
 
     Raises:
-        ValueError: they are garbled; the message says what is wrong.
+        ValueError: the variables are wrong; the message says how.
     """
-    meant, count, names = (environment.get(name) for name in _VARIABLES[:3])
+    listen_pid, count, names = (environment.get(name) for name in _VARIABLES[:3])
     for name in _VARIABLES:
         environment.pop(name, None)
-    if count is None or (meant is not None and meant.strip() != str(pid)):
+    if count is None or (listen_pid is not None and listen_pid.strip() != str(pid)):
         return ()
     if not (count.isascii() and count.isdecimal() and len(count) < 7):
         raise ValueError(f"LISTEN_FDS is {quote(count)}, which is no count")
@@ -63,7 +64,7 @@ _taken: tuple[InheritedDescriptor, ...] = ()
 
 
 def inherited_descriptors() -> tuple[InheritedDescriptor, ...]:
-    """What was passed to this process: the same each time, though the variables are gone after the first.
+    """The descriptors that this process inherited: the same each time, though the first call removes the variables.
 
     Raises:
         ValueError: as `take_listen_fds`.
@@ -76,19 +77,19 @@ def inherited_descriptors() -> tuple[InheritedDescriptor, ...]:
 
 
 def notify(state: str, *, environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell a state; never waits, never raises.
+    """Send a state to the service manager; never waits, never raises.
 
     Args:
         state: assignments, one a line: `READY=1`, `STOPPING=1`, `STATUS=...`.
-        environment: where NOTIFY_SOCKET is looked up: a path, or `@name` in Linux's abstract namespace.
+        environment: where NOTIFY_SOCKET is read: a path, or `@name` in Linux's abstract namespace.
 
     Returns:
         Whether the manager's socket has taken it.
     """
-    place = environment.get("NOTIFY_SOCKET", "")
-    if not place.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
-        return False  # none, or one of a kind that is not spoken here (vsock:)
-    name = b"\0" + os.fsencode(place[1:]) if place.startswith("@") else os.fsencode(place)
+    address = environment.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+        return False  # none, or of an unsupported kind (vsock:)
+    name = b"\0" + os.fsencode(address[1:]) if address.startswith("@") else os.fsencode(address)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)

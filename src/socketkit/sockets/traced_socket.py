@@ -1,6 +1,6 @@
-"""A socket that tells each of its calls to an observer, with the real arguments and the real results.
+"""A socket that reports each of its calls to an observer, with the real arguments and results.
 
-It stands in for `socket.socket` only where an observer asked for `Called` events; nobody else pays for it.
+It replaces `socket.socket` only where an observer asked for `Called` events; no other connection pays for it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["TracedSocket"]
 
 
 class TracedSocket(socket.socket):
-    """A socket whose calls are told as they return."""
+    """A socket that reports its calls as they return."""
 
     _observer: Observer | None = None
 
     @classmethod
     def open(cls, family: int, kind: int, protocol: int, observer: Observer | None) -> TracedSocket:
-        """socket(2), told."""
+        """socket(2), reported."""
         arguments = (_constant("AF_", family), _constant("SOCK_", kind), _protocol(family, protocol))
         try:
             made = cls(family, kind, protocol)
@@ -32,17 +32,15 @@ class TracedSocket(socket.socket):
                 observer(Called(-1, "socket", arguments, _failure(error)))
             raise
         made._observer = observer
-        made._told("socket", arguments, str(made.fileno()), descriptor=-1)
+        made._report("socket", arguments, str(made.fileno()), descriptor=-1)
         return made
 
     @classmethod
     def adopt(cls, descriptor: int, observer: Observer | None) -> TracedSocket:
-        """A socket that somebody else has opened; its calls are told from now on."""
+        """A socket of an existing descriptor; its calls are reported from now on."""
         made = cls(fileno=descriptor)
         made._observer = observer
         return made
-
-    # --- the calls ---
 
     def bind(self, address: Any, /) -> None:
         self._call("bind", (self._name(address),), lambda: super(TracedSocket, self).bind(address))
@@ -58,11 +56,11 @@ class TracedSocket(socket.socket):
         try:
             plain, name = super().accept()
         except OSError as error:
-            self._told("accept", (), _failure(error))
+            self._report("accept", (), _failure(error))
             raise
         made = TracedSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
         made._observer = self._observer
-        self._told("accept", (), f"{made.fileno()}, {made._name(name)}", descriptor=descriptor)
+        self._report("accept", (), f"{made.fileno()}, {made._name(name)}", descriptor=descriptor)
         return made, name
 
     def send(self, data: Any, flags: int = 0, /) -> int:
@@ -70,28 +68,28 @@ class TracedSocket(socket.socket):
         try:
             count = super().send(data, flags)
         except OSError as error:
-            self._told("send", (_size(len(view)),), _failure(error))
+            self._report("send", (_size(len(view)),), _failure(error))
             raise
-        self._told("send", (_size(len(view)),), _size(count), data=bytes(view[:count]))
+        self._report("send", (_size(len(view)),), _size(count), data=bytes(view[:count]))
         return count
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         try:
             data = super().recv(size, flags)
         except OSError as error:
-            self._told("recv", (_size(size),), _failure(error))
+            self._report("recv", (_size(size),), _failure(error))
             raise
-        self._told("recv", (_size(size),), _size(len(data)) if data else "0 (the peer has ended)", data=data)
+        self._report("recv", (_size(size),), _size(len(data)) if data else "0 (the peer has ended)", data=data)
         return data
 
-    def sendto(self, data: Any, name: Any, /) -> int:  # type: ignore[override]  # as this house calls it
+    def sendto(self, data: Any, name: Any, /) -> int:  # type: ignore[override]  # the only form that is used here
         arguments = (_size(len(memoryview(data))), self._name(name))
         try:
             count = super().sendto(data, name)
         except OSError as error:
-            self._told("sendto", arguments, _failure(error))
+            self._report("sendto", arguments, _failure(error))
             raise
-        self._told("sendto", arguments, _size(count), data=bytes(data))
+        self._report("sendto", arguments, _size(count), data=bytes(data))
         return count
 
     def sendmsg(self, buffers: Any, ancillary: Any = (), flags: int = 0, name: Any = None, /) -> int:
@@ -100,25 +98,25 @@ class TracedSocket(socket.socket):
         try:
             count = super().sendmsg([data], ancillary, flags, name)
         except OSError as error:
-            self._told("sendmsg", arguments, _failure(error))
+            self._report("sendmsg", arguments, _failure(error))
             raise
-        self._told("sendmsg", arguments, _size(count), data=data)
+        self._report("sendmsg", arguments, _size(count), data=data)
         return count
 
     def recvmsg_into(self, buffers: Any, space: int = 0, flags: int = 0, /) -> Any:
         [buffer] = buffers
         arguments = (_size(len(buffer)),)
         try:
-            size, ancillary, told, name = super().recvmsg_into(buffers, space, flags)
+            size, ancillary, message_flags, name = super().recvmsg_into(buffers, space, flags)
         except OSError as error:
-            self._told("recvmsg", arguments, _failure(error))
+            self._report("recvmsg", arguments, _failure(error))
             raise
         came = min(size, len(buffer))
-        cut = ("MSG_TRUNC",) if told & socket.MSG_TRUNC else ()
+        cut = ("MSG_TRUNC",) if message_flags & socket.MSG_TRUNC else ()
         source = (f"from {self._name(name)}",) if name else ()
         result = ", ".join([_size(size), *source, *_ancillary(ancillary), *cut])
-        self._told("recvmsg", arguments, result, data=bytes(buffer[:came]))
-        return size, ancillary, told, name
+        self._report("recvmsg", arguments, result, data=bytes(buffer[:came]))
+        return size, ancillary, message_flags, name
 
     def shutdown(self, how: int, /) -> None:
         self._call("shutdown", (_constant("SHUT_", how),), lambda: super(TracedSocket, self).shutdown(how))
@@ -137,29 +135,27 @@ class TracedSocket(socket.socket):
         try:
             value: Any = super().getsockopt(level, option) if size is None else super().getsockopt(level, option, size)
         except OSError as error:
-            self._told("getsockopt", arguments, _failure(error))
+            self._report("getsockopt", arguments, _failure(error))
             raise
-        self._told("getsockopt", arguments, str(value) if size is None else _size(len(value)))
+        self._report("getsockopt", arguments, str(value) if size is None else _size(len(value)))
         return value
 
     def close(self) -> None:
         descriptor = self.fileno()
         super().close()
         if descriptor >= 0:
-            self._told("close", (), "0", descriptor=descriptor)
-
-    # --- telling ---
+            self._report("close", (), "0", descriptor=descriptor)
 
     def _call(self, name: str, arguments: tuple[str, ...], call: Callable[[], None]) -> None:
         descriptor = self.fileno()
         try:
             call()
         except OSError as error:
-            self._told(name, arguments, _failure(error))
+            self._report(name, arguments, _failure(error))
             raise
-        self._told(name, arguments, "0", descriptor=descriptor)
+        self._report(name, arguments, "0", descriptor=descriptor)
 
-    def _told(
+    def _report(
         self, name: str, arguments: tuple[str, ...], result: str, *, descriptor: int | None = None, data: bytes = b""
     ) -> None:
         if self._observer is not None:
@@ -178,7 +174,7 @@ def _constant(prefix: str, number: int) -> str:
 
 
 def _protocol(family: int, number: int) -> str:
-    """0 is the family's own choice, and means so; elsewhere than in INET the numbers mean something else."""
+    """The protocol's name for AF_INET and AF_INET6; 0 is the default, and other families number their own."""
     if number and family in (socket.AF_INET, getattr(socket, "AF_INET6", None)):
         return _constant("IPPROTO_", number)
     return str(number)
@@ -202,7 +198,7 @@ def _option_name(level: int, option: int) -> tuple[str, str]:
 
 
 def _ancillary(messages: Any) -> list[str]:
-    """Which of our addresses (IP_PKTINFO) or whose process (SCM_CREDENTIALS) a message tells, by name."""
+    """The names of the ancillary messages (IP_PKTINFO, SCM_CREDENTIALS)."""
     return [_MESSAGES[level, kind] for level, kind, _ in messages if (level, kind) in _MESSAGES]
 
 

@@ -1,8 +1,8 @@
-"""The files that UNIX sockets leave behind: whose they are, and when they may be replaced or removed.
+"""The files of UNIX sockets: when they may be replaced or removed, and their modes.
 
-A dead one is replaced, a live one refused, anything else never touched. Servers that start at once exclude each other
-by a lock on the folder (flock(2)), which leaves nothing behind: else each could take the other's file, bound and not
-yet listened at, for a dead one.
+A stale socket file is replaced; one with a listener, and any other file, is never touched. Servers that start at the
+same time exclude each other by flock(2) on the folder, which leaves no file. Else one could take the file of the other,
+bound but not yet listening, for stale.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from socketkit.errors import ListenError
 __all__ = ["identity_of", "locked_folder", "remove_file", "remove_stale_socket", "set_mode", "widen_mode"]
 
 LOCK_TIMEOUT: Final = 1.0
-"""Seconds for which the folder's lock is waited for. Servers hold it for microseconds; who holds it longer has other
-business with it, and must not keep us from serving."""
+"""Seconds to wait for the folder's lock. Servers hold it for microseconds; a program that holds it longer uses it for
+something else, and must not keep us from serving."""
 
 Identity = tuple[int, int, int]
 """Device and inode of a file, and the process that created it. A child of fork(2) has the same values, and is not the
@@ -32,13 +32,13 @@ process that may remove the file."""
 
 @asynccontextmanager
 async def locked_folder(engine: Engine, path: bytes) -> AsyncIterator[None]:
-    """While the block runs, no other server of ours is between looking at a path in this folder and listening there."""
+    """Hold the folder's lock, so that one server at a time checks a path in this folder and listens there."""
     try:
         import fcntl
 
         folder = os.open(os.path.dirname(path) or b".", os.O_RDONLY | os.O_DIRECTORY)
     except (OSError, ImportError):
-        yield  # no right to read it, or no folder: bind will say what is wrong
+        yield  # no right to read it, or no folder: bind(2) will report it
         return
     try:
         deadline = engine.now() + LOCK_TIMEOUT
@@ -56,32 +56,32 @@ async def locked_folder(engine: Engine, path: bytes) -> AsyncIterator[None]:
 
 
 def remove_stale_socket(address: Address, path: bytes) -> None:
-    """Remove a socket file that nobody listens at; refuse everything else that is in the way.
+    """Remove a socket file without a listener; refuse any other file at the path.
 
     Raises:
-        ListenError: a live socket, or a file that is no socket; it is left as it is.
+        ListenError: a socket with a listener, or a file that is no socket; it is left as it is.
     """
     try:
         found = os.lstat(path)
     except OSError:
-        return  # nothing there; or bind will say what is wrong
+        return  # no file; or bind(2) will report what is wrong
     if not stat.S_ISSOCK(found.st_mode):
         raise ListenError(
             f"cannot listen at {address}: there is a file already, and it is not a socket; it is left as it is",
             address=str(address),
             errno=errno.EADDRINUSE,
         )
-    if _is_alive(path):
+    if _has_listener(path):
         raise ListenError(
             f"cannot listen at {address}: another program listens there (EADDRINUSE)",
             address=str(address),
             errno=errno.EADDRINUSE,
         )
-    remove_file(path, (found.st_dev, found.st_ino, os.getpid()))  # if that fails, bind will say what is wrong
+    remove_file(path, (found.st_dev, found.st_ino, os.getpid()))  # if that fails, bind(2) will report it
 
 
-def _is_alive(path: bytes) -> bool:
-    """Whether somebody listens at this socket file: only a refusal says no. Connecting to a UNIX socket never waits."""
+def _has_listener(path: bytes) -> bool:
+    """Whether a process listens at this socket file: ECONNREFUSED means no. connect(2) to a UNIX socket never waits."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.setblocking(False)
@@ -89,7 +89,7 @@ def _is_alive(path: bytes) -> bool:
     except (ConnectionRefusedError, FileNotFoundError):
         return False
     except OSError:
-        return True  # a full queue, another kind of socket, no right to ask: somebody's
+        return True  # a full queue, another type of socket, no permission: it is in use
     finally:
         probe.close()
     return True
@@ -115,24 +115,22 @@ def remove_file(path: bytes, identity: Identity | None) -> None:
             os.unlink(path)
 
 
-# --- modes -----------------------------------------------------------------------------------------------------------
-
-
 def set_mode(sock: socket.socket, mode: int) -> None:
-    """Give a socket the mode that its file is to be made with, less the umask: before bind, so that there is no moment
-    in which it is wider. So it is on Linux (unix(7) is silent, the kernel's unix_bind_bsd is not).
+    """Set the mode with which bind(2) creates the socket's file, less the umask, so that it is never wider.
+
+    Linux does so (unix_bind_bsd in the kernel; unix(7) does not mention it).
 
     Raises:
-        OSError: this system cannot.
+        OSError: the system does not support it.
     """
     os.fchmod(sock.fileno(), mode)
 
 
 def widen_mode(path: bytes, mode: int) -> None:
-    """Give back what the umask took away, to the socket itself: no link that stands there meanwhile is followed.
+    """Set the bits that the umask removed, on the socket itself: a link that replaced it meanwhile is not followed.
 
     Raises:
-        OSError: the file is not ours to change.
+        OSError: the mode cannot be changed.
     """
     if stat.S_IMODE(os.lstat(path).st_mode) == mode:
         return
