@@ -115,7 +115,7 @@ def test_client_certificate_required():
         with socketkit("connect", address, "--cacert", papers().ca) as client:
             assert client.communicate(b"hello\n") == b""
             assert client.wait() == 3
-            assert "it wants a certificate of ours" in client.told[0]
+            assert "it requires a certificate of ours" in client.told[0]
         with socketkit("connect", address, "--cacert", papers().ca, "--cert", papers().client) as client:
             assert client.communicate(b"hello\n") == b"hello\n"
         assert server.stop() == 0

@@ -9,7 +9,7 @@ __all__ = ["reason_of_failure"]
 
 
 def reason_of_failure(error: ssl.SSLError, server_name: str | None) -> str:
-    """What went wrong, in words; and what to try."""
+    """The reason of a failure, and what to try."""
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CHECK_HINTS.get(error.verify_code, "")
         name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
@@ -32,8 +32,8 @@ _CHECK_HINTS: Final = {
     19: _UNKNOWN_ISSUER,
     20: _UNKNOWN_ISSUER,
     21: _UNKNOWN_ISSUER,
-    62: ": dial the name that it is for, or say it (server_name=NAME)",
-    64: ": dial the address that it is for, or say its name (server_name=NAME)",
+    62: ": connect to the name that it is for, or give it (server_name=NAME)",
+    64: ": connect to the address that it is for, or give its name (server_name=NAME)",
 }
 
 _NO_TLS: Final = "the peer does not speak TLS: its first bytes are something else"
@@ -47,14 +47,14 @@ _REASONS: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and one is required (require_client_cert)",
     "UNSUPPORTED_PROTOCOL": "no version of TLS in common: the peer's is older than we allow (minimum_version)",
     "NO_SHARED_CIPHER": "no cipher in common",
-    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "what came was changed on its way (bad record MAC)",
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "data was changed in transit (bad record MAC)",
 }
 
 _ALERT_HINTS: Final = {
-    "unknown ca": ": it does not trust who vouches for our certificate",
-    "certificate required": ": it wants a certificate of ours (cert=FILE, key=FILE)",
+    "unknown ca": ": it does not trust the issuer of our certificate",
+    "certificate required": ": it requires a certificate of ours (cert=FILE, key=FILE)",
     "certificate expired": ": our certificate has expired",
-    "handshake failure": ": no cipher or version in common, or it wants a certificate of ours (cert=FILE, key=FILE)",
+    "handshake failure": ": no cipher or version in common, or it requires a certificate of ours (cert=FILE, key=FILE)",
     "protocol version": ": no version of TLS in common (minimum_version)",
     "no application protocol": ": it takes none of our protocols (alpn)",
     "unrecognized name": ": it does not serve this name (server_name)",

@@ -1,7 +1,4 @@
-"""Go on encrypted: which addresses and options ask for TLS, and how a conversation under way changes over to it.
-
-Written once for a dialled `tls://`, for a caller whom a server lets in, and for what is begun in plain text (STARTTLS).
-"""
+"""The client's handshake, and the choice of our side: for `tls://`, for accepted connections, and for STARTTLS."""
 
 from __future__ import annotations
 
@@ -22,19 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["client_for", "client_handshake", "side_for"]
 
 
-# --- a client --------------------------------------------------------------------------------------------------------
-
-
 def client_for(tls: TLS, address: Address | None) -> tuple[ClientSide, str | None]:
-    """A client's side, and the name that the server must have.
+    """A client's side, and the name that the server's certificate must have.
 
     Raises:
         OptionError: a file cannot be used, or there is no name to check.
     """
-    from socketkit.tls.context import client_side, server_name_for  # only who speaks TLS pays for it
+    from socketkit.tls.context import client_side, server_name_for  # loads OpenSSL
 
     host = ""
-    if address is not None and address.port is not None:  # the others have a path
+    if address is not None and address.port is not None:  # other addresses have a path
         host = socket.gethostname() if address.is_placeholder_host else address.host or "localhost"
     return client_side(tls), server_name_for(tls, host, address=str(address or "this connection"))
 
@@ -42,7 +36,7 @@ def client_for(tls: TLS, address: Address | None) -> tuple[ClientSide, str | Non
 async def client_handshake(
     stream: Stream, side: ClientSide, server_name: str | None, *, timeout: float | None
 ) -> TlsStream:
-    """The client's handshake on a stream that was just opened; after an error it is closed.
+    """Do the client's handshake on a stream that was just opened; after an error the stream is closed.
 
     Raises:
         HandshakeError, BrokenError, DeadlineError: as for `secure`.
@@ -55,7 +49,7 @@ async def client_handshake(
         stream.close()
         raise
     except HandshakeError:
-        stream.close()  # not by a reset: the alert that tells the peer why is still on its way
+        stream.close()  # not by a reset: the alert with the reason is still in transit
         raise
     except BaseException:
         stream.abort()
@@ -63,9 +57,9 @@ async def client_handshake(
 
 
 def side_for(
-    tls: TLS | Side | bool, options: Options, dialled: Address | None, is_server: bool | None
+    tls: TLS | Side | bool, options: Options, remote: Address | None, is_server: bool | None
 ) -> tuple[Side, str | None]:
-    """Our side of a conversation under way, and the name that a server must have.
+    """Our side of an open connection, and the name that a server's certificate must have.
 
     Raises:
         OptionError: as for `client_for`.
@@ -76,8 +70,8 @@ def side_for(
         return tls, None
     settings = chosen(options) if isinstance(tls, bool) else tls
     if is_server is None:
-        is_server = dialled is None
-    return (server_side(settings), None) if is_server else client_for(settings, dialled)
+        is_server = remote is None
+    return (server_side(settings), None) if is_server else client_for(settings, remote)
 
 
 # --- a conversation under way ----------------------------------------------------------------------------------------

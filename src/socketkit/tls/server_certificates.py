@@ -1,4 +1,4 @@
-"""The certificates of one server: read when it opens, and anew while it serves, without disturbing a conversation."""
+"""The certificates of one server: read when it opens, and again while it serves; open connections keep theirs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Certificates"]
 
 
 class Certificates:
-    """What callers are shown, for each way in which TLS is spoken.
+    """The server sides of one server, one for each different `TLS` of its addresses.
 
     Args:
-        observer: is told of certificates of our own making, and of those read anew.
+        observer: gets `SelfSigned` and `CertificatesReloaded`.
     """
 
     def __init__(self, observer: Observer | None = None) -> None:
@@ -27,7 +27,7 @@ class Certificates:
         self._sides: dict[TLS, ServerSide] = {}
 
     def prepare(self, options: Options) -> None:
-        """Read what callers at an address with these options will be shown. Harmless twice.
+        """Read the certificates for addresses with these options. A second call does nothing.
 
         Args:
             options: `settled`, so that `tls` is a `TLS` or no.
@@ -38,21 +38,21 @@ class Certificates:
         tls = options.tls
         if not isinstance(tls, TLS) or tls in self._sides:
             return
-        from socketkit.tls.context import ServerSide  # only who speaks TLS pays for it
+        from socketkit.tls.context import ServerSide  # loads OpenSSL
 
         side = self._sides[tls] = ServerSide(tls)
         if tls.self_signed and self._observer is not None:
             self._observer(SelfSigned(side.pins[0]))
 
     def side(self, options: Options) -> ServerSide | None:
-        """What was prepared for these options; None where plain bytes are spoken."""
+        """The side that was prepared for these options; None where plain bytes are sent."""
         return self._sides[options.tls] if isinstance(options.tls, TLS) else None
 
     def reload(self) -> None:
-        """Read every certificate anew, for callers from now on.
+        """Read every certificate again, for handshakes from now on.
 
         Raises:
-            OptionError: a file cannot be used; what was read before stays.
+            OptionError: a file cannot be used; its side keeps what it had.
         """
         failure: OptionError | None = None
         for side in self._sides.values():
@@ -67,10 +67,10 @@ class Certificates:
 
     @property
     def pins(self) -> tuple[str, ...]:
-        """What clients pin to trust the keys that are shown here."""
+        """The pins of all keys, by which clients can trust them without an authority."""
         return tuple(dict.fromkeys(pin for side in self._sides.values() for pin in side.pins))
 
     @property
     def is_needed(self) -> bool:
-        """Whether TLS is spoken anywhere."""
+        """Whether any address of the server uses TLS."""
         return bool(self._sides)

@@ -1,7 +1,7 @@
-"""TLS over any stream, on every engine: OpenSSL turns bytes into bytes in memory, the stream below moves them.
+"""TLS over any stream, on every engine: OpenSSL works on buffers in memory, the stream below moves the bytes.
 
-Both directions end one by one (RFC 8446, 6.1): our goodbye is a close_notify, after which we still receive. An end
-without the peer's is a loss, because anybody on the way could have made it. What is taken and not sent yet is bounded.
+The directions end separately (RFC 8446, 6.1): after our close_notify we still receive. An end without the peer's
+close_notify is a loss, because anyone on the path could have caused it. What is taken and not sent yet is bounded.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 __all__ = ["TlsStream", "secure"]
 
 RECORD_SIZE: Final = 16 * 1024
-"""The most plaintext that a record holds (RFC 8446, 5.1). OpenSSL gives one record a read."""
+"""The most plaintext in a record (RFC 8446, 5.1). OpenSSL returns one record for each read."""
 
 PORTION_SIZE: Final = 64 * 1024
-"""Bytes that are encrypted before the stream below is asked whether it takes more: so much is held at most."""
+"""Bytes that are encrypted before the stream below must take them: so much is held at most."""
 
 MAX_ANSWERS_SIZE: Final = 256 * 1024
-"""Bytes that OpenSSL may have answered (to key updates, say) to a peer that does not read."""
+"""Bytes of OpenSSL's answers (to key updates) that are held for a peer that does not read."""
 
 CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that a closed stream has to hand over what it had taken; as `close_timeout`."""
+"""Seconds that a closed stream has to send what it has taken; the default of the option `close_timeout`."""
 
 
 async def secure(
@@ -60,28 +60,28 @@ async def secure(
     deadline: float | None = None,
     unread: bytes = b"",
 ) -> TlsStream:
-    """Agree with the peer on keys, and check who it is.
+    """Do the TLS handshake, and check the peer's certificate.
 
     Args:
-        inner: what moves the bytes; the new stream owns it. After an error the caller closes it.
-        side: which side we are, and whom we trust.
-        server_name: of the server that a client wants; is checked, and sent as SNI.
-        timeout: seconds from now for all of it: bytes that trickle in gain the peer no time. None: no limit.
-        deadline: the moment of the engine's clock, where a part of `timeout` was spent before.
-        unread: bytes of the peer that were received already, of a client that did not wait.
+        inner: the stream that moves the bytes; the new stream owns it. After an error the caller closes it.
+        side: which side we are, and its context.
+        server_name: the server's name, for a client; it is checked, and sent as SNI.
+        timeout: seconds for the whole handshake, however slowly bytes come. None: no limit.
+        deadline: the time of the engine's clock, where a part of `timeout` was spent before.
+        unread: bytes of the peer that were received already.
 
     Raises:
-        HandshakeError: no agreement; the message says why, and what to try.
-        BrokenError: the conversation was lost meanwhile.
+        HandshakeError: the handshake failed; the message says why, and what to try.
+        BrokenError: the connection was lost meanwhile.
         DeadlineError: the time was over.
         ClosedError: the stream below was closed.
 
-    Cancellation: the stream below is of no further use.
+    Cancellation: the stream below can only be closed then.
     """
     stream = TlsStream(inner, side, server_name)
     engine = inner.engine
     try:
-        await stream._shake_hands(unread, engine.deadline(timeout) if deadline is None else deadline)
+        await stream._handshake(unread, engine.deadline(timeout) if deadline is None else deadline)
     except DeadlineError:
         limit = "in time" if timeout is None else f"within {format_duration(timeout)} (handshake_timeout)"
         raise DeadlineError(f"TLS handshake with {stream.peer}: not done {limit}: does the peer speak TLS?") from None
@@ -133,11 +133,11 @@ class TlsStream(Stream):
         except (ValueError, TypeError) as error:
             raise HandshakeError(f"TLS with {self.peer}: {server_name!r} is no server's name: {error}") from None
         self._read, self._write = self._conversation.read, self._conversation.write
-        # Where the engine blocks, one thread receives while another sends: OpenSSL must not see both at once.
+        # On the blocking engine one thread receives while another sends; OpenSSL must not be called by both at once.
         self._lock = threading.Lock()
         self._unsent = memoryview(b"")  # encrypted, and not yet taken by the stream below
-        self._read_early = b""  # decrypted before anybody asked
-        self._end: StreamError | None = None  # what a receiver meets after the last byte
+        self._read_early = b""  # decrypted before `receive` was called
+        self._end: StreamError | None = None  # what `receive` raises after the last byte
         self._has_received = False
         self._eof_sent = False
         self._stopped = False
@@ -156,9 +156,7 @@ class TlsStream(Stream):
     def times_out_itself(self) -> bool:
         return self._inner.times_out_itself
 
-    # --- the handshake ---
-
-    async def _shake_hands(self, unread: bytes, deadline: float | None) -> None:
+    async def _handshake(self, unread: bytes, deadline: float | None) -> None:
         if unread:
             self._incoming.write(unread)
         if self._side.chooses_by_name:
@@ -170,8 +168,8 @@ class TlsStream(Stream):
             except ssl.SSLWantReadError:
                 is_done = False
             except ssl.SSLError as error:
-                self._push_last()  # the alert that tells the peer
-                raise self._disagreement(error) from None
+                self._push_answers()  # the alert for the peer
+                raise self._handshake_error(error) from None
             if self._outgoing.pending:
                 await self._inner.send(self._outgoing.read(), deadline=deadline)
             if is_done:
@@ -196,10 +194,10 @@ class TlsStream(Stream):
             ) from None
 
     def _check_agreement(self) -> None:
-        """What OpenSSL does not check: the key, and that there is a protocol.
+        """Check what OpenSSL does not: the pin, and that a protocol was agreed on.
 
         Raises:
-            HandshakeError: it is not as we want it.
+            HandshakeError: the key is not pinned, or the server took none of our protocols.
         """
         self.tls = facts = self._read_facts()
         tls = self._side.tls
@@ -228,7 +226,7 @@ class TlsStream(Stream):
                 peer = {f"peer_{name}": getattr(certificate, name) for name in ("subject", "issuer", "expiry", "pin")}
                 peer["peer_fingerprint"] = certificate.fingerprint
         except ValueError:
-            pass  # OpenSSL could read it, and we cannot: no facts, and a pin refuses it
+            pass  # OpenSSL can read it, and we cannot: no facts, and no pin matches
         return TlsFacts(
             version=conversation.version() or "",
             cipher=cipher[0] if cipher else "",
@@ -238,12 +236,10 @@ class TlsStream(Stream):
             **peer,
         )
 
-    def _disagreement(self, error: ssl.SSLError) -> HandshakeError:
+    def _handshake_error(self, error: ssl.SSLError) -> HandshakeError:
         return HandshakeError(
             f"TLS handshake with {self.peer}: {reason_of_failure(error, self._server_name)}", address=self.peer
         )
-
-    # --- receiving ---
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         inner, incoming = self._inner, self._incoming
@@ -273,24 +269,24 @@ class TlsStream(Stream):
                 return data
 
     def _decrypt(self) -> bytes:
-        """All that is whole so far; what ends it is kept for the next call."""
+        """All complete records so far; an error or the end is kept for the next call."""
         incoming, read = self._incoming, self._read
         pieces = [self._read_early] if self._read_early else []
         self._read_early = b""
         try:
             while incoming.pending and self._end is None:
-                piece = read(RECORD_SIZE)  # not less: OpenSSL would keep the rest, where nothing tells of it
+                piece = read(RECORD_SIZE)  # not less: OpenSSL would keep the rest, which nothing reports
                 if not piece:
                     raise ssl.SSLZeroReturnError
                 pieces.append(piece)
         except ssl.SSLWantReadError:
-            pass  # a record is still under way, or it was none for us
+            pass  # a record is not complete yet, or was no application data
         except ssl.SSLZeroReturnError:
             self._end = end_of_stream(self.peer)
         except ssl.SSLError as error:
             self._end = self._broken(error)
         if self._outgoing.pending:
-            self._push_last()
+            self._push_answers()
             if self._unsent.nbytes + self._outgoing.pending > MAX_ANSWERS_SIZE and self._end is None:
                 self._end = BrokenError(
                     f"receiving from {self.peer}: it asks for answers in TLS, and reads none of them"
@@ -298,22 +294,20 @@ class TlsStream(Stream):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _cut(self) -> StreamError:
-        """The stream below has ended, and the peer has not said goodbye."""
+        """The error for an end of the stream below without a close_notify."""
         if self._stopped:
             return end_of_stream(self.peer)
         return BrokenError(
-            f"receiving from {self.peer}: the stream was cut: it ended without TLS's goodbye (close_notify), so that "
-            "more may have been on its way"
+            f"receiving from {self.peer}: the stream was cut: it ended without a close_notify, so that data may be "
+            "missing"
         )
 
     def _broken(self, error: ssl.SSLError) -> StreamError:
         reason = reason_of_failure(error, None)
         if not self._has_received and not self._side.is_server and "ALERT" in (error.reason or ""):
-            # TLS 1.3: a client is done before the server has seen its certificate, and learns of it by the first read.
+            # TLS 1.3: a client is done before the server has checked its certificate; the first read gets the alert.
             return RejectedError(f"TLS handshake with {self.peer}: {reason}", address=self.peer)
         return BrokenError(f"receiving from {self.peer}: {reason}")
-
-    # --- sending ---
 
     @property
     def has_unsent(self) -> bool:
@@ -348,7 +342,7 @@ class TlsStream(Stream):
             raise BrokenError(f"sending to {self.peer}: {reason_of_failure(error, None)}") from None
 
     def _push(self) -> bool:
-        """Hand what is encrypted to the stream below, as far as it takes it now; whether it took all.
+        """Send what is encrypted by the stream below, as far as it takes it now; whether it took all.
 
         Raises:
             BrokenError, ClosedError: as its `send_now`.
@@ -370,8 +364,8 @@ class TlsStream(Stream):
                 return False
         return True
 
-    def _push_last(self) -> None:
-        """What the peer should know, and need not."""
+    def _push_answers(self) -> None:
+        """Send what OpenSSL has for the peer (alerts, answers); errors do not matter."""
         try:
             self._push()
         except StreamError:
@@ -403,16 +397,14 @@ class TlsStream(Stream):
             await self.wait_writable(deadline=deadline)
 
     def _send_close_notify(self) -> None:
-        """Our close_notify. OpenSSL then looks for the peer's, and would take data that came before it for a fault; so
-        that is decrypted first."""
+        """Encrypt our close_notify. OpenSSL then looks for the peer's, and takes data before that for an error; so such
+        data is decrypted first."""
         self._read_early = self._decrypt()
         self._eof_sent = True
         try:
             self._conversation.unwrap()
         except ssl.SSLError:
-            pass  # the peer's has not come yet
-
-    # --- the end ---
+            pass  # the peer's close_notify has not come yet
 
     def stop_receiving(self) -> None:
         self._stopped = True
@@ -429,18 +421,18 @@ class TlsStream(Stream):
             try:
                 is_sent = self._push()
             except StreamError:
-                is_sent = True  # nobody will read it
+                is_sent = True  # the connection is lost
         if is_sent or self._waiting_count:
             self._inner.close()
             return
-        self._inner.stop_receiving()  # wakes whoever receives
+        self._inner.stop_receiving()  # wakes a task that receives
         if self.engine.blocks:
             self.engine.start(self._close_when_sent())
         else:
             self.engine.background(self._close_when_sent())
 
     async def _close_when_sent(self) -> None:
-        """Hand over what was taken, while the peer still reads."""
+        """Send what was taken, while the peer still reads."""
         deadline = self.engine.now() + CLOSE_TIMEOUT
         try:
             while not self._push():
@@ -449,7 +441,7 @@ class TlsStream(Stream):
         except (StreamError, DeadlineError):
             pass
         finally:
-            self._inner.abort()  # closed already, if all went well
+            self._inner.abort()  # closed already, if all was sent
 
     def abort(self) -> None:
         self._closed = True
