@@ -68,7 +68,7 @@ def test_many_texts_have_one_canonical_form(text, canonical):
         ("chunks:max_size=1", "chunks: unknown option 'max_size'; it takes no options"),
         (
             "netstring:4",
-            "netstring: unknown option '4'; allowed are max_size (size), oversize (fail | skip | truncate)",
+            "netstring: unknown option '4'; allowed are max_size (size), oversize (fail/skip/truncate)",
         ),
         ("lines\n", "unknown framing 'lines\\n'"),
     ],

@@ -239,7 +239,8 @@ def _format_networks(networks: tuple[str, ...]) -> str:
 
 def _parse_choice(value: object, *, name: str = "", allowed: tuple[str, ...] = ()) -> str:
     if not isinstance(value, str) or value not in allowed:
-        refuse(value, name, "is none of them", " or ".join(allowed))
+        label = f"{name}: " if name else ""
+        raise OptionError(f"{label}{quote(value)} is none of {', '.join(allowed)}")
     return value
 
 

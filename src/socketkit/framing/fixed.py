@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from socketkit.config.option_types import size_kind
 from socketkit.errors import FramingError
 from socketkit.framing.decoder import as_bytes_list
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import FramingSpec, option
-from socketkit.framing.spec import size as size_kind
 
 __all__ = ["Fixed"]
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import Any
 
-from socketkit.config.option_types import OptionType
+from socketkit.config.option_types import SWITCH, OptionType, choice_kind, count_kind
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
-from socketkit.framing.spec import SWITCH, FramingSpec, choice, count, max_size, option, oversize
+from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Length"]
 
@@ -64,13 +64,13 @@ class Length(FramingSpec):
         default="big",
     )
     includes: str = option(
-        choice("payload", "rest", "header", "all"),
+        choice_kind("payload", "rest", "header", "all"),
         "What the number counts: the payload; all that follows the number; that and the number; the whole frame.",
         default="payload",
     )
-    before: int = option(count(0, _MAX_BESIDE), "Bytes before the number; they are sent as zeros.", default=0)
+    before: int = option(count_kind(0, _MAX_BESIDE), "Bytes before the number; they are sent as zeros.", default=0)
     after: int = option(
-        count(0, _MAX_BESIDE), "Bytes between the number and the payload; they are sent as zeros.", default=0
+        count_kind(0, _MAX_BESIDE), "Bytes between the number and the payload; they are sent as zeros.", default=0
     )
     keep_header: bool = option(
         SWITCH, "Messages are whole frames, both ways, to read and write the bytes beside the number.", default=False

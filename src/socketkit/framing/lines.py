@@ -12,12 +12,12 @@ import codecs
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.config.option_types import OptionType
+from socketkit.config.option_types import SWITCH, OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import as_bytes_list, check_sizes, wrong_type
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import SWITCH, FramingSpec, max_size, option, oversize
+from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Lines"]
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from socketkit.config.option_types import count_kind
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.scanning import ScanningCodec
-from socketkit.framing.spec import FramingSpec, count, max_size, option, oversize
+from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Msgpack"]
 
@@ -31,7 +32,7 @@ class Msgpack(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip")
     other_keys: int = option(
-        count(0, 2**31 - 1),
+        count_kind(0, 2**31 - 1),
         "Keys of one received map that may be neither text nor bytes: peers can choose numbers that collide in a dict.",
         default=128,
     )

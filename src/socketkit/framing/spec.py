@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from socketkit.config.option_types import OptionType, format_size, format_switch, parse_count, parse_size, parse_switch
+from socketkit.config.option_types import SWITCH, OptionType, choice_kind, size_kind
 from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
 from socketkit.values import MISSING, Field, Value, field
 
-__all__ = ["SWITCH", "FramingSpec", "Limited", "OptionRow", "choice", "count", "max_size", "option", "oversize", "size"]
+__all__ = ["FramingSpec", "Limited", "OptionRow", "max_size", "option", "oversize"]
 
 D = TypeVar("D", bound="FramingSpec")
 _KEY = r"[A-Za-z][A-Za-z_-]*"
@@ -31,42 +31,10 @@ def option(kind: OptionType, sentence: str, *, default: Any = MISSING) -> Any:
     return field(default, kind=kind, sentence=sentence)
 
 
-def choice(*words: str) -> OptionType:
-    """One word of these."""
-
-    def read(value: object, *, name: str = "") -> str:
-        if value not in words:
-            raise OptionError(f"{name}: {quote(value)} is none of {', '.join(words)}")
-        return str(value)
-
-    return OptionType(" | ".join(words), read, str)
-
-
-def size(minimum: int = 0, maximum: int = 2**63 - 1) -> OptionType:
-    """A count of bytes, as a number or as text with a unit."""
-
-    def read(value: object, *, name: str = "") -> int:
-        return parse_size(value, name=name, minimum=minimum, maximum=maximum)
-
-    return OptionType("size", read, format_size)
-
-
-def count(minimum: int, maximum: int) -> OptionType:
-    """A whole number of things."""
-
-    def read(value: object, *, name: str = "") -> int:
-        return parse_count(value, name=name, minimum=minimum, maximum=maximum)
-
-    return OptionType("number", read, str)
-
-
-SWITCH = OptionType("yes/no", parse_switch, format_switch)
-
-
 def max_size() -> Any:
     """The option that most framings share: how long is too long."""
     return option(
-        size(),
+        size_kind(),
         "Largest payload of one frame, in bytes, inclusive; 1 MiB as websockets has it: 64 KiB is met too early.",
         default=DEFAULT_MAX_SIZE,
     )
@@ -77,7 +45,7 @@ def oversize(*words: str) -> Any:
     sentence = "What comes of a longer frame: an error, nothing, or its beginning; fail: nobody loses data unasked."
     if "truncate" not in words:
         sentence = "What comes of a longer frame: an error, or nothing; fail: nobody loses data unasked."
-    return option(choice(*words), sentence, default="fail")
+    return option(choice_kind(*words), sentence, default="fail")
 
 
 class Limited(Protocol):
