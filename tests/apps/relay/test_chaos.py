@@ -79,7 +79,7 @@ async def meet(engine: Engine, scheme: str, folder: str, near: Part, far: Part) 
 
     async with serve(far.play, place(right, "out"), engine=engine, grace=0.5) as target:
         relay = Relay(engine, [Address.parse(target.addresses[0])])
-        async with serve(relay.talk_quietly, place(left, "in"), engine=engine, grace=0.5) as server:
+        async with serve(relay.serve_client, place(left, "in"), engine=engine, grace=0.5) as server:
             async with connect(server.addresses[0], engine=engine) as client:
                 await near.play(client)
             await server.wait_idle(timeout=30)

@@ -56,7 +56,7 @@ async def relaying(
         observer = plan.pop("observer", None)
         relay = Relay(engine, targets, Plan(**plan), observer=observer)
         server = await stack.enter_async_context(
-            serve(relay.talk_quietly, at, engine=engine, observer=observer or seen, grace=1)
+            serve(relay.serve_client, at, engine=engine, observer=observer or seen, grace=1)
         )
         yield server.addresses[0], seen
 
@@ -76,9 +76,6 @@ def closed_address() -> Address:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return Address.parse(f"tcp://127.0.0.1:{sock.getsockname()[1]}")
-
-
-# --- both directions and their ends ---
 
 
 def test_bytes_go_over_and_come_back(engine: Engine) -> None:
@@ -245,15 +242,12 @@ def test_slow_reader_blocks_sender(engine: Engine) -> None:
     engine.run(main())
 
 
-# --- targets ---
-
-
 def test_no_target_resets_client(engine: Engine) -> None:
     """Where no target answers the client sees a reset."""
     lines: list[str] = []
 
     async def main() -> None:
-        async with relaying(engine, closed_address(), tell=lines.append) as (address, seen):
+        async with relaying(engine, closed_address(), report=lines.append) as (address, seen):
             for _ in range(3):
                 await be_thrown_out(address, engine)
             await until(engine, lambda: len(seen.of(Closed)) == 3)
@@ -293,16 +287,13 @@ def test_a_target_that_refuses_is_left_out(engine: Engine) -> None:
     lines: list[str] = []
 
     async def main() -> None:
-        async with relaying(engine, closed_address(), who(b"b"), tell=lines.append) as (address, _):
+        async with relaying(engine, closed_address(), who(b"b"), report=lines.append) as (address, _):
             for _ in range(3):
                 async with connect(address, engine=engine) as client:
                     assert await client.receive(timeout=PATIENCE) == b"b"
 
     engine.run(main())
     assert len(lines) == 1 and lines[0].endswith("left alone for 1s")
-
-
-# --- limits ---
 
 
 def test_idle_tunnel_closes_cleanly(engine: Engine) -> None:
@@ -377,16 +368,13 @@ def test_a_rate_holds(engine: Engine, plan: dict[str, int]) -> None:
     engine.run(main())
 
 
-# --- what is told ---
-
-
 def test_access_log_line_per_connection(engine: Engine, tmp_path: Path) -> None:
     """The journal has a line for each conversation."""
     path = tmp_path / "log"
-    journal = AccessLog(path, clock=lambda: 0.5)
+    log = AccessLog(path, clock=lambda: 0.5)
 
     async def main() -> None:
-        async with relaying(engine, echo, journal=journal) as (address, seen):
+        async with relaying(engine, echo, access_log=log) as (address, seen):
             async with connect(address, engine=engine) as client:
                 await client.send(b"12345")
                 await client.send_eof()
@@ -397,12 +385,12 @@ def test_access_log_line_per_connection(engine: Engine, tmp_path: Path) -> None:
                 assert await client.receive(timeout=PATIENCE) == b"12"
                 client.abort()
             await until(engine, lambda: len(seen.of(Closed)) == 2)
-        async with relaying(engine, closed_address(), journal=journal) as (address, seen):
+        async with relaying(engine, closed_address(), access_log=log) as (address, seen):
             await be_thrown_out(address, engine)
             await until(engine, lambda: seen.of(Closed))
 
     engine.run(main())
-    journal.close()
+    assert log.close() == 0
     first, second, third = [json.loads(line) for line in path.read_text().splitlines()]
     assert first["time"] == "1970-01-01T00:00:00.500Z"
     assert (first["end"], first["received"], first["sent"], "error" in first) == ("done", 5, 5, False)

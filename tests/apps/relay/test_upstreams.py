@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from socketkit import Address
-from socketkit.apps.relay.token_bucket import BURST, Bucket, portion_of
-from socketkit.apps.relay.upstreams import FIRST_REST, LAST_REST, Balance, Targets
+from socketkit.apps.relay.token_bucket import BURST, TokenBucket, portion_of
+from socketkit.apps.relay.upstreams import MAX_BACKOFF, MIN_BACKOFF, Balance, Targets
 
 A, B, C = [Address.parse(f"tcp://h:{port}") for port in (1, 2, 3)]
 
@@ -39,11 +39,11 @@ def test_failed_upstream_rests() -> None:
     """One that failed comes last until it has rested."""
     targets = Targets([A, B])
     ill = targets.in_order(0)[0]
-    assert ill.has_failed(10.0) == FIRST_REST
+    assert ill.has_failed(10.0) == MIN_BACKOFF
     assert order(targets, 10.0) == [2, 1]
-    assert order(targets, 10.0 + FIRST_REST) == [1, 2]
-    assert ill.has_failed(20.0) == 2 * FIRST_REST
-    assert [ill.has_failed(30.0) for _ in range(20)][-1] == LAST_REST
+    assert order(targets, 10.0 + MIN_BACKOFF) == [1, 2]
+    assert ill.has_failed(20.0) == 2 * MIN_BACKOFF
+    assert [ill.has_failed(30.0) for _ in range(20)][-1] == MAX_BACKOFF
     assert (ill.has_answered(), ill.has_answered()) == (True, False)
     assert order(targets, 30.0) == [1, 2]
 
@@ -59,7 +59,7 @@ def test_all_resting_earliest_first() -> None:
 
 def test_token_bucket_rate_and_burst() -> None:
     """A bucket lets its rate pass and a burst after silence."""
-    bucket = Bucket(1000)
+    bucket = TokenBucket(1000)
     now = 100.0
     assert bucket.take(int(1000 * BURST), now) == 0.0
     passed = 0
@@ -70,7 +70,7 @@ def test_token_bucket_rate_and_burst() -> None:
 
 
 def test_silence_earns_no_more_than_a_burst() -> None:
-    bucket = Bucket(1000)
+    bucket = TokenBucket(1000)
     bucket.take(1, 0.0)
     assert bucket.take(1000, 500.0) == pytest.approx(1 - BURST)
 

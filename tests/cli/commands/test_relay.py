@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
+import re
 import os
 import signal
 import socket
@@ -294,7 +297,7 @@ def test_usage_errors_before_opening(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_port_in_use_is_status_3() -> None:
-    with echo_server() as (_, target), socketkit("relay", str(target), str(target)) as relay:
+    with echo_server() as (_, target), socketkit("relay", str(target), "127.0.0.1:1") as relay:
         assert relay.wait() == 3
         assert len(relay.told) == 1
 
@@ -347,3 +350,35 @@ def test_no_descriptor_leak_over_hundreds(closed: str) -> None:
             threading.Event().wait(0.05)
         assert descriptors_of(relay) <= before
         assert relay.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_relay_to_itself_is_refused(workers: tuple[str, ...]) -> None:
+    """One client would open connections without end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with socketkit("relay", f"localhost:{port}", f"127.0.0.1:{port}", *workers) as relay:
+        assert relay.wait() == 2
+        assert relay.told == [
+            f"socketkit: tcp://127.0.0.1:{port}: the relay listens there itself (tcp://localhost:{port}), "
+            "and would connect to itself"
+        ]
+
+
+def test_access_log_pipe_without_reader(tmp_path: Path) -> None:
+    """A reader of the access log that stands still stops neither connections nor the signal."""
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 4096)
+        with echo_server() as (_, target), relaying(target, arguments=("--access-log", str(pipe))) as relay:
+            for _ in range(60):
+                assert ask(relay.address(), b"12345") == b"12345"
+            assert relay.stop() == 0
+            assert re.fullmatch(r"socketkit: the access log misses \d+ lines at its end", relay.told[-1])
+        lines = os.read(descriptor, 1 << 16).splitlines()
+        assert all(json.loads(line)["end"] == "done" for line in lines)
+    finally:
+        os.close(descriptor)

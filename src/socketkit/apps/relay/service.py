@@ -1,7 +1,7 @@
-"""Relay: whoever calls here is put through to a target, and every byte goes over as it is, in both directions.
+"""The relay: each client is connected to a target, and every byte is relayed unchanged, in both directions.
 
-The ends of a conversation are passed on as they were: an end of one direction as that, a loss as a loss. Whatever goes
-wrong ends its own conversation and nothing else. Prints nothing.
+An end of stream is relayed as an end of stream, a loss as a reset. A failure ends its own connection and nothing else.
+Prints nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 from socketkit.api import serve
 from socketkit.apps.relay.access_log import AccessLog
-from socketkit.apps.relay.token_bucket import Bucket, portion_of
-from socketkit.apps.relay.tunnel import Limits, Pace, hold
+from socketkit.apps.relay.loop_check import refuse_own_address
+from socketkit.apps.relay.token_bucket import TokenBucket, portion_of
+from socketkit.apps.relay.tunnel import Limits, Pace, run_tunnel
 from socketkit.apps.relay.upstreams import Balance, Target, Targets
 from socketkit.apps.single_client import SingleClient
 from socketkit.client.connect import open_connection
@@ -34,19 +35,19 @@ from socketkit.streams.pipes import PipeStream
 
 __all__ = ["Plan", "Relay", "serve_relay"]
 
-_ONE = ("stdio", "exec")
-"""Schemes whose only caller is there already."""
+_SINGLE_CLIENT = ("stdio", "exec")
+"""Schemes with one client, which is connected already."""
 
 
 class Plan:
-    """How a relay is to work; everything has a default.
+    """The settings of a relay; all have defaults.
 
     Attributes:
         balance: which target is tried first.
-        limits: how long a conversation may take.
-        rate, total_rate: bytes a second, in each direction, of one conversation and of all; None: as fast as it goes.
-        journal: where each conversation is written down; None: nowhere.
-        tell: is told, in a line, when a target does not answer, and when it does again.
+        limits: how long a connection may last.
+        rate, total_rate: bytes a second in each direction, of one connection and of all; None: no limit.
+        access_log: gets a line for each connection; None: none is written.
+        report: called with a line when a target fails, and when it answers again.
     """
 
     def __init__(
@@ -56,19 +57,19 @@ class Plan:
         limits: Limits | None = None,
         rate: int | None = None,
         total_rate: int | None = None,
-        journal: AccessLog | None = None,
-        tell: Callable[[str], object] = lambda line: None,
+        access_log: AccessLog | None = None,
+        report: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.balance = balance
         self.limits = Limits() if limits is None else limits
         self.rate = rate
         self.total_rate = total_rate
-        self.journal = journal
-        self.tell = tell
+        self.access_log = access_log
+        self.report = report
 
     @property
     def portion(self) -> dict[str, object]:
-        """The option that makes portions small enough for the rates."""
+        """The options that make portions small enough for the rates."""
         rates = [rate for rate in (self.rate, self.total_rate) if rate]
         if not rates:
             return {}
@@ -76,7 +77,7 @@ class Plan:
 
 
 class Relay:
-    """Puts callers through. `talk` is the handler for a server."""
+    """Connects clients to targets. `serve_client` is the handler for a server."""
 
     def __init__(
         self,
@@ -91,10 +92,10 @@ class Relay:
         """Args:
             engine: runs already, or is about to.
             targets: at least one.
-            plan: how to work.
-            is_single: there will be one conversation, whose own failure says what the plan would be told of targets.
-            observer: is told what happens, as events. One that wants data is shown every byte, which costs a copy.
-            options: by the names of `Options`, for the way to the targets.
+            plan: its settings.
+            is_single: there is one connection, whose failure is raised; failed targets are not reported too.
+            observer: called with each event. One that wants data costs a copy of every byte.
+            options: by the names of `Options`, for connections to the targets.
 
         Raises:
             OptionError: an option is wrong.
@@ -102,19 +103,19 @@ class Relay:
         self._engine = engine
         self._plan = plan = Plan() if plan is None else plan
         self._observer = observer
-        self._how = {address: options_at(address, plan.portion, options) for address in targets}
+        self._options_of = {address: options_at(address, plan.portion, options) for address in targets}
         self._targets = Targets(targets, plan.balance)
-        shared = (Bucket(plan.total_rate), Bucket(plan.total_rate)) if plan.total_rate else ()
+        shared = (TokenBucket(plan.total_rate), TokenBucket(plan.total_rate)) if plan.total_rate else ()
         self._pace = Pace(Pipes(), plan.rate, shared)
-        self._journal_is_broken = False
-        self._tell = (lambda line: None) if is_single else plan.tell
+        self._log_is_failing = False
+        self._report = (lambda line: None) if is_single else plan.report
 
-    async def talk(self, client: Connection) -> None:
-        """Put one caller through to a target, to the end.
+    async def relay_client(self, client: Connection) -> None:
+        """Relay between one client and a target, to the end.
 
         Raises:
-            ConnectError, DeadlineError: no target answered; the caller was reset.
-            SocketkitError: as `passage.hold`.
+            ConnectError, DeadlineError: no target could be connected to; the client was reset.
+            SocketkitError: as `run_tunnel`.
         """
         began = self._engine.now()
         target: Connection | None = None
@@ -122,8 +123,8 @@ class Relay:
         failure: SocketkitError | None = None
         try:
             try:
-                place, target = await self._open_target(client)
-                await self._hold(client, place, target)
+                upstream, target = await self._open_target(client)
+                await self._run(client, upstream, target)
                 end = "done"
             except SocketkitError as error:
                 if _is_closed_output(error, client):
@@ -136,20 +137,20 @@ class Relay:
             finally:
                 client.abort()  # closed already after a clean end
         finally:
-            if self._plan.journal is not None:
+            if self._plan.access_log is not None:
                 self._write(client, target, end, failure, self._engine.now() - began)
 
-    async def talk_quietly(self, client: Connection) -> None:
-        """The same for a server: what went wrong is in the end event."""
+    async def serve_client(self, client: Connection) -> None:
+        """The same as a server's handler: it raises nothing, the error is in the end event."""
         try:
-            await self.talk(client)
+            await self.relay_client(client)
         except SocketkitError:
             pass
 
-    async def _hold(self, client: Connection, place: Target, target: Connection) -> None:
-        place.active_count += 1
+    async def _run(self, client: Connection, upstream: Target, target: Connection) -> None:
+        upstream.active_count += 1
         try:
-            await hold(
+            await run_tunnel(
                 client,
                 target,
                 limits=self._plan.limits,
@@ -157,58 +158,53 @@ class Relay:
                 observer=self._observer,
             )
         finally:
-            place.active_count -= 1
-
-    # --- the targets ---
+            upstream.active_count -= 1
 
     async def _open_target(self, client: Connection) -> tuple[Target, Connection]:
-        """A connection to the first target that answers; one that wants to know who calls (`send_proxy`) is told of the
-        client, and not of us.
+        """Connect to the first target that answers. With `send_proxy` the header names the client, not the relay.
 
         Raises:
-            ConnectError, ResolveError, DeadlineError: none does; of several, a ConnectError that names each.
+            ConnectError, ResolveError, DeadlineError: none does; of several targets, a ConnectError that names each.
         """
         attempts: list[Attempt] = []
-        for place in self._targets.in_order(self._engine.now()):
-            address = place.address
+        for upstream in self._targets.in_order(self._engine.now()):
+            address = upstream.address
             try:
                 connection = await open_connection(
                     self._engine,
                     address,
                     framing_of("chunks"),
-                    self._how[address],
+                    self._options_of[address],
                     observer=self._observer,
                     on_behalf=(client.peer, client.local),
                 )
             except (OpenError, DeadlineError) as error:
-                if not is_resource_shortage(error):  # else it is ours
-                    self._note_failure(place, error)
+                if not is_resource_shortage(error):  # a shortage is not the target's failure
+                    self._note_failure(upstream, error)
                 if len(self._targets) == 1:
                     raise
                 attempts.append(Attempt(str(address), str(error), getattr(error, "errno", None)))
             else:
-                if place.has_answered():
-                    self._tell(f"{address} answers again")
-                return place, connection
+                if upstream.has_answered():
+                    self._report(f"{address} answers again")
+                return upstream, connection
         raise ConnectError(
             f"no target answers: {'; '.join(attempt.reason for attempt in attempts)}",
             errno=attempts[0].errno,
             attempts=tuple(attempts),
         )
 
-    def _note_failure(self, place: Target, error: Exception) -> None:
-        rest = place.has_failed(self._engine.now())
-        if place.failed_count == 1:  # once an episode
-            left_alone = f"; left alone for {format_duration(rest)}" if len(self._targets) > 1 else ""
-            self._tell(f"{error}{left_alone}")
-
-    # --- the journal ---
+    def _note_failure(self, upstream: Target, error: Exception) -> None:
+        backoff = upstream.has_failed(self._engine.now())
+        if upstream.failed_count == 1:  # once an episode
+            left_alone = f"; left alone for {format_duration(backoff)}" if len(self._targets) > 1 else ""
+            self._report(f"{error}{left_alone}")
 
     def _write(
         self, client: Connection, target: Connection | None, end: str, failure: Exception | None, seconds: float
     ) -> None:
-        journal, statistics = self._plan.journal, client.statistics()
-        assert journal is not None
+        log, statistics = self._plan.access_log, client.statistics()
+        assert log is not None
         facts: dict[str, Any] = {
             "client": str(client.peer),
             "local": str(client.local),
@@ -221,23 +217,23 @@ class Relay:
         if failure is not None:
             facts["error"] = str(failure)
         try:
-            journal.write(**facts)
-            self._journal_is_broken = False
+            log.write(**facts)
+            self._log_is_failing = False
         except OSError as error:
-            if not self._journal_is_broken:  # once an episode
-                self._journal_is_broken = True
-                self._tell(f"the access log cannot be written, and misses lines: {error}")
+            if not self._log_is_failing:  # once an episode
+                self._log_is_failing = True
+                self._report(f"the access log cannot be written, and misses lines: {error}")
 
 
 def _word_for(error: SocketkitError, has_target: bool) -> str:
-    """How a conversation ended, in a word for whoever counts."""
+    """How a connection ended, in a word for the access log."""
     if not has_target:
         return "unreachable"
     return "limit" if isinstance(error, DeadlineError) else "broken"
 
 
 def _is_closed_output(error: SocketkitError, client: Connection) -> bool:
-    """Whether standard output was closed by its reader, who has had enough: no failure."""
+    """Whether standard output was closed by its reader, as `head` does: no failure."""
     return (
         isinstance(error, UntakenError)
         and error.errno == errno.EPIPE
@@ -247,18 +243,18 @@ def _is_closed_output(error: SocketkitError, client: Connection) -> bool:
 
 
 class _Refusals:
-    """Writes down who was not even let in."""
+    """Logs the clients that the server refused."""
 
     wants_data = False
 
-    def __init__(self, journal: AccessLog) -> None:
-        self._journal = journal
+    def __init__(self, log: AccessLog) -> None:
+        self._log = log
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Refused):
             facts = {"received": 0, "sent": 0, "seconds": 0.0, "end": "refused", "error": event.reason}
-            with suppress(OSError):  # the next conversation tells of it
-                self._journal.write(client=event.peer, local=event.local, target=None, **facts)
+            with suppress(OSError):  # the next connection reports it
+                self._log.write(client=event.peer, local=event.local, target=None, **facts)
 
 
 async def serve_relay(
@@ -273,44 +269,45 @@ async def serve_relay(
     observer: Observer | None = None,
     **options: object,
 ) -> int | None:
-    """Relay until SIGINT or SIGTERM, then drain; a second signal ends it at once. Where the only caller is there
+    """Relay until SIGINT or SIGTERM, then drain; a second signal ends it at once. Where the only client is connected
     already (standard input and output, a child), until that one has ended.
 
     Args:
         engine: runs already.
-        address: where callers come; or several.
+        address: where to listen; or several addresses.
         targets: at least one; see `Relay`.
-        plan: how to work.
-        once: for the first caller only; others are refused, and it ends when that one has ended.
-        listening: is told the real addresses when callers can come.
-        target_options: by the names of `Options`, for the way to the targets.
+        plan: its settings.
+        once: for the first client only; others are refused, and it ends when that one has ended.
+        listening: called with the real addresses once clients can connect.
+        target_options: by the names of `Options`, for connections to the targets.
         observer: as for `Relay`.
-        options: likewise, for the callers.
+        options: by the names of `Options`, for the clients.
 
     Returns:
         The number of the signal that ended it; None where there was none.
 
     Raises:
-        AddressError, OptionError: at once, before anything is opened.
-        ResolveError, ListenError: nobody can listen at the address.
-        SocketkitError: with `once`, how its conversation was lost.
-        OSError: callers could not be let in any more.
+        AddressError, OptionError: at once, before anything is opened; also where a target is the relay itself.
+        ResolveError, ListenError: the address cannot be listened at.
+        SocketkitError: with `once`, how its connection was lost.
+        OSError: no more connections can be accepted.
     """
     plan = Plan() if plan is None else plan
-    places = [Address.parse(address)] if isinstance(address, (str, Address)) else list(address)
-    if any(place.scheme in _ONE for place in places):
+    addresses = [Address.parse(address)] if isinstance(address, (str, Address)) else list(address)
+    if any(each.scheme in _SINGLE_CLIENT for each in addresses):
         once, options["grace"] = True, 0
     relay = Relay(engine, targets, plan, is_single=once, observer=observer, **(target_options or {}))
-    only = SingleClient(engine, relay.talk)
+    only = SingleClient(engine, relay.relay_client)
     if once:
         options["max_connections"] = 1
-    handler = only.talk if once else relay.talk_quietly
-    watcher = combine(observer, _Refusals(plan.journal) if plan.journal is not None else None)
+    handler = only.talk if once else relay.serve_client
+    watcher = combine(observer, _Refusals(plan.access_log) if plan.access_log is not None else None)
     how = {**plan.portion, **options}
-    async with serve(handler, *places, framing="chunks", engine=engine, observer=watcher, **how) as server:
+    await refuse_own_address(engine, addresses, targets)
+    async with serve(handler, *addresses, framing="chunks", engine=engine, observer=watcher, **how) as server:
 
-        def begin(addresses: tuple[Address, ...]) -> None:
-            listening(tuple(address for address in addresses if address.scheme not in _ONE))
+        def begin(real: tuple[Address, ...]) -> None:
+            listening(tuple(address for address in real if address.scheme not in _SINGLE_CLIENT))
             only.open(server)
 
         number = await serve_until_signal(server, listening=begin)

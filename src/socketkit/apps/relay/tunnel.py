@@ -1,14 +1,14 @@
-"""A passage: one client and one target, and the bytes that go over in both directions, until both have ended.
+"""A tunnel: one client, one target, and the bytes in both directions, until both directions have ended.
 
-Each direction ends by itself: the end of one is passed on, and the other goes on. A loss is passed on as a loss: what
-came before it is still brought to the other side, within a time, which is then reset.
+Each direction ends by itself: its end of stream is relayed, and the other direction goes on. A lost connection resets
+the other one, after the bytes that came before the loss were delivered, or a time limit.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from socketkit.apps.relay.token_bucket import Bucket
+from socketkit.apps.relay.token_bucket import TokenBucket
 from socketkit.config.durations import format_duration
 from socketkit.connection.connection import Connection
 from socketkit.engines.condition import Condition
@@ -20,19 +20,19 @@ from socketkit.streams.pipes import PipeStream
 from socketkit.streams.stream import Stream
 from socketkit.values import Value
 
-__all__ = ["Limits", "Pace", "hold"]
+__all__ = ["Limits", "Pace", "run_tunnel"]
 
-LAST_WORDS: Final = 5.0
-"""Seconds that what came before a loss may take to reach the other side; as `close_timeout`."""
+DELIVERY_TIMEOUT: Final = 5.0
+"""Seconds in which bytes that came before a loss have to be delivered; as `close_timeout`."""
 
 
 class Limits(Value):
-    """What a passage may take, in seconds; None: as much as it likes.
+    """How long a tunnel may last, in seconds; None: without a limit.
 
     Attributes:
-        idle_timeout: silence in both directions.
-        max_duration: from the first byte that could pass to the last.
-        linger: how long the other direction may go on after the end of the first.
+        idle_timeout: without a byte in either direction.
+        max_duration: in all.
+        linger: of the second direction after the end of the first.
     """
 
     idle_timeout: float | None = None
@@ -41,20 +41,22 @@ class Limits(Value):
 
 
 class Pace:
-    """How fast bytes may pass in each direction, and where pipes may be had for them."""
+    """The rates of each direction, and the pipes for splice(2)."""
 
-    def __init__(self, pipes: Pipes | None = None, rate: int | None = None, shared: tuple[Bucket, ...] = ()) -> None:
-        self.pipes = None if rate or shared else pipes  # what is slowed down needs no pipe, and shows its portions
+    def __init__(
+        self, pipes: Pipes | None = None, rate: int | None = None, shared: tuple[TokenBucket, ...] = ()
+    ) -> None:
+        self.pipes = None if rate or shared else pipes  # a limited rate needs the size of each portion
         self._rate = rate
         self._shared = shared
 
-    def buckets(self, direction: int) -> list[Bucket]:
-        """What the bytes of one direction (0: to the target, 1: back) of a new passage are taken from."""
-        own = [Bucket(self._rate)] if self._rate else []
+    def buckets(self, direction: int) -> list[TokenBucket]:
+        """The token buckets of one direction (0: to the target, 1: back) of a new tunnel."""
+        own = [TokenBucket(self._rate)] if self._rate else []
         return [*own, self._shared[direction]] if self._shared else own
 
 
-async def hold(
+async def run_tunnel(
     client: Connection,
     target: Connection,
     *,
@@ -62,32 +64,33 @@ async def hold(
     pace: Pace,
     observer: Observer | None = None,
 ) -> None:
-    """Carry bytes between both, until both directions have ended; then the target's end is closed in good order.
+    """Relay bytes between both, until both directions have ended; then close both.
 
     Args:
-        client, target: both are closed at the end, in good order where all went over, else by a reset. Nobody receives
-            from them; what they hold already goes over first.
-        limits: how long it may take.
-        pace: how fast it may go.
-        observer: is told `Received`, `Sent` and the ends, where it wants data; then every byte is seen and copied.
+        client, target: closed at the end, by a reset where not all was delivered. Only the tunnel may receive from
+            them; the messages that they hold already are relayed first.
+        limits: how long it may last.
+        pace: how fast it may be.
+        observer: called with `Received`, `Sent` and the ends, where it wants data; then every byte is copied.
 
     Raises:
-        BrokenError: one of them was lost, or did not take what the other had said.
+        BrokenError: one of them was lost, or did not take the other's bytes.
         ClosedError: one of them was closed here meanwhile.
-        DeadlineError: a limit was reached; an idle passage with nothing under way has ended cleanly for both.
+        DeadlineError: a limit was reached. Both were closed without a reset where it was the idle timeout, and no byte
+            was under way.
     """
-    await _Passage(client, target, limits, pace, observer).hold()
+    await _Tunnel(client, target, limits, pace, observer).run()
 
 
 class _Direction:
-    """One way through a passage.
+    """One direction of a tunnel.
 
     Attributes:
         source, sink: the connections.
-        source_stream, sink_stream: what moves the bytes.
-        received, sent: where what came and what went is counted.
-        first: is sent before anything else.
-        buckets: what the bytes are taken from.
+        source_stream, sink_stream: their streams.
+        received, sent: the counts of the source and of the sink.
+        first: bytes that are sent before any other.
+        buckets: limit the rate.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class _Direction:
         sink: Connection,
         streams: tuple[Stream, Stream],
         first: bytes,
-        buckets: list[Bucket],
+        buckets: list[TokenBucket],
     ) -> None:
         self.source = source
         self.sink = sink
@@ -106,8 +109,8 @@ class _Direction:
         self.buckets = buckets
 
 
-class _Passage:
-    """How far both directions are."""
+class _Tunnel:
+    """The state of both directions."""
 
     def __init__(
         self, client: Connection, target: Connection, limits: Limits, pace: Pace, observer: Observer | None
@@ -121,15 +124,15 @@ class _Passage:
         self._shown = observer if wants_data(observer) else None
         self._changed = Condition(self._engine)
         self._going = 2  # directions that have not ended
-        self._is_cut = False  # what still goes is not waited for
+        self._is_cut = False  # the direction that still runs is not waited for
         self._is_idle = False
         self._failure: Exception | None = None
         self._began = self._last = self._engine.now()
-        self._end_deadline: float | None = None  # by when the other direction has to end
+        self._end_deadline: float | None = None  # by when the second direction has to end
         self._why_late = ""
 
-    async def hold(self) -> None:
-        """All of it; see `hold`."""
+    async def run(self) -> None:
+        """Run it to its end; see `run_tunnel`."""
         client, target = self._client, self._target
         near, far = client.internals.detach_stream(), target.internals.detach_stream()
         there = _Direction(
@@ -166,8 +169,6 @@ class _Passage:
             if self._failure is not None:
                 connection.internals.set_cause(self._failure)
 
-    # --- one direction ---
-
     async def _run(self, direction: _Direction) -> None:
         try:
             if direction.first:
@@ -178,15 +179,13 @@ class _Passage:
                 self._observer(EndReceived(direction.source.number))
                 self._observer(EndSent(direction.sink.number))
         except UntakenError as error:
-            # Who is lost may have said something before: the other direction brings it over, and meets the loss then.
+            # The lost peer may have sent something before: the other direction delivers it, and then meets the loss.
             self._fail(error)
-            self._end_within(LAST_WORDS, "")
-            self._is_cut = (
-                type(direction.sink_stream) is PipeStream
-            )  # an output that is closed says nothing of the input
+            self._end_within(DELIVERY_TIMEOUT, "")
+            self._is_cut = type(direction.sink_stream) is PipeStream  # a closed output says nothing about the input
         except Exception as error:
             self._fail(error)
-            await wait_taken(direction.sink_stream, deadline=self._engine.now() + LAST_WORDS)
+            await wait_taken(direction.sink_stream, deadline=self._engine.now() + DELIVERY_TIMEOUT)
             self._is_cut = True
         finally:
             self._going -= 1
@@ -221,14 +220,12 @@ class _Passage:
 
         return passed
 
-    # --- the end ---
-
     async def _wait_end(self) -> None:
-        """Wait until both have ended, or one is lost, or a limit is reached."""
+        """Wait until both directions have ended, one is lost, or a limit is reached."""
         while self._going and not self._is_cut:
             limit = self._limit()
             try:
-                await self._changed.wait_until(lambda: self._has_news(limit), deadline=limit[0])  # noqa: B023
+                await self._changed.wait_until(lambda: self._has_changed(limit), deadline=limit[0])  # noqa: B023
             except DeadlineError:
                 limit = self._limit()
                 if limit[0] is not None and limit[0] <= self._engine.now():
@@ -236,11 +233,11 @@ class _Passage:
                     self._is_idle = limit[2]
                     return
 
-    def _has_news(self, limit: tuple[float | None, str, bool]) -> bool:
+    def _has_changed(self, limit: tuple[float | None, str, bool]) -> bool:
         return not self._going or self._is_cut or self._limit() != limit
 
     def _limit(self) -> tuple[float | None, str, bool]:
-        """The next moment at which it is over, why, and whether it is for silence."""
+        """The next deadline, its reason, and whether it is the idle timeout."""
         idle, longest = self._limits.idle_timeout, self._limits.max_duration
         limits: list[tuple[float, str, bool]] = []
         if idle is not None:

@@ -1,6 +1,6 @@
-"""Several targets for one service: which is tried first, and which is left in peace for a while after it failed.
+"""The targets of a relay: which is tried first, and how long one that failed is left alone.
 
-Decides, and opens nothing; time is an argument.
+It decides and opens nothing; time is an argument.
 """
 
 from __future__ import annotations
@@ -13,52 +13,52 @@ from socketkit.config.address import Address
 
 __all__ = ["Balance", "Target", "Targets"]
 
-FIRST_REST: Final = 1.0
-LAST_REST: Final = 30.0
-"""Seconds that a target is left in peace after it failed: one, doubling to thirty. It is still tried where no other is
-left, so one target alone is always asked anew."""
+MIN_BACKOFF: Final = 1.0
+MAX_BACKOFF: Final = 30.0
+"""Seconds that a target is left alone after it failed: one, doubling to thirty. Where no other target is left it is
+tried all the same, so a single target is always tried."""
 
 
 class Balance(StrEnum):
-    """Which of the targets that are well is tried first."""
+    """Which of the targets that have not failed is tried first."""
 
-    FIRST = "first"  # in the order in which they were given: the others are spares
-    ROUND_ROBIN = "round-robin"  # each in turn
-    LEAST = "least"  # the one with the fewest conversations; among equals each in turn
+    FIRST = "first"  # in the order of the command line: the others are spares
+    ROUND_ROBIN = "round-robin"  # the next one each time
+    LEAST = "least"  # the one with the fewest connections; of several the next one each time
 
 
 class Target:
-    """One target, and how it stands.
+    """One target and its state.
 
     Attributes:
-        address: where it is.
-        active_count: conversations with it now.
-        failed_count: failures since it answered last.
-        rested_at: the moment from which on it is tried again; None while it is well.
+        address: its address.
+        active_count: connections to it that are open now.
+        failed_count: failures since its last success.
+        retry_at: the moment from which on it is tried again; None where it has not failed.
     """
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.active_count = 0
         self.failed_count = 0
-        self.rested_at: float | None = None
+        self.retry_at: float | None = None
 
     def has_failed(self, now: float) -> float:
-        """It did not answer; the seconds for which it is left in peace."""
-        rest = min(FIRST_REST * 2.0 ** min(self.failed_count, 10), LAST_REST)
+        """Note a failure; the seconds for which the target is left alone."""
+        backoff = min(MIN_BACKOFF * 2.0 ** min(self.failed_count, 10), MAX_BACKOFF)
         self.failed_count += 1
-        self.rested_at = now + rest
-        return rest
+        self.retry_at = now + backoff
+        return backoff
 
     def has_answered(self) -> bool:
-        """It did; whether that is news."""
-        was_ill = self.rested_at is not None
-        self.failed_count, self.rested_at = 0, None
-        return was_ill
+        """Note a success; whether the target had failed before."""
+        had_failed = self.retry_at is not None
+        self.failed_count, self.retry_at = 0, None
+        return had_failed
 
 
 class Targets:
-    """All of them, at least one."""
+    """All targets, at least one."""
 
     def __init__(self, addresses: Sequence[Address], balance: Balance = Balance.FIRST) -> None:
         self._targets = [Target(address) for address in addresses]
@@ -69,15 +69,15 @@ class Targets:
         return len(self._targets)
 
     def in_order(self, now: float) -> list[Target]:
-        """Every target in the order in which a new conversation tries them: those that are well as the balance says,
-        then those that rest, the one whose rest ends first before the others."""
+        """All targets in the order in which a new connection tries them: first those that have not failed, by the
+        balance, then those that are left alone, the one that is due first before the others."""
         targets = self._targets
         if self._balance is not Balance.FIRST:
             turn = self._turn % len(targets)
             self._turn += 1
             targets = targets[turn:] + targets[:turn]
-        well = [target for target in targets if target.rested_at is None or target.rested_at <= now]
-        resting = [target for target in targets if target not in well]
+        ready = [target for target in targets if target.retry_at is None or target.retry_at <= now]
+        waiting = [target for target in targets if target not in ready]
         if self._balance is Balance.LEAST:
-            well.sort(key=lambda target: target.active_count)
-        return well + sorted(resting, key=lambda target: target.rested_at or 0.0)
+            ready.sort(key=lambda target: target.active_count)
+        return ready + sorted(waiting, key=lambda target: target.retry_at or 0.0)

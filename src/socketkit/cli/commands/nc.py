@@ -16,7 +16,7 @@ from typing import Any, Final
 import click
 
 from socketkit.apps.relay.service import serve_relay
-from socketkit.apps.relay.tunnel import Limits, Pace, hold
+from socketkit.apps.relay.tunnel import Limits, Pace, run_tunnel
 from socketkit.apps.talk.byte_formats import CrLf
 from socketkit.apps.talk.connect import call
 from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, run_until_signal
@@ -284,7 +284,7 @@ class _Run:
         target = await open_connection(way, address, framing_of("chunks"), how, observer=self._observer)
         async with target:
             guest = await open_connection(way, child, framing_of("chunks"), Options())
-            await hold(target, guest, limits=Limits(), pace=Pace(Pipes()))
+            await run_tunnel(target, guest, limits=Limits(), pace=Pace(Pipes()))
 
     # --- phrases ---
 

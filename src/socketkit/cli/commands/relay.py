@@ -1,4 +1,4 @@
-"""`socketkit relay`: callers are put through to a target."""
+"""`socketkit relay`: connect each client to a target, and relay the bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from socketkit.apps.relay.access_log import AccessLog
+from socketkit.apps.relay.loop_check import refuse_own_address
 from socketkit.apps.relay.service import Plan, serve_relay
 from socketkit.apps.relay.tunnel import Limits
 from socketkit.apps.relay.upstreams import Balance
@@ -37,7 +38,7 @@ _RATE = Read("rate", _rate)
 
 
 def _option(name: str) -> dict[str, Any]:
-    """What an option of the library takes."""
+    """The type of an option of the library."""
     return {"metavar": "VALUE", "type": Read("value", partial(format_option, name))}
 
 
@@ -52,7 +53,7 @@ _LIMITS = (
     "accept_proxy",
     "takeover",
 )
-"""`idle_timeout` is a relay's own: of both directions together."""
+"""`idle_timeout` is not among them: a relay has its own, of both directions together."""
 
 
 @command()
@@ -63,17 +64,17 @@ _LIMITS = (
     metavar="NAME",
     type=click.Choice([name.value for name in Balance]),
     default=Balance.FIRST.value,
-    help="Which target is tried first: first (the others are spares; default), round-robin, or least (conversations).",
+    help="Which target is tried first: first (the others are spares; default), round-robin, or least (connections).",
 )
-@option("--once", is_flag=True, help="Put the first caller through, then end.")
-@option("--idle-timeout", metavar="TIME", type=_TIME, help="End a conversation after so long a silence.")
-@option("--max-duration", metavar="TIME", type=_TIME, help="End a conversation after so long.")
+@option("--once", is_flag=True, help="Serve the first client, then end.")
+@option("--idle-timeout", metavar="TIME", type=_TIME, help="End a connection after this time without a byte.")
+@option("--max-duration", metavar="TIME", type=_TIME, help="End a connection after this time.")
 @common_options.linger
-@option("--rate", metavar="SIZE", type=_RATE, help="Bytes a second, each conversation and direction: 1MB.")
-@option("--total-rate", metavar="SIZE", type=_RATE, help="The same for all conversations together.")
+@option("--rate", metavar="SIZE", type=_RATE, help="Bytes a second, each connection and direction: 1MB.")
+@option("--total-rate", metavar="SIZE", type=_RATE, help="The same for all connections together.")
 @server_options.some_limits(*_LIMITS)
-@option("--access-log", metavar="FILE", type=click.Path(), help="Add a line of JSON for each conversation.")
-@option("--bind", **_option("bind"), help="Where connections to targets come from: 192.0.2.1, [::1]:5000, :5000.")
+@option("--access-log", metavar="FILE", type=click.Path(), help="Append a line of JSON for each connection.")
+@option("--bind", **_option("bind"), help="The source address of connections to targets: 192.0.2.1, [::1]:5000, :5000.")
 @common_options.connect_timeout
 @common_options.retry
 @common_options.send_proxy
@@ -108,10 +109,10 @@ def relay(
     trust: dict[str, Any],
     **options: Any,
 ) -> int:
-    """Put whoever calls at LISTEN through to a TARGET; the ends of both directions, and losses, are passed on.
+    """Connect each client of LISTEN to a TARGET; the ends of both directions, and losses, are relayed.
 
-    Of several targets one that does not answer is left alone for a while. Ends by SIGINT or SIGTERM: callers are let in
-    no more, and conversations may end within ten seconds.
+    Of several targets one that does not answer is left alone for a while. Ends by SIGINT or SIGTERM: no more clients
+    are accepted, and open connections may end within ten seconds.
     """
     if workers > 1 and once:
         raise OptionError("--once is for one process: leave --workers out")
@@ -121,35 +122,42 @@ def relay(
         limits=Limits(idle_timeout or parse_option("idle_timeout", own), max_duration, linger),
         rate=rate,
         total_rate=total_rate,
-        journal=None if access_log is None else AccessLog(access_log),
-        tell=print_failure,
+        access_log=None if access_log is None else AccessLog(access_log),
+        report=print_failure,
     )
     how = common_options.given_options(**options)
-    ways = common_options.given_options(
+    target_options = common_options.given_options(
         bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff, **trust
     )
 
-    def serve(places: Sequence[Address], listening: Callable[[tuple[Address, ...]], object]) -> int | None:
-        way = common_options.engine_for(engine, *places)
-        return way.run(
-            serve_relay(
-                way,
-                places,
-                targets,
-                plan,
-                once=once,
-                listening=listening,
-                target_options=ways,
-                observer=observer,
-                **how,
+    def serve(addresses: Sequence[Address], listening: Callable[[tuple[Address, ...]], object]) -> int | None:
+        way = common_options.engine_for(engine, *addresses)
+        try:
+            return way.run(
+                serve_relay(
+                    way,
+                    addresses,
+                    targets,
+                    plan,
+                    once=once,
+                    listening=listening,
+                    target_options=target_options,
+                    observer=observer,
+                    **how,
+                )
             )
-        )
+        finally:
+            missing_count = 0 if plan.access_log is None else plan.access_log.close()
+            if missing_count:
+                print_failure(f"the access log misses {missing_count} lines at its end")
 
-    def say(real: tuple[Address, ...]) -> None:
+    def report_listening(real: tuple[Address, ...]) -> None:
         print_listening(real, ready_fd)
 
     if workers > 1:
-        serve_by_workers([address], workers, serve, listening=say, observer=observer, **how)
+        way = common_options.engine_for(engine, address)
+        way.run(refuse_own_address(way, [address], targets))  # workers have inherited sockets, and no address
+        serve_by_workers([address], workers, serve, listening=report_listening, observer=observer, **how)
         return Status.DONE
-    number = serve([address], say)
+    number = serve([address], report_listening)
     return Status.DONE if number is None or address.scheme != "stdio" else 128 + number  # a client's end
