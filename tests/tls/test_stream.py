@@ -236,7 +236,7 @@ async def _fails(engine, client, server, name="localhost"):
     [
         ("stranger", "localhost", "unable to get local issuer.*: trust its authority"),
         ("expired", "localhost", "expired: it has expired, or this machine's clock"),
-        ("other", "localhost", "Hostname mismatch.*say it .server_name=NAME"),
+        ("other", "localhost", "Hostname mismatch.*give it .server_name=NAME"),
         ("cert", "127.0.0.2", "IP address mismatch"),
     ],
 )

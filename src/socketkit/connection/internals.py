@@ -108,6 +108,8 @@ class Internals:
         finally:
             self.receiver.is_busy = False
         self.stream = secured
+        if self.proxy_peer is None:
+            self.peer = secured.peer
         self.receiver.use(secured, self.options)
         if self.observer is not None:
             self.observer(Secured(self.number, secured.tls))
