@@ -516,17 +516,63 @@ def test_after_close_every_verb_says_so(run):
                 connection.receive_many,
                 connection.internals.wait_message,
                 connection.send_eof,
+                connection.flush,
+                connection.start_tls,
             ):
                 with pytest.raises(ClosedError, match=r"^the connection with tcp://.* was closed at this end$"):
                     await verb()
-            with pytest.raises(ClosedError):
-                connection.send("late")
+            for call in (
+                lambda: connection.send("late"),
+                lambda: connection.send_many(["late"]),
+                lambda: connection.reframe("chunks"),
+            ):
+                with pytest.raises(ClosedError, match="was closed at this end"):
+                    call()
             with pytest.raises(ClosedError):
                 async for _ in connection:
                     pass
             assert connection.is_closed
             assert repr(connection).endswith(", closed>")
             assert read_all(far) == b""
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_own_close_outlasts_a_loss(run, end):
+    """After a loss and our own close every verb raises ClosedError, and no more the loss."""
+
+    async def main(engine):
+        with talk(engine, "chunks") as (connection, far):
+            reset(far)
+            with pytest.raises(BrokenError):
+                while True:
+                    await connection.send(b"x")
+                    await connection.flush()
+            with pytest.raises(BrokenError):
+                connection.send(b"x")
+            if end == "close":
+                await connection.close()
+            else:
+                connection.abort()
+            for call in (lambda: connection.send(b"x"), lambda: connection.send_many([b"x"])):
+                with pytest.raises(ClosedError, match="was closed at this end"):
+                    call()
+            for verb in (connection.receive, connection.flush, connection.send_eof):
+                with pytest.raises(ClosedError, match="was closed at this end"):
+                    await verb()
+
+    run(main)
+
+
+def test_internals_are_not_listed(run):
+    """`dir` of a connection lists what handlers use."""
+
+    async def main(engine):
+        with talk(engine) as (connection, _):
+            listed = {name for name in dir(connection) if not name.startswith("_")}
+            assert {"send", "receive", "peer", "engine", "server_closing"} <= listed
+            assert not listed & {"internals", "stream", "session", "counts", "incoming", "receiver", "set_cause"}
 
     run(main)
 

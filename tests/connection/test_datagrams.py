@@ -170,3 +170,14 @@ def test_empty_datagram_counts_at_high_water() -> None:
     for frame in list(session.outgoing):
         session.sent(len(frame))
     assert (session.outgoing_size, session.sent_size) == (0, 3)
+
+
+def test_own_close_outlasts_a_loss() -> None:
+    """After our own close neither an earlier loss nor a fault is met."""
+    session = session_of("netstring")
+    session.lose(BrokenError("refused"))
+    session.feed(b"nonsense")
+    session.close(ClosedError("closed"))
+    assert str(session.end()) == "closed"
+    with pytest.raises(ClosedError):
+        session.queue([b"x"], 1)

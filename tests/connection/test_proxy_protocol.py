@@ -98,6 +98,7 @@ def test_mutated_header_refused_or_differs(pair, version, draw):
         (b"PROXY TCP6 ffff:f00::1 ::1 65535 0\r\n", "tcp://[ffff:f00::1]:65535"),
         (b"PROXY UNKNOWN\r\n", None),
         (b"PROXY UNKNOWN ffff:ffff::1 anything at all 1 2\r\n", None),
+        (b"PROXY UNKNOWN \xff\xfe\x00\xc3\x28 \r\n", None),
         (SIGNATURE + b"\x20\x00\x00\x00", None),
         (SIGNATURE + b"\x20\x11\x00\x0c" + bytes(12), None),
         (SIGNATURE + b"\x21\x00\x00\x02xx", None),

@@ -224,3 +224,43 @@ def test_oversized_value_skipped_unbuffered():
     assert codec.feed(b'"]}[1]') == [[1]]
     assert codec.take_faults() == []
     assert codec.buffered == 0
+
+
+class Markup(str):
+    """A subclass of text, as template engines have it."""
+
+
+class Level(int):
+    """A subclass of a number."""
+
+
+class Ratio(float):
+    """A subclass of a number."""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Markup("x"), b'"x"'),
+        (Level(3), b"3"),
+        (Ratio(1.5), b"1.5"),
+        ({Markup("k"): [Markup("v")]}, b'{"k":["v"]}'),
+        ({True: 1, False: 2}, b'{"true":1,"false":2}'),
+        ({None: 1}, b'{"null":1}'),
+        ({1: {2.5: None}}, b'{"1":{"2.5":null}}'),
+        ({"banan": 1, "inf": None}, b'{"banan":1,"inf":null}'),
+        ((1, [True, None]), b"[1,[true,null]]"),
+    ],
+)
+@pytest.mark.parametrize("name", ["json", "json-stream"])
+def test_same_values_without_msgspec(name, value, text):
+    """What the standard library sends goes out with msgspec too, in the same bytes."""
+    codec = framing.parse(name).codec()
+    assert codec.encode([value, 1]) == text + b"\n1\n"
+
+
+@pytest.mark.parametrize("value", [{float("nan"): 1}, {"a": {float("inf"): 1}}, [{float("-inf"): 1}], float("nan")])
+@pytest.mark.parametrize("name", ["json", "json-stream"])
+def test_nan_is_refused_as_key_too(name, value):
+    with pytest.raises(FramingError, match="message 1 cannot be written as JSON"):
+        framing.parse(name).codec().encode([1, value])

@@ -356,3 +356,35 @@ def test_text_is_refused_with_what_to_do(name):
         framing.parse(name).codec().encode(["a"])
     with pytest.raises(TypeError, match="not int"):
         framing.parse(name).codec().encode([5])
+
+
+def test_trickling_headers_are_not_searched_again():
+    """Headers that come byte by byte are looked at when a line ends, not with each byte."""
+    codec = framing.parse("content-length").codec()
+    looks = 0
+
+    class Counting(type(codec)):
+        __slots__ = ()
+
+        def _header(self, data, start):
+            nonlocal looks
+            looks += 1
+            return super()._header(data, start)
+
+    codec = Counting(framing.parse("content-length"))
+    block = b"X-Padding: " + b"x" * 4000 + b"\r\nContent-Length: 2\r\n\r\n"
+    messages = []
+    for byte in block + b"ok":
+        messages += codec.feed(bytes([byte]))
+    assert messages == [b"ok"]
+    assert looks <= 8
+
+
+@pytest.mark.parametrize("block", [b"\nContent-Length: 1\r\n\r\n", b"A: b\nContent-Length: 1\r\n\r\n", b"A: \r\r\n\n"])
+def test_bare_line_feed_in_headers(block):
+    """A bare line feed is refused, also as the first byte behind a body that ends with a carriage return."""
+    codec = framing.parse("content-length").codec()
+    assert codec.feed(b"Content-Length: 1\r\n\r\n\r") == [b"\r"]
+    with pytest.raises(FramingError):
+        codec.feed(block)
+        codec.feed_eof()

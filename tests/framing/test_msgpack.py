@@ -146,3 +146,101 @@ def test_missing_msgspec_names_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "msgspec", None)
     with pytest.raises(OptionError, match=r"needs the library msgspec, .* pip install 'socketkit\[msgpack\]'"):
         made.codec()
+
+
+def colliding(count: int, bits: int) -> list[int]:
+    """Integers whose search in a dict with `2**bits` slots goes through the same slots (CPython's dictobject.c).
+
+    The slots i -> 5 i + 1 are a single cycle. Small integers fill its beginning; larger ones are chosen whose search
+    begins there, and ends at its first free slot.
+    """
+    mask = 2**bits - 1
+    cycle = [1]
+    while len(cycle) <= mask:
+        cycle.append((5 * cycle[-1] + 1) & mask)
+    place = {slot: index for index, slot in enumerate(cycle)}
+    keys = cycle[: count // 2]
+    taken = set(keys)
+    candidate = mask
+    while len(keys) < count:
+        candidate += 1
+        slot = first_free(candidate, mask, taken)[0]
+        if place[candidate & mask] < count // 8 and slot == cycle[len(keys)]:
+            keys.append(candidate)
+            taken.add(slot)
+    return keys
+
+
+def first_free(key: int, mask: int, taken: set[int]) -> tuple[int, int]:
+    """The slot that a new key gets, and how many slots are looked at for it."""
+    slot, perturb, steps = key & mask, key, 1
+    while slot in taken:
+        perturb >>= 5
+        slot = (5 * slot + perturb + 1) & mask
+        steps += 1
+    return slot, steps
+
+
+def work(keys: list[int], bits: int) -> int:
+    """Slots that are looked at to insert all these keys into a dict of that size."""
+    taken: set[int] = set()
+    steps = 0
+    for key in keys:
+        slot, looked = first_free(key, 2**bits - 1, taken)
+        taken.add(slot)
+        steps += looked
+    return steps
+
+
+def int_map(keys: list[int]) -> bytes:
+    """A map of these keys, each with the value 0."""
+    return b"\xdf" + len(keys).to_bytes(4, "big") + b"".join(b"\xce" + key.to_bytes(4, "big") + b"\0" for key in keys)
+
+
+def test_colliding_keys_are_refused() -> None:
+    """Keys that a peer has chosen to collide cost the square of their count; over the limit none is inserted."""
+    keys = colliding(600, 10)
+    assert work(keys, 10) > 20 * len(keys)  # and n * n / 8 for larger n
+    assert work(list(range(600)), 10) == 600
+    codec = framing.Msgpack().codec()
+    with pytest.raises(
+        FramingError, match=r"more than 128 keys of a map .* \(allow them with other_keys=\) .* offset 1$"
+    ):
+        codec.feed(b"\1" + int_map(keys))
+        codec.feed(b"")
+    assert work(keys[:64] + keys[-64:], 10) <= 128 * 128 / 2
+
+
+@pytest.mark.parametrize("wrap", [lambda data: data, lambda data: b"\x92\1" + data, lambda data: b"\x81\xa1k" + data])
+def test_limit_of_other_keys(wrap) -> None:
+    """As many keys as allowed are taken, at any depth; one more is refused, and skipped nothing."""
+    codec = framing.Msgpack().codec()
+    (value,) = codec.feed(wrap(int_map(list(range(128)))))
+    assert dict.fromkeys(range(128), 0) in [value, *(value if isinstance(value, list) else value.values())]
+    with pytest.raises(FramingError, match="more than 128 keys"):
+        codec.feed(wrap(int_map(list(range(129)))))
+
+
+def test_other_keys_can_be_allowed() -> None:
+    keys = list(range(1000))
+    assert framing.parse("msgpack:other_keys=1000").codec().feed(int_map(keys)) == [dict.fromkeys(keys, 0)]
+
+
+def test_text_and_bytes_are_keys_without_limit() -> None:
+    """Hashes of str and bytes are randomised; values may be what they like."""
+    codec = framing.Msgpack().codec()
+    value = {str(key): [{key: key}, {"n": key}] for key in range(5000)} | {bytes([key]): {1: 2} for key in range(200)}
+    assert codec.feed(codec.encode([value])) == [value]
+
+
+def test_no_other_keys_at_all() -> None:
+    codec = framing.Msgpack(other_keys=0).codec()
+    assert codec.feed(codec.encode([{"a": {b"b": 1}}])) == [{"a": {b"b": 1}}]
+    for value in ({1: 2}, {None: 1}, {1.5: 0}, [{"a": {True: 1}}]):
+        with pytest.raises(FramingError, match="more than 0 keys"):
+            framing.Msgpack(other_keys=0).codec().feed(codec.encode([value]))
+
+
+def test_extension_types_are_ext_values() -> None:
+    msgspec = pytest.importorskip("msgspec")
+    assert framing.Msgpack().codec().feed(b"\xd4\5a") == [msgspec.msgpack.Ext(5, b"a")]

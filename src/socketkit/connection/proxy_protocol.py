@@ -1,8 +1,8 @@
-"""The PROXY protocol: what a proxy says first, so that the server behind it knows who has called. Pure bytes.
+"""The PROXY protocol: the header by which a proxy names the client to the server behind it. Pure bytes.
 
-Both versions of HAProxy's specification (proxy-protocol.txt, sections cited at the lines that obey them) are read
-strictly: a header is right in every part, or it is refused. A reader asks `missing` how many bytes surely belong to
-the header and takes no more, so that what follows it (a TLS hello, the first message) stays where it was.
+Both versions of HAProxy's specification (proxy-protocol.txt; comments name its sections) are read strictly: a header is
+right in every part, or it is refused. A reader asks `missing` how many bytes surely belong to the header and takes no
+more, so that what follows (a ClientHello, the first message) stays in the socket.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
     "parse",
 ]
 
-SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"  # 2.2: twelve bytes that begin no other protocol
+SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"  # 2.2: twelve bytes that no other protocol begins with
 MAX_LINE: Final = 107  # 2.1: the longest line, its CRLF included
 MAX_SIZE: Final = 4096
-"""Bytes of a binary header that are read: the format allows 65 551, real ones with a certificate's name have 500."""
+"""Bytes of a binary header, at most: the format allows 65 551, real ones with a certificate's name have 500."""
 
 FIRST: Final = 15  # "PROXY UNKNOWN\r\n", the shortest header of either version
 FIXED: Final = 16  # 2.2: signature, version and command, family and protocol, length
@@ -46,13 +46,13 @@ _PATH_SIZE: Final = 108  # 2.2: struct sockaddr_un
 
 
 class ProxyHeader(Value):
-    """What a proxy says of a connection that it passes on.
+    """The header of a connection that a proxy forwards.
 
     Attributes:
         version: 1 or 2.
-        source: who called the proxy; None where it speaks for itself (LOCAL: a health check) or does not know.
-        destination: where he called; None likewise.
-        tlvs: what else it says, as pairs of type (`ALPN`, `AUTHORITY`, `UNIQUE_ID`, ...) and bytes; version 2 only.
+        source: the client's address; None where the proxy speaks for itself (LOCAL: a health check) or does not know.
+        destination: the address that the client connected to; None likewise.
+        tlvs: further fields, as pairs of type (`ALPN`, `AUTHORITY`, `UNIQUE_ID`, ...) and bytes; version 2 only.
     """
 
     version: int
@@ -61,15 +61,12 @@ class ProxyHeader(Value):
     tlvs: tuple[tuple[int, bytes], ...] = ()
 
     def field(self, kind: int) -> bytes | None:
-        """The first field of this type; None where there is none."""
+        """Return the first field of this type; None where there is none."""
         return next((value for found, value in self.tlvs if found == kind), None)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
 def missing(data: bytes) -> int:
-    """How many more bytes surely belong to the header that begins with these; 0 when it is whole.
+    """Return how many more bytes surely belong to the header that begins with these; 0 when it is whole.
 
     Raises:
         HandshakeError: it is no header, or one that is too long.
@@ -94,10 +91,10 @@ def missing(data: bytes) -> int:
 
 
 def parse(data: bytes) -> ProxyHeader:
-    """Reads one whole header, and nothing behind it.
+    """Parse one whole header, with nothing behind it.
 
     Raises:
-        HandshakeError: a part of it is wrong; the message says which.
+        HandshakeError: a part of it is wrong; the message names it.
     """
     try:
         return _parse_binary(data) if data.startswith(SIGNATURE) else _parse_line(data)
@@ -107,11 +104,11 @@ def parse(data: bytes) -> ProxyHeader:
 
 def _parse_line(data: bytes) -> ProxyHeader:
     """2.1: `PROXY TCP4 source destination port port CRLF`, one space between them."""
+    if data.startswith((b"PROXY UNKNOWN ", b"PROXY UNKNOWN\r")) and data.endswith(b"\r\n") and len(data) <= MAX_LINE:
+        return ProxyHeader(1)  # 2.1: "the receiver must ignore anything presented before the CRLF", of any bytes
     if not data.endswith(b"\r\n") or len(data) > MAX_LINE or not data.isascii():
         raise HandshakeError(f"{quote(data)} is no line of at most {MAX_LINE} ASCII bytes that ends in CRLF")
     words = data[:-2].decode("ascii").split(" ")
-    if words[:2] == ["PROXY", "UNKNOWN"]:
-        return ProxyHeader(1)  # 2.1: "the receiver must ignore anything presented before the CRLF"
     if len(words) != 6 or words[0] != "PROXY" or words[1] not in ("TCP4", "TCP6"):
         raise HandshakeError(f"{quote(data)} is not PROXY, TCP4 or TCP6, two addresses and two ports")
     kind = IPv4Address if words[1] == "TCP4" else IPv6Address
@@ -122,7 +119,7 @@ def _parse_line(data: bytes) -> ProxyHeader:
 def _host(kind: type[IPv4Address] | type[IPv6Address], word: str) -> str:
     try:
         if "%" in word:
-            raise ValueError  # a zone means something on one machine only
+            raise ValueError  # a zone is valid on one machine only
         return str(kind(word))
     except ValueError:
         raise HandshakeError(f"{quote(word)} is no address of its family") from None
@@ -152,7 +149,7 @@ def _parse_binary(data: bytes) -> ProxyHeader:
         raise HandshakeError(f"family {family} with protocol {protocol}; the specification has 0 to 3 with 0 to 2")
     size = (0, 12, 36, 2 * _PATH_SIZE)[family] if protocol else 0
     if family == 0 or protocol == 0:
-        return ProxyHeader(2)  # UNSPEC: the receiver "should ignore" what is said, and take the real endpoints
+        return ProxyHeader(2)  # UNSPEC: the receiver "should ignore" the addresses, and take the real endpoints
     if len(body) < size:
         raise HandshakeError(f"family {family} needs {size} bytes of addresses, and there are {len(body)}")
     fields = tuple(_fields(body[size:]))
@@ -194,17 +191,17 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _check_sum(data: bytes, fields: tuple[tuple[int, bytes], ...], start: int) -> None:
     """2.2.3: the sum is over the whole header, with the sum's own four bytes as zeros."""
-    told = next((value for kind, value in fields if kind == CRC32C), None)
-    if told is None:
+    stored = next((value for kind, value in fields if kind == CRC32C), None)
+    if stored is None:
         return
-    if len(told) != 4:
-        raise HandshakeError(f"its checksum has {len(told)} bytes, not 4")
+    if len(stored) != 4:
+        raise HandshakeError(f"its checksum has {len(stored)} bytes, not 4")
     at = start
     while data[at] != CRC32C:
         at += 3 + struct.unpack_from("!H", data, at + 1)[0]
     found = _crc32c(data[: at + 3] + bytes(4) + data[at + 7 :])
-    if found != int.from_bytes(told, "big"):
-        raise HandshakeError(f"its checksum says {told.hex()}, and its bytes are {found:08x}")
+    if found != int.from_bytes(stored, "big"):
+        raise HandshakeError(f"its checksum says {stored.hex()}, and its bytes are {found:08x}")
 
 
 def _crc32c(data: bytes) -> int:
@@ -217,22 +214,18 @@ def _crc32c(data: bytes) -> int:
     return value ^ 0xFFFFFFFF
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
 def encode(header: ProxyHeader) -> bytes:
-    """The header as bytes; `parse` reads the same back. A `CRC32C` field is given its value here.
+    """Return the header as bytes; `parse` gives the same back. The value of a `CRC32C` field is computed here.
 
     Raises:
-        HandshakeError: what is to be said does not fit in this version: a UNIX socket or fields in version 1,
-            more than `MAX_SIZE` bytes.
+        HandshakeError: the header does not fit this version: a UNIX socket or fields in version 1, more than
+            `MAX_SIZE` bytes.
     """
     return _encode_line(header) if header.version == 1 else _encode_binary(header)
 
 
 def for_version(version: int, source: Address, destination: Address) -> ProxyHeader:
-    """The header that says as much of these two as this version can: of a pair of two families, that they are not
-    known."""
+    """Return the header for these two addresses; without addresses where this version cannot express the pair."""
     families = ("4", "6") if version == 1 else ("4", "6", "unix")
     if _family(source) != _family(destination) or _family(source) not in families:
         return ProxyHeader(version)
