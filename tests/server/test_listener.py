@@ -145,7 +145,7 @@ def test_forgotten_connection_leaves(engine):
     async def main():
         async with listening(engine, max_connections=1) as listener:
             with call(listener.addresses[0]), call(listener.addresses[0]):
-                (await listener.accept(timeout=PATIENCE)).stream.socket.detach()
+                (await listener.accept(timeout=PATIENCE)).internals.stream.socket.detach()
                 import gc
 
                 gc.collect()

@@ -74,7 +74,7 @@ def test_nowait_send_after_blocking_call() -> None:
         left.send("first")
         assert right.receive() == "first"  # from here on its descriptor blocks
         assert right.socket.gettimeout() is None
-        stream = right._connection._stream
+        stream = right._connection.internals.stream
         while stream.send_now(bytes(65536)):
             pass  # a call that blocked would not come back: nobody reads
         right.abort()

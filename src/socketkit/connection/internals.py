@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.connection.receiver import Receiver
 from socketkit.connection.sender import Sender
@@ -108,8 +109,10 @@ class Internals:
         finally:
             self.receiver.is_busy = False
         self.stream = secured
-        if self.proxy_peer is None:
+        if self.peer == stream.peer:
             self.peer = secured.peer
+        else:  # the client that a proxy has named
+            self.peer = str(Address.parse(self.peer).replace(scheme=Address.parse(secured.peer).scheme))
         self.receiver.use(secured, self.options)
         if self.observer is not None:
             self.observer(Secured(self.number, secured.tls))
