@@ -16,6 +16,7 @@ from socketkit.client.reconnect import Reconnect
 from socketkit.config.address import Address
 from socketkit.config.option_types import parse_count
 from socketkit.config.options import Options, check_verb
+from socketkit.config.time_limits import CLEANUP_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine
@@ -25,7 +26,7 @@ from socketkit.framing.codec import Framing
 from socketkit.open_context import OpenContext
 from socketkit.server.listener import Listener
 from socketkit.server.run import serve_until_signal
-from socketkit.server.server import CLEANUP_TIMEOUT, Handler, Server
+from socketkit.server.server import Handler, Server
 from socketkit.sockets.systemd import notify
 from socketkit.streams.from_socket import stream_from_socket
 

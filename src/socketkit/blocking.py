@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from socketkit.config.address import Address
+from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
 from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
 from socketkit.errors import BusyError, DeadlineError, EndOfStream
 from socketkit.events import TlsFacts
 from socketkit.server.listener import Listener
-from socketkit.server.server import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Handler, Server, ServerStatistics
+from socketkit.server.server import Handler, Server, ServerStatistics
 from socketkit.sockets.peer_credentials import Credentials
 
 if TYPE_CHECKING:

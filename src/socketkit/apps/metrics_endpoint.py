@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from socketkit.config.time_limits import METRICS_REQUEST_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.errors import DeadlineError, EndOfStream, FramingError
 from socketkit.server.server import Handler
@@ -14,16 +15,13 @@ __all__ = ["HEAD", "scraper"]
 HEAD = "delimited:\r\n\r\n,max_size=8KiB"
 """The framing of a request's head (RFC 9112, 2.1); who sends more is not listened to."""
 
-PATIENCE = 5.0
-"""Seconds in which the head has to come."""
-
 
 def scraper(registry: CollectorRegistry) -> Handler:
     """A handler that answers `GET /metrics` with what this registry holds; for connections framed by `HEAD`."""
 
     async def answer(connection: Connection) -> None:
         try:
-            head = (await connection.receive(timeout=PATIENCE)).decode("latin-1")
+            head = (await connection.receive(timeout=METRICS_REQUEST_TIMEOUT)).decode("latin-1")
         except (DeadlineError, EndOfStream, FramingError):
             connection.abort()
             return

@@ -15,6 +15,7 @@ from socketkit.config.address import Address
 from socketkit.config.backoff import Backoff, chance
 from socketkit.config.durations import format_duration
 from socketkit.config.options import Options
+from socketkit.config.time_limits import PROBE_CLOSE_TIMEOUT
 from socketkit.endpoint import options_at
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
@@ -36,9 +37,6 @@ which would come four seconds later (RFC 6298, 5.5 and 5.6)."""
 FIRST_PAUSE: Final = 0.02
 LAST_PAUSE: Final = 0.5
 """Seconds between two looks: what has just started is seen at once, and what takes minutes is asked twice a second."""
-
-GOODBYE: Final = 0.1
-"""Seconds that one who was found has to take our goodbye: closing on what he still says would be a reset."""
 
 _NOBODY: Final = (errno.ECONNREFUSED, errno.ENOENT)
 """Says for certain that nobody accepts at a place. A silent, an unreachable or an unknown one says nothing."""
@@ -177,7 +175,7 @@ class _Looks:
 async def _part(stream: Stream) -> None:
     """End our direction, and hear the other out for a moment."""
     engine = stream.engine
-    deadline = engine.now() + GOODBYE
+    deadline = engine.now() + PROBE_CLOSE_TIMEOUT
     try:
         await stream.send_eof(deadline=deadline)
         while True:

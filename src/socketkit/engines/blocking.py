@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Final, TypeVar
 
+from socketkit.config.time_limits import CANCEL_TIMEOUT
 from socketkit.engines.engine import READ, WRITE, Engine, call_guarded, check_moment
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
@@ -20,10 +21,6 @@ from socketkit.errors import BusyError, DeadlineError
 __all__ = ["BlockingEngine", "Cancelled"]
 
 T = TypeVar("T")
-
-STUCK: Final = 0.25
-"""Seconds that `run` gives to threads that are left: one at a wait of ours ends at once, one in a call of its own may
-never. As the server gives to its handlers."""
 
 _LONG: Final = 24 * 3600.0
 """Seconds of the longest single wait: poll(2) takes less than 25 days. As asyncio."""
@@ -241,7 +238,7 @@ class BlockingEngine(Engine):
         finally:
             here.family = outer
             if family:
-                _end_all(family, STUCK if cleanup_timeout is None else cleanup_timeout)
+                _end_all(family, CANCEL_TIMEOUT if cleanup_timeout is None else cleanup_timeout)
 
 
 def _end_all(family: set[ThreadTask], cleanup_timeout: float) -> None:

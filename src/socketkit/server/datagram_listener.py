@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.config.time_limits import CANCEL_TIMEOUT, DATAGRAM_SESSION_TIMEOUT
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import (
@@ -45,9 +46,6 @@ from socketkit.streams.stream import DatagramStream
 
 __all__ = ["DatagramListener", "PeerStream"]
 
-IDLE: Final = 60.0
-"""Seconds of silence after which a peer is forgotten, unless `idle_timeout` says otherwise: UDP has no goodbye."""
-
 MAX_QUEUED: Final = 256
 MAX_PEER_SIZE: Final = 256 * 1024
 """Datagrams of one peer that wait for its handler, and their bytes: as much as a socket of its own would hold."""
@@ -57,9 +55,6 @@ MAX_QUEUED_SIZE: Final = 16 * 1024 * 1024
 
 MAX_CALLERS: Final = 1024
 """New peers that wait to be let in, unless `backlog` says otherwise."""
-
-STUCK: Final = 0.25
-"""Seconds that the thread which receives has to end, where the engine blocks. As `run` gives to threads."""
 
 Name = Any
 """A socket name, as the system gives it: a tuple for the internet, bytes or text for UNIX."""
@@ -213,7 +208,7 @@ class DatagramListener(StreamListener):
         self._inherited_from = inherited_from
         self._path = path
         self._identity = identity_of(path) if path is not None else None
-        self._idle = IDLE if options.idle_timeout is None else options.idle_timeout
+        self._idle = DATAGRAM_SESSION_TIMEOUT if options.idle_timeout is None else options.idle_timeout
         self._max_peers = options.max_connections
         self._max_callers = MAX_CALLERS if options.backlog is None else max(1, options.backlog)
         # No datagram of the internet is larger than its 16-bit length.
@@ -478,7 +473,7 @@ class DatagramListener(StreamListener):
             self._over = True
         self.engine.unregister(self.socket.fileno())
         if self.engine.blocks:
-            self._received_all.wait(STUCK)  # a poll under way holds the socket, and with it the address
+            self._received_all.wait(CANCEL_TIMEOUT)  # a poll under way holds the socket, and with it the address
         self.socket.close()
 
     def _fail(self, error: BaseException | None) -> None:

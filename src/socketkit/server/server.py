@@ -14,6 +14,7 @@ from typing import Any
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.config.time_limits import CANCEL_TIMEOUT, IDLE_TIME
 from socketkit.connection.connection import Connection
 from socketkit.endpoint import settled
 from socketkit.engines.engine import Engine
@@ -44,15 +45,6 @@ from socketkit.tls.server_certificates import Certificates
 __all__ = ["Handler", "Server", "ServerStatistics"]
 
 Handler = Callable[[Connection], Awaitable[Any]]
-
-IDLE_TIME = 1.0
-"""Seconds without a byte after which a connection between two messages counts as idle, when the server stops."""
-
-CANCEL_TIMEOUT = 0.25
-"""Seconds that cancelled handlers have to end, after the grace."""
-
-CLEANUP_TIMEOUT = 0.1
-"""Seconds more that they have before an engine of ours ends without them."""
 
 _PEER_ERRORS = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
 """What the peer or the network caused: such an error ends a handler without being its failure."""

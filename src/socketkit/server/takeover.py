@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.config.time_limits import TAKEOVER_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import HandshakeError, OpenError, OptionError, SocketkitError
@@ -22,9 +23,6 @@ from socketkit.framing.codec import Framing
 from socketkit.server.server import Handler, Server
 
 __all__ = ["Successor"]
-
-PATIENCE = 30.0
-"""Seconds that each side waits for the other's next word: a program that starts may be slow."""
 
 _FRAMING = parse_framing("json")
 
@@ -94,13 +92,13 @@ class Successor(Server):
     async def _take_over(self, predecessor: Connection) -> None:
         try:
             await predecessor.send({"takeover": 1})
-            told, descriptors = await predecessor.receive_descriptors(timeout=PATIENCE)
+            told, descriptors = await predecessor.receive_descriptors(timeout=TAKEOVER_TIMEOUT)
             given: dict[str, list[int]] = {}
             for name, descriptor in zip(told["doors"], descriptors, strict=True):
                 given.setdefault(name, []).append(descriptor)
             await super()._open(given)
             await predecessor.send({"listening": True})
-            await predecessor.receive(timeout=PATIENCE)
+            await predecessor.receive(timeout=TAKEOVER_TIMEOUT)
         except (SocketkitError, TypeError, KeyError, ValueError) as error:
             if isinstance(error, (OpenError, OptionError)):
                 raise
@@ -114,14 +112,14 @@ class Successor(Server):
         if credentials is not None and credentials.uid not in (0, os.getuid()):
             successor.abort()
             return
-        await successor.receive(timeout=PATIENCE)
+        await successor.receive(timeout=TAKEOVER_TIMEOUT)
         names, descriptors = self._listening_sockets()
         if not descriptors:
             return
         await successor.send_descriptors(descriptors, {"doors": names})
-        await successor.receive(timeout=PATIENCE)  # it listens; if it ends instead, we go on as before
+        await successor.receive(timeout=TAKEOVER_TIMEOUT)  # it listens; if it ends instead, we go on as before
         self._release_listeners()
         self._control.suspend()  # the place is the successor's
         await successor.send({"gone": True})
-        await successor.flush(timeout=PATIENCE)
+        await successor.flush(timeout=TAKEOVER_TIMEOUT)
         self.engine.start(self.close())

@@ -22,6 +22,7 @@ from socketkit import engines
 from socketkit.config.address import Address
 from socketkit.config.backoff import Backoff
 from socketkit.config.options import Options
+from socketkit.config.time_limits import WORKER_KILL_TIMEOUT
 from socketkit.config.tls_settings import TLS
 from socketkit.endpoint import settled
 from socketkit.errors import OptionError, SocketkitError
@@ -40,9 +41,6 @@ LAST_PAUSE: Final = 1.0
 
 STEADY: Final = 5.0
 """Seconds of life after which a worker's death counts as the first again: its successor begins at once."""
-
-PATIENCE: Final = 1.0
-"""Seconds beyond the grace that a worker has to end, before it is killed; and all that it has after a second signal."""
 
 Work = Callable[[list[tuple[int, Address]], Callable[[], None]], object]
 """What a worker does: serve until SIGTERM at these addresses, which are inherited descriptors, each with the number of
@@ -183,7 +181,7 @@ class Workers:
         if number in (signal.SIGINT, signal.SIGTERM):
             notify("STOPPING=1")
             self._stops += 1
-            self._deadline = time.monotonic() + (self._grace if self._stops == 1 else 0.0) + PATIENCE
+            self._deadline = time.monotonic() + (self._grace if self._stops == 1 else 0.0) + WORKER_KILL_TIMEOUT
             self._close_doors()  # theirs are open until they have let in who waited there
             self._tell_all(signal.SIGTERM)
         elif number in _FORWARDED:

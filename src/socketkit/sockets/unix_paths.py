@@ -13,17 +13,13 @@ import socket
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
 
 from socketkit.config.address import Address
+from socketkit.config.time_limits import LOCK_TIMEOUT
 from socketkit.engines.engine import Engine
 from socketkit.errors import ListenError
 
 __all__ = ["identity_of", "locked_folder", "remove_file", "remove_stale_socket", "set_mode", "widen_mode"]
-
-LOCK_TIMEOUT: Final = 1.0
-"""Seconds to wait for the folder's lock. Servers hold it for microseconds; a program that holds it longer uses it for
-something else, and must not keep us from serving."""
 
 Identity = tuple[int, int, int]
 """Device and inode of a file, and the process that created it. A child of fork(2) has the same values, and is not the

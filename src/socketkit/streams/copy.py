@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from socketkit.config.backoff import polling_backoff
+from socketkit.config.time_limits import BULK_IDLE_TIMEOUT
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import DatagramStream, Stream
@@ -34,9 +35,6 @@ PORTION: Final = 1024 * 1024
 
 PIECE: Final = 64 * 1024
 """The most bytes of a stream that go into one datagram; fewer where the socket takes fewer (65507 over UDP)."""
-
-BULK_IDLE_TIMEOUT: Final = 1.0
-"""Seconds without bytes after which a bulk transfer is over, and its pipe is released."""
 
 TURN_PORTIONS: Final = 16
 """Portions without a wait before other tasks run."""

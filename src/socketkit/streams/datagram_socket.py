@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from socketkit.config.backoff import polling_backoff
+from socketkit.config.time_limits import NO_BUFFERS_TIMEOUT
 from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.errors import (
     BrokenError,
@@ -31,9 +32,6 @@ __all__ = ["DatagramSocket", "SendBackoff", "ask_true_size", "largest", "too_lon
 
 TURN_DATAGRAMS: Final = 64
 """Datagrams that are received without a wait before other tasks run."""
-
-NO_BUFFERS_TIMEOUT: Final = 10.0
-"""Seconds of ENOBUFS after which a datagram counts as lost: the queue of a device drains in milliseconds."""
 
 ask_true_size: Final = socket.MSG_TRUNC if hasattr(socket, "MSG_TRUNC") and os.path.exists("/proc/self") else 0
 """The flag with which Linux's recvmsg(2) returns the size of the whole datagram, also when it did not fit."""

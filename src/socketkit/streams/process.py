@@ -11,9 +11,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from socketkit.config.percent_encoding import to_bytes
+from socketkit.config.time_limits import KILL_TIMEOUT
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import DeadlineError, StreamError
 from socketkit.streams.pipes import PipeStream, Source
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     import subprocess
 
 __all__ = ["ChildStream", "start_child"]
-
-KILL_TIMEOUT: Final = 1.0
-"""Seconds between SIGTERM and SIGKILL, and between `close` and SIGTERM."""
 
 
 def start_child(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from socketkit.config.durations import format_duration
 from socketkit.config.schemes import secure_name
+from socketkit.config.time_limits import TLS_CLOSE_TIMEOUT
 from socketkit.errors import (
     BrokenError,
     ClosedError,
@@ -46,9 +47,6 @@ PORTION_SIZE: Final = 64 * 1024
 
 MAX_ANSWERS_SIZE: Final = 256 * 1024
 """Bytes of OpenSSL's answers (to key updates) that are held for a peer that does not read."""
-
-CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that a closed stream has to send what it has taken; the default of the option `close_timeout`."""
 
 
 async def secure(
@@ -433,7 +431,7 @@ class TlsStream(Stream):
 
     async def _close_when_sent(self) -> None:
         """Send what was taken, while the peer still reads."""
-        deadline = self.engine.now() + CLOSE_TIMEOUT
+        deadline = self.engine.now() + TLS_CLOSE_TIMEOUT
         try:
             while not self._push():
                 await self._inner.wait_writable(deadline=deadline)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from socketkit.api import connect
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant
 from socketkit.apps.chat.room import is_farewell
@@ -11,6 +9,7 @@ from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.apps.terminal_escape import visible
 from socketkit.config.address import Address
 from socketkit.config.durations import format_duration
+from socketkit.config.time_limits import FAREWELL_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
@@ -18,9 +17,6 @@ from socketkit.errors import DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
 
 __all__ = ["ChatGuest", "join"]
-
-FAREWELL_TIMEOUT: Final = 2.0
-"""Seconds that the host may take to close after a farewell; nothing more is expected from it then."""
 
 
 async def join(

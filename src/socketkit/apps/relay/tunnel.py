@@ -6,10 +6,9 @@ the other one, after the bytes that came before the loss were delivered, or a ti
 
 from __future__ import annotations
 
-from typing import Final
-
 from socketkit.apps.relay.token_bucket import TokenBucket
 from socketkit.config.durations import format_duration
+from socketkit.config.time_limits import RELAY_DELIVERY_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.condition import Condition
 from socketkit.engines.group import Group
@@ -21,9 +20,6 @@ from socketkit.streams.stream import Stream
 from socketkit.values import Value
 
 __all__ = ["Limits", "Pace", "run_tunnel"]
-
-DELIVERY_TIMEOUT: Final = 5.0
-"""Seconds in which bytes that came before a loss have to be delivered; as `close_timeout`."""
 
 
 class Limits(Value):
@@ -181,11 +177,11 @@ class _Tunnel:
         except UntakenError as error:
             # The lost peer may have sent something before: the other direction delivers it, and then meets the loss.
             self._fail(error)
-            self._end_within(DELIVERY_TIMEOUT, "")
+            self._end_within(RELAY_DELIVERY_TIMEOUT, "")
             self._is_cut = type(direction.sink_stream) is PipeStream  # a closed output says nothing about the input
         except Exception as error:
             self._fail(error)
-            await wait_taken(direction.sink_stream, deadline=self._engine.now() + DELIVERY_TIMEOUT)
+            await wait_taken(direction.sink_stream, deadline=self._engine.now() + RELAY_DELIVERY_TIMEOUT)
             self._is_cut = True
         finally:
             self._going -= 1

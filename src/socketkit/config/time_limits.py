@@ -1,0 +1,69 @@
+"""Every fixed time-out in seconds, named by what ends when it has passed. What users may choose is in `options`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "BULK_IDLE_TIMEOUT",
+    "CANCEL_TIMEOUT",
+    "CLEANUP_TIMEOUT",
+    "DATAGRAM_SESSION_TIMEOUT",
+    "FAREWELL_TIMEOUT",
+    "IDLE_TIME",
+    "KILL_TIMEOUT",
+    "LOCK_TIMEOUT",
+    "METRICS_REQUEST_TIMEOUT",
+    "NO_BUFFERS_TIMEOUT",
+    "PROBE_CLOSE_TIMEOUT",
+    "RELAY_DELIVERY_TIMEOUT",
+    "TAKEOVER_TIMEOUT",
+    "TLS_CLOSE_TIMEOUT",
+    "WORKER_KILL_TIMEOUT",
+]
+
+CANCEL_TIMEOUT: Final = 0.25
+"""For cancelled handlers, tasks and threads to end, after the grace and at the end of an engine."""
+
+CLEANUP_TIMEOUT: Final = 0.1
+"""For the same, once more, before an engine of ours ends without them."""
+
+IDLE_TIME: Final = 1.0
+"""Without a byte; then a connection between two messages counts as idle, when its server stops."""
+
+DATAGRAM_SESSION_TIMEOUT: Final = 60.0
+"""Without a datagram; then a peer's session ends, unless `idle_timeout` says otherwise, as UDP has no close."""
+
+WORKER_KILL_TIMEOUT: Final = 1.0
+"""For a worker to end beyond the grace, and after a second signal; then it is killed."""
+
+TAKEOVER_TIMEOUT: Final = 30.0
+"""For each step of the other process in a takeover: a program that starts may be slow."""
+
+TLS_CLOSE_TIMEOUT: Final = 5.0
+"""For a closed TLS stream to send what it has taken; the default of `close_timeout`."""
+
+RELAY_DELIVERY_TIMEOUT: Final = 5.0
+"""For what a relay received before a loss to reach the other side; the default of `close_timeout`."""
+
+BULK_IDLE_TIMEOUT: Final = 1.0
+"""Without bytes; then a bulk transfer (splice) is over, and its pipe is released."""
+
+NO_BUFFERS_TIMEOUT: Final = 10.0
+"""Of ENOBUFS; then a datagram counts as lost. The queue of a device drains in milliseconds."""
+
+KILL_TIMEOUT: Final = 1.0
+"""For a child to end after its input was closed, before SIGTERM; and after that, before SIGKILL."""
+
+LOCK_TIMEOUT: Final = 1.0
+"""For the lock of a UNIX socket's folder. Servers hold it for microseconds; a program that holds it longer uses it for
+something else, and does not keep a server from starting."""
+
+METRICS_REQUEST_TIMEOUT: Final = 5.0
+"""For the head of a request at the metrics endpoint."""
+
+FAREWELL_TIMEOUT: Final = 2.0
+"""For a chat's host to close after a guest's farewell."""
+
+PROBE_CLOSE_TIMEOUT: Final = 0.1
+"""For a peer that `wait` has found to take our end of stream: closing on unread bytes would be a reset."""
