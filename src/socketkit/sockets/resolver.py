@@ -15,6 +15,7 @@ from socketkit.config.host import ascii_host
 from socketkit.engines.engine import Engine, Event
 from socketkit.errors import AddressError, DeadlineError, ResolveError
 from socketkit.events import Observer, Resolved
+from socketkit.sockets.calls import address_text
 from socketkit.values import Value
 
 __all__ = ["Candidate", "Lookup", "ask_system", "deadline_of_name", "resolve"]
@@ -47,7 +48,7 @@ class Candidate(Value):
     name: Any
 
     def __str__(self) -> str:
-        return str(Address.from_socket_name(self.family, self.kind, self.name))
+        return address_text(self.family, self.kind, self.name)
 
 
 async def resolve(

@@ -9,7 +9,7 @@ from typing import Any
 
 from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
-from socketkit.sockets.calls import address_of
+from socketkit.sockets.calls import address_text
 from socketkit.sockets.socket_options import tune
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
@@ -39,18 +39,19 @@ def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *,
     Raises:
         OSError: the peer is gone already; the stream does not own the socket then.
     """
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
+    family, kind = sock.family, sock.type
+    if family in (socket.AF_INET, socket.AF_INET6):
         tune(sock, options)
-    local = address_of(sock, sock.getsockname())
+    local = address_text(family, kind, sock.getsockname())
     if peer is None:
-        peer = address_of(sock, _name_of_peer(sock))
-    if sock.type == getattr(socket, "SOCK_SEQPACKET", None):
+        peer = address_text(family, kind, _name_of_peer(sock))
+    if kind == getattr(socket, "SOCK_SEQPACKET", None):
         from socketkit.streams.datagram_socket import DatagramSocket
 
         return DatagramSocket(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
-    kind = SocketStream
+    made = SocketStream
     if engine.blocks:
         from socketkit.streams.blocking_socket_stream import BlockingSocketStream
 
-        kind = BlockingSocketStream
-    return kind(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
+        made = BlockingSocketStream
+    return made(engine, sock, local=local, peer=peer, receive_size=options.receive_size)
