@@ -6,6 +6,7 @@ each verb here is that step. A server for plain code runs in a thread of its own
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Iterator, Sequence
 from socket import socket
@@ -17,7 +18,7 @@ from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
 from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
-from socketkit.errors import BusyError, DeadlineError, EndOfStream
+from socketkit.errors import BusyError, ClosedError, DeadlineError, EndOfStream
 from socketkit.events import TlsFacts
 from socketkit.server.listener import Listener
 from socketkit.server.server import Handler, Server, ServerStatistics
@@ -281,6 +282,7 @@ class BlockingServer:
         self._ready = threading.Event()
         self._asking: list[threading.Event] = []  # whoever waits for an answer of the thread
         self._has_ended = False
+        self._pid = os.getpid()  # the thread lives in the process that opened the server
         self._thread = threading.Thread(target=self._live, name="socketkit server", daemon=True)
 
     def open(self) -> None:
@@ -289,6 +291,7 @@ class BlockingServer:
         Raises:
             ResolveError, ListenError, OptionError: it could not start; nothing is left running.
         """
+        self._pid = os.getpid()
         self._thread.start()
         self._ready.wait()
         if self._server is None:
@@ -351,12 +354,16 @@ class BlockingServer:
         """Stop, as `Server.close` does, and wait for the thread. Harmless twice.
 
         A handler that does not end though it was cancelled is left behind with the thread, which is a daemon.
+        In a child of fork(2) only the child's copies of the listening descriptors are closed.
 
         Raises:
             OSError: the server had failed before.
             BusyError: one of its own handlers asks for it, in the thread that would do it.
         """
         server = self._running()
+        if os.getpid() != self._pid:
+            _step(server.close())
+            return
         if not server.is_closed:
             self._ask(server.close(grace=grace))
         self._thread.join(CANCEL_TIMEOUT if server.statistics().active_count else None)
@@ -367,6 +374,11 @@ class BlockingServer:
         here, and finds nothing to wait for."""
         engine = self._engine
         assert engine is not None
+        if os.getpid() != self._pid:
+            coroutine.close()
+            raise ClosedError(
+                f"the server runs in process {self._pid}: process {os.getpid()}, a child of fork(2), can only close it"
+            )
         if not engine.blocks and threading.current_thread() is self._thread:
             coroutine.close()
             raise BusyError("the server's own thread would wait for itself: ask it from another one")

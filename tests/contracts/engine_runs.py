@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -603,6 +604,7 @@ class RunContract:
                     thread.join()
 
         engines.make(engine_name).run(main(engines.make("blocking")))  # what Python itself opens once
+        gc.collect()  # engines of other tests, which would close their descriptors meanwhile
         before = open_descriptors()
         for _ in range(3):
             engine = engines.make(engine_name)

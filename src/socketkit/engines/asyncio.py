@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import inspect
 import itertools
+import os
 import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ClassVar, Final, TypeVar
@@ -299,6 +300,7 @@ class AsyncioEngine(Engine):
         self._trial = TRIAL  # turns until we look for a crowd
         self.get_loop: Callable[[], asyncio.AbstractEventLoop] = itertools.repeat(self.loop).__next__
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pid = os.getpid()
         setattr(self.loop, _KEY, self)  # a circle with the loop, which ends with it
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
@@ -325,6 +327,8 @@ class AsyncioEngine(Engine):
         return BusyError(f"another task already waits for descriptor {descriptor} in that direction")
 
     def unregister(self, descriptor: int) -> None:
+        if os.getpid() != self._pid:
+            return  # a child of fork(2) shares the loop's epoll(7) with its parent, which still watches
         for sides in self._sides:
             side = sides.pop(descriptor, None)
             if side is not None and not self.loop.is_closed():

@@ -7,11 +7,13 @@ cancel it, to set an event, to close what it waits for. There is no loop and no 
 from __future__ import annotations
 
 import contextvars
+import os
 import select
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Final, TypeVar
+from weakref import WeakSet
 
 from socketkit.config.time_limits import CANCEL_TIMEOUT
 from socketkit.engines.engine import READ, WRITE, Engine, call_guarded, check_moment
@@ -124,6 +126,7 @@ class BlockingEngine(Engine):
         self._here = Here()
         self._waiting: dict[tuple[int, int], Waker] = {}  # who waits for a descriptor's direction
         self._forgotten: dict[int, int] = {}  # how often each was forgotten
+        _engines.add(self)
 
     # --- waits ---
 
@@ -152,6 +155,10 @@ class BlockingEngine(Engine):
             return False
         seen[descriptor] = count
         return True
+
+    def forget_threads(self) -> None:
+        """In a child of fork(2): no other thread waits."""
+        self._waiting.clear()
 
     def is_alone(self) -> bool:
         """Whether nobody can cancel what the calling thread waits for: a call that blocks is as good as a wait then."""
@@ -239,6 +246,19 @@ class BlockingEngine(Engine):
             here.family = outer
             if family:
                 _end_all(family, CANCEL_TIMEOUT if cleanup_timeout is None else cleanup_timeout)
+
+
+_engines: WeakSet[BlockingEngine] = WeakSet()
+
+
+def _forget_threads() -> None:
+    """In a child of fork(2): the parent's other threads, which waited, are not here."""
+    for engine in list(_engines):
+        engine.forget_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _end_all(family: set[ThreadTask], cleanup_timeout: float) -> None:

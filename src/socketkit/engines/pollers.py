@@ -7,12 +7,15 @@ same at twice the price of the bare call, which is why this room exists.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import sys
 from typing import Final, Protocol
+from weakref import WeakSet
 
+from socketkit.engines import waker
 from socketkit.engines.engine import READ, WRITE
 
 __all__ = ["POLLERS", "Poller", "SelectPoller"]
@@ -150,18 +153,27 @@ if sys.platform != "win32":
 if sys.platform == "linux":
 
     class EpollPoller:
-        """epoll(7): the kernel keeps the list, a call costs only what is ready."""
+        """epoll(7): the kernel keeps the list, a call costs only what is ready.
+
+        A child of fork(2) gets a list of its own: it shares the parent's otherwise, and removes what the parent
+        watches by closing it.
+        """
 
         def __init__(self) -> None:
+            self._armed: dict[int, int] = {}
             self._epoll = select.epoll()
+            _epolls.add(self)
             self.fileno = self._epoll.fileno  # a descriptor itself, readable when one of its own has news
 
         def arm(self, descriptor: int, before: int, after: int) -> None:
             if not after:
+                self._armed.pop(descriptor, None)
                 self._epoll.unregister(descriptor)
             else:
                 change = self._epoll.modify if before else self._epoll.register
-                change(descriptor, (IN if after & READ else 0) | (OUT if after & WRITE else 0))
+                bits = (IN if after & READ else 0) | (OUT if after & WRITE else 0)
+                change(descriptor, bits)
+                self._armed[descriptor] = bits
 
         def poll(self, timeout: float | None) -> list[tuple[int, int]]:
             return self._epoll.poll(timeout, MAX_EVENTS)
@@ -171,6 +183,31 @@ if sys.platform == "linux":
 
         def close(self) -> None:
             self._epoll.close()
+
+        def renew_in_child(self) -> None:
+            """Replace the list by an empty one, under its number, in a child of fork(2)."""
+            if not self._epoll.closed:
+                with select.epoll() as fresh:
+                    os.dup2(fresh.fileno(), self._epoll.fileno(), inheritable=False)
+
+        def watch_again(self) -> None:
+            """Watch in the new list what was watched in the old one."""
+            for descriptor, bits in self._armed.items() if not self._epoll.closed else ():
+                with contextlib.suppress(OSError):  # closed already
+                    self._epoll.register(descriptor, bits)
+
+    _epolls: WeakSet[EpollPoller] = WeakSet()
+
+    def _renew_all() -> None:
+        """Renew every list before one is filled, because an engine's list may hold another one (`DescriptorSet`)."""
+        epolls = list(_epolls)
+        for epoll in epolls:
+            epoll.renew_in_child()
+        for epoll in epolls:
+            epoll.watch_again()
+
+    assert waker  # its descriptors are renewed before they are watched: hooks run in the order of their registration
+    os.register_at_fork(after_in_child=_renew_all)
 
 
 if sys.platform != "linux" and sys.platform != "win32":  # pragma: no cover - could not be run on Linux

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import math
+import os
 import select
 import sys
 import time
@@ -107,6 +108,7 @@ class TrioEngine(Engine):
         self._failure: BaseException | None = None
         self._main_scope: trio.CancelScope | None = None
         self._soon: list[Callable[[], object]] = []
+        self._pid = os.getpid()
         self._caller: Inner | None = None  # parked, while there is nothing to call
 
     # --- waiting ---
@@ -148,7 +150,7 @@ class TrioEngine(Engine):
             pass
 
     def unregister(self, descriptor: int) -> None:
-        if in_trio_run():
+        if in_trio_run() and os.getpid() == self._pid:  # else its epoll(7) is the parent's, which still watches
             notify_closing(descriptor)
 
     # --- tasks ---

@@ -1,25 +1,32 @@
-"""A descriptor that becomes readable when somebody says so: how a thread or a signal interrupts a wait."""
+"""A descriptor that becomes readable when another thread or a signal handler asks for it: it interrupts a wait."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
+from weakref import WeakSet
 
 __all__ = ["Waker"]
 
+_wakers: WeakSet[Waker] = WeakSet()
+
 
 class Waker:
-    """One flag that a poller can watch. `wake` may be called from any thread and from a signal handler."""
+    """One flag that a poller can watch. `wake` may be called from any thread and from a signal handler.
 
-    __slots__ = ("_awake", "_lock", "_near", "_socket")
+    A child of fork(2) gets flags of its own, under the same numbers: an eventfd that it shares with the parent would
+    wake the parent, and take the parent's wake-ups.
+    """
+
+    __slots__ = ("__weakref__", "_awake", "_lock", "_near", "_socket")
 
     def __init__(self) -> None:
         self._near = -1
         self._socket: tuple[socket.socket, socket.socket] | None = None
         self._awake = False
-        # Held while the descriptor is written or closed: a byte must not go to a stranger who was given the same
-        # number meanwhile. It lets its own thread in twice, because a signal handler interrupts that thread anywhere.
+        # Held while the descriptor is written or closed: the byte must not go to another file that was opened under the
+        # same number meanwhile. Reentrant, because a signal handler interrupts its own thread anywhere.
         self._lock = threading.RLock()
         # eventfd(2) costs one descriptor; a pair of sockets is the portable form (Windows polls nothing but sockets).
         if hasattr(os, "eventfd"):
@@ -29,6 +36,7 @@ class Waker:
             for end in pair:
                 end.setblocking(False)
             self._near = pair[0].fileno()
+        _wakers.add(self)
 
     def fileno(self) -> int:
         """The descriptor to watch for reading."""
@@ -46,7 +54,7 @@ class Waker:
                 self._socket[1].send(b"\0")
 
     def clear(self) -> bool:
-        """Make it unreadable again; whether it was readable. Whoever clears looks afterwards what it was woken for."""
+        """Make it unreadable again; return whether it was readable. Check afterwards what the wake-up was for."""
         try:
             if self._socket is None:
                 os.eventfd_read(self._near)
@@ -59,7 +67,7 @@ class Waker:
         return True
 
     def close(self) -> None:
-        """Give the descriptor back. Harmless twice."""
+        """Close the descriptor. Harmless twice."""
         with self._lock:
             near, self._near = self._near, -1
             if self._socket is not None:  # pragma: no cover - could not be run on Linux
@@ -68,5 +76,30 @@ class Waker:
             elif near >= 0:
                 os.close(near)
 
+    def renew_in_child(self) -> None:
+        """Replace the descriptor, under its number, in a child of fork(2)."""
+        self._lock = threading.RLock()  # another thread of the parent may have held it
+        self._awake = False
+        if self._near < 0:
+            return
+        if self._socket is None:
+            fresh = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            os.dup2(fresh, self._near, inheritable=False)
+            os.close(fresh)
+        else:  # pragma: no cover - could not be run on Linux
+            for end, new in zip(self._socket, socket.socketpair(), strict=True):
+                new.setblocking(False)
+                os.dup2(new.fileno(), end.fileno(), inheritable=False)
+                new.close()
+
     def __del__(self) -> None:
         self.close()  # an engine that was made and never run, a thread that has ended
+
+
+def _renew_all() -> None:
+    for waker in list(_wakers):
+        waker.renew_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

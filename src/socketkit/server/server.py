@@ -356,7 +356,8 @@ class Server:
             grace: seconds; None: as the option says.
         """
         if os.getpid() != self._pid:
-            self._close_listeners()
+            for listener, _, _ in self._listeners:  # and notify no task: none of them runs here
+                listener.close()
             self._is_closed = True
             return
         grace = self._grace if grace is None else grace

@@ -1,0 +1,155 @@
+"""A child of fork(2) has engines of its own: what it closes there, the parent still watches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from socketkit import connect, engines, serve
+from socketkit.engines.engine import READ, Engine
+from socketkit.engines.group import Group
+from socketkit.engines.pollers import POLLERS
+from socketkit.engines.waker import Waker
+from socketkit.errors import ClosedError
+
+if not hasattr(os, "fork"):
+    pytest.skip("this system has no fork(2)", allow_module_level=True)
+
+Pair = tuple[socket.socket, socket.socket]
+FAR = 30
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run a function in a child, and return the child's status; one that hangs is ended by SIGALRM."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns where other threads run
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_waker_is_not_shared() -> None:
+    """A wake-up in the child does not reach the parent, and the child takes none of the parent's."""
+    waker = Waker()
+    number = waker.fileno()
+    assert in_child(waker.wake) == 0
+    assert not waker.clear()
+    waker.wake()
+
+    def clear() -> None:
+        assert not waker.clear()
+        assert waker.fileno() == number
+        waker.wake()
+        assert waker.clear()
+        waker.close()
+
+    assert in_child(clear) == 0
+    assert waker.clear()
+
+
+@pytest.mark.parametrize("name", POLLERS)
+def test_poller_is_not_shared(name: str, pair: Pair) -> None:
+    """The child watches what the parent watched; taking it off there leaves the parent's list as it was."""
+    poller = POLLERS[name]()
+    number = pair[0].fileno()
+    poller.arm(number, 0, READ)
+
+    def take_off() -> None:
+        pair[1].send(b"data")
+        assert [descriptor for descriptor, _ in poller.poll(FAR)] == [number]
+        poller.arm(number, READ, 0)
+        assert poller.poll(0) == []
+        poller.close()
+
+    assert in_child(take_off) == 0
+    assert [descriptor for descriptor, _ in poller.poll(FAR)] == [number]
+    poller.close()
+
+
+def test_unregister_in_child(engine: Engine, pair: Pair) -> None:
+    """A child that closes a descriptor of a running engine leaves the parent's wait as it was."""
+    number = pair[0].fileno()
+
+    def unregister() -> None:
+        engine.unregister(number)
+        pair[0].close()
+
+    async def wait() -> None:
+        await engine.wait(number, READ, engine.now() + FAR)
+        pair[0].recv(9)
+
+    async def main() -> None:
+        pair[1].send(b"data")
+        await wait()
+        assert in_child(unregister) == 0
+        async with Group(engine) as group:
+            group.start(wait())
+            await engine.sleep(0.001)
+            pair[1].send(b"data")
+
+    engine.run(main())
+
+
+@pytest.mark.parametrize("name", [*POLLERS, "blocking"])
+def test_new_engine_runs_in_child(name: str) -> None:
+    """An engine that was made before the fork, and not run, runs in the child and in the parent."""
+    engine = engines.make(name)
+
+    async def main() -> None:
+        done = engine.event()
+        await engine.run_in_thread(lambda: engine.from_thread(done.set))
+        await done.wait(deadline=engine.now() + FAR)
+
+    assert in_child(lambda: engine.run(main())) == 0
+    engine.run(main())
+
+
+def plain_echo(connection):  # type: ignore[no-untyped-def]
+    for message in connection:
+        connection.send(message)
+
+
+async def async_echo(connection):  # type: ignore[no-untyped-def]
+    async for message in connection:
+        await connection.send(message)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_child_leaves_the_block(engine_name: str, kind: str) -> None:
+    """The child ends at once, and the parent's server goes on: its socket and its file are the parent's."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = "tcp://127.0.0.1:0" if kind == "tcp" else f"unix://{folder}/s"
+        handler = plain_echo if engine_name == "blocking" else async_echo
+        with serve(handler, address, engine=engine_name) as server:
+
+            def leave() -> None:
+                with pytest.raises(ClosedError, match=rf"process {os.getppid()}: process {os.getpid()}, a child of"):
+                    server.suspend()
+                server.close()
+                server.close()
+
+            assert in_child(leave) == 0
+            assert kind == "tcp" or Path(folder, "s").exists()
+            with connect(server.addresses[0]) as client:
+                client.send(b"data")
+                assert client.receive(timeout=FAR) == b"data"
