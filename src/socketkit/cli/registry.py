@@ -14,8 +14,7 @@ try:
 except ImportError:  # the library stands alone; the command does not
     sys.exit("socketkit: the command needs click, which is not installed: pip install 'socketkit[cli]'")
 
-from socketkit import __version__
-from socketkit.cli.fast_click import Group, option
+from socketkit.cli.fast_click import Group, option, print_version
 from socketkit.cli.help_examples import epilog
 from socketkit.cli.output import Status, print_failure, status_of
 
@@ -73,12 +72,6 @@ class Verbs(Group):
             formatter.write_dl([(str(int(status)), status.reason) for status in Status])
 
 
-def _tell_version(ctx: click.Context, option: click.Parameter, is_asked: bool) -> None:
-    if is_asked and not ctx.resilient_parsing:
-        click.echo(f"socketkit {__version__}")
-        ctx.exit()
-
-
 @click.group(
     cls=Verbs, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
@@ -88,7 +81,7 @@ def _tell_version(ctx: click.Context, option: click.Parameter, is_asked: bool) -
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_tell_version,
+    callback=print_version,
     help="Show the version and exit.",
 )
 def socketkit() -> None:

@@ -1,9 +1,11 @@
-"""How the person of `connect` and `listen` writes and reads: one set of options, one `TalkOptions`."""
+"""How `connect` and `listen` read standard input and write standard output: one set of options, one `TalkOptions`."""
 
 from __future__ import annotations
 
 import functools
 import os
+import select
+import stat
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -14,8 +16,9 @@ from socketkit.apps.talk.byte_formats import INCOMING, OUTGOING, CrLf, Filter, V
 from socketkit.apps.talk.conversation import TalkOptions
 from socketkit.cli.common_options import Read, time_or_forever
 from socketkit.cli.fast_click import option
+from socketkit.cli.output import print_line
 
-__all__ = ["client_talk_options", "output_filter", "server_talk_options"]
+__all__ = ["client_talk_options", "output_filter", "server_talk_options", "terminal_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,9 +28,9 @@ _OPTIONS = (
         metavar="TIME",
         type=Read("time", time_or_forever),
         default="forever",
-        help="How long the other direction may go on after the end of the first: 2s, 0, forever (default).",
+        help="How long one direction may go on after the end of the other: 2s, 0, forever (default).",
     ),
-    option("--send-only", is_flag=True, help="Send only: what comes is thrown away, and our end is the end."),
+    option("--send-only", is_flag=True, help="Send only: what is received is discarded. The end of the input ends it."),
     option("--receive-only", "--recv-only", is_flag=True, help="Receive only: standard input is not read."),
     option("--crlf", is_flag=True, help="Send the line feeds of standard input as CR LF; a CR LF stays one."),
     option(
@@ -87,7 +90,15 @@ def _talk_options(function: F, *, reply_wait: str) -> F:
             raise click.UsageError("--telnet is for bytes as they come; it takes no --framing")
         only = "send" if send_only else "receive" if receive_only else None
         typed = CrLf if crlf else OUTGOING[written]
-        talk = TalkOptions(linger, output_filter(shown), typed, only=only, telnet=telnet, reply_wait=reply_wait)
+        talk = TalkOptions(
+            linger,
+            output_filter(shown),
+            typed,
+            only=only,
+            telnet=telnet,
+            reply_wait=reply_wait,
+            **terminal_options(),
+        )
         return function(*args, talk=talk, **options)
 
     for each in (*reversed(_OPTIONS), waiting):
@@ -100,3 +111,20 @@ def output_filter(shown: str | None) -> Callable[[], Filter] | None:
     if shown not in (None, "text"):
         return INCOMING[shown]
     return partial(Visible) if os.isatty(1) else None
+
+
+def terminal_options() -> dict[str, Any]:
+    """What a conversation may ask, and say, of standard input and output."""
+    options: dict[str, Any] = {}
+    if stat.S_ISFIFO(os.fstat(1).st_mode) and hasattr(select, "poll"):
+        options["is_output_closed"] = _is_output_closed
+    if os.isatty(0):
+        options["on_peer_end"] = lambda: print_line("socketkit: the peer has ended its direction; Ctrl-D ends ours")
+    return options
+
+
+def _is_output_closed() -> bool:
+    """Whether the pipe at standard output has lost its reader, which poll(2) reports without a write."""
+    poller = select.poll()
+    poller.register(1, 0)
+    return bool(poller.poll(0))

@@ -28,6 +28,14 @@ from socketkit.streams.pipes import PipeStream
 PATIENCE = 10.0
 
 
+def connected_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+        return near, far
+
+
 class Talk:
     """A conversation in this thread, and the far ends of all that it uses.
 
@@ -37,12 +45,17 @@ class Talk:
         reading: what the person sees is read here.
     """
 
-    def __init__(self, engine_name: str, *, framing: str | None = None, sink: int | None = None) -> None:
+    def __init__(
+        self,
+        engine_name: str,
+        *,
+        framing: str | None = None,
+        sink: int | None = None,
+        pair: tuple[socket.socket, socket.socket] | None = None,
+    ) -> None:
         self.engine_name = engine_name
         self.framing = framing
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.near = socket.create_connection(listener.getsockname())
-            self.peer, _ = listener.accept()
+        self.near, self.peer = pair or connected_pair()
         self.peer.settimeout(PATIENCE)
         self._source, typing = os.pipe()
         reading, self._sink = os.pipe()
@@ -58,8 +71,8 @@ class Talk:
         async def main() -> bool:
             connection = Connection(stream_from_socket(engine, self.near, Options()), of(self.framing or "chunks"))
             with contextlib.closing(PipeStream(engine, self._source, self._sink, peer="standard output")) as person:
-                words = message_format(self.framing)
-                return await converse(connection, person, words=words, talk=TalkOptions(**talk))
+                messages = message_format(self.framing)
+                return await converse(connection, person, messages=messages, talk=TalkOptions(**talk))
 
         return engine.run(main())
 
@@ -118,21 +131,80 @@ def test_input_sent_answer_read_to_eof(talk: Talk) -> None:
     assert seen == [b"ONE\nTWO\n" * 10_000]
 
 
-def test_peer_eof_stops_reading_input(talk: Talk) -> None:
-    """When the peer ends first nothing more that is typed is waited for."""
+def test_linger_after_peer_eof_ends_silent_input(talk: Talk) -> None:
+    """With `linger`, an input that stays silent after the peer's end is given up without an error."""
     talk.peer.sendall(b"goodbye")
     talk.peer.close()
-    assert talk.hold() is True
+    assert talk.hold(linger=0.05) is True
     assert talk.reading.read() == b"goodbye"
+
+
+def test_input_timeout_after_peer_eof(talk: Talk) -> None:
+    """With `input_timeout`, what the input said before is sent, and its silence then ends the conversation."""
+    talk.typing.write(b"said")
+    talk.peer.shutdown(socket.SHUT_WR)
+    with meanwhile(lambda: read_all(talk.peer)) as received:
+        assert talk.hold(input_timeout=0.05) is True
+    assert received == [b"said"]
 
 
 def test_input_before_peer_eof_is_sent(talk: Talk) -> None:
     """The peer may have ended one direction only."""
     talk.typing.write(b"x" * 50_000)
+    talk.typing.close()
     talk.peer.shutdown(socket.SHUT_WR)
     with meanwhile(lambda: read_all(talk.peer)) as heard:
         talk.hold()
     assert heard == [b"x" * 50_000]
+
+
+@pytest.mark.parametrize("only", [None, "send"])
+@pytest.mark.parametrize("linger", [None, 30.0])
+def test_slow_input_after_peer_eof_is_sent(talk: Talk, only: str | None, linger: float | None) -> None:
+    """The end of one direction is not the end of the other, however long the input pauses."""
+    told = threading.Event()
+
+    def part() -> bytes:
+        talk.peer.shutdown(socket.SHUT_WR)
+        assert told.wait(PATIENCE)  # the end was seen, and the input is not at its end
+        talk.typing.write(b"late")
+        received = talk.peer.recv(4, socket.MSG_WAITALL)
+        talk.typing.close()
+        return received + read_all(talk.peer)
+
+    with meanwhile(part) as received:
+        assert talk.hold(only=only, linger=linger, on_peer_end=told.set) is True
+    assert received == [b"late"]
+
+
+def test_peer_closed_on_unix_socket_ends_input(engine_name: str) -> None:
+    """A UNIX socket that the peer has closed takes nothing more, which the system knows: the input is not awaited."""
+    talk = Talk(engine_name, pair=socket.socketpair())
+    talk.peer.sendall(b"goodbye")
+    talk.peer.close()
+    assert talk.hold() is True
+    assert talk.reading.read() == b"goodbye"
+    talk.close()
+
+
+def test_input_after_peer_closed_is_abandoned(talk: Talk) -> None:
+    """What is sent to a peer that has closed both directions is lost, and reported; the input is not read further."""
+    told = threading.Event()
+
+    def part() -> None:
+        talk.peer.close()
+        assert told.wait(PATIENCE)
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                talk.typing.write(b"late")
+
+    with meanwhile(part), pytest.raises(AbandonedError, match="had ended, and did not take what we still sent"):
+        talk.hold(on_peer_end=told.set)
+
+
+def test_output_reader_gone_ends_silent_receiving(talk: Talk) -> None:
+    """Where nothing is left to send, an output without a reader ends the conversation without a write."""
+    assert talk.hold(only="receive", is_output_closed=lambda: True) is False
 
 
 def test_send_under_way_finishes_after_peer_eof(talk: Talk) -> None:
@@ -171,7 +243,7 @@ def test_linger_expiry_names_the_peer(talk: Talk) -> None:
     talk.typing.write(b"well?")
     talk.typing.close()
     talk.peer.sendall(b"hm")
-    with pytest.raises(AbandonedError, match=r"^gave up after 50ms \(--linger\): tcp://.* did not end, and is not"):
+    with pytest.raises(AbandonedError, match=r"^gave up after 50ms \(--linger\): tcp://.* did not end its direction"):
         talk.hold(linger=0.05)
     assert talk.reading.read() == b"hm"
     assert read_all(talk.peer) == b"well?"  # and a clean end
@@ -320,5 +392,6 @@ def test_output_filter_flushes_at_end(talk: Talk) -> None:
     """What comes passes through the screen with what it held back."""
     talk.peer.sendall(b"abc")
     talk.peer.close()
+    talk.typing.close()
     talk.hold(screen=Shouting)
     assert talk.reading.read() == b"ABC."

@@ -49,12 +49,12 @@ async def call(
         SocketkitError, OSError: as `converse`.
     """
     place = Endpoint(address, framing, options)  # not the door `connect`, behind which the servers are loaded too
-    words = message_format(framing or dict(address.options).get("framing"))
+    messages = message_format(framing or dict(address.options).get("framing"))
     connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     try:
         async with connection:
             with closing(person(engine)) as stream:
-                await converse(connection, stream, words=words, talk=talk)
+                await converse(connection, stream, messages=messages, talk=talk)
     except SocketkitError:
         if not connection.child_status:
             raise

@@ -1,12 +1,14 @@
-"""A conversation between a connection and whoever sits here: what is read here is sent, what comes is written here.
+"""A conversation between a connection and standard input and output: input is sent, what is received is written.
 
-Two directions that end one by one. The end of our input ends our direction, and the peer is heard out; the end of the
-peer's ends it all. Nothing that was read or received is dropped in silence. Prints nothing: the person is a stream.
+The two directions end separately. The end of the input ends the sending direction; the peer's end of stream ends the
+receiving direction. The conversation is over when both have ended. Nothing that was read or received is dropped
+without an error. The module prints nothing: standard input and output are a stream.
 """
 
 from __future__ import annotations
 
 import errno
+import select
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.apps.talk.byte_formats import Filter
 from socketkit.apps.talk.line_messages import MessageFormat
-from socketkit.config.durations import format_duration
 from socketkit.connection.connection import Connection
+from socketkit.config.durations import format_duration
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
@@ -29,33 +31,46 @@ if TYPE_CHECKING:
 
 __all__ = ["AbandonedError", "TalkOptions", "converse", "run_until_signal"]
 
-PAUSE: Final = 0.5
-"""Seconds of silence after which nothing more is expected of an input whose peer has ended: a program in a pipe pauses
-shorter while it works, and a person is not to wait."""
+POLL_INTERVAL: Final = 0.25
+"""Seconds between two looks whether the peer, or the reader of standard output, has gone while no call would say so."""
 
-MAX_DATAGRAM: Final = 65_507
-"""Bytes of the largest datagram over UDP and IPv4: what is read here at once is one datagram, or several such."""
+LAST_INPUT_TIMEOUT: Final = 1.0
+"""Seconds to send what was read before the input was given up."""
 
-_GONE: Final = (errno.EPIPE, errno.ECONNRESET)
-"""The person's output is read by nobody any more: a pipe's end, or a socket's."""
+MAX_DATAGRAM_SIZE: Final = 65_507
+"""Bytes of the largest datagram over UDP and IPv4: what one read returns is sent as one datagram, or as several."""
+
+_READER_GONE: Final = (errno.EPIPE, errno.ECONNRESET)
+"""Standard output has no reader any more: a pipe's end, or a socket's."""
 
 
 class AbandonedError(SocketkitError):
-    """Something was given up: the peer may have had more to say, or what was read here could not be sent."""
+    """Data was given up: the peer may have had more to send, or what was read here could not be sent.
+
+    Attributes:
+        unsent_size: bytes that were read here and not sent, as far as they are counted.
+    """
+
+    unsent_size = 0
 
 
 class TalkOptions(Value):
     """How a conversation is held.
 
     Attributes:
-        linger: seconds that the other direction may take after the end of the first; None: as long as it takes.
-        screen: makes what the peer's bytes pass through before they are written here.
-        typed: makes what the person's bytes pass through before they are sent.
-        only: "send": what comes is thrown away, and our end is the end; "receive": nothing is read here, and nothing
-            sent. None: both ways.
-        telnet: whether telnet's commands are answered, and kept from being shown.
-        reply_wait: seconds without an answer, after our end, after which a peer that cannot say goodbye (over UDP, say)
-            counts as having ended; None: it never does.
+        linger: seconds that one direction may go on after the end of the other; None: without limit.
+        screen: makes the filter for received bytes before they are written.
+        typed: makes the filter for input bytes before they are sent.
+        only: "send": what is received is discarded, and the end of the input ends the conversation. "receive": nothing
+            is read or sent. None: both directions.
+        telnet: whether telnet's commands are answered and not shown.
+        reply_wait: seconds without a datagram, after the end of the input, after which a connectionless peer (UDP)
+            counts as ended; None: never.
+        lingers_after_input: whether `linger` begins at the end of the input only; else at the first end of either.
+        input_timeout: seconds of silence of the input, after the peer's end of stream, that end the conversation;
+            None: the input is read to its end.
+        is_output_closed: tells whether standard output has lost its reader. It is asked after the end of the input.
+        on_peer_end: is called when the peer has ended its direction while the input goes on.
     """
 
     linger: float | None = None
@@ -64,41 +79,45 @@ class TalkOptions(Value):
     only: str | None = None
     telnet: bool = False
     reply_wait: float | None = 1.0
+    lingers_after_input: bool = False
+    input_timeout: float | None = None
+    is_output_closed: Callable[[], bool] | None = None
+    on_peer_end: Callable[[], object] | None = None
 
 
 async def converse(
     connection: Connection,
-    person: Stream,
+    stdio: Stream,
     *,
-    words: MessageFormat,
+    messages: MessageFormat,
     talk: TalkOptions = TalkOptions(),  # noqa: B008 - a value
 ) -> bool:
     """Hold a conversation to its end, and close the connection.
 
-    At the end of the person's input our direction ends, and the peer is listened to until it ends too. When the peer
-    ends first, a person who is silent is not waited for; what is being said is still sent, up to its end or a pause
-    (the peer may have ended one direction only). When nobody reads what is written here any more (EPIPE), it is over,
-    quietly.
+    At the end of the input the sending direction is shut down, and the peer is received until its end of stream. When
+    the peer ends first, the input is still sent to its end, because the peer may have ended one direction only. It is
+    not read further when the peer has closed both directions and the system knows it: a reset, a UNIX socket, a child
+    that has exited. When standard output has no reader any more (EPIPE), the conversation ends without an error.
 
     Args:
         connection: is closed at the end; reset, where something is left unsent.
-        person: whose bytes are sent, and who is given those that come. It stays open, and has to be closed.
-        words: how the person's bytes become the connection's messages, and back.
-        talk: how it is held.
+        stdio: is read for what is sent, and written with what is received. It stays open; the caller closes it.
+        messages: how input bytes become the connection's messages, and back.
+        talk: how the conversation is held.
 
     Returns:
-        Whether somebody still reads what is written here.
+        Whether standard output still has a reader.
 
     Raises:
-        AbandonedError: the linger ran out; or the peer had ended, and did not take the rest.
-        BrokenError: the connection was lost; what came before is written.
-        FramingError: what came, or what was read, follows no framing.
-        OSError: the person could not be read, or written.
+        AbandonedError: `linger` ran out; or the peer had ended, and did not take the rest.
+        BrokenError: the connection was lost; what was received before is written.
+        FramingError: received or input bytes violate the framing.
+        OSError: standard input could not be read, or standard output not written.
 
     Cancellation: what the system takes at once is still sent.
     """
     async with connection:
-        return await _Conversation(connection, person, words, talk).hold()
+        return await _Conversation(connection, stdio, messages, talk).hold()
 
 
 def _telnet() -> Telnet:
@@ -108,106 +127,150 @@ def _telnet() -> Telnet:
 
 
 class _Conversation:
-    """Both directions, and how far they are."""
+    """Both directions, and their progress."""
 
-    def __init__(self, connection: Connection, person: Stream, words: MessageFormat, talk: TalkOptions) -> None:
+    def __init__(self, connection: Connection, stdio: Stream, messages: MessageFormat, talk: TalkOptions) -> None:
         self._connection = connection
-        self._person = person
-        self._words = words
-        self._linger = talk.linger
-        self._only = talk.only
+        self._stdio = stdio
+        self._messages = messages
+        self._talk = talk
         self._telnet = _telnet() if talk.telnet else None
         self._screen = None if talk.screen is None else talk.screen()
         self._typed = None if talk.typed is None else talk.typed()
         self._reply_wait = None if talk.only == "receive" else talk.reply_wait
-        self._has_goodbye = connection.peer.transport.kind not in ("SOCK_DGRAM", "SOCK_RAW")
-        self._heard_at = connection.engine.now()
+        self._has_eof = connection.peer.transport.kind not in ("SOCK_DGRAM", "SOCK_RAW")
+        self._received_at = connection.engine.now()
         self._changed = Condition(connection.engine)
-        self._reading_since: float | None = None  # the moment from which on the person could have said something
-        self._has_read = False  # the person's input has ended
-        self._has_said = False  # our direction has
-        self._has_heard = False  # the peer's has
-        self._is_deaf = False  # nobody reads what is written here
-        self._unsaid: SocketkitError | None = None  # why not everything could be sent
+        self._reading_since: float | None = None  # when the read of the input that waits now has begun
+        self._input_ended = False
+        self._sending_ended = False
+        self._peer_ended = False
+        self._peer_ended_at = 0.0
+        self._output_closed = False  # standard output has no reader
+        self._send_error: SocketkitError | None = None  # why not everything could be sent
         self._failure: Exception | None = None
 
     async def hold(self) -> bool:
-        """All of it; see `converse`."""
+        """Run both directions to their ends; see `converse`."""
+        only = self._talk.only
         async with Group(self._connection.engine) as group:
-            group.start(self._run(self._listen_only if self._only == "receive" else self._say))
-            group.start(self._run(self._throw_away if self._only == "send" else self._hear))
-            if self._reply_wait is not None and not self._has_goodbye:
+            group.start(self._run(self._send_nothing if only == "receive" else self._send_input))
+            group.start(self._run(self._discard if only == "send" else self._receive))
+            group.start(self._run(self._watch))
+            if self._reply_wait is not None and not self._has_eof:
                 group.start(self._run(partial(self._wait_replies, self._reply_wait)))
             try:
                 await self._wait_end()
             finally:
                 if self._unsent_size():
-                    self._connection.abort()  # also wakes a thread that waits until it is taken
+                    self._connection.abort()  # also wakes a thread that waits for room in the send buffer
                 group.cancel()
-        error = self._failure or self._unsaid
-        if error is not None and not self._is_deaf:
+        error = self._failure or self._send_error
+        if error is not None and not self._output_closed:
             raise error.with_traceback(None)
-        return not self._is_deaf
+        return not self._output_closed
 
     async def _wait_end(self) -> None:
-        changed = self._changed
-        await changed.wait_until(lambda: self._has_read or self._has_heard or self._is_over())
-        deadline = self._connection.engine.deadline(self._linger)
+        changed, talk = self._changed, self._talk
+        await changed.wait_until(lambda: self._input_ended or self._peer_ended or self._is_over())
+        if talk.lingers_after_input:
+            await changed.wait_until(lambda: self._input_ended or self._is_done())
+        deadline = self._connection.engine.deadline(talk.linger)
         try:
-            if self._has_heard and self._only != "receive":
-                await self._wait_silence(deadline)
-                self._person.stop_receiving()
             await changed.wait_until(self._is_done, deadline=deadline)
         except DeadlineError:
-            raise AbandonedError(self._why_late()) from None
+            if not self._is_input_silent():
+                raise self._late_error() from None
+            await self._end_input()
+
+    async def _end_input(self) -> None:
+        """Stop reading the input, and send what was read before."""
+        self._stdio.stop_receiving()
+        deadline = self._connection.engine.deadline(LAST_INPUT_TIMEOUT)
+        try:
+            await self._changed.wait_until(self._is_done, deadline=deadline)
+        except DeadlineError:
+            raise self._late_error() from None
+
+    def _is_input_silent(self) -> bool:
+        """Whether only the input is waited for, and nothing was read since the peer's end of stream."""
+        since = self._reading_since
+        return self._peer_ended and not self._unsent_size() and since is not None and since <= self._peer_ended_at
+
+    async def _watch(self) -> None:
+        """See what no pending call reports: a peer that has closed both directions, an output without a reader."""
+        is_output_closed, is_told = self._talk.is_output_closed, False
+        await self._changed.wait_until(
+            lambda: self._peer_ended or (self._sending_ended and is_output_closed is not None) or self._is_over()
+        )
+        while not self._is_done():
+            if self._sending_ended and is_output_closed is not None and is_output_closed():
+                self._output_closed = True
+                self._changed.notify()
+            elif self._peer_ended and not self._input_ended:
+                if self._is_peer_gone() or self._is_input_over():
+                    self._stdio.stop_receiving()
+                elif is_told is False and self._talk.on_peer_end is not None:
+                    is_told = True
+                    self._talk.on_peer_end()
+            with suppress(DeadlineError):
+                await self._changed.wait_until(self._is_done, deadline=self._connection.engine.deadline(POLL_INTERVAL))
+
+    def _is_peer_gone(self) -> bool:
+        """Whether the system knows that the peer takes nothing any more.
+
+        poll(2) reports POLLHUP where both directions are shut down: after a reset, and when a UNIX socket was closed.
+        A TCP peer that has closed looks the same as one that has ended its direction, until it answers with a reset.
+        """
+        if self._connection.child_status is not None:
+            return True
+        sock = self._connection.stream.socket
+        if sock is None or sock.fileno() < 0 or not hasattr(select, "poll"):
+            return False
+        poller = select.poll()
+        poller.register(sock.fileno(), 0)
+        return bool(poller.poll(0))
+
+    def _is_input_over(self) -> bool:
+        timeout, since = self._talk.input_timeout, self._reading_since
+        if timeout is None or since is None:
+            return False
+        return self._connection.engine.now() >= max(since, self._peer_ended_at) + timeout
 
     async def _wait_replies(self, seconds: float) -> None:
-        """Who cannot say goodbye has ended when nothing has come for a while after our own end."""
-        await self._changed.wait_until(lambda: self._has_said or self._is_over())
+        """Treat a connectionless peer as ended when no datagram has come for so long after the end of the input."""
+        await self._changed.wait_until(lambda: self._sending_ended or self._is_over())
         now = self._connection.engine.now
-        self._heard_at = now()
-        while not (self._has_heard or self._is_over()):
-            deadline = self._heard_at + seconds
+        self._received_at = now()
+        while not (self._peer_ended or self._is_over()):
+            deadline = self._received_at + seconds
             if now() >= deadline:
                 self._connection.stop_receiving()
                 return
             with suppress(DeadlineError):
-                await self._changed.wait_until(lambda: self._has_heard or self._is_over(), deadline=deadline)
-
-    async def _wait_silence(self, linger_deadline: float | None) -> None:
-        """Wait until the person has said nothing for a while, and not because the peer was slow to take it."""
-        now = self._connection.engine.now
-        while not (self._has_read or self._is_over()):
-            since = self._reading_since
-            if since is not None and now() >= since + PAUSE:
-                return
-            deadline = (now() if since is None else since) + PAUSE
-            if linger_deadline is not None and linger_deadline < deadline:
-                deadline = linger_deadline
-            try:
-                await self._changed.wait_until(lambda: self._has_read or self._is_over(), deadline=deadline)
-            except DeadlineError:
-                if deadline == linger_deadline:
-                    raise
+                await self._changed.wait_until(lambda: self._peer_ended or self._is_over(), deadline=deadline)
 
     def _is_done(self) -> bool:
-        return (self._has_said and (self._has_heard or self._only == "send")) or self._is_over()
+        return (self._sending_ended and (self._peer_ended or self._talk.only == "send")) or self._is_over()
 
     def _is_over(self) -> bool:
-        return self._is_deaf or self._failure is not None
+        return self._output_closed or self._failure is not None
+
+    def _late_error(self) -> AbandonedError:
+        error = AbandonedError(self._why_late())
+        error.unsent_size = self._unsent_size()
+        return error
 
     def _why_late(self) -> str:
-        peer, linger = self._connection.peer, format_duration(self._linger or 0)
+        peer, linger = self._connection.peer, format_duration(self._talk.linger or 0)
         if size := self._unsent_size():
             return f"gave up after {linger} (--linger): {size} bytes were left unsent, because {peer} did not take them"
-        if self._has_heard:
+        if self._peer_ended:
             return f"gave up after {linger} (--linger): {peer} had ended, and our input went on"
-        return f"gave up after {linger} (--linger): {peer} did not end, and is not heard any more"
+        return f"gave up after {linger} (--linger): {peer} did not end its direction; the rest is not received"
 
     def _unsent_size(self) -> int:
         return self._connection.statistics().unsent_size
-
-    # --- the two directions ---
 
     async def _run(self, direction: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -217,54 +280,58 @@ class _Conversation:
         finally:
             self._changed.notify()
 
-    async def _say(self) -> None:
-        """From the person to the peer. A loss does not end it all: what came before it is still to be heard, and who
-        hears meets the loss too, mostly."""
-        connection, words = self._connection, self._words
+    async def _send_input(self) -> None:
+        """Send the input to the peer. A loss does not end the conversation: what the peer sent before it is received
+        first, and the receiving direction usually meets the loss too."""
+        connection, messages_of = self._connection, self._messages
         try:
             while data := await self._read():
-                messages = words.to_messages(self._as_sent(data))
-                if not self._has_goodbye:
-                    messages = _fitting(messages)
+                messages = messages_of.to_messages(self._as_sent(data))
+                if not self._has_eof:
+                    messages = _split_datagrams(messages)
                 if messages:
                     await connection.send_many(messages)
             rest = self._typed.end() if self._typed is not None else b""
-            last = [*(words.to_messages(rest) if rest else ()), *words.last_messages()]
+            last = [*(messages_of.to_messages(rest) if rest else ()), *messages_of.last_messages()]
             if last:
                 await connection.send_many(last)
             await connection.flush()
             await connection.send_eof()
         except BrokenError as error:
-            self._unsaid = error
-            if self._has_heard:
-                self._unsaid = AbandonedError(f"{connection.peer} had ended, and did not take what we still sent")
+            self._send_error = error
+            if self._peer_ended:
+                self._send_error = AbandonedError(f"{connection.peer} had ended, and did not take what we still sent")
         finally:
-            self._has_read = self._has_said = True
+            self._input_ended = self._sending_ended = True
 
     def _as_sent(self, data: bytes) -> bytes:
         if self._typed is not None:
             data = self._typed.feed(data)
         return data if self._telnet is None else self._telnet.escape(data)
 
-    async def _listen_only(self) -> None:
-        self._has_said = True
+    async def _send_nothing(self) -> None:
+        self._sending_ended = True
 
-    async def _throw_away(self) -> None:
-        """Receive, so that the peer is not held up and its end is noticed; our end is the end of it all."""
+    async def _discard(self) -> None:
+        """Receive and discard, so that the peer is not held up and its end is seen."""
         try:
-            while not self._has_said:
+            while not self._sending_ended:
                 await self._connection.receive_many()
         except EndOfStream:
             pass
-        self._has_heard = True
+        self._note_peer_end()
+
+    def _note_peer_end(self) -> None:
+        self._peer_ended_at = self._connection.engine.now()
+        self._peer_ended = True
 
     async def _read(self) -> bytes:
-        """What the person says; empty at its end."""
+        """Read the input; empty at its end."""
         self._reading_since = self._connection.engine.now()
         try:
-            return await self._person.receive()
+            return await self._stdio.receive()
         except EndOfStream:
-            self._has_read = True
+            self._input_ended = True
             self._changed.notify()
             return b""
         except BrokenError as error:
@@ -272,54 +339,56 @@ class _Conversation:
         finally:
             self._reading_since = None
 
-    async def _hear(self) -> None:
-        """From the peer to the person."""
-        connection, words, screen = self._connection, self._words, self._screen
-        while not self._is_deaf:
+    async def _receive(self) -> None:
+        """Write what the peer sends to standard output."""
+        connection, screen = self._connection, self._screen
+        while not self._output_closed:
             try:
                 messages = await connection.receive_many()
             except EndOfStream:
                 break
-            self._heard_at = connection.engine.now()
-            data = words.to_bytes(messages)
+            self._received_at = connection.engine.now()
+            data = self._messages.to_bytes(messages)
             if self._telnet is not None:
                 data = self._telnet.feed(data)
                 if answers := self._telnet.take_answers():
-                    with suppress(ClosedError):  # our direction has ended: no answer is owed any more
+                    with suppress(ClosedError):  # the sending direction has ended: the answer cannot be sent
                         await connection.send(answers)
             await self._write(data if screen is None else screen.feed(data))
         if screen is not None:
             await self._write(screen.end())
-        self._has_heard = True
+        self._note_peer_end()
 
     async def _write(self, data: bytes) -> None:
         try:
-            await self._person.send(data)
+            await self._stdio.send(data)
         except BrokenError as error:
-            if error.errno not in _GONE:
+            if error.errno not in _READER_GONE:
                 raise OSError(str(error)) from None
-            self._is_deaf = True
+            self._output_closed = True
 
 
-def _fitting(messages: list[Any]) -> list[Any]:
+def _split_datagrams(messages: list[Any]) -> list[Any]:
     """Bytes in pieces that each go into one datagram; other messages as they are."""
-    if not any(isinstance(message, bytes) and len(message) > MAX_DATAGRAM for message in messages):
+    if not any(isinstance(message, bytes) and len(message) > MAX_DATAGRAM_SIZE for message in messages):
         return messages
     return [
-        message[begin : begin + MAX_DATAGRAM] for message in messages for begin in range(0, len(message), MAX_DATAGRAM)
+        message[begin : begin + MAX_DATAGRAM_SIZE]
+        for message in messages
+        for begin in range(0, len(message), MAX_DATAGRAM_SIZE)
     ]
 
 
 async def run_until_signal(engine: Engine, work: Callable[[], Coroutine[Any, Any, None]]) -> int | None:
-    """Do some work to its end, or until SIGINT or SIGTERM, which cancels it and lets it clean up.
+    """Run some work to its end, or until SIGINT or SIGTERM, which cancels it and lets it clean up.
 
     Returns:
         The number of the signal; None where there was none.
     """
-    told: list[int] = []
+    received: list[int] = []
     ended = engine.event()
 
-    async def live() -> None:
+    async def run() -> None:
         try:
             await work()
         finally:
@@ -328,10 +397,10 @@ async def run_until_signal(engine: Engine, work: Callable[[], Coroutine[Any, Any
     async with Group(engine) as group:
 
         def stop(number: int) -> None:
-            told.append(number)
+            received.append(number)
             group.cancel()
 
         with stop_signals(engine, stop):
-            group.start(live())
+            group.start(run())
             await ended.wait()
-    return told[0] if told else None
+    return received[0] if received else None

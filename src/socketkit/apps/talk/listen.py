@@ -62,7 +62,7 @@ async def answer(
             try:
                 async with connection:
                     with closing(person(engine)) as stream:
-                        is_heard = await converse(connection, stream, words=message_format(framing), talk=talk)
+                        is_heard = await converse(connection, stream, messages=message_format(framing), talk=talk)
             except (StreamError, FramingError, AbandonedError) as error:
                 if not keep:
                     raise

@@ -23,15 +23,15 @@ from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, run_un
 from socketkit.apps.talk.listen import answer
 from socketkit.cli import common_options
 from socketkit.cli.common_options import Read
-from socketkit.cli.fast_click import Command, option
+from socketkit.cli.fast_click import Command, option, print_version
 from socketkit.cli.line_editor import open_terminal
 from socketkit.cli.output import Status, print_failure, print_line
-from socketkit.cli.talk_options import output_filter
+from socketkit.cli.talk_options import output_filter, terminal_options
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
-from socketkit.errors import ConnectError, DeadlineError, OpenError, OptionError, ResolveError, SocketkitError
+from socketkit.errors import ConnectError, DeadlineError, EndOfStream, OpenError, OptionError, ResolveError, StreamError
 from socketkit.events import Accepted, Connected, Event, Listening, Observer
 from socketkit.framing import of as framing_of
 from socketkit.streams.copy import Pipes
@@ -42,7 +42,7 @@ _WITH_VALUE: Final = "pswqieIOT"
 """Letters that take a value: in a bundle, what follows one is its value."""
 
 _DIFFERS: Final = {
-    "-w": "OpenBSD's meaning is taken: connecting, and silence later on (ncat: connecting alone)",
+    "-w": "OpenBSD's meaning is taken: connecting, and silence later on (ncat: connecting alone); 0 awaits no answer",
     "-q": "Debian's meaning is taken: seconds to hear the peer out after our end (the default here: to its end)",
     "-p": "as ncat and the traditional netcat have it: the port to listen at (OpenBSD's nc refuses it with -l)",
 }
@@ -80,14 +80,30 @@ class _Flags(Command):
                 return
 
 
+PROBE_COUNT: Final = 2
+"""Datagrams that test a UDP port: an ICMP refusal of the first is reported by the call after it."""
+
+PROBE_TIMEOUT: Final = 1.0
+"""Seconds without a refusal after which a UDP port counts as open, without -w: nc's probes take as long."""
+
+MAX_SECONDS: Final = 1e9
+"""The largest number of seconds that -w and -q take: thirty years."""
+
+MIN_SECONDS: Final = 0.001
+
+
 def _seconds(text: str) -> float:
+    """A number of seconds; negative: without limit."""
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         raise OptionError(f"{text!r} is not a number of seconds") from None
+    if not seconds <= MAX_SECONDS or (0 < seconds < MIN_SECONDS):
+        raise OptionError(f"{text!r} is not a number of seconds; allowed are 0, 0.001 to 1000000000, -1 for no limit")
+    return seconds
 
 
-@click.command(cls=_Flags, context_settings={"help_option_names": ["--help"]})
+@click.command(cls=_Flags, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("words", metavar="[HOST] [PORT | FIRST-LAST]...", nargs=-1)
 @option("-l", "listens", is_flag=True, help="Listen, for one caller.")
 @option("-k", "keeps", is_flag=True, help="With -l: for one after another (with -e: for many at once).")
@@ -107,6 +123,9 @@ def _seconds(text: str) -> float:
 @option("-C", "crlf", is_flag=True, help="Send line feeds as CR LF.")
 @option("-t", "telnet", is_flag=True, help="Answer telnet's negotiation.")
 @option("-e", "program", metavar="PROGRAM", help="Run a program, and put the other end through to it.")
+@option(
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version."
+)
 @common_options.debug
 def nc(words: tuple[str, ...], **flags: Any) -> int:
     """Netcat, as its flavours agree: arbitrary TCP, UDP and UNIX conversations.
@@ -139,15 +158,53 @@ class _Run:
             raise click.UsageError("-k is for listening: it needs -l")
         if self.only_test and self.listens:
             raise click.UsageError("-z tests who listens elsewhere: it does not go with -l")
-        self._observer: Observer | None = _Phrases(self) if flags["verbose"] else None
-        linger = flags["quit_after"]
+        self._refuse_unused()
+        self._phrases = _Phrases(self) if flags["verbose"] else None
+        self._observer: Observer | None = self._phrases
+        timeout = flags["timeout"]
+        self._timeout: float | None = None if timeout is None or timeout < 0 else timeout
         self._talk = TalkOptions(
-            linger=None if linger is None or linger < 0 else linger,
+            linger=self._timeout_after_input(),
             screen=output_filter(None),
             typed=CrLf if flags["crlf"] else None,
             only="receive" if flags["deaf"] else None,
             telnet=flags["telnet"],
+            reply_wait=None
+            if self._timeout is None and self.listens
+            else 1.0
+            if self._timeout is None
+            else self._timeout,
+            lingers_after_input=True,
+            input_timeout=self._timeout,
+            **terminal_options(),
         )
+
+    def _timeout_after_input(self) -> float | None:
+        """-q; without it `-w 0` means that no answer is awaited."""
+        seconds: float | None = self._flags["quit_after"]
+        if seconds is None and self._timeout == 0 and not self._flags["datagrams"]:
+            return 0.0
+        return None if seconds is None or seconds < 0 else seconds
+
+    def _refuse_unused(self) -> None:
+        """Refuse each flag that would have no effect beside the others."""
+        flags = self._flags
+        talks = not self.only_test and flags["program"] is None
+        where = {
+            "-e": (flags["program"] is not None and self.only_test, "-z, which runs nothing"),
+            "-s": (flags["source"] is not None and flags["is_path"], "-U: a UNIX socket has no such address"),
+            "-p": (flags["port"] is not None and flags["is_path"], "-U: a UNIX socket has no port"),
+            "-n": (flags["numeric"] and flags["is_path"], "-U: no name is looked up"),
+            "-4": (flags["is_four"] and flags["is_path"], "-U: a UNIX socket has no address family of IP"),
+            "-6": (flags["is_six"] and flags["is_path"], "-U: a UNIX socket has no address family of IP"),
+        }
+        rest = "-z, which sends nothing" if self.only_test else "-e: the program is the other end"
+        for flag, name in (("-q", "quit_after"), ("-d", "deaf"), ("-C", "crlf"), ("-t", "telnet")):
+            given = flags[name] not in (None, False)
+            where[flag] = (given and not talks, rest)
+        for flag, (is_unused, reason) in where.items():
+            if is_unused:
+                raise click.UsageError(f"{flag} has no effect beside {reason}")
 
     def warnings(self) -> list[str]:
         """Where the flavours differ, for whoever asked to be told (-v)."""
@@ -157,8 +214,6 @@ class _Run:
             "-p": self.listens and self._flags["port"] is not None,
         }
         return [f"{flag}: {_DIFFERS[flag]}" for flag, is_given in given.items() if is_given and self._flags["verbose"]]
-
-    # --- the verbs ---
 
     def connect(self) -> int:
         """Call somebody, and talk."""
@@ -204,53 +259,86 @@ class _Run:
             found = 0
             for address in addresses:
                 try:
-                    options = Options.make(dict(address.options), self._dial_options())
-                    connection = await open_connection(
-                        way, address, framing_of("chunks"), options, observer=self._observer
-                    )
-                except (OpenError, DeadlineError) as error:
-                    self._say_failed(address, error, is_last=len(addresses) == 1)
+                    await self._probe(way, address)
+                except (OpenError, DeadlineError, StreamError) as error:
+                    self._say_failed(address, error)
                 else:
                     found += 1
-                    with suppress(SocketkitError):
-                        await connection.close()
-            return Status.DONE if found else Status.NOT_OPENED
+            return Status.DONE if found else Status.FAILED
 
         return way.run(look())
 
+    async def _probe(self, way: Engine, address: Address) -> None:
+        """Open a connection and close it. Over UDP, which has none, send a datagram and wait for an ICMP refusal.
+
+        Raises:
+            OpenError, DeadlineError, StreamError: nobody accepts or receives there.
+        """
+        options = Options.make(dict(address.options), self._dial_options())
+        is_udp = self._flags["datagrams"] and not self._flags["is_path"]
+        observer = None if is_udp else self._observer
+        connection = await open_connection(way, address, framing_of("chunks"), options, observer=observer)
+        async with connection:
+            if not is_udp:
+                return
+            for _ in range(PROBE_COUNT):
+                await connection.send(b"X")
+                await connection.flush()
+                with suppress(DeadlineError, EndOfStream):
+                    await connection.receive(timeout=(self._timeout or PROBE_TIMEOUT) / PROBE_COUNT)
+                    break  # an answer says more than silence
+            if self._phrases is not None:
+                self._phrases.succeeded(connection.peer)
+
     def _until_told(self, way: Engine, work: Any) -> int:
+        flags = self._flags
         try:
             number = way.run(run_until_signal(way, work))
-        except AbandonedError:
-            if self._flags["quit_after"] is None:
+        except AbandonedError as error:
+            if error.unsent_size or (flags["quit_after"] is None and self._timeout is None):
                 raise
-            number = None  # it was asked for
+            number = None  # -q or -w asked for it
+        except DeadlineError as error:
+            if error.attempts:
+                return self._not_opened(error)
+            if self._timeout is None:
+                raise
+            number = None  # -w: the silence ends it, as in every nc
         except (ConnectError, ResolveError) as error:
-            host, ports = self._place()
-            self._say_failed(self._address(host, ports[0]), error, is_last=True)
-            return Status.NOT_OPENED
+            return self._not_opened(error)
         return Status.DONE if number is None else 128 + number
 
-    # --- where ---
+    def _not_opened(self, error: Exception) -> int:
+        host, ports = self._place()
+        self._say_failed(self._address(host, ports[0]), error, is_always=True)
+        return Status.NOT_OPENED
 
     def _place(self) -> tuple[str, list[str]]:
         words = self._words
         if self._flags["is_path"]:
             if len(words) != 1:
                 raise click.UsageError(f"-U takes one path, not {len(words)} words")
+            if not words[0]:
+                raise click.UsageError("-U takes the path of a socket; '' is none")
             return words[0], [""]
         if len(words) < 2:
             raise click.UsageError("a host and a port are needed, as: nc localhost 5000")
         return words[0], [port for word in words[1:] for port in _ports(word)]
 
     def _listen_address(self) -> Address:
-        words, port = self._words, self._flags["port"]
+        words, port, source = self._words, self._flags["port"], self._flags["source"]
         if self._flags["is_path"]:
             host, _ = self._place()
             return self._address(host, "")
         if port is not None:
-            words = [*words[:1], port] if words else [port]
-        if not 1 <= len(words) <= 2:
+            if len(words) > 1:
+                raise click.UsageError(f"-p {port} and {words[1]!r} are two ports to listen at; leave one out")
+            words = [*words, port]
+        if source is not None:
+            if len(words) > 1:
+                raise click.UsageError(f"-s {source} and {words[0]!r} are two addresses to listen at; leave one out")
+            words = [source, *words]
+        if not 1 <= len(words) <= 2 or (source is not None and len(words) < 2):
             raise click.UsageError("a port to listen at is needed, as: nc -l 5000, or nc -l 127.0.0.1 5000")
         return self._address(words[0] if len(words) == 2 else "", words[-1])
 
@@ -264,20 +352,18 @@ class _Run:
             raise OptionError(f"-n: {host!r} is a name, and no number; nothing was looked up")
         return address
 
-    # --- how ---
-
     def _dial_options(self) -> dict[str, Any]:
-        source, port, timeout = self._flags["source"], self._flags["port"], self._flags["timeout"]
+        source, port = self._flags["source"], self._flags["port"]
         options: dict[str, Any] = self._idle()
-        if timeout is not None:
-            options["connect_timeout"] = timeout
+        if self._timeout:
+            options["connect_timeout"] = self._timeout
         if source or port:
             options["bind"] = f"{source or ''}:{port or 0}" if ":" not in (source or "") else f"[{source}]:{port or 0}"
         return options
 
     def _idle(self) -> dict[str, Any]:
-        timeout = self._flags["timeout"]
-        return {} if timeout is None else {"idle_timeout": timeout}
+        """-w as the library's option. OpenBSD's nc has none with -l; `-w 0` does not wait for answers at all."""
+        return {"idle_timeout": self._timeout} if self._timeout and not self.listens else {}
 
     async def _put_through(self, way: Engine, address: Address, child: Address, options: dict[str, Any]) -> None:
         how = Options.make(options)
@@ -286,10 +372,8 @@ class _Run:
             guest = await open_connection(way, child, framing_of("chunks"), Options())
             await run_tunnel(target, guest, limits=Limits(), pace=Pace(Pipes()))
 
-    # --- phrases ---
-
-    def _say_failed(self, address: Address, error: Exception, *, is_last: bool) -> None:
-        if not (self._flags["verbose"] or is_last):
+    def _say_failed(self, address: Address, error: Exception, *, is_always: bool = False) -> None:
+        if not (self._flags["verbose"] or is_always):
             return
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number and not isinstance(error, ResolveError) else str(error)
@@ -306,16 +390,19 @@ class _Phrases:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Connected):
-            peer = Address.parse(event.peer)
-            if peer.port is None:
-                print_line(f"Connection to {peer.path or peer} succeeded!")
-                return
-            service = _service(peer.port, self._protocol)
-            print_line(f"Connection to {peer.host} {peer.port} port [{self._protocol}/{service}] succeeded!")
+            self.succeeded(Address.parse(event.peer))
         elif isinstance(event, Listening):
             print_line(f"Listening on {_spaced(event.local)}")
         elif isinstance(event, Accepted):
             print_line(f"Connection received on {_spaced(event.peer)}")
+
+    def succeeded(self, peer: Address) -> None:
+        """Print the line of an opened connection."""
+        if peer.port is None:
+            print_line(f"Connection to {peer.path or peer} succeeded!")
+            return
+        service = _service(peer.port, self._protocol)
+        print_line(f"Connection to {peer.host} {peer.port} port [{self._protocol}/{service}] succeeded!")
 
 
 def _spaced(text: str) -> str:
