@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.apps.talk.byte_formats import Filter
 from socketkit.apps.talk.line_messages import MessageFormat
-from socketkit.connection.connection import Connection
 from socketkit.config.durations import format_duration
+from socketkit.connection.connection import Connection
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
