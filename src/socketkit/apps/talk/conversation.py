@@ -224,7 +224,7 @@ class _Conversation:
         """
         if self._connection.child_status is not None:
             return True
-        sock = self._connection.stream.socket
+        sock = self._connection.internals.stream.socket
         if sock is None or sock.fileno() < 0 or not hasattr(select, "poll"):
             return False
         poller = select.poll()
