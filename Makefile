@@ -23,12 +23,12 @@ check: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
 
-# A crowd of which half lies, for long: `make soak`, `make soak DURATION=1h`.
+# Many clients, half of them faulty, for long: `make soak`, `make soak DURATION=1h`.
 DURATION ?= 10m
 soak: $(READY)
 	@SOAK_DURATION=$(DURATION) $(BIN)/pytest tests/faults/test_crowd.py -v
 
-# The same for the command itself: one process that is robbed of its descriptors, then workers that are killed.
+# The same for the command itself: one process that runs out of descriptors, then workers that are killed.
 soak-command: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m faults.soak --duration $(DURATION)
 

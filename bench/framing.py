@@ -39,9 +39,6 @@ def chunks(data: bytes) -> list[bytes]:
     return [data[index : index + CHUNK] for index in range(0, len(data), CHUNK)]
 
 
-# --- ours ------------------------------------------------------------------------------------------------------------
-
-
 def messages_for(name: str) -> list[Any]:
     if name == "lines" or name == "lines:crlf":
         return TEXTS
@@ -88,9 +85,6 @@ def encode_each(name: str) -> Run:
             codec.encode(message)
 
     return run
-
-
-# --- the others ------------------------------------------------------------------------------------------------------
 
 
 def asyncio_readline() -> Run:
@@ -178,8 +172,6 @@ def bare_join() -> Run:
 
     return run
 
-
-# --- measuring -------------------------------------------------------------------------------------------------------
 
 COMPARISONS = [
     # what, ours, the other's name, the other, the bar, whether more is better

@@ -84,9 +84,6 @@ def relay_of(name: str, target: int, folder: Path) -> tuple[list[str], int]:
     return ["haproxy", "-q", "-f", str(config)], port
 
 
-# --- what is measured ------------------------------------------------------------------------------------------------
-
-
 def throughput(port: int, seconds: float) -> float:
     """Gbit/s of one connection, as iperf3's receiver counts."""
     command = ["iperf3", "-c", "127.0.0.1", "-p", str(port), "-t", str(seconds), "-J"]
@@ -152,9 +149,6 @@ def resident(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0])
 
 
-# --- the other ends --------------------------------------------------------------------------------------------------
-
-
 def echo_server() -> int:
     """`socketkit echo`'s work by a plain thread a connection; its port."""
 
@@ -201,9 +195,6 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(0)
-
-
-# --- the tables ------------------------------------------------------------------------------------------------------
 
 
 def compare(title: str, ports: dict[str, int], measure: Callable[[int], float], rounds: int, unit: str) -> None:

@@ -120,8 +120,6 @@ def _pairs(unit: str, values: dict[str, float]) -> str:
     return "\n".join([f"| | {unit} |", "|---|---:|", *(f"| {name} | {value:.0f} |" for name, value in values.items())])
 
 
-# --- the chart -------------------------------------------------------------------------------------------------------
-
 _WIDTH, _ROW, _LEFT = 860, 20, 190
 
 

@@ -61,7 +61,7 @@ def test_first_client_and_child_status(command: str, said: bytes, heard: bytes, 
     with listen(command) as server:
         assert ask(server.address(), said) == heard
         assert server.wait() == status
-        assert len(server.told) == 1
+        assert len(server.stderr_lines) == 1
 
 
 def test_child_that_ignores_input() -> None:
@@ -77,14 +77,14 @@ def test_unrunnable_child_before_listening() -> None:
     for command, status in (("/nowhere/x", 127), ("/etc/passwd", 126), ("sh -c 'x", 2)):
         with listen(command) as server:
             assert server.wait() == status
-            assert "listening" not in " ".join(server.told)
+            assert "listening" not in " ".join(server.stderr_lines)
 
 
 def test_terminal_options_refused_with_exec() -> None:
     """What is said of a person is refused beside a program."""
     with listen("cat", "--crlf") as server:
         assert server.wait() == 2
-        assert "--crlf is for whoever sits here; with --exec a program does" in server.told[0]
+        assert "--crlf is for whoever sits here; with --exec a program does" in server.stderr_lines[0]
 
 
 def test_a_child_learns_who_calls() -> None:

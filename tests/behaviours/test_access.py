@@ -10,7 +10,7 @@ import pytest
 from behaviours.peers import call, echoed, read_exactly
 from behaviours.tools import Running, Tool
 from socketkit import Address
-from support.holes import refusing_port
+from support.dead_ports import refusing_port
 from support.programs import Program
 
 
@@ -57,7 +57,7 @@ def test_60_a_port_that_is_taken_is_named(tool: Tool) -> None:
         place = Address.parse(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
         with Program(*tool.command("relay", place, {}, Address.parse("tcp://127.0.0.1:9"))) as relay:
             assert relay.wait() > 0
-            assert str(place.port) in "\n".join(relay.told)
+            assert str(place.port) in "\n".join(relay.stderr_lines)
 
 
 @pytest.mark.slow

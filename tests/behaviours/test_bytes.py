@@ -114,7 +114,7 @@ def test_41_a_dump_is_not_payload(tool: Tool) -> None:
     ):
         assert client.communicate(b"outgoing") == b"gniogtuo"
         client.wait()
-        told = "\n".join(client.told)
+        told = "\n".join(client.stderr_lines)
         assert "outgoing" in told and "gniogtuo" in told
 
 
@@ -123,7 +123,7 @@ def test_41_a_dump_marks_the_directions(tool: Tool) -> None:
     with peer(lambda caller: caller.sendall(read_all(caller))) as address, tool.calling(address, dump=True) as client:
         assert client.communicate(b"same\n") == b"same\n"
         client.wait()
-        text = re.sub(r"\d", "", "\n".join(client.told))
+        text = re.sub(r"\d", "", "\n".join(client.stderr_lines))
         before = [[line.strip() for line in part.splitlines() if line.strip()][-1:] for part in text.split("same")[:2]]
         assert before[0] != before[1]
 
@@ -133,4 +133,4 @@ def test_42_stdout_is_payload_only(tool: Tool) -> None:
     with peer(lambda caller: caller.sendall(read_all(caller))) as address, tool.calling(address, loud=True) as client:
         assert client.communicate(b"payload") == b"payload"
         assert client.wait() == 0
-        assert client.told != []
+        assert client.stderr_lines != []

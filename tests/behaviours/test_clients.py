@@ -16,7 +16,7 @@ import pytest
 from behaviours.peers import call, echoed, peer, read_all, read_exactly, until
 from behaviours.tools import Tool
 from socketkit import Address
-from support.holes import refusing_port
+from support.dead_ports import refusing_port
 from support.programs import Program, free_port
 from support.streams import reset
 
@@ -158,7 +158,7 @@ def test_22_regular_file_left_alone(tool: Tool, tmp_path: Path) -> None:
     path.write_text("precious")
     with Program(*tool.command("listen", Address.parse(f"unix://{path}"), {})) as program:
         assert program.wait() > 0
-        assert str(path) in "\n".join(program.told)
+        assert str(path) in "\n".join(program.stderr_lines)
     assert path.read_text() == "precious"
 
 
@@ -177,7 +177,7 @@ def test_23_a_living_one_is_refused(tool: Tool, tmp_path: Path) -> None:
         living.listen()
         with Program(*tool.command("listen", Address.parse(f"unix://{tmp_path}/s"), {})) as program:
             assert program.wait() > 0
-            assert re.search("in use|EADDRINUSE", "\n".join(program.told))
+            assert re.search("in use|EADDRINUSE", "\n".join(program.stderr_lines))
         call(Address.parse(f"unix://{tmp_path}/s")).close()
 
 
@@ -221,7 +221,7 @@ def test_25_connect_errors_are_specific(tool: Tool, place: str, words: str, tmp_
         with tool.calling(Address.parse(address)) as client:
             assert client.communicate(b"x") == b""
             assert client.wait() > 0
-            assert re.search(words, "\n".join(client.told))
+            assert re.search(words, "\n".join(client.stderr_lines))
 
 
 def test_26_datagram_client_gets_answer(tool: Tool, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_27_no_accidental_port_sharing(tool: Tool) -> None:
     with tool.serving("listen") as server:
         with Program(*tool.command("listen", server.address, {})) as second:
             assert second.wait() > 0
-            assert re.search("in use|EADDRINUSE", "\n".join(second.told))
+            assert re.search("in use|EADDRINUSE", "\n".join(second.stderr_lines))
 
 
 @pytest.mark.parametrize(("scheme", "four", "six"), [("tcp", True, True), ("tcp4", True, False), ("tcp6", False, True)])
@@ -300,7 +300,7 @@ def test_30_a_malformed_port(tool: Tool, port: str) -> None:
     with Program(*(word.replace("54321", port) for word in good)) as program:
         assert program.communicate() == b""
         assert program.wait() == tool.statuses["usage"]
-        assert len(program.told) == 1 and port in program.told[0]
+        assert len(program.stderr_lines) == 1 and port in program.stderr_lines[0]
 
 
 def test_31_where_it_listens_is_told(tool: Tool) -> None:
@@ -310,9 +310,9 @@ def test_31_where_it_listens_is_told(tool: Tool) -> None:
 
         def told() -> int:
             found = re.findall(
-                r"(?i)listening on.*[ :](\d+)$|^listening .*:(\d+)$", "\n".join(program.told), re.MULTILINE
+                r"(?i)listening on.*[ :](\d+)$|^listening .*:(\d+)$", "\n".join(program.stderr_lines), re.MULTILINE
             )
             return max((int(one or other) for one, other in found), default=0)
 
-        until(lambda: told() > 0 or program.process.poll() is not None, f"no port, but {program.told!r}")
+        until(lambda: told() > 0 or program.process.poll() is not None, f"no port, but {program.stderr_lines!r}")
         socket.create_connection(("127.0.0.1", told()), timeout=20).close()

@@ -81,7 +81,7 @@ def test_02_a_wait_that_has_run_out_is_told(tool: Tool) -> None:
 
     with peer(part) as address, tool.calling(address, linger=0.2) as client:
         assert client.communicate(b"question\n") == b""
-        assert client.wait() != 0 and client.told != []
+        assert client.wait() != 0 and client.stderr_lines != []
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ import pytest
 from behaviours.peers import asked, call, peer, read_all, script
 from behaviours.tools import Tool
 from socketkit import Address
-from support.holes import black_hole, refusing_port
+from support.dead_ports import black_hole, refusing_port
 from support.programs import PATIENCE, Program, needs, socketkit
 from support.streams import reset
 
@@ -61,7 +61,7 @@ def test_62_many_targets_and_one_time(tool: Tool, tmp_path: Path) -> None:
         with waiting(tool, *places, f"unix://{tmp_path}/none", "--for", "1s") as program:
             assert (program.communicate(), program.wait()) == (b"", 124)
         assert 0.9 <= time.monotonic() - since <= 15
-        assert "3 of 4" in program.told[0]
+        assert "3 of 4" in program.stderr_lines[0]
 
 
 @pytest.mark.slow
@@ -154,7 +154,7 @@ def test_66_a_reader_who_has_had_enough(tool: Tool) -> None:
         assert client.process.stdout.readline() == b"line\n"
         client.process.stdout.close()
         client.wait()
-        assert client.told == []
+        assert client.stderr_lines == []
 
 
 @pytest.mark.parametrize("meant", [True, False], ids=["meant", "meant for another"])

@@ -12,7 +12,7 @@ import pytest
 from behaviours.peers import call, cpu_seconds, peer, read_all, read_exactly
 from behaviours.tools import Tool
 from socketkit import Address
-from support.holes import black_hole
+from support.dead_ports import black_hole
 from support.programs import Program, free_port
 
 pause = threading.Event().wait

@@ -125,7 +125,7 @@ class Tool:
             if program.process.poll() is not None or time.monotonic() > give_up:
                 program.process.kill()
                 program.wait()
-                raise AssertionError(f"{program.process.args!r} does not listen, but says {program.told!r}")
+                raise AssertionError(f"{program.process.args!r} does not listen, but says {program.stderr_lines!r}")
             time.sleep(0.01)
         return place
 

@@ -13,7 +13,7 @@ from support.programs import echo_server, needs, socketkit
 def talk(address, *arguments):
     with socketkit("connect", str(address), *arguments) as client:
         output = client.communicate(b"hello\n")
-        return output, client.told, client.wait()
+        return output, client.stderr_lines, client.wait()
 
 
 def test_a_dump_goes_to_standard_error():

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from support.holes import refusing_port
+from support.dead_ports import refusing_port
 from support.programs import echo_server, socketkit
 
 
@@ -18,15 +18,15 @@ def test_two_more_tries_are_three() -> None:
     ) as program:
         program.communicate()
         assert program.wait() == 3
-        assert [("trying again in" in line) for line in program.told] == [True, True, False]
-        assert re.search(r"\(3 tries in \d\.\d s\)$", program.told[-1])
+        assert [("trying again in" in line) for line in program.stderr_lines] == [True, True, False]
+        assert re.search(r"\(3 tries in \d\.\d s\)$", program.stderr_lines[-1])
 
 
 def test_no_retry_by_default() -> None:
     """Without it the first failure ends it."""
     with socketkit("connect", f"tcp://127.0.0.1:{refusing_port()}", "-v") as program:
         program.communicate()
-        assert (program.wait(), len(program.told)) == (3, 1)
+        assert (program.wait(), len(program.stderr_lines)) == (3, 1)
 
 
 @pytest.mark.parametrize("verb", [["connect"], ["chat", "join"]], ids=" ".join)
@@ -66,8 +66,8 @@ def test_retry_deadline_in_address() -> None:
     with socketkit("connect", address) as program:
         program.communicate()
         assert program.wait() == 124
-        assert "socketkit: gave up after" in program.told[-1]
-        assert len(program.told) == 1
+        assert "socketkit: gave up after" in program.stderr_lines[-1]
+        assert len(program.stderr_lines) == 1
 
 
 def test_permanent_errors_not_retried() -> None:
@@ -78,7 +78,7 @@ def test_permanent_errors_not_retried() -> None:
         pytest.skip("this machine has no resolver that could say so")
     with socketkit("connect", "tcp://name.invalid:1", "--retry", "forever", "--backoff", "1m..1m", "-v") as program:
         program.communicate()
-        assert (program.wait(), len(program.told)) == (3, 1)
+        assert (program.wait(), len(program.stderr_lines)) == (3, 1)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -104,7 +104,7 @@ def test_a_wrong_argument_is_a_usage_error(arguments: tuple[str, ...], text: str
     with socketkit("connect", "tcp://127.0.0.1:1", *arguments) as program:
         program.communicate()
         assert program.wait() == 2
-        assert len(program.told) == 1 and text in program.told[0]
+        assert len(program.stderr_lines) == 1 and text in program.stderr_lines[0]
 
 
 def test_first_success_ends_retries() -> None:
@@ -112,4 +112,4 @@ def test_first_success_ends_retries() -> None:
     with echo_server() as (_, address), socketkit("connect", str(address), "--retry", "5", "-vv") as program:
         assert program.communicate(b"hello") == b"hello"
         assert program.wait() == 0
-        assert sum("trying" in line for line in program.told) == 1
+        assert sum("trying" in line for line in program.stderr_lines) == 1

@@ -61,8 +61,8 @@ def test_bad_values_before_opening(arguments, said):
     """What is wrong is said before anything is opened."""
     with socketkit("echo", "tcp://127.0.0.1:0", *arguments) as server:
         assert server.wait() == 2
-        assert said in server.told[-1]
-        assert not any("listening" in line for line in server.told)
+        assert said in server.stderr_lines[-1]
+        assert not any("listening" in line for line in server.stderr_lines)
 
 
 def test_a_new_process_takes_over(tmp_path):
@@ -87,6 +87,6 @@ def test_workers_announce_once_and_stop(number):
         for _ in range(10):
             with call(address) as caller:
                 assert ask(caller, b"hello") == b"hello"
-        assert sum("listening tcp" in line for line in server.told if not line.startswith("no")) == 1
+        assert sum("listening tcp" in line for line in server.stderr_lines if not line.startswith("no")) == 1
         assert server.stop(number) == 0
         server.wait_line("has ended: status 0", 2)

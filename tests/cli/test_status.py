@@ -150,14 +150,16 @@ def test_status_and_one_line_per_failure(
             ports[name] = make()
     with socketkit(*command.format(**ports).split()) as program:
         output = program.communicate(typed)
-        assert program.wait() == status, program.told
+        assert program.wait() == status, program.stderr_lines
         if line is not None:
-            assert len(program.told) == 1, program.told
-            assert program.told[0].startswith("socketkit: ")
-            assert re.search(re.sub(r"\{(\w+)\}", lambda match: ports[match[1]], line), program.told[0]), program.told
+            assert len(program.stderr_lines) == 1, program.stderr_lines
+            assert program.stderr_lines[0].startswith("socketkit: ")
+            assert re.search(re.sub(r"\{(\w+)\}", lambda match: ports[match[1]], line), program.stderr_lines[0]), (
+                program.stderr_lines
+            )
             assert output == b""
         elif status == 0:
-            assert program.told == []
+            assert program.stderr_lines == []
             assert output
     if "goodbye" in command and status == 3:  # let the listener's thread go
         socket.create_connection(("127.0.0.1", int(ports["goodbye"]))).close()
@@ -178,7 +180,7 @@ def test_client_signal_status(peers: Peers, number: signal.Signals, status: int)
         assert program.process.stdout.read(5) == b"hello"
         assert came.wait(PATIENCE)
         assert program.stop(number) == status
-        assert program.told == []
+        assert program.stderr_lines == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
@@ -194,8 +196,8 @@ def test_debug_shows_where_it_failed(peers: Peers) -> None:
     with socketkit("connect", f"tcp://127.0.0.1:{peers.closed()}", "--debug") as program:
         program.communicate()
         assert program.wait() == 3
-        assert program.told[0] == "Traceback (most recent call last):"
-        assert program.told[-1].startswith("socketkit.errors.ConnectError: cannot connect to ")
+        assert program.stderr_lines[0] == "Traceback (most recent call last):"
+        assert program.stderr_lines[-1].startswith("socketkit.errors.ConnectError: cannot connect to ")
 
 
 def test_control_characters_in_errors_escaped() -> None:
@@ -203,5 +205,5 @@ def test_control_characters_in_errors_escaped() -> None:
     with socketkit("connect", "tcp://ho\x1b[31mst\n:1") as program:
         program.communicate()
         assert program.wait() == 2
-        (line,) = program.told
+        (line,) = program.stderr_lines
         assert line.isprintable()

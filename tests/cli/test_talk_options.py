@@ -40,7 +40,7 @@ class Peer:
 
 def run(*arguments, data=b"", **options):
     with socketkit("connect", *arguments, **options) as client:
-        return client.communicate(data), client.told, client.wait()
+        return client.communicate(data), client.stderr_lines, client.wait()
 
 
 def test_send_only_ends_with_input():
@@ -89,7 +89,7 @@ def test_telnet_negotiation_hidden():
     peer = Peer(bytes([255, 253, 24, 255, 251, 1]) + b"login: ")
     with socketkit("connect", peer.address, "--telnet") as client:
         assert client.communicate() == b"login: "
-        assert (client.wait(), client.told) == (0, [])
+        assert (client.wait(), client.stderr_lines) == (0, [])
     assert peer.end() == bytes([255, 252, 24, 255, 254, 1])
 
 

@@ -45,9 +45,9 @@ def test_unverified_peer_gets_no_data(server, arguments, told):
     with socketkit("connect", str(server), *given) as client:
         assert client.communicate(b"a secret\n") == b""
         assert client.wait() == 3
-        assert len(client.told) == 1
-        assert told in client.told[0]
-        assert "a secret" not in client.told[0]
+        assert len(client.stderr_lines) == 1
+        assert told in client.stderr_lines[0]
+        assert "a secret" not in client.stderr_lines[0]
 
 
 def test_insecure_asks_for_nothing(server):
@@ -73,7 +73,7 @@ def test_option_without_effect_refused(arguments):
     """Whoever gives it believes that he is safe."""
     with socketkit(*arguments) as program:
         assert program.wait() == 2
-        assert "does nothing without TLS: say tls://… or --tls" in program.told[0]
+        assert "does nothing without TLS: say tls://… or --tls" in program.stderr_lines[0]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_unusable_certificates_are_usage_errors(arguments):
     """What cannot be used is a mistake of usage."""
     with socketkit(*arguments) as program:
         assert program.wait() == 2
-        assert len(program.told) == 1
+        assert len(program.stderr_lines) == 1
 
 
 def test_self_signed_pin_and_sighup():
@@ -104,7 +104,7 @@ def test_self_signed_pin_and_sighup():
         with socketkit("connect", str(address), "--pin", pin) as client:
             assert client.communicate(b"hello\n") == b"hello\n"
         assert server.stop() == 0
-        assert sorted(line.partition(" ")[0] for line in server.told) == ["listening", "pin", "socketkit:"]
+        assert sorted(line.partition(" ")[0] for line in server.stderr_lines) == ["listening", "pin", "socketkit:"]
 
 
 def test_client_certificate_required():
@@ -115,7 +115,7 @@ def test_client_certificate_required():
         with socketkit("connect", address, "--cacert", papers().ca) as client:
             assert client.communicate(b"hello\n") == b""
             assert client.wait() == 3
-            assert "it requires a certificate of ours" in client.told[0]
+            assert "it requires a certificate of ours" in client.stderr_lines[0]
         with socketkit("connect", address, "--cacert", papers().ca, "--cert", papers().client) as client:
             assert client.communicate(b"hello\n") == b"hello\n"
         assert server.stop() == 0
@@ -172,7 +172,7 @@ def test_relay_tls_option_without_effect(listen, target, option):
     """A relay refuses what would do nothing."""
     with socketkit("relay", listen, target, *option) as relay:
         assert relay.wait() == 2
-        assert f"{option[0]} does nothing without TLS" in relay.told[0]
+        assert f"{option[0]} does nothing without TLS" in relay.stderr_lines[0]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
@@ -222,5 +222,5 @@ def test_workers_refuse_unusable_certificate(paper, told):
     """Workers do not begin with what none of them can use."""
     with socketkit("echo", "tls://127.0.0.1:0", "--workers", "2", *paper) as server:
         assert server.wait() == 2
-        assert len(server.told) == 1
-        assert told in server.told[0]
+        assert len(server.stderr_lines) == 1
+        assert told in server.stderr_lines[0]

@@ -27,7 +27,7 @@ from socketkit.errors import BrokenError, ConnectError, DeadlineError, ResolveEr
 from socketkit.events import Connecting, Failed, Resolved
 from socketkit.sockets.resolver import Candidate
 from socketkit.streams.stream import Stream
-from support.holes import black_hole, refusing_port
+from support.dead_ports import black_hole, refusing_port
 from support.recorder import Recorder
 from support.running import FAR, Running, turns, until
 from support.streams import open_descriptors

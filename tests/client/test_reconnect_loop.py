@@ -17,7 +17,7 @@ from socketkit import AddressError, BrokenError, BusyError, ConnectError, Option
 from socketkit.blocking import BlockingServer
 from socketkit.engines.engine import Engine
 from socketkit.events import Closed, Connected, Retrying
-from support.holes import refusing_port
+from support.dead_ports import refusing_port
 from support.recorder import Recorder
 from support.running import FAR, Running, until
 from support.streams import open_descriptors

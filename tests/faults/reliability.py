@@ -1,7 +1,6 @@
 """The same faults for small echo servers of several libraries, and for ours on each engine, side by side.
 
-Usage: `make reliability`. Each server is a process (`faults.echoes`); what is printed is what was measured, and goes
-into the table of docs/reliability.md.
+Usage: `make reliability`. Each server is a process (`faults.echo_servers`). The output goes into docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from faults.echoes import GRACE, IDLE, PAUSE
-from faults.liars import Name, dial, flood, half_close, read_lines, reset, silent, wait_end
-from faults.ward import MIB, descriptors, forget_peak, memory
+from faults.echo_servers import GRACE, IDLE, PAUSE
+from faults.faulty_peers import Name, dial, flood, half_close, read_lines, reset, silent, wait_end
+from faults.server_under_test import MIB, descriptors, forget_peak, memory
 from socketkit import engines
 from support.programs import Program
 
@@ -73,7 +72,7 @@ class Echo:
 def running(which: str) -> Iterator[Echo]:
     with tempfile.NamedTemporaryFile() as output:
         environment = {"PYTHONPATH": os.fspath(TESTS), "PYTHONWARNINGS": "default"}
-        with Program(sys.executable, "-m", "faults.echoes", which, stdout=output, env=environment) as program:
+        with Program(sys.executable, "-m", "faults.echo_servers", which, stdout=output, env=environment) as program:
             yield Echo(program, Path(output.name))
 
 
@@ -93,9 +92,6 @@ def spent(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-# --- the faults: each gives one cell of the table --------------------------------------------------------------------
-
-
 def survives_shortage(echo: Echo) -> str:
     """30 callers, descriptors for five; a guest who was there before talks on; then there are enough again."""
     with dial(echo.name) as guest:
@@ -104,7 +100,7 @@ def survives_shortage(echo: Echo) -> str:
         spare = resource.prlimit(echo.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(echo.pid, resource.RLIMIT_NOFILE, (descriptors(echo.pid) + 5, spare[1]))
         with silent(echo.name, 30):
-            cost, told, end = spent(echo.pid), len(echo.program.told), time.monotonic() + 1
+            cost, told, end = spent(echo.pid), len(echo.program.stderr_lines), time.monotonic() + 1
             while time.monotonic() < end:
                 try:
                     guest.sendall(b"hello\n")
@@ -114,7 +110,7 @@ def survives_shortage(echo: Echo) -> str:
                 if answers != [b"hello"] or echo.program.process.poll() is not None:
                     return f"{NO}: it dies, with its guests"
                 time.sleep(0.1)
-            cost, told = spent(echo.pid) - cost, len(echo.program.told) - told
+            cost, told = spent(echo.pid) - cost, len(echo.program.stderr_lines) - told
             resource.prlimit(echo.pid, resource.RLIMIT_NOFILE, spare)
     return f"{YES if echo.is_answering() else NO}; {cost:.2f} s CPU, {told} lines of log"
 

@@ -1,7 +1,7 @@
-"""Leave `socketkit echo` alone for a while with a crowd, half of it liars; then look at the account.
+"""Run `socketkit echo` under many clients, half of them faulty, and check its counts and resources at the end.
 
-Usage: `make soak-command`, `make soak-command DURATION=30s`. The first half goes to one process, which is also robbed
-of its descriptors for a while; a quarter to one that speaks TLS, and reads its certificates anew all the time; the last
+Usage: `make soak-command`, `make soak-command DURATION=30s`. The first half goes to one process, which also runs out
+of descriptors for a while; a quarter to one that speaks TLS, and reads its certificates anew all the time; the last
 to three workers, of which one is killed now and then. Prints what was measured, and ends with status 1 where a promise
 was broken.
 """
@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from faults.liars import (
+from faults.faulty_peers import (
     Name,
     dial,
     endless,
@@ -34,8 +34,8 @@ from faults.liars import (
     trickle,
     wait_end,
 )
+from faults.server_under_test import MIB, HealthyClient, descriptors, memory
 from faults.soak_tls import Paper, reload_under_load
-from faults.ward import MIB, Companion, descriptors, memory
 from socketkit.config.address import Address
 from socketkit.config.option_types import duration_kind
 from support.programs import Program, socketkit
@@ -59,9 +59,6 @@ HIGHEST = 96 * MIB
 SECURE = "tls://127.0.0.1:0"
 
 Liar = Callable[[Name, random.Random], None]
-
-
-# --- the liars: each raises AssertionError where the server broke a promise ------------------------------------------
 
 
 def says_nothing(name: Name, dice: random.Random) -> None:
@@ -109,7 +106,7 @@ def babbles(name: Name, dice: random.Random) -> None:
         wait_end(sock)
 
 
-LIARS: tuple[Liar, ...] = (
+FAULTY: tuple[Liar, ...] = (
     says_nothing,
     writes_slowly,
     says_all_first,
@@ -149,7 +146,7 @@ class Crowd:
 
     def _talk(self, dice: random.Random) -> None:
         while not self._stop.is_set():
-            companion = Companion(self._name, beat=0.1)
+            companion = HealthyClient(self._name, beat=0.1)
             companion.start()
             self._stop.wait(dice.uniform(2, 10))
             companion.end()
@@ -161,7 +158,7 @@ class Crowd:
 
     def _lie(self, dice: random.Random) -> None:
         while not self._stop.wait(dice.uniform(0, 2)):
-            liar = dice.choice(LIARS)
+            liar = dice.choice(FAULTY)
             try:
                 liar(self._name, dice)
             except ConnectionError:
@@ -177,9 +174,6 @@ class Crowd:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-
-
-# --- the server ------------------------------------------------------------------------------------------------------
 
 
 def name_of(address: Address) -> Name:
@@ -324,7 +318,7 @@ def soak_workers(judge: Judge, seconds: float) -> None:
         judge.say("workers: questions answered whole", crowd.rounds, crowd.rounds > 0)
         most = killed * CROWD // 8
         judge.say("workers: conversations lost with them", len(crowd.lost), len(crowd.lost) < most)
-        companion = Companion(name)
+        companion = HealthyClient(name)
         companion.start()
         companion.wait_rounds(20)
         companion.end()

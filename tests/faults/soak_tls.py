@@ -18,8 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from faults.liars import Name, dial, reset, silent, wait_end
-from faults.ward import Companion
+from faults.faulty_peers import Name, dial, reset, silent, wait_end
+from faults.server_under_test import HealthyClient
 from support.tls import papers
 
 CALLERS = 24
@@ -44,7 +44,7 @@ def dial_securely(name: Name) -> ssl.SSLSocket:
         raise
 
 
-class SecureCompanion(Companion):
+class SecureCompanion(HealthyClient):
     """A healthy client that speaks TLS, and says goodbye as TLS has it.
 
     Attributes:
@@ -59,9 +59,6 @@ class SecureCompanion(Companion):
     def say_goodbye(self) -> None:
         assert isinstance(self._sock, ssl.SSLSocket)
         self._sock.unwrap()  # raises where more came back than was said, or no goodbye
-
-
-# --- those who break off ---------------------------------------------------------------------------------------------
 
 
 def says_nothing(name: Name, dice: random.Random) -> None:
@@ -95,7 +92,7 @@ def hello() -> bytes:
     return outgoing.read()
 
 
-LIARS: tuple[Callable[[Name, random.Random], None], ...] = (says_nothing, babbles, resets, resets_late)
+FAULTY: tuple[Callable[[Name, random.Random], None], ...] = (says_nothing, babbles, resets, resets_late)
 
 
 class SecureCrowd:
@@ -142,7 +139,7 @@ class SecureCrowd:
 
     def _lie(self, dice: random.Random) -> None:
         while not self._stop.wait(dice.uniform(0, 0.5)):
-            liar = dice.choice(LIARS)
+            liar = dice.choice(FAULTY)
             try:
                 liar(self._name, dice)
             except ConnectionError:

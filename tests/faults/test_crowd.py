@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.crowd import LIARS, Book, crowd
+from faults.mixed_clients import FAULTY, Book, crowd
 from socketkit import engines
 from socketkit.config.durations import parse_duration
 from support.connections import ask, call
@@ -90,7 +90,7 @@ def test_a_crowd_of_which_half_lies(engine):
         grown = memory(pid) - warm
         told = json.loads(server.communicate_at_stop())
     assert book.lost == [], told
-    assert set(book.counts) >= {kind.__name__ for kind in LIARS}
+    assert set(book.counts) >= {kind.__name__ for kind in FAULTY}
     events, facts = told["events"], told["facts"]
     assert told["open"] == facts["active_count"] == 0
     assert events["Accepted"] == events["Closed"] == facts["accepted_count"]

@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from faults.liars import (
-    PATIENCE,
+from faults.faulty_peers import (
     PIECE,
+    TIMEOUT,
     dial,
     endless,
     flood,
@@ -24,7 +24,7 @@ from faults.liars import (
     trickle,
     wait_end,
 )
-from faults.ward import MIB, ward
+from faults.server_under_test import MIB, server_under_test
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, FrameTooLongError, FramingError
 from socketkit.events import HandlerFailed
 from support.engines import parameters
@@ -35,14 +35,11 @@ every = pytest.mark.parametrize("engine", parameters("epoll", "asyncio", "uvloop
 several = pytest.mark.parametrize("engine", parameters("epoll", "uvloop", "blocking"))
 
 
-# --- those who say too little ---
-
-
 @pytest.mark.slow
 @every
 def test_idle_timeout_cuts_only_silent(engine):
     """The silent are cut off when asked to and no one else."""
-    with ward(engine, idle_timeout="1s") as here:
+    with server_under_test(engine, idle_timeout="1s") as here:
         with silent(here.name, 3), silent(here.name, 2, b"half a li"):
             here.wait_came(5)
             here.wait_left()
@@ -53,7 +50,7 @@ def test_idle_timeout_cuts_only_silent(engine):
 def test_many_silent_clients_are_cheap(engine):
     """Many silent clients cost little and slow no one down."""
     count = 200
-    with ward(engine, growth=count * 100_000) as here:
+    with server_under_test(engine, growth=count * 100_000) as here:
         with silent(here.name, count):
             here.wait_came(count)
             here.companion.wait_rounds(20)
@@ -64,7 +61,7 @@ def test_many_silent_clients_are_cheap(engine):
 def test_byte_by_byte_client(engine):
     """Who writes byte by byte is understood."""
     line = b"a message in small pieces " * 8
-    with ward(engine) as here:
+    with server_under_test(engine) as here:
         assert trickle(here.name, line + b"\n") == line
 
 
@@ -72,13 +69,10 @@ def test_byte_by_byte_client(engine):
 def test_half_closed_client_gets_answers(engine):
     """Who has said his last word still gets every answer."""
     lines = [b"%d" % number * (number % 200) for number in range(3000)]
-    with ward(engine) as here:
+    with server_under_test(engine) as here:
         assert half_close(here.name, lines) == lines
         here.wait_left()
         assert here.ends() == [None]
-
-
-# --- those who take too little ---
 
 
 @pytest.mark.slow
@@ -86,7 +80,7 @@ def test_half_closed_client_gets_answers(engine):
 def test_stalled_reader_back_pressure(engine):
     """Who reads nothing meets back pressure and loses nothing when he reads at last."""
     line = b"z" * 999 + b"\n"
-    with ward(engine) as here:
+    with server_under_test(engine) as here:
         with dial(here.name, buffer=65536) as sock:
             sent = flood(sock, line, 64 * MIB)
             assert sent < 32 * MIB, "there was no back pressure"
@@ -104,15 +98,12 @@ def test_stalled_reader_back_pressure(engine):
 @several
 def test_stalled_reader_idle_timeout(engine):
     """Who reads nothing is cut off when asked to."""
-    with ward(engine, idle_timeout="1s") as here:
+    with server_under_test(engine, idle_timeout="1s") as here:
         with dial(here.name, buffer=65536) as sock:
-            assert flood(sock, b"z" * 999 + b"\n", 64 * MIB, quiet=PATIENCE) < 64 * MIB  # until he is cut off
+            assert flood(sock, b"z" * 999 + b"\n", 64 * MIB, quiet=TIMEOUT) < 64 * MIB  # until he is cut off
             here.wait_left()
         (error,) = here.ends()
         assert isinstance(error, (DeadlineError, BrokenError)) and "idle_timeout" in str(error)
-
-
-# --- those who go too early ---
 
 
 @every
@@ -134,7 +125,7 @@ def test_data_before_reset_is_delivered(engine):
             await connection.send(message)
 
     lines = [f"line {number}" for number in range(50)]
-    with ward(engine, listens) as here:
+    with server_under_test(engine, listens) as here:
         sock = dial(here.name)
         sock.sendall("\n".join(["listen", *lines, "half of the la"]).encode())
         here.wait_came(1)
@@ -148,7 +139,7 @@ def test_data_before_reset_is_delivered(engine):
 @every
 def test_instant_disconnects_leak_nothing(engine):
     """Clients that are gone at once leave nothing behind."""
-    with ward(engine) as here:
+    with server_under_test(engine) as here:
         for number in range(30):
             sock = dial(here.name)
             sock.sendall(b"hello\n" * (number % 3))
@@ -159,7 +150,7 @@ def test_instant_disconnects_leak_nothing(engine):
 @every
 def test_reset_with_full_buffers(engine):
     """A reset under a full pipe ends only its own."""
-    with ward(engine) as here:
+    with server_under_test(engine) as here:
         sock = dial(here.name, buffer=65536)
         flood(sock, b"z" * 999 + b"\n", 2 * MIB, quiet=0.05)
         reset(sock)
@@ -167,13 +158,10 @@ def test_reset_with_full_buffers(engine):
         assert [type(error) for error in here.ends()] == [BrokenError]
 
 
-# --- those who say too much, or nonsense ---
-
-
 @several
 def test_unterminated_data_refused_at_limit(engine):
     """Bytes without an end are refused at the limit and never kept."""
-    with ward(engine, framing="lines:max_size=64KiB", growth=8 * MIB) as here:
+    with server_under_test(engine, framing="lines:max_size=64KiB", growth=8 * MIB) as here:
         sent, end = endless(here.name, 64 * MIB)
         here.wait_left()
         assert end in ("reset", "end") and sent < 32 * MIB
@@ -184,7 +172,7 @@ def test_unterminated_data_refused_at_limit(engine):
 @several
 def test_unterminated_data_skipped_bounded(engine):
     """Bytes without an end can be skipped in a bounded memory."""
-    with ward(engine, framing="lines:max_size=64KiB,oversize=skip", growth=8 * MIB) as here:
+    with server_under_test(engine, framing="lines:max_size=64KiB,oversize=skip", growth=8 * MIB) as here:
         with dial(here.name) as sock:
             for _ in range(24 * MIB // len(PIECE)):
                 sock.sendall(PIECE)
@@ -209,7 +197,7 @@ def test_garbage_ends_one_connection(engine, framing):
         async for message in connection:
             await connection.send(message)
 
-    with ward(engine, answers) as here:
+    with server_under_test(engine, answers) as here:
         for size in (1, 10, 100, 1000, 10000):
             with dial(here.name) as sock:
                 sock.sendall(b"garbage\n" + dice.randbytes(size))
@@ -221,13 +209,10 @@ def test_garbage_ends_one_connection(engine, framing):
         assert any(here.ends())
 
 
-# --- handlers ---
-
-
 @every
 def test_raising_handlers_end_their_own(engine):
     """Handlers that raise end their own conversations."""
-    with ward(engine) as here:
+    with server_under_test(engine) as here:
         for _ in range(20):
             with dial(here.name) as sock:
                 sock.sendall(b"fail\n")

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from faults.liars import PATIENCE, read_lines, silent
-from faults.ward import RESPONSIVE, Companion, descriptors
+from faults.faulty_peers import TIMEOUT, read_lines, silent
+from faults.server_under_test import RESPONSIVE, HealthyClient, descriptors
 from support.engines import parameters
 from support.programs import socketkit
 
@@ -34,7 +34,7 @@ def test_emfile_pauses_once_per_episode(engine):
     with socketkit("echo", "tcp://127.0.0.1:0", "--framing", "lines", "--engine", engine, "-v") as server:
         address, pid = server.address(), server.process.pid
         name = (address.host, address.port)
-        companion = Companion(name, beat=0.02)
+        companion = HealthyClient(name, beat=0.02)
         companion.start()
         companion.wait_rounds(2)
         spare = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -52,7 +52,7 @@ def test_emfile_pauses_once_per_episode(engine):
                     caller.sendall(b"am I in?\n")
                     assert read_lines(caller, 1) == [b"am I in?"]
             server.wait_line("callers are let in again", episode)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while descriptors(pid) > before:
                 assert time.monotonic() < deadline, f"{descriptors(pid)} descriptors are left of {before}"
                 companion.wait_rounds(1)
@@ -60,6 +60,6 @@ def test_emfile_pauses_once_per_episode(engine):
         companion.stop()
         assert companion.slowest < RESPONSIVE
         assert server.stop() == 0
-        told = "\n".join(server.told)
+        told = "\n".join(server.stderr_lines)
         assert told.count("callers have to wait") == told.count("callers are let in again") == 2
         assert told.count("] connection from") == told.count(" bytes received, ") == 61

@@ -33,7 +33,7 @@ def test_vanished_peer_is_noticed(engine, way):
     needs("ip")
     word, least, most, *options = WAYS[way]
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-W", "error", "-m", "faults.vanish", engine, word, *options],
+        ["unshare", "--net", sys.executable, "-W", "error", "-m", "faults.vanishing_peer", engine, word, *options],
         env={**os.environ, "PYTHONPATH": os.fspath(TESTS)},
         capture_output=True,
         text=True,

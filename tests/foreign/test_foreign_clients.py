@@ -30,7 +30,7 @@ def unix(tmp_path_factory):
 def ask(*arguments: str) -> bytes:
     with Program(*arguments) as client:
         output = client.communicate(LINES)
-        assert client.wait() == 0, client.told
+        assert client.wait() == 0, client.stderr_lines
         return output
 
 

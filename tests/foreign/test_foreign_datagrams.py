@@ -22,7 +22,7 @@ def free_port() -> int:
 def ask(address: str, data: bytes = b"hello", *options: str) -> bytes:
     with socketkit("connect", address, "--reply-wait", "500ms", *options) as client:
         output = client.communicate(data)
-        assert (client.wait(), client.told) == (0, [])
+        assert (client.wait(), client.stderr_lines) == (0, [])
         return output
 
 
@@ -31,9 +31,6 @@ def run(*arguments: str, data: bytes) -> bytes:
     done = subprocess.run(arguments, input=data, capture_output=True, timeout=PATIENCE)
     assert done.stderr == b""
     return done.stdout
-
-
-# --- our client ------------------------------------------------------------------------------------------------------
 
 
 def test_our_client_and_socat_over_udp() -> None:
@@ -78,9 +75,6 @@ def test_nc_unix_datagrams(tmp_path: Path) -> None:
         assert server.process.stdout.read(5) == b"hello"
 
 
-# --- our server ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("engine", ["epoll", "asyncio", "blocking"])
 def test_our_echo_and_foreign_clients(engine: str, tmp_path: Path) -> None:
     socat, nc = needs("socat"), needs("nc.openbsd")
@@ -116,9 +110,6 @@ def test_listen_and_socat_datagrams() -> None:
         assert ours.wait() == 0
 
 
-# --- our own commands ------------------------------------------------------------------------------------------------
-
-
 def test_with_lines_each_line_is_a_datagram() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -133,7 +124,7 @@ def test_absent_datagram_peer_status_4() -> None:
     with socketkit("connect", f"udp://127.0.0.1:{free_port()}", "--reply-wait", "10s") as client:
         assert client.communicate(b"anybody?") == b""
         assert client.wait() == 4
-        [line] = client.told
+        [line] = client.stderr_lines
         assert "Connection refused (ECONNREFUSED): nobody receives there" in line
 
 
@@ -154,8 +145,8 @@ def test_bad_addresses_cost_status_2() -> None:
     ):
         with socketkit("connect", address) as client:
             client.communicate()
-            assert (client.wait(), len(client.told)) == (2, 1), address
-            assert said in client.told[0]
+            assert (client.wait(), len(client.stderr_lines)) == (2, 1), address
+            assert said in client.stderr_lines[0]
 
 
 def test_the_first_peer_alone_is_served_once() -> None:

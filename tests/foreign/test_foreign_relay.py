@@ -38,7 +38,7 @@ def serving(*command: str, port: int, **options: object) -> Iterator[Program]:
     """A foreign server, from when somebody can reach it."""
     with Program(*command, **options) as server:
         with socketkit("wait", f"127.0.0.1:{port}") as wait:
-            assert wait.wait() == 0, (wait.told, server.told)
+            assert wait.wait() == 0, (wait.stderr_lines, server.stderr_lines)
         yield server
 
 
@@ -60,7 +60,7 @@ def test_redis_benchmark_through_relay(tmp_path: Path) -> None:
         pipelined = run(client, "-h", address.host, "-p", str(address.port), *what, "-P", "50").decode()
         assert '"LRANGE_100' in pipelined
         assert relay.stop() == 0
-        assert len(relay.told) == 1
+        assert len(relay.stderr_lines) == 1
 
 
 @pytest.mark.slow

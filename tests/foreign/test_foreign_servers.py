@@ -17,7 +17,7 @@ LINES = b"".join(b"line %d of a talk\n" % number for number in range(2000))
 def ask(address: Address | str, data: bytes = LINES) -> bytes:
     with socketkit("connect", str(address)) as client:
         output = client.communicate(data)
-        assert (client.wait(), client.told) == (0, [])
+        assert (client.wait(), client.stderr_lines) == (0, [])
         return output
 
 
@@ -86,7 +86,7 @@ def test_a_program_behind_ncat():
             client.process.stdin.flush()
             assert client.process.stdout.read(len(LINES)) == LINES
             client.process.stdin.close()
-            assert (client.process.stdout.read(), client.wait(), client.told) == (b"", 0, [])
+            assert (client.process.stdout.read(), client.wait(), client.stderr_lines) == (b"", 0, [])
 
 
 def test_nc_that_takes_what_we_send():

@@ -30,9 +30,6 @@ def server():
         yield server.addresses[0]
 
 
-# --- our server ---
-
-
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_openssl_as_a_client(server, version):
     arguments = ["s_client", "-quiet", "-no_ign_eof", version, "-verify_return_error", "-CAfile", papers().ca]
@@ -108,9 +105,6 @@ def test_asyncio_s_client(server):
         await writer.wait_closed()
 
     asyncio.run(main())
-
-
-# --- our client ---
 
 
 class Answerer:
@@ -232,6 +226,6 @@ def _until(server, text):
     data = b""
     while text not in data:
         piece = server.process.stdout.read1()
-        assert piece, server.told
+        assert piece, server.stderr_lines
         data += piece
     return data

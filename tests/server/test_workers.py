@@ -91,7 +91,7 @@ def test_workers_share_port_announce_once(start, engine):
     program = start("tcp://127.0.0.1:0", engine)
     address = program.address()
     assert str(program.process.pid) not in ask_all(address, 3)
-    assert sum("listening" in line for line in program.told) == 1
+    assert sum("listening" in line for line in program.stderr_lines) == 1
     assert program.stop() == 0
 
 

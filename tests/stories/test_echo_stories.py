@@ -139,7 +139,7 @@ def test_mid_stream_reset_is_isolated(name: str) -> None:
         assert ask(other, b"after") == b"after"
         other.close()
         assert server.stop() == 0
-        assert len(server.told) == 1
+        assert len(server.stderr_lines) == 1
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -210,7 +210,9 @@ def test_pipelined_lines_batched(name: str) -> None:
             writer.join(PATIENCE)
         assert server.wait() == 0
         counts = [
-            int(found[1]) for line in server.told if (found := re.search(r"^\s*[\d.]+\s+\S+\s+\S+\s+(\d+)", line))
+            int(found[1])
+            for line in server.stderr_lines
+            if (found := re.search(r"^\s*[\d.]+\s+\S+\s+\S+\s+(\d+)", line))
         ]
     assert counts
     assert sum(counts) <= 1000
@@ -244,7 +246,7 @@ def test_the_whole_life_in_two_terminals() -> None:
         with socketkit("connect", str(address), "-v") as client:
             assert client.communicate(b"This is the message.\n") == b"This is the message.\n"
             assert client.wait() == 0
-            assert any("connected to" in line for line in client.told)
+            assert any("connected to" in line for line in client.stderr_lines)
         server.wait_line("closed, 21 bytes received, 21 bytes sent")
         assert server.stop() == 0
 

@@ -39,7 +39,7 @@ from socketkit import connect, engines, listen
 from socketkit.config.address import Address
 from socketkit.client.dial import open_stream
 from socketkit.config.options import Options
-from support.holes import black_hole
+from support.dead_ports import black_hole
 
 here, first = sys.argv[1:3]
 

@@ -442,7 +442,7 @@ def test_program_ignores_other_pid(listener: socket.socket) -> None:
     """A process ignores what is meant for another."""
     with activated(listener, "them", "echo", "systemd:", LISTEN_PID="1") as server:
         assert server.wait() == 3
-        assert "no socket was passed to this process (LISTEN_FDS, LISTEN_PID)" in server.told[0]
+        assert "no socket was passed to this process (LISTEN_FDS, LISTEN_PID)" in server.stderr_lines[0]
 
 
 def test_program_serves_passed_connection() -> None:
@@ -454,7 +454,7 @@ def test_program_serves_passed_connection() -> None:
         far.shutdown(socket.SHUT_WR)
         assert far.makefile("rb").read() == b"hello"
         assert server.wait() == 0
-        assert server.told == []
+        assert server.stderr_lines == []
 
 
 def test_systemd_itself_activates_us() -> None:
@@ -476,7 +476,7 @@ def test_the_command_echoes_its_own_input(address: str, engine_name: str) -> Non
     with socketkit("echo", address, "--engine", engine_name) as program:
         assert program.communicate(b"hello\n" * 1000) == b"hello\n" * 1000
         assert program.wait() == 0
-        assert program.told == []
+        assert program.stderr_lines == []
 
 
 SHARED = """
@@ -547,7 +547,7 @@ def test_stdio_cannot_be_both_ends() -> None:
     for verb in ("connect", "listen"):
         with socketkit(verb, "-") as program:
             assert program.wait() == 2
-            assert "standard input and output are this end of the conversation" in program.told[0]
+            assert "standard input and output are this end of the conversation" in program.stderr_lines[0]
 
 
 # --- the command and its child ---------------------------------------------------------------------------------------
@@ -570,7 +570,7 @@ def test_child_status_is_command_status(command: str, output: bytes, status: int
     with socketkit("connect", f"exec:{command}") as program:
         assert program.communicate(b"hello") == output
         assert program.wait() == status
-        assert len(program.told) == (status in (126, 127))
+        assert len(program.stderr_lines) == (status in (126, 127))
 
 
 def test_signal_ends_child_too() -> None:

@@ -34,7 +34,7 @@ class Program:
 
     Attributes:
         process: the `subprocess.Popen`, with binary pipes.
-        told: lines of standard error so far, without their ends.
+        stderr_lines: lines of standard error so far, without their ends.
     """
 
     def __init__(self, *arguments: str, **options: Any) -> None:
@@ -42,7 +42,7 @@ class Program:
         options.setdefault("stdout", subprocess.PIPE)
         environment = {**os.environ, "PYTHONWARNINGS": "error", "NO_COLOR": "1", **options.pop("env", {})}
         self.process = subprocess.Popen(arguments, stderr=subprocess.PIPE, env=environment, **options)
-        self.told: list[str] = []
+        self.stderr_lines: list[str] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -51,7 +51,7 @@ class Program:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             with self._news:
-                self.told.append(line.decode(errors="replace").rstrip("\n"))
+                self.stderr_lines.append(line.decode(errors="replace").rstrip("\n"))
                 self._news.notify_all()
         with self._news:
             self._news.notify_all()
@@ -60,12 +60,14 @@ class Program:
         """Wait until so many lines of standard error contain the text; the last of them."""
 
         def found() -> list[str]:
-            return [line for line in self.told if text in line]
+            return [line for line in self.stderr_lines if text in line]
 
         with self._news:
             came = self._news.wait_for(lambda: len(found()) >= count or not self._reader.is_alive(), PATIENCE)
             if not came or len(found()) < count:
-                raise AssertionError(f"{self.process.args!r} did not say {text!r} {count} times, but {self.told!r}")
+                raise AssertionError(
+                    f"{self.process.args!r} did not say {text!r} {count} times, but {self.stderr_lines!r}"
+                )
             return found()[count - 1]
 
     def address(self, count: int = 1) -> Address:
@@ -105,7 +107,7 @@ class Program:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.stdout is not None
         output: bytes = self.process.stdout.read()
-        assert self.wait() == 0, self.told
+        assert self.wait() == 0, self.stderr_lines
         return output
 
     def __enter__(self) -> Program:

@@ -76,7 +76,7 @@ def test_two_programs_talk_until_farewell() -> None:
         assert guest.wait() == 0
         assert line_of(host) == "* Ivan has left"
         assert host.wait() == 0
-        assert guest.told == []
+        assert guest.stderr_lines == []
 
 
 def test_host_farewell_ends_both_programs() -> None:
@@ -132,13 +132,13 @@ def test_refused_is_status_3() -> None:
     with socketkit("chat", "join", f"tcp://127.0.0.1:{port}") as guest:
         assert guest.communicate() == b""
         assert guest.wait() == 3
-        assert len(guest.told) == 1 and str(port) in guest.told[0]
+        assert len(guest.stderr_lines) == 1 and str(port) in guest.stderr_lines[0]
 
 
 def test_a_port_in_use_is_status_3() -> None:
     with hosting() as (_, address), socketkit("chat", "host", str(address)) as second:
         assert second.wait() == 3
-        assert len(second.told) == 1
+        assert len(second.stderr_lines) == 1
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_usage_errors_before_opening(arguments: tuple[str, ...]) -> None:
     with socketkit("chat", *arguments) as program:
         program.communicate()
         assert program.wait() == 2
-        assert not any("listening" in line or "Traceback" in line or "\x1b" in line for line in program.told)
+        assert not any("listening" in line or "Traceback" in line or "\x1b" in line for line in program.stderr_lines)
 
 
 def test_a_lost_host_is_status_4() -> None:
@@ -170,7 +170,7 @@ def test_a_lost_host_is_status_4() -> None:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             caller.close()
             assert guest.wait() == 4
-            assert len(guest.told) == 1
+            assert len(guest.stderr_lines) == 1
 
 
 def test_closed_stdout_ends_guest() -> None:
@@ -181,7 +181,7 @@ def test_closed_stdout_ends_guest() -> None:
         guest.process.stdout.close()
         types(host, "anybody?\nreally?\n")
         assert guest.wait() == 0
-        assert guest.told == []
+        assert guest.stderr_lines == []
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -190,7 +190,7 @@ def test_guest_signal_status(number: signal.Signals, status: int) -> None:
     with hosting() as (host, address), joining(address) as guest:
         assert line_of(guest).startswith("* welcome")
         assert guest.stop(number) == status
-        assert guest.told == []
+        assert guest.stderr_lines == []
         assert [line_of(host), line_of(host)] == ["* guest1 has joined", "* guest1 has left"]
 
 
@@ -308,5 +308,5 @@ def test_tty_ctrl_c_host_and_guest(how: str) -> None:
 def test_alone_it_shows_what_it_can_do() -> None:
     with socketkit("chat") as program:
         assert (program.communicate(), program.wait()) == (b"", 2)
-        assert program.told[0].startswith("Usage: socketkit chat ")
-        assert any(line.strip().startswith("join ") for line in program.told)
+        assert program.stderr_lines[0].startswith("Usage: socketkit chat ")
+        assert any(line.strip().startswith("join ") for line in program.stderr_lines)

@@ -49,7 +49,7 @@ def test_connect_on_every_engine(name: str) -> None:
     data = os.urandom(300_000)
     with echo_server() as (_, address), socketkit("connect", str(address), "--engine", name) as client:
         assert client.communicate(data) == data
-        assert (client.wait(), client.told) == (0, [])
+        assert (client.wait(), client.stderr_lines) == (0, [])
 
 
 def test_input_eof_is_sent_answer_read() -> None:
@@ -85,7 +85,7 @@ def test_verbose_and_explain_on_stderr() -> None:
     with echo_server() as (_, address), socketkit("connect", str(address), "-v", "--explain") as client:
         assert client.communicate(b"hello\n") == b"hello\n"
         assert client.wait() == 0
-        told = "\n".join(client.told)
+        told = "\n".join(client.stderr_lines)
         for line in (
             rf"^connect\(\d+, {re.escape(str(address))}\) = ",
             rf"^\[1\] connected to {re.escape(str(address))} from tcp://127\.0\.0\.1:\d+$",
@@ -187,7 +187,7 @@ def test_output_flushed_before_signal_exit() -> None:
         assert client.process.stdout is not None
         assert client.process.stdout.readline() == b"first\n"
         assert client.stop(signal.SIGINT) == 130
-        assert client.told == []
+        assert client.stderr_lines == []
 
 
 def test_idle_timeout_ends_connect():
@@ -197,5 +197,5 @@ def test_idle_timeout_ends_connect():
         socketkit("connect", f"tcp://127.0.0.1:{listener.getsockname()[1]}", "--idle-timeout", "50ms") as client,
     ):
         assert client.wait() == 124
-        assert len(client.told) == 1
-        assert "it was silent for 0.05 s (idle_timeout)" in client.told[0]
+        assert len(client.stderr_lines) == 1
+        assert "it was silent for 0.05 s (idle_timeout)" in client.stderr_lines[0]

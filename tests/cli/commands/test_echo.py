@@ -19,13 +19,13 @@ from support.programs import echo_server, socketkit
 def test_echo_on_every_engine_exits_0(name: str) -> None:
     """On every engine it echoes and ends with 0 when reported."""
     with echo_server("--engine", name) as (server, address):
-        assert server.told == [f"listening tcp://127.0.0.1:{address.port}"]
+        assert server.stderr_lines == [f"listening tcp://127.0.0.1:{address.port}"]
         with call(address) as client:
             client.sendall(b"\x00\xff bytes \r\n")
             client.shutdown(socket.SHUT_WR)
             assert read_all(client) == b"\x00\xff bytes \r\n"
         assert server.stop() == 0
-        assert len(server.told) == 1
+        assert len(server.stderr_lines) == 1
         assert server.process.stdout is not None and server.process.stdout.read() == b""
 
 
@@ -40,7 +40,7 @@ def test_listening_line_and_ready_fd(tmp_path) -> None:
         with open(reading) as ready:
             lines = ready.read().splitlines()  # it is closed: whoever waits for its end is not kept
         server.wait_line("listening ", 2)
-        assert lines == server.told
+        assert lines == server.stderr_lines
         assert re.fullmatch(r"listening tcp://127\.0\.0\.1:\d+", lines[0])
         assert lines[1] == f"listening unix://{path}"
         assert server.stop(signal.SIGINT) == 0
@@ -64,7 +64,7 @@ def test_once_status_of_reset() -> None:
             assert ask(first, b"hello") == b"hello"
             first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         assert server.wait() == 4
-        assert len(server.told) == 2
+        assert len(server.stderr_lines) == 2
 
 
 def test_once_status_of_framing_error() -> None:
@@ -74,7 +74,7 @@ def test_once_status_of_framing_error() -> None:
             first.sendall(b"3:one,nonsense")
             assert read_all(first) == b"3:one,"
         assert server.wait() == 5
-        assert len(server.told) == 2
+        assert len(server.stderr_lines) == 2
 
 
 def test_v_tells_the_story() -> None:
@@ -83,7 +83,7 @@ def test_v_tells_the_story() -> None:
         client.shutdown(socket.SHUT_WR)
         read_all(client)
         server.wait_line("closed")
-        story = "\n".join(server.told[1:])
+        story = "\n".join(server.stderr_lines[1:])
         here = f"tcp://127.0.0.1:{client.getsockname()[1]}"
         assert story == "\n".join(
             (
@@ -103,7 +103,7 @@ def test_explain_shows_real_results() -> None:
         client.shutdown(socket.SHUT_WR)
         read_all(client)
         server.stop()
-        told = "\n".join(server.told)
+        told = "\n".join(server.stderr_lines)
         for line in (
             r"^socket\(AF_INET, SOCK_STREAM, IPPROTO_TCP\) = \d+ ",
             r"^bind\(\d+, tcp://127\.0\.0\.1:0\) = 0",

@@ -37,7 +37,7 @@ def test_listen_on_every_engine(name: str) -> None:
         assert read_all(caller) == b"to the caller"
         caller.close()
         assert program.wait() == 0
-        assert program.told == [f"listening {address}"]
+        assert program.stderr_lines == [f"listening {address}"]
 
 
 def test_keep_serves_one_by_one() -> None:
@@ -64,7 +64,7 @@ def test_keep_reports_loss_in_one_line() -> None:
         with call(address) as caller:
             caller.sendall(b"me too\n")
             assert program.process.stdout.readline() == b"me too\n"
-        assert len(program.told) == 2
+        assert len(program.stderr_lines) == 2
 
 
 def test_socket_file_removed_at_end(tmp_path) -> None:
@@ -82,7 +82,7 @@ def test_sigterm_without_client() -> None:
     """A server that no one called is reported to stop."""
     with listener() as (program, _):
         assert program.stop(signal.SIGTERM) == 0
-        assert len(program.told) == 1
+        assert len(program.stderr_lines) == 1
 
 
 def test_typed_input_goes_to_first_client() -> None:

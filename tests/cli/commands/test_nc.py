@@ -12,7 +12,7 @@ from support.programs import PATIENCE, Program, echo_server, free_port, needs, s
 
 def nc(*arguments, data=b""):
     with socketkit("nc", *map(str, arguments)) as program:
-        return program.communicate(data), program.told, program.wait()
+        return program.communicate(data), program.stderr_lines, program.wait()
 
 
 def test_a_conversation_and_its_phrase():
@@ -150,7 +150,7 @@ def test_nc_source_is_listening_address():
         assert server.wait_line("Listening on") == f"Listening on 127.0.0.1 {port}"
         socket.create_connection(("127.0.0.1", port)).close()
         assert server.communicate() == b""
-        assert [line for line in server.told if line.startswith("Listening")] == [f"Listening on 127.0.0.1 {port}"]
+        assert [line for line in server.stderr_lines if line.startswith("Listening")] == [f"Listening on 127.0.0.1 {port}"]
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_nc_slow_input_after_peer_eof():
                 assert peer.recv(3, socket.MSG_WAITALL) == b"one"
                 assert client.communicate(b"two") == b""
                 assert peer.recv(10, socket.MSG_WAITALL) == b"two"
-        assert client.told == []
+        assert client.stderr_lines == []

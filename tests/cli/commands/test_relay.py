@@ -37,7 +37,7 @@ def closed() -> Iterator[str]:
 def ask(address: Address, data: bytes) -> bytes:
     with socketkit("connect", str(address)) as client:
         output = client.communicate(data)
-        assert (client.wait(), client.told) == (0, [])
+        assert (client.wait(), client.stderr_lines) == (0, [])
         return output
 
 
@@ -49,7 +49,7 @@ def test_to_and_fro_quietly_and_a_drain() -> None:
     with echo_server() as (_, target), relaying(target) as relay:
         assert ask(relay.address(), b"hello\n" * 1000) == b"hello\n" * 1000
         assert relay.stop() == 0
-        assert relay.told == [f"listening {relay.address()}"]
+        assert relay.stderr_lines == [f"listening {relay.address()}"]
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_no_target_is_reset_and_one_line(closed: str) -> None:
             with pytest.raises(ConnectionResetError), call(relay.address()) as sock:
                 sock.recv(1)
         assert relay.stop() == 0
-        assert len(relay.told) == 2 and "ECONNREFUSED" in relay.told[1]
+        assert len(relay.stderr_lines) == 2 and "ECONNREFUSED" in relay.stderr_lines[1]
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_once_status_follows_connection(closed: str) -> None:
         with contextlib.suppress(ConnectionResetError), call(relay.address()) as sock:
             sock.recv(1)
         assert relay.wait() == 3
-        assert len([line for line in relay.told if line.startswith("socketkit: cannot connect")]) == 1
+        assert len([line for line in relay.stderr_lines if line.startswith("socketkit: cannot connect")]) == 1
     with echo_server() as (_, target), relaying(target, arguments=("--once", "--idle-timeout", "100ms")) as relay:
         with call(relay.address()) as sock:
             assert sock.recv(1) == b""
@@ -123,7 +123,7 @@ def test_several_targets_one_down(closed: str) -> None:
     """Several targets and one that is down."""
     with echo_server() as (_, target), relaying(closed, target, arguments=("--balance", "round-robin")) as relay:
         assert [ask(relay.address(), b"x") for _ in range(3)] == [b"x"] * 3
-        assert len([line for line in relay.told if "left alone for 1s" in line]) == 1
+        assert len([line for line in relay.stderr_lines if "left alone for 1s" in line]) == 1
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_stdio_as_relay_client() -> None:
     """As `connect`, without its care for terminals."""
     with echo_server() as (_, target), socketkit("relay", "-", str(target)) as relay:
         assert relay.communicate(b"hello\n" * 50_000) == b"hello\n" * 50_000
-        assert (relay.wait(), relay.told) == (0, [])
+        assert (relay.wait(), relay.stderr_lines) == (0, [])
 
 
 def test_closed_stdout_of_stdio_relay(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_closed_stdout_of_stdio_relay(tmp_path: Path) -> None:
             assert relay.process.stdout is not None
             relay.process.stdout.read(10)
             relay.process.stdout.close()
-            assert (relay.wait(), relay.told) == (0, [])
+            assert (relay.wait(), relay.stderr_lines) == (0, [])
         thread.join(PATIENCE)
 
 
@@ -193,7 +193,7 @@ def test_a_program_behind_it() -> None:
         assert ask(relay.address(), b"b\na\n") == b"a\nb\n"
         assert ask(relay.address(), b"2\n1\n" * 10_000) == b"1\n" * 10_000 + b"2\n" * 10_000
         assert relay.stop() == 0
-        assert len(relay.told) == 1
+        assert len(relay.stderr_lines) == 1
 
 
 def test_proxy_header_sent_to_target() -> None:
@@ -292,20 +292,20 @@ def test_usage_errors_before_opening(arguments: tuple[str, ...]) -> None:
     """What cannot be is status 2 before anything is opened."""
     with socketkit("relay", *arguments) as program:
         assert (program.communicate(), program.wait()) == (b"", 2)
-        assert len(program.told) == 1 and "listening" not in program.told[0]
+        assert len(program.stderr_lines) == 1 and "listening" not in program.stderr_lines[0]
 
 
 def test_a_port_in_use_is_status_3() -> None:
     with echo_server() as (_, target), socketkit("relay", str(target), "127.0.0.1:1") as relay:
         assert relay.wait() == 3
-        assert len(relay.told) == 1
+        assert len(relay.stderr_lines) == 1
 
 
 def test_unopenable_log_before_listening(tmp_path: Path) -> None:
     """A log that cannot be opened is said before anything is."""
     with socketkit("relay", "tcp://127.0.0.1:0", ":1", "--access-log", str(tmp_path / "no" / "log")) as relay:
         assert relay.wait() == 1
-        assert len(relay.told) == 1 and "no/log" in relay.told[0]
+        assert len(relay.stderr_lines) == 1 and "no/log" in relay.stderr_lines[0]
 
 
 @pytest.mark.slow
@@ -314,7 +314,7 @@ def test_verbose_levels() -> None:
     with echo_server() as (_, target), relaying(target, arguments=("-v",)) as relay:
         ask(relay.address(), b"hello")
         relay.wait_line("closed, 5 bytes received, 5 bytes sent", 2)
-        assert not any('"hello"' in line for line in relay.told)
+        assert not any('"hello"' in line for line in relay.stderr_lines)
     with echo_server() as (_, target), relaying(target, arguments=("-vv",)) as relay:
         ask(relay.address(), b"hello")
         relay.wait_line('received 5 bytes "hello"', 2)
@@ -359,7 +359,7 @@ def test_relay_to_itself_is_refused(workers: tuple[str, ...]) -> None:
         port = free.getsockname()[1]
     with socketkit("relay", f"localhost:{port}", f"127.0.0.1:{port}", *workers) as relay:
         assert relay.wait() == 2
-        assert relay.told == [
+        assert relay.stderr_lines == [
             f"socketkit: tcp://127.0.0.1:{port}: the relay listens there itself (tcp://localhost:{port}), "
             "and would connect to itself"
         ]
@@ -376,7 +376,7 @@ def test_access_log_pipe_without_reader(tmp_path: Path) -> None:
             for _ in range(60):
                 assert ask(relay.address(), b"12345") == b"12345"
             assert relay.stop() == 0
-            assert re.fullmatch(r"socketkit: the access log misses \d+ lines at its end", relay.told[-1])
+            assert re.fullmatch(r"socketkit: the access log misses \d+ lines at its end", relay.stderr_lines[-1])
         lines = os.read(descriptor, 1 << 16).splitlines()
         assert all(json.loads(line)["end"] == "done" for line in lines)
     finally:

@@ -21,7 +21,7 @@ def page() -> str:
     with socketkit("tour", env={"COLUMNS": "80"}) as tour:
         text = tour.communicate().decode()
         assert tour.wait() == 0
-        assert tour.told == []
+        assert tour.stderr_lines == []
     assert time.monotonic() - began < 15
     return text
 
@@ -82,4 +82,4 @@ def test_closed_stdout_is_no_failure() -> None:
         tour.process.stdout.readline()
         tour.process.stdout.close()
         assert tour.wait() == 0
-        assert tour.told == []
+        assert tour.stderr_lines == []

@@ -30,16 +30,16 @@ def there() -> Iterator[str]:
 
 def test_done_is_quiet(there: str) -> None:
     with socketkit("wait", there) as program:
-        assert (program.communicate(), program.wait(), program.told) == (b"", 0, [])
+        assert (program.communicate(), program.wait(), program.stderr_lines) == (b"", 0, [])
 
 
 def test_v_tells_each_target(there: str, closed: str) -> None:
     with socketkit("wait", there, "-v") as program:
         assert (program.communicate(), program.wait()) == (b"", 0)
-        assert len(program.told) == 1 and program.told[0].startswith(f"{there} accepts, after ")
+        assert len(program.stderr_lines) == 1 and program.stderr_lines[0].startswith(f"{there} accepts, after ")
     with socketkit("wait", closed, "--free", "-v") as program:
         assert (program.communicate(), program.wait()) == (b"", 0)
-        assert program.told[0].startswith(f"{closed} is free, after ")
+        assert program.stderr_lines[0].startswith(f"{closed} is free, after ")
 
 
 def test_timeout_is_124_command_not_run(there: str, closed: str, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_timeout_is_124_command_not_run(there: str, closed: str, tmp_path: Path)
     mark = tmp_path / "mark"
     with socketkit("wait", there, closed, "--for", "200ms", "--", "touch", str(mark)) as program:
         assert (program.communicate(), program.wait()) == (b"", 124)
-        assert program.told == [
+        assert program.stderr_lines == [
             f"socketkit: 1 of 2 targets is not there after 200ms: {closed}: Connection refused (ECONNREFUSED): "
             "nobody listens there"
         ]
@@ -56,14 +56,14 @@ def test_timeout_is_124_command_not_run(there: str, closed: str, tmp_path: Path)
 
 def test_any(there: str, closed: str) -> None:
     with socketkit("wait", closed, there, "--any", "--for", "10s") as program:
-        assert (program.communicate(), program.wait(), program.told) == (b"", 0, [])
+        assert (program.communicate(), program.wait(), program.stderr_lines) == (b"", 0, [])
 
 
 def test_command_inherits_stdio_and_options(there: str) -> None:
     """The command has our input output and options of its own."""
     with socketkit("wait", there, "--", "sh", "-c", 'cat; echo "$0 $@"; exit 7', "-v", "--for", "--") as program:
         assert program.communicate(b"hello\n") == b"hello\n-v --for --\n"
-        assert (program.wait(), program.told) == (7, [])
+        assert (program.wait(), program.stderr_lines) == (7, [])
 
 
 def test_the_command_is_our_very_process(there: str) -> None:
@@ -94,7 +94,7 @@ def test_unrunnable_command_status(there: str, command: str, status: int) -> Non
     """A command that cannot be run ends as under a shell."""
     with socketkit("wait", there, "--", command) as program:
         assert (program.communicate(), program.wait()) == (b"", status)
-        assert len(program.told) == 1 and command in program.told[0]
+        assert len(program.stderr_lines) == 1 and command in program.stderr_lines[0]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_usage_errors_before_probing(arguments: tuple[str, ...]) -> None:
     """What cannot be is status 2 before anything is looked at."""
     with socketkit("wait", *arguments) as program:
         assert (program.communicate(), program.wait()) == (b"", 2)
-        assert len(program.told) == 1
+        assert len(program.stderr_lines) == 1
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -132,7 +132,7 @@ def test_a_server_that_opens_late(tmp_path: Path) -> None:
             assert (waiting.communicate(), waiting.wait()) == (b"up\n", 0)
             assert server.stop() == 0
         with socketkit("wait", f"unix://{path}", "--free") as after:
-            assert (after.communicate(), after.wait(), after.told) == (b"", 0, [])
+            assert (after.communicate(), after.wait(), after.stderr_lines) == (b"", 0, [])
 
 
 def test_a_signal_reaches_the_command(there: str) -> None:

@@ -1,4 +1,4 @@
-"""A peer that is gone without a word, in a network of our own: run by test_vanished.py in a new network namespace.
+"""A peer that vanishes without FIN or RST, in its own network: run by test_vanished.py in a new network namespace.
 
 Prints the seconds until the server noticed, and the error.
 """
@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-from faults.liars import dial
-from faults.ward import Companion
+from faults.faulty_peers import dial
+from faults.server_under_test import HealthyClient
 from socketkit import serve
 from socketkit.events import Closed
 
@@ -41,7 +41,7 @@ def main(engine: str, *options: str) -> None:
     given = dict(option.split("=") for option in rest)
     with serve(talk, "tcp://127.0.0.1:0", framing="lines", engine=engine, observer=observer, **given) as server:
         name = (server.addresses[0].host, server.addresses[0].port)
-        companion = Companion(name)
+        companion = HealthyClient(name)
         companion.start()
         with dial(name, source=PEER) as sock:
             sock.sendall(f"{first}\n".encode())

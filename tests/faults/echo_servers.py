@@ -1,11 +1,11 @@
-"""The same small line server in several libraries, each written as its documentation teaches, one of them a process.
+"""The same small line-echo server in several libraries, each written as its library's documentation teaches.
 
 A line comes back; "fail" raises; "pause" is answered after half a second; after "listen" and half a second nothing is
-answered any more. Each line that a handler got is told on
-standard output. A peer that is silent for `IDLE` seconds is to be cut off; SIGTERM is to end it all, with whatever
-the library has for a graceful stop.
+answered any more. Each line that a handler
+receives is printed to standard output. A peer that is silent for `IDLE` seconds must be disconnected. SIGTERM must stop
+the server, with the graceful stop that the library has.
 
-Usage: `python -m faults.echoes asyncio|uvloop|anyio|trio|twisted|socketkit:ENGINE`
+Usage: `python -m faults.echo_servers asyncio|uvloop|anyio|trio|twisted|socketkit:ENGINE`
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ def got(line: bytes | str) -> None:
     print(f"got {text[:40]}", flush=True)
     if text == "fail":
         raise ZeroDivisionError("as it was told")
-
-
-# --- asyncio streams, on either loop ---
 
 
 async def asyncio_main() -> None:
@@ -75,9 +72,6 @@ def run_uvloop() -> None:
     uvloop.run(asyncio_main())
 
 
-# --- AnyIO ---
-
-
 def run_anyio() -> None:
     import anyio
     from anyio.streams.buffered import BufferedByteReceiveStream
@@ -111,9 +105,6 @@ def run_anyio() -> None:
             group.cancel_scope.cancel()
 
     anyio.run(main)
-
-
-# --- Trio ---
 
 
 def run_trio() -> None:
@@ -151,9 +142,6 @@ def run_trio() -> None:
     trio.run(main)
 
 
-# --- Twisted ---
-
-
 def run_twisted() -> None:
     from twisted.internet import protocol, reactor
     from twisted.protocols import basic, policies
@@ -184,9 +172,6 @@ def run_twisted() -> None:
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
     listening(port.getHost().port)
     reactor.run()
-
-
-# --- ours ---
 
 
 def run_socketkit(engine: str) -> None:

@@ -1,7 +1,7 @@
-"""Peers that lie: clients on plain sockets, each of which breaks one thing that a server likes to believe.
+"""Faulty peers: clients on plain sockets, each of which breaks one assumption of a server.
 
-They know nothing of socketkit, so that they can call any server. Each ends by itself or is a socket that its caller
-closes; a server that cuts one off does what it may.
+They do not use socketkit, so they can connect to any server. Each ends by itself, or returns a socket that the test
+closes. A server may close its connection at any time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 Name = tuple[str, int]
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds after which a liar gives up; nothing waits so long unless it fails."""
 
 PIECE = b"x" * (1 << 16)
@@ -23,7 +23,7 @@ PIECE = b"x" * (1 << 16)
 def dial(name: Name, *, buffer: int | None = None, source: str = "") -> socket.socket:
     """A connected socket that sends each piece at once; its buffers as small as asked for, from a source address."""
     sock = socket.socket()
-    sock.settimeout(PATIENCE)
+    sock.settimeout(TIMEOUT)
     try:
         if buffer is not None:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
@@ -127,7 +127,7 @@ def flood(sock: socket.socket, line: bytes, limit: int, *, quiet: float = 0.3) -
     except ConnectionError:
         pass
     finally:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
     return sent
 
 

@@ -1,4 +1,4 @@
-"""A server that is left alone with liars, a healthy conversation beside them, and the account at the end."""
+"""A server with faulty peers, a healthy client beside them, and a check of its events and resources at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faults.liars import PATIENCE, Name, dial, read_lines
+from faults.faulty_peers import TIMEOUT, Name, dial, read_lines
 from socketkit import serve
 from socketkit.blocking import BlockingServer
 from socketkit.connection.connection import Connection
@@ -53,7 +53,7 @@ def descriptors(pid: int | str = "self") -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-class Account:
+class EventCounts:
     """An observer that keeps every event but those that carry bytes, of which it keeps the sizes."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Account:
             return [event for event in self.events if isinstance(event, kind)]
 
 
-class Companion(threading.Thread):
+class HealthyClient(threading.Thread):
     """A healthy client: asks three numbered lines at a time, and demands each answer, whole and in order.
 
     Attributes:
@@ -129,13 +129,13 @@ class Companion(threading.Thread):
         """Wait until so many more rounds have gone well: what the liars began has had its time."""
         with self._news:
             target = self.rounds + count
-            self._news.wait_for(lambda: self.rounds >= target or self.failure is not None, PATIENCE)
+            self._news.wait_for(lambda: self.rounds >= target or self.failure is not None, TIMEOUT)
             assert self.failure is None and self.rounds >= target, f"{self.failure!r} after {self.rounds} rounds"
 
     def end(self) -> None:
         """Say the last word, and wait for the server's."""
         self._stopped.set()
-        self.join(PATIENCE)
+        self.join(TIMEOUT)
 
     def stop(self) -> None:
         """End it, and demand that nothing was lost and nothing slow."""
@@ -145,7 +145,7 @@ class Companion(threading.Thread):
         assert self.slowest < RESPONSIVE, f"an answer took {self.slowest:.2f} s"
 
 
-class Ward:
+class ServerUnderTest:
     """What a test of faults has in its hands.
 
     Attributes:
@@ -155,13 +155,13 @@ class Ward:
         account: every event so far.
     """
 
-    def __init__(self, server: BlockingServer, account: Account) -> None:
+    def __init__(self, server: BlockingServer, account: EventCounts) -> None:
         self.server = server
         self.account = account
         (address,) = server.addresses
         assert address.port is not None
         self.name: Name = (address.host, address.port)
-        self.companion = Companion(self.name)
+        self.companion = HealthyClient(self.name)
         self.companion.start()
 
     def ends(self) -> list[BaseException | None]:
@@ -170,23 +170,23 @@ class Ward:
 
     def wait_left(self, count: int = 0) -> None:
         """Wait until only so many are here beside the companion."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self.server.statistics().active_count > count + 1:
             assert time.monotonic() < deadline, self.server.statistics()
             self.companion.wait_rounds(1)
 
     def wait_came(self, count: int) -> None:
         """Wait until so many were let in beside the companion."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self.server.statistics().accepted_count < count + 1:
             assert time.monotonic() < deadline, self.server.statistics()
             self.companion.wait_rounds(1)
 
 
 @contextmanager
-def ward(
+def server_under_test(
     engine: str, handler: Callable[..., Any] = echo, *, framing: str = "lines", growth: int = 16 * MIB, **options: Any
-) -> Iterator[Ward]:
+) -> Iterator[ServerUnderTest]:
     """A server with a healthy conversation in it; whatever happened inside, the account has to be right at the end.
 
     Args:
@@ -196,15 +196,15 @@ def ward(
         pass  # what an engine opens once in a process (libuv's pipe for signals) is no leak
     gc.collect()
     descriptors_before, memory_before = descriptors(), forget_peak()
-    account = Account()
+    account = EventCounts()
     with serve(handler, "tcp://127.0.0.1:0", framing=framing, engine=engine, observer=account, **options) as server:
-        here = Ward(server, account)
+        here = ServerUnderTest(server, account)
         try:
             yield here
             here.companion.wait_rounds(5)
         finally:
             here.companion.stop()
-        server.wait_idle(timeout=PATIENCE)
+        server.wait_idle(timeout=TIMEOUT)
     facts = server.statistics()
     assert memory("VmHWM") - memory_before < growth
     begun = [event.connection for event in account.of(Accepted)]

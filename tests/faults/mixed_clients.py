@@ -1,4 +1,4 @@
-"""Callers of every kind: those that keep to the protocol, and those that lie; each a coroutine over a raw socket."""
+"""Healthy and faulty clients, each a coroutine over a raw socket, and a run of many of them at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 30.0
-SILENCES = (0.3, 1.0, PATIENCE) if os.environ.get("SOAK_DURATION") else (0.3, 1.0)
+TIMEOUT = 30.0
+SILENCES = (0.3, 1.0, TIMEOUT) if os.environ.get("SOAK_DURATION") else (0.3, 1.0)
 """Seconds after which a silent caller goes by itself; for long enough only where there is time to see him out."""
 
 RESET = struct.pack("ii", 1, 0)
@@ -33,25 +33,22 @@ async def called(name: Name):
     sock = socket.socket()
     sock.setblocking(False)
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, name), PATIENCE)
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, name), TIMEOUT)
         yield sock
     finally:
         sock.close()
 
 
 async def receive(sock: socket.socket, size: int = 65536) -> bytes:
-    return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, size), PATIENCE)
+    return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, size), TIMEOUT)
 
 
 async def send(sock: socket.socket, data: bytes) -> None:
-    await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(sock, data), PATIENCE)
+    await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(sock, data), TIMEOUT)
 
 
 def lines(count: int) -> bytes:
     return b"".join(random.randbytes(random.randrange(200)).hex().encode() + b"\n" for _ in range(count))
-
-
-# --- those that keep to the protocol: whatever they say comes back, whole and in order ---
 
 
 async def polite(name: Name, book: Book) -> None:
@@ -90,10 +87,7 @@ async def half_closed(name: Name, book: Book) -> None:
             book.lost.append(f"half-closed: {len(answer)} of {len(data)} bytes came back")
 
 
-# --- those that lie ---
-
-
-async def until_shown_out(sock: socket.socket) -> None:
+async def until_closed(sock: socket.socket) -> None:
     while await receive(sock):
         pass
 
@@ -102,7 +96,7 @@ async def silent(name: Name, book: Book) -> None:
     """Some are shown out, the others lose patience first."""
     async with called(name) as sock:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(until_shown_out(sock), random.choice(SILENCES))
+            await asyncio.wait_for(until_closed(sock), random.choice(SILENCES))
 
 
 async def slow_reader(name: Name, book: Book) -> None:
@@ -152,7 +146,7 @@ async def garbage(name: Name, book: Book) -> None:
 
 
 HEALTHY: tuple[Callable[[Name, Book], Awaitable[None]], ...] = (polite, half_closed)
-LIARS = (silent, slow_reader, slow_writer, reset, gone_at_once, endless, garbage)
+FAULTY = (silent, slow_reader, slow_writer, reset, gone_at_once, endless, garbage)
 
 
 async def crowd(name: Name, book: Book, *, count: int, seconds: float) -> None:
@@ -162,7 +156,7 @@ async def crowd(name: Name, book: Book, *, count: int, seconds: float) -> None:
 
     async def one_after_another(number: int) -> None:
         while loop.time() < over:
-            kind = random.choice(HEALTHY if number % 2 else LIARS)
+            kind = random.choice(HEALTHY if number % 2 else FAULTY)
             try:
                 await kind(name, book)
             except (OSError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""Addresses at which nothing good happens: one that is silent, one that refuses."""
+"""Addresses that cannot be connected to: one drops every SYN, one refuses."""
 
 from __future__ import annotations
 
