@@ -150,7 +150,9 @@ def test_nc_source_is_listening_address():
         assert server.wait_line("Listening on") == f"Listening on 127.0.0.1 {port}"
         socket.create_connection(("127.0.0.1", port)).close()
         assert server.communicate() == b""
-        assert [line for line in server.stderr_lines if line.startswith("Listening")] == [f"Listening on 127.0.0.1 {port}"]
+        assert [line for line in server.stderr_lines if line.startswith("Listening")] == [
+            f"Listening on 127.0.0.1 {port}"
+        ]
 
 
 @pytest.mark.parametrize(
