@@ -6,6 +6,7 @@ import inspect
 import os
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -181,6 +182,44 @@ def test_close_waits_for_sending_thread():
         assert sum(map(len, right)) == 3_000_000
         sending.join(PATIENCE)
         closing.join(PATIENCE)
+        assert outcome == [None]
+
+
+@pytest.mark.parametrize("kind", ["pair", "tcp"])
+@pytest.mark.parametrize("way", ["close", "exit"])
+def test_close_bounded_behind_blocked_send(kind, way):
+    """Closing resets the connection after `close_timeout` where another thread's send waits for the peer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        if kind == "pair":
+            left, right = pair(close_timeout=0.05).open()
+            stack.callback(right.abort)
+        else:
+            left = connect(f"tcp://127.0.0.1:{listener.getsockname()[1]}", close_timeout=0.05).open()
+            stack.enter_context(listener.accept()[0])
+        thread, outcome = in_thread(lambda: left.send(bytes(50_000_000)))
+        while not left.statistics().unsent_size:
+            pass
+        with pytest.raises(DeadlineError, match=r"bytes were left unsent, .* within 0\.05 s \(close_timeout\)"):
+            left.close() if way == "close" else left.__exit__(None, None, None)
+        thread.join(PATIENCE)
+        assert [type(each) for each in outcome] == [ClosedError]
+        assert left.is_closed
+        left.close()
+
+
+def test_verbs_bounded_behind_blocked_send():
+    """Other verbs raise DeadlineError there, and the connection stays as it is."""
+    with pair(close_timeout=0.05) as (left, right):
+        thread, outcome = in_thread(lambda: left.send(bytes(3_000_000)))
+        while not left.statistics().unsent_size:
+            pass
+        for verb in (left.send_eof, left.start_tls, lambda: left.reframe("lines")):
+            with pytest.raises(DeadlineError, match=r"another thread's send was not done within 0\.05 s"):
+                verb()
+        size = 0
+        while size < 3_000_000:
+            size += len(right.receive(timeout=PATIENCE))
+        thread.join(PATIENCE)
         assert outcome == [None]
 
 

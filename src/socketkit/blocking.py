@@ -1,7 +1,7 @@
 """The same verbs without `await`: for threads, scripts and the interpreter's prompt.
 
-Everything below is written once, as coroutines; on the blocking engine a coroutine runs to its end in one step, so
-each verb here is that step. A server for plain code runs in a thread of its own.
+The layers below are coroutines. On the blocking engine a coroutine runs to its end in one step, and each verb here is
+that step. A server for plain code runs in a thread of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from socketkit.config.address import Address
 from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
+from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
-from socketkit.errors import BusyError, ClosedError, DeadlineError, EndOfStream
+from socketkit.errors import BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.events import TlsFacts
 from socketkit.server.listener import Listener
 from socketkit.server.server import Handler, Server, ServerStatistics
@@ -43,7 +45,7 @@ def _step(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class BlockingConnection:
-    """A conversation with a peer, in messages: every verb returns when it is done, and raises as in `Connection`.
+    """A connection with a peer, in messages: every verb returns when it is done, and raises as in `Connection`.
 
     Concurrency: many threads may send, one at a time receives; one may send while another receives.
     """
@@ -97,17 +99,17 @@ class BlockingConnection:
             yield messages
 
     def reframe(self, framing: object) -> None:
-        """Go on in another framing, in both directions, from the first byte that belongs to no message so far."""
-        with self._lock:
+        """Change the framing of both directions, from the first byte that belongs to no message so far."""
+        with self._sending_alone("reframing the connection with"):
             self._connection.reframe(framing)
 
     def start_tls(self, tls: TLS | bool = True, *, server_side: bool | None = None) -> None:
-        """Go on encrypted from here, as STARTTLS does; see `Connection.start_tls`."""
-        with self._lock:
+        """Encrypt the connection from here, as STARTTLS does; see `Connection.start_tls`."""
+        with self._sending_alone("starting TLS with"):
             _step(self._connection.start_tls(tls, server_side=server_side))
 
     def flush(self, *, timeout: float | None = None) -> None:
-        """Nothing to do: `send` returns when the system has it. Here so that code can be moved."""
+        """Return at once: `send` returned when the system had the message. Exists so that async code can be moved here."""
         _step(self._connection.flush(timeout=timeout))
 
     def send_descriptors(self, descriptors: Sequence[int], message: Any) -> None:
@@ -120,17 +122,51 @@ class BlockingConnection:
         return _step(self._connection.receive_descriptors(timeout=timeout))
 
     def send_eof(self) -> None:
-        """End our direction: the peer sees the end, and may go on talking to us."""
-        with self._lock:
+        """Half-close: the peer receives the end of the stream, and may still send to us."""
+        with self._sending_alone("ending our direction to"):
             _step(self._connection.send_eof())
 
     def close(self) -> None:
-        """Say goodbye and let go. Harmless twice."""
-        with self._lock:
+        """Send what is unsent, end our direction, and close; harmless twice.
+
+        A `send` of another thread is waited for; it raises `ClosedError` if the peer does not take its message in time.
+
+        Raises:
+            DeadlineError: the peer did not take what was unsent within `close_timeout`; the connection was reset.
+            BrokenError: something was lost that no earlier call has raised.
+        """
+        if self._connection.is_closed:
+            return
+        timeout = self._connection.internals.options.close_timeout
+        if not self._lock.acquire(timeout=timeout):
+            error = unsent_error(self.peer, self.statistics().unsent_size, timeout)
+            self._connection.internals.set_cause(error)
+            self._connection.abort()
+            raise error
+        try:
             _step(self._connection.close())
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _sending_alone(self, doing: str) -> Iterator[None]:
+        """Keep other threads from sending, for a verb that has a bound: a `send` waits for the peer without one.
+
+        Raises:
+            DeadlineError: another thread's `send` was not done within `close_timeout`; nothing has happened.
+        """
+        timeout = self._connection.internals.options.close_timeout
+        if not self._lock.acquire(timeout=timeout):
+            raise DeadlineError(
+                f"{doing} {self.peer}: another thread's send was not done within {timeout:g} s (close_timeout)"
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def abort(self) -> None:
-        """Let go at once, without a goodbye. From any thread; whoever waits there gets `ClosedError`."""
+        """Close at once, by a reset where there is one. From any thread; verbs that wait there raise `ClosedError`."""
         self._connection.abort()
 
     def __enter__(self) -> BlockingConnection:
@@ -139,7 +175,14 @@ class BlockingConnection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _step(self._connection.__aexit__(kind, error, traceback))
+        if error is not None and not isinstance(error, Exception):  # KeyboardInterrupt, say: nothing is waited for
+            _step(self._connection.__aexit__(kind, error, traceback))
+            return
+        try:
+            self.close()
+        except SocketkitError:
+            if error is None:
+                raise  # else the block's own error goes on
 
     @property
     def local(self) -> Address:
@@ -153,12 +196,12 @@ class BlockingConnection:
 
     @property
     def proxy(self) -> Address | None:
-        """The address of the proxy that has passed this connection on to us (`accept_proxy`), else None."""
+        """The address of the proxy that forwarded this connection (`accept_proxy`), else None."""
         return self._connection.proxy
 
     @property
     def proxy_header(self) -> ProxyHeader | None:
-        """All that the proxy said, else None."""
+        """The header of the PROXY protocol, else None."""
         return self._connection.proxy_header
 
     @property
@@ -168,7 +211,7 @@ class BlockingConnection:
 
     @property
     def tls(self) -> TlsFacts | None:
-        """What was agreed on with the peer, and who it says it is; None where plain bytes are spoken."""
+        """The parameters of TLS and the peer's certificate; None without TLS."""
         return self._connection.tls
 
     @property
@@ -178,7 +221,7 @@ class BlockingConnection:
 
     @property
     def child_status(self) -> int | None:
-        """How the child at the other end (`exec:`) has ended, as a shell says it; None while it runs."""
+        """The exit status of the child at the other end (`exec:`), as a shell reports it; None while it runs."""
         return self._connection.child_status
 
     @property
@@ -188,7 +231,7 @@ class BlockingConnection:
 
     @property
     def server_closing(self) -> bool:
-        """Whether the server has been told to stop: finish what you are at, and return."""
+        """Whether the server is stopping: the handler should finish and return."""
         return self._connection.server_closing
 
     @property
@@ -197,7 +240,7 @@ class BlockingConnection:
         return self._connection.is_closed
 
     def statistics(self) -> ConnectionStatistics:
-        """How it stands now."""
+        """The current state, as a frozen value."""
         return self._connection.statistics()
 
     def __repr__(self) -> str:
@@ -220,15 +263,15 @@ class BlockingListener:
         _step(self._listener.open())
 
     def accept(self, *, timeout: float | None = None) -> BlockingConnection:
-        """The next caller, as a connection; `DeadlineError` after `timeout` seconds."""
+        """Accept the next connection; `DeadlineError` after `timeout` seconds."""
         return BlockingConnection(_step(self._listener.accept(timeout=timeout)))
 
     def pending(self) -> int:
-        """How many callers wait to be accepted now, as far as the system tells."""
+        """The number of connections that wait to be accepted, as far as the system reports it."""
         return self._listener.pending()
 
     def close(self) -> None:
-        """Callers can come no more; the connections stay. Harmless twice."""
+        """Stop listening; accepted connections stay open. Harmless twice."""
         self._listener.close()
 
     def __enter__(self) -> BlockingListener:
@@ -280,7 +323,7 @@ class BlockingServer:
         self._server: Server | None = None
         self._error: BaseException | None = None
         self._ready = threading.Event()
-        self._asking: list[threading.Event] = []  # whoever waits for an answer of the thread
+        self._asking: list[threading.Event] = []  # of the threads that wait for a result of the server's thread
         self._has_ended = False
         self._pid = os.getpid()  # the thread lives in the process that opened the server
         self._thread = threading.Thread(target=self._live, name="socketkit server", daemon=True)
@@ -302,7 +345,7 @@ class BlockingServer:
         try:
             engine = self._make_engine()
             engine.run(self._serve(engine), cleanup_timeout=CLEANUP_TIMEOUT)
-        except BaseException as error:  # told to the thread that opened us, or that closes us
+        except BaseException as error:  # raised in the thread that opens the server, or that closes it
             self._error = error
         finally:
             self._has_ended = True
@@ -323,11 +366,11 @@ class BlockingServer:
         return self._running().addresses
 
     def statistics(self) -> ServerStatistics:
-        """How it stands now."""
+        """The current state, as a frozen value."""
         return self._running().statistics()
 
     def suspend(self) -> None:
-        """Close the doors: new callers are refused, the guests stay. Harmless twice."""
+        """Stop listening: new connections are refused, accepted ones stay. Harmless twice."""
 
         async def suspend() -> None:
             self._running().suspend()
@@ -335,7 +378,7 @@ class BlockingServer:
         self._ask(suspend())
 
     def reload_tls(self) -> None:
-        """Read the certificates anew; conversations go on. `OptionError`: a file cannot be used, the old ones stay."""
+        """Read the certificates again; connections stay. `OptionError`: a file cannot be used, and the old ones stay."""
 
         async def reload() -> None:
             self._running().reload_tls()
@@ -343,11 +386,11 @@ class BlockingServer:
         self._ask(reload())
 
     def resume(self) -> None:
-        """Open the doors again, at the same addresses and ports."""
+        """Listen again, at the same addresses and ports."""
         self._ask(self._running().resume())
 
     def wait_idle(self, *, timeout: float | None = None) -> None:
-        """Wait until there is no conversation; `DeadlineError` after `timeout` seconds."""
+        """Wait until there is no connection; `DeadlineError` after `timeout` seconds."""
         self._ask(self._running().wait_idle(timeout=timeout))
 
     def close(self, *, grace: float | None = None) -> None:
@@ -358,7 +401,7 @@ class BlockingServer:
 
         Raises:
             OSError: the server had failed before.
-            BusyError: one of its own handlers asks for it, in the thread that would do it.
+            BusyError: a handler of this server calls it, in the server's own thread.
         """
         server = self._running()
         if os.getpid() != self._pid:
@@ -370,8 +413,8 @@ class BlockingServer:
         self._raise()
 
     def _ask(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run one of the server's verbs in its own thread, and wait for its result here. After the thread's end it runs
-        here, and finds nothing to wait for."""
+        """Run one of the server's verbs in its own thread, and wait for its result here. After the thread has ended it
+        runs here, where it has nothing to wait for."""
         engine = self._engine
         assert engine is not None
         if os.getpid() != self._pid:
@@ -388,15 +431,15 @@ class BlockingServer:
         async def work() -> None:
             try:
                 await coroutine
-            except BaseException as error:  # handed over whole to the one who asked
+            except BaseException as error:  # raised in the thread that asked
                 outcome.append(error)
             else:
                 outcome.append(None)
             finally:
                 done.set()
 
-        if not engine.blocks:  # else it has a thread of its own, which comes to its end
-            self._asking.append(done)  # before we look whether it has ended: who ends looks the other way round
+        if not engine.blocks:  # else the task is a thread, which ends by itself
+            self._asking.append(done)  # before `_has_ended` is read; `_live` does both in the other order
         try:
             if not self._has_ended:
                 engine.from_thread(lambda: engine.start(work()))

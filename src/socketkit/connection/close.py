@@ -10,7 +10,7 @@ from socketkit.connection.session import Session
 from socketkit.errors import DeadlineError, closed_error
 from socketkit.streams.stream import Stream
 
-__all__ = ["close_gracefully"]
+__all__ = ["close_gracefully", "unsent_error"]
 
 
 async def close_gracefully(session: Session, sender: Sender, stream: Stream, *, peer: str, timeout: float) -> None:
@@ -36,13 +36,18 @@ async def close_gracefully(session: Session, sender: Sender, stream: Stream, *, 
         await sender.wait_empty(deadline=deadline)
     except DeadlineError:
         stream.abort()
-        raise DeadlineError(
-            f"closing the connection with {peer}: {session.outgoing_size} bytes were left unsent, because it "
-            f"did not take them within {timeout:g} s (close_timeout)"
-        ) from None
+        raise unsent_error(peer, session.outgoing_size, timeout) from None
     except BaseException:
         stream.abort()
         raise
     await stream.finish(deadline=deadline)
     if not was_raised:
         sender.check()
+
+
+def unsent_error(peer: object, size: int, timeout: float) -> DeadlineError:
+    """Return the error of a close whose peer did not take everything in time."""
+    return DeadlineError(
+        f"closing the connection with {peer}: {size} bytes were left unsent, because it did not take them within "
+        f"{timeout:g} s (close_timeout)"
+    )
