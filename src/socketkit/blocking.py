@@ -109,7 +109,7 @@ class BlockingConnection:
             _step(self._connection.start_tls(tls, server_side=server_side))
 
     def flush(self, *, timeout: float | None = None) -> None:
-        """Return at once: `send` returned when the system had the message. Exists so that async code can be moved here."""
+        """Return at once: `send` returned when the system had the message. Exists for code moved from async."""
         _step(self._connection.flush(timeout=timeout))
 
     def send_descriptors(self, descriptors: Sequence[int], message: Any) -> None:
@@ -378,7 +378,7 @@ class BlockingServer:
         self._ask(suspend())
 
     def reload_tls(self) -> None:
-        """Read the certificates again; connections stay. `OptionError`: a file cannot be used, and the old ones stay."""
+        """Read the certificates again; connections stay. `OptionError`: a file cannot be used; the old ones stay."""
 
         async def reload() -> None:
             self._running().reload_tls()
