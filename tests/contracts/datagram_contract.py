@@ -1,4 +1,4 @@
-"""What every stream that keeps boundaries promises (`streams/stream.py`), on every engine, dialled and served."""
+"""Checks of the interface `DatagramStream`, on every engine, connected and served."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ def run(engine: Engine, place: Address, test: Test, **options: object) -> None:
 class DatagramContract:
     """Inherit it; `place` and `engine` are fixtures."""
 
-    # --- receiving ---
-
     def test_datagram_received_as_sent(self, engine: Engine, place: Address) -> None:
         """Each datagram is received as it was sent."""
 
@@ -59,7 +57,7 @@ class DatagramContract:
         run(engine, place, test)
 
     def test_receive_deadline_loses_nothing(self, engine: Engine, place: Address) -> None:
-        """Receive waits until its deadline and loses nothing."""
+        """`receive` waits until its deadline and loses no datagram."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
@@ -89,7 +87,7 @@ class DatagramContract:
                     for _ in range(chance.randrange(4)):
                         if chance.random() < 0.6:
                             sent.append(b"%d" % len(sent))
-                            while not near.send_datagram(sent[-1]):  # the receiver has not had its turn
+                            while not near.send_datagram(sent[-1]):  # the receiver has not run yet
                                 await near.wait_writable(deadline=engine.now() + FAR)
                         if chance.random() < 0.6:
                             await engine.sleep(0)
@@ -102,7 +100,7 @@ class DatagramContract:
         run(engine, place, test)
 
     def test_oversized_datagram_then_next(self, engine: Engine, place: Address) -> None:
-        """A datagram larger than the buffer is an error and the next one is received."""
+        """A datagram larger than the buffer is an error, and the next one is received."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
@@ -116,10 +114,8 @@ class DatagramContract:
 
         run(engine, place, test, receive_size=100)
 
-    # --- sending ---
-
     def test_unsendable_datagram_both_sizes(self, engine: Engine, place: Address) -> None:
-        """A datagram that no socket takes is refused with both sizes."""
+        """A datagram that no socket takes is refused; the error holds both sizes."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
@@ -141,8 +137,8 @@ class DatagramContract:
 
         run(engine, place, test)
 
-    def test_a_sender_may_wait_for_room(self, engine: Engine, place: Address) -> None:
-        """Where the system holds a sender back (UNIX sockets), all arrives; UDP takes all, and may drop."""
+    def test_send_waits_for_room(self, engine: Engine, place: Address) -> None:
+        """Where the system makes the sender wait (UNIX sockets), all arrives; UDP takes all, and may drop."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             is_unix = "unix" in left.peer
@@ -170,15 +166,13 @@ class DatagramContract:
 
             run(engine, place, test)
 
-    # --- the ends ---
-
     def test_send_eof_blocks_sending_only(self, engine: Engine, place: Address) -> None:
-        """After our end nothing can be sent and all can be received."""
+        """After `send_eof` nothing can be sent, and everything can be received."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
                 await near.send_eof()
-                await near.send_eof()  # harmless twice
+                await near.send_eof()  # a second call does nothing
                 with pytest.raises(ClosedError, match="our direction was ended by send_eof"):
                     near.send_datagram(b"more")
                 if near is left:
@@ -188,7 +182,7 @@ class DatagramContract:
         run(engine, place, test)
 
     def test_stop_receiving_keeps_arrived(self, engine: Engine, place: Address) -> None:
-        """Stop receiving lets what has arrived be received."""
+        """What arrived before `stop_receiving` is still received."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near, far in ((left, right), (right, left)):
@@ -202,12 +196,12 @@ class DatagramContract:
                 for _ in range(3):
                     with pytest.raises(EndOfStream):
                         await far.receive()
-                far.stop_receiving()  # harmless twice
+                far.stop_receiving()  # a second call does nothing
 
         run(engine, place, test)
 
     def test_stop_receiving_wakes_receive(self, engine: Engine, place: Address) -> None:
-        """Stop receiving wakes a waiting receive with the end."""
+        """`stop_receiving` wakes `receive` with the end of stream."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for far in (right, left):
@@ -220,7 +214,7 @@ class DatagramContract:
 
     @pytest.mark.parametrize("verb", ["close", "abort"])
     def test_closed_by_us_in_every_call(self, engine: Engine, place: Address, verb: str) -> None:
-        """After the end every call says who closed."""
+        """After closing, every call raises ClosedError."""
 
         async def test(left: DatagramStream, right: DatagramStream) -> None:
             for near in (right, left):
@@ -248,13 +242,13 @@ class DatagramContract:
             for _ in range(3):
                 async with ends(engine, place):
                     pass
-            await engine.sleep(0.001)  # from now on a thread that blocks has its waker
+            await engine.sleep(0.001)  # a thread of the blocking engine has its waker from now on
             before = open_descriptors()
             for _ in range(5):
                 async with ends(engine, place) as (left, right):
                     left.send_datagram(b"data")
                     await right.receive()
-            await until(engine, lambda: open_descriptors() <= before)  # a thread tells its end before it is over
+            await until(engine, lambda: open_descriptors() <= before)  # a thread reports its end before it is over
 
         engine.run(main())
 

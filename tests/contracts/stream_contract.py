@@ -1,4 +1,4 @@
-"""What every stream promises (`streams/stream.py`), on every engine. A test class inherits it and gives the pairs."""
+"""Checks of the interface `Stream`, on every engine. A test class inherits them and makes the pairs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ends = Callable[..., Any]
 
 
 async def receive_all(stream: Stream) -> bytes:
-    """Everything up to the peer's end."""
+    """All bytes up to the peer's end of stream."""
     pieces = []
     with contextlib.suppress(EndOfStream):
         while True:
@@ -32,7 +32,7 @@ async def receive_all(stream: Stream) -> bytes:
 
 
 def fill(stream: Stream) -> int:
-    """Send until nothing more is taken; how many bytes were."""
+    """Send until nothing more is taken; the number of bytes."""
     size = 0
     while count := stream.send_now(bytes(8192)):
         size += count
@@ -40,7 +40,7 @@ def fill(stream: Stream) -> int:
 
 
 class StreamContract:
-    """Inherit it, and say how two connected ends are made, and whether `abort` is a reset that the peer sees."""
+    """Inherit it; `make` returns two connected ends. `has_reset`: whether the peer of `abort` gets an error."""
 
     has_reset = True
     keeps_data_before_a_reset = True
@@ -49,7 +49,7 @@ class StreamContract:
         raise NotImplementedError
 
     async def meet(self, engine: Engine, *, buffer: int | None = None) -> tuple[Stream, Stream]:
-        """Two connected ends, of a kind that has to agree first."""
+        """Two connected ends, where a handshake comes first."""
         return self.make(engine, buffer=buffer)
 
     @asynccontextmanager
@@ -74,8 +74,6 @@ class StreamContract:
 
         engine.run(main())
 
-    # --- receiving ---
-
     def test_bytes_arrive_in_order_both_ways(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             assert left.send_now(b"there") == 5
@@ -85,7 +83,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_a_waiting_receive_wakes_for_data(self, engine: Engine) -> None:
+    def test_data_wakes_receive(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             receiving = Running(engine, right.receive())
             await turns(engine)
@@ -96,7 +94,7 @@ class StreamContract:
         self.run(engine, test)
 
     def test_receive_in_two_steps(self, engine: Engine) -> None:
-        """Where a stream offers it: `wait_readable`, then `receive_now`."""
+        """Of a `ReadyStream`: `wait_readable`, then `receive_now`."""
 
         async def test(left: Stream, right: Stream) -> None:
             if not isinstance(right, ReadyStream):
@@ -121,7 +119,7 @@ class StreamContract:
         self.run(engine, test)
 
     def test_eof_after_data_is_final(self, engine: Engine) -> None:
-        """The end comes after the data and stays."""
+        """The end of stream comes after the data, in every later call too."""
 
         async def test(left: Stream, right: Stream) -> None:
             left.send_now(b"last words")
@@ -133,7 +131,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_a_waiting_receive_wakes_for_the_end(self, engine: Engine) -> None:
+    def test_eof_wakes_receive(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             receiving = Running(engine, right.receive())
             await turns(engine)
@@ -143,7 +141,7 @@ class StreamContract:
         self.run(engine, test)
 
     def test_data_before_close_is_delivered(self, engine: Engine) -> None:
-        """What was handed over before a close is delivered."""
+        """What was sent before `close` is delivered."""
 
         async def test(left: Stream, right: Stream) -> None:
             left.send_now(b"x" * 1001)
@@ -153,7 +151,7 @@ class StreamContract:
         self.run(engine, test)
 
     def test_data_larger_than_any_buffer(self, engine: Engine) -> None:
-        """Much more than any buffer arrives whole."""
+        """More than any buffer holds arrives whole."""
 
         async def test(left: Stream, right: Stream) -> None:
             data = random.Random(1).randbytes(3_000_000)
@@ -169,7 +167,7 @@ class StreamContract:
         self.run(engine, test, buffer=SMALL)
 
     def test_receive_deadline_loses_nothing(self, engine: Engine) -> None:
-        """Receive waits until its deadline and loses nothing."""
+        """`receive` waits until its deadline and loses no byte."""
 
         async def test(left: Stream, right: Stream) -> None:
             for _ in range(2):
@@ -181,7 +179,7 @@ class StreamContract:
         self.run(engine, test)
 
     def test_passed_deadline_returns_data(self, engine: Engine) -> None:
-        """To look without waiting: what has arrived is returned."""
+        """What has arrived is returned, without waiting."""
 
         async def test(left: Stream, right: Stream) -> None:
             for number in range(3):
@@ -191,8 +189,8 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_a_cancelled_receive_loses_no_byte(self, engine: Engine) -> None:
-        """Cancelled again and again, at every point of its life, while bytes come."""
+    def test_cancelled_receive_loses_nothing(self, engine: Engine) -> None:
+        """It is cancelled again and again, at random points, while bytes come."""
 
         async def test(left: Stream, right: Stream) -> None:
             chance = random.Random(2)
@@ -220,10 +218,8 @@ class StreamContract:
 
         self.run(engine, test)
 
-    # --- sending ---
-
     def test_send_nowait_partial_then_zero(self, engine: Engine) -> None:
-        """Send now takes a part and then nothing."""
+        """`send_now` takes a part, then nothing."""
 
         async def test(left: Stream, right: Stream) -> None:
             data = random.Random(3).randbytes(8_000_000)
@@ -237,7 +233,7 @@ class StreamContract:
         self.run(engine, test, buffer=SMALL)
 
     def test_wait_writable_until_room(self, engine: Engine) -> None:
-        """Wait writable waits until there is space."""
+        """`wait_writable` waits until there is room."""
 
         async def test(left: Stream, right: Stream) -> None:
             size = fill(left)
@@ -254,7 +250,7 @@ class StreamContract:
         self.run(engine, test, buffer=SMALL)
 
     def test_wait_writable_returns_at_once(self, engine: Engine) -> None:
-        """Wait writable returns at once where there is space."""
+        """`wait_writable` returns at once where there is room."""
 
         async def test(left: Stream, right: Stream) -> None:
             await left.wait_writable(deadline=engine.now() + FAR)
@@ -263,7 +259,7 @@ class StreamContract:
         self.run(engine, test)
 
     def test_waiting_writer_sees_reader_gone(self, engine: Engine) -> None:
-        """A writer that waits learns that the reader is gone."""
+        """A send that waits raises when the peer aborts."""
 
         async def test(left: Stream, right: Stream) -> None:
             fill(left)
@@ -281,17 +277,17 @@ class StreamContract:
 
         self.run(engine, test, buffer=SMALL)
 
-    def test_one_may_send_while_another_receives(self, engine: Engine) -> None:
+    def test_send_while_receiving(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             there, back = bytes(500_000), b"b" * 500_000
 
-            async def say(stream: Stream, data: bytes) -> None:
+            async def send_all(stream: Stream, data: bytes) -> None:
                 await stream.send(data)
                 await stream.send_eof()
 
             tasks = [
-                Running(engine, say(left, there)),
-                Running(engine, say(right, back)),
+                Running(engine, send_all(left, there)),
+                Running(engine, send_all(right, back)),
                 Running(engine, receive_all(left)),
                 Running(engine, receive_all(right)),
             ]
@@ -299,27 +295,25 @@ class StreamContract:
 
         self.run(engine, test, buffer=SMALL)
 
-    # --- half-close ---
-
     def test_half_close_peer_may_send(self, engine: Engine) -> None:
-        """After our end the peer may still talk."""
+        """After our `send_eof` the peer can still send."""
 
         async def test(left: Stream, right: Stream) -> None:
             await left.send_eof()
             with pytest.raises(EndOfStream):
                 await right.receive()
-            right.send_now(b"still talking")
-            assert await left.receive() == b"still talking"
+            right.send_now(b"still sending")
+            assert await left.receive() == b"still sending"
             await right.send_eof()
             with pytest.raises(EndOfStream):
                 await left.receive()
 
         self.run(engine, test)
 
-    def test_after_our_end_nothing_can_be_sent(self, engine: Engine) -> None:
+    def test_send_after_eof_is_refused(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             await left.send_eof()
-            await left.send_eof()  # harmless twice
+            await left.send_eof()  # a second call does nothing
             with pytest.raises(ClosedError, match="our direction was ended by send_eof"):
                 left.send_now(b"more")
             right.send_now(b"fine")
@@ -327,24 +321,22 @@ class StreamContract:
 
         self.run(engine, test)
 
-    # --- stop_receiving ---
-
     def test_stop_receiving_wakes_receive(self, engine: Engine) -> None:
-        """Stop receiving wakes a waiting receive with the end."""
+        """`stop_receiving` wakes `receive` with the end of stream."""
 
         async def test(left: Stream, right: Stream) -> None:
             receiving = Running(engine, right.receive())
             await turns(engine)
             right.stop_receiving()
             assert isinstance(await receiving.outcome(), EndOfStream)
-            right.send_now(b"goodbye")  # our own direction is as it was
+            right.send_now(b"last")  # sending is not affected
             right.close()
-            assert await receive_all(left) == b"goodbye"
+            assert await receive_all(left) == b"last"
 
         self.run(engine, test)
 
     def test_stop_receiving_keeps_arrived(self, engine: Engine) -> None:
-        """Stop receiving lets what has arrived be received."""
+        """What arrived before `stop_receiving` is still received."""
 
         async def test(left: Stream, right: Stream) -> None:
             left.send_now(b"arrived")
@@ -353,23 +345,21 @@ class StreamContract:
             for _ in range(2):
                 with pytest.raises(EndOfStream):
                     await right.receive()
-            right.stop_receiving()  # harmless twice, and after the end
+            right.stop_receiving()  # a second call, after the end, does nothing
 
         self.run(engine, test)
 
     def test_stop_receiving_is_not_close(self, engine: Engine) -> None:
-        """What it sends may be refused, but not as its own fault."""
+        """What the peer sends then may be refused, but not by ClosedError."""
 
         async def test(left: Stream, right: Stream) -> None:
             right.stop_receiving()
             with contextlib.suppress(BrokenError):
-                left.send_now(b"unheard")
+                left.send_now(b"unread")
 
         self.run(engine, test)
 
-    # --- the end ---
-
-    def test_close_wakes_a_waiting_receive(self, engine: Engine) -> None:
+    def test_close_wakes_receive(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             receiving = Running(engine, right.receive())
             await turns(engine)
@@ -380,7 +370,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_close_wakes_a_waiting_writer(self, engine: Engine) -> None:
+    def test_close_wakes_send(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             fill(left)
             sending = Running(engine, left.send(bytes(100_000)))
@@ -392,14 +382,14 @@ class StreamContract:
 
     @pytest.mark.parametrize("verb", ["close", "abort"])
     def test_closed_by_us_in_every_call(self, engine: Engine, verb: str) -> None:
-        """After the end every call says who closed."""
+        """After closing, every call raises ClosedError."""
 
         async def test(left: Stream, right: Stream) -> None:
             right.send_now(b"unread")
             await turns(engine)
             getattr(left, verb)()
             left.close()
-            left.abort()  # harmless, both, and twice
+            left.abort()  # further calls do nothing
             left.stop_receiving()
             for _ in range(2):
                 with pytest.raises(ClosedError, match="was closed at this end"):
@@ -414,35 +404,35 @@ class StreamContract:
         self.run(engine, test)
 
     def test_unread_bytes_do_not_cancel_sent(self, engine: Engine) -> None:
-        """TCP would send a reset, which may take them back."""
+        """TCP would send a reset, which could discard what was sent."""
 
         async def test(left: Stream, right: Stream) -> None:
-            left.send_now(b"a question that nobody reads")
+            left.send_now(b"unread")
             await turns(engine)
-            right.send_now(b"go away")
+            right.send_now(b"answer")
             right.close()
-            assert await receive_all(left) == b"go away"
+            assert await receive_all(left) == b"answer"
 
         self.run(engine, test)
 
     def test_bytes_after_stop_do_not_cancel_sent(self, engine: Engine) -> None:
-        """Our last words survive what came after we stopped receiving."""
+        """What we sent last is delivered, whatever came after `stop_receiving`."""
 
         async def test(left: Stream, right: Stream) -> None:
             right.stop_receiving()
             with pytest.raises(EndOfStream):
                 await right.receive()
             with contextlib.suppress(BrokenError):
-                left.send_now(b"a question that nobody reads")
+                left.send_now(b"unread")
             await turns(engine)
-            right.send_now(b"go away")
+            right.send_now(b"answer")
             right.close()
-            assert await receive_all(left) == b"go away"
+            assert await receive_all(left) == b"answer"
 
         self.run(engine, test)
 
-    def test_abort_is_a_loss_for_the_peer(self, engine: Engine) -> None:
-        """An end, where there is no reset."""
+    def test_abort_is_loss_for_peer(self, engine: Engine) -> None:
+        """It is an end of stream where there is no reset."""
         loss = BrokenError if self.has_reset else EndOfStream
 
         async def test(left: Stream, right: Stream) -> None:
@@ -456,7 +446,7 @@ class StreamContract:
 
         self.run(engine, test)
 
-    def test_data_comes_before_the_loss(self, engine: Engine) -> None:
+    def test_data_comes_before_loss(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             left.send_now(b"x" * 1001)
             await turns(engine)
@@ -471,8 +461,8 @@ class StreamContract:
         self.run(engine, test)
 
     def test_loss_found_by_sender_is_received(self, engine: Engine) -> None:
-        """The system tells a reset to one call only, and the next one reads an end: a download cut in the middle would
-        look complete."""
+        """The system reports a reset to one call only, and the next one reads an end. A download that was cut in the
+        middle must not look complete."""
         loss = BrokenError if self.has_reset else EndOfStream
 
         async def test(left: Stream, right: Stream) -> None:
@@ -493,36 +483,36 @@ class StreamContract:
         self.run(engine, test)
 
     def test_clean_end_survives_refused_send(self, engine: Engine) -> None:
-        """The peer has said all and closed: that nobody reads our answer is the sender's loss, not the receiver's."""
+        """The peer has sent all and closed: that our answer is refused is an error of `send`, not of `receive`."""
 
         async def test(left: Stream, right: Stream) -> None:
-            left.send_now(b"all that I have to say")
+            left.send_now(b"all of it")
             left.close()
             with pytest.raises(BrokenError, match="sending to"):
                 await until(engine, lambda: right.send_now(b"data") < 0)
             with pytest.raises(BrokenError):
                 right.send_now(b"data")
-            assert await receive_all(right) == b"all that I have to say"
+            assert await receive_all(right) == b"all of it"
 
         self.run(engine, test)
 
     def test_lost_stream_closes_any_way(self, engine: Engine) -> None:
-        """A lost conversation can be left in any way."""
+        """A lost stream can be closed by any call."""
 
         async def test(left: Stream, right: Stream) -> None:
             left.abort()
             with pytest.raises((BrokenError, EndOfStream)):
                 await right.receive()
             for _ in range(2):
-                with contextlib.suppress(BrokenError):  # where nothing is lost with the peer it is harmless
+                with contextlib.suppress(BrokenError):  # only where the peer's loss is seen
                     await right.send_eof()
             right.stop_receiving()
             right.close()
 
         self.run(engine, test)
 
-    def test_nothing_is_left_open(self, engine: Engine) -> None:
-        """Whatever way it ended."""
+    def test_no_descriptor_leaks(self, engine: Engine) -> None:
+        """However it was closed."""
 
         async def main() -> None:
             for end in ("close", "abort"):
@@ -533,7 +523,7 @@ class StreamContract:
                     getattr(left, end)()
                     await receiving.outcome()
                     right.close()
-            await engine.sleep(0.001)  # from now on a thread that blocks has its waker
+            await engine.sleep(0.001)  # a thread of the blocking engine has its waker from now on
             before = open_descriptors()
             for end in ("close", "abort"):
                 for _ in range(10):
@@ -542,15 +532,18 @@ class StreamContract:
                     await right.receive()
                     getattr(left, end)()
                     right.close()
-            await until(engine, lambda: open_descriptors() <= before)  # a thread tells its end before it is over
+            await until(engine, lambda: open_descriptors() <= before)  # a thread reports its end before it is over
 
         engine.run(main())
 
-    def test_it_says_who_it_is_and_how_it_stands(self, engine: Engine) -> None:
+    def test_repr_and_addresses(self, engine: Engine) -> None:
         async def test(left: Stream, right: Stream) -> None:
             assert left.local
             assert left.peer
             assert left.engine is engine
             assert "closed" not in repr(left) or "memory" in left.local
+            assert left.socket is None or left.socket.fileno() >= 0
+            assert left.exit_status is None
+            assert not left.times_out_itself
 
         self.run(engine, test)

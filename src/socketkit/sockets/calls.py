@@ -75,7 +75,7 @@ _IPV4_SCHEMES: Final[dict[int, str]] = {socket.SOCK_STREAM: "tcp", socket.SOCK_D
 def address_text(family: Any, kind: Any, name: Any) -> str:
     """As `str(Address.from_socket_name(...))`, which takes 11 calls: the numbers of IPv4 are written at once.
 
-    An accepted connection needs it for both ends: that takes 4 of 245 Python calls instead of 28 of 271.
+    An accepted connection needs it for both ends: it takes 227 Python calls in all, and 271 by way of `Address`.
     """
     if family == socket.AF_INET and kind in _IPV4_SCHEMES:
         return f"{_IPV4_SCHEMES[kind]}://{name[0]}:{name[1]}"
