@@ -383,8 +383,8 @@ def _load_bytes(
     except OptionError:
         raise
     except ssl.SSLError as error:
-        reason = (error.reason or str(error)).lower().replace("_", " ")
-        raise OptionError(f"cert: {where} are no certificate (PEM) with its key: {reason}") from None
+        reason = f": {error.reason.lower().replace('_', ' ')}" if error.reason else ""
+        raise OptionError(f"cert: {where} are no certificate (PEM) with its key{reason}") from None
     except (OSError, ValueError) as error:
         raise OptionError(f"cert: {where} cannot be loaded: {_reason(error)}") from None
 
