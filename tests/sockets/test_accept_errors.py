@@ -25,7 +25,7 @@ from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage,
     ],
     ids=errno.errorcode.get,
 )
-def test_a_callers_misfortune_is_no_shortage(number: int) -> None:
+def test_peer_error_is_no_shortage(number: int) -> None:
     error = OSError(number, "")
     assert is_peer_error(error)
     assert not is_resource_shortage(error)

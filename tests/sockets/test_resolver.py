@@ -81,7 +81,7 @@ def test_no_host_wildcard_or_loopback():
 @pytest.mark.parametrize(
     ("scheme", "family"), [("tcp", socket.AF_UNSPEC), ("tcp4", socket.AF_INET), ("tcp6", socket.AF_INET6)]
 )
-def test_a_scheme_asks_for_its_family_alone(scheme, family):
+def test_scheme_limits_family(scheme, family):
     table = Table("::1" if scheme == "tcp6" else "127.0.0.1")
     find(f"{scheme}://example:1", lookup=table)
     assert table.asked[0][2] == family

@@ -1,4 +1,4 @@
-"""A service manager that wants to know is told when callers can come, and when it stops; nobody else pays for it."""
+"""sd_notify: what the service manager is sent when a server is ready, reloads and stops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
         yield name, sock
 
 
-def test_a_state_is_one_datagram(manager: tuple[str, socket.socket]) -> None:
+def test_state_is_one_datagram(manager: tuple[str, socket.socket]) -> None:
     name, sock = manager
     assert notify("READY=1\nSTATUS=да", environment={"NOTIFY_SOCKET": name})
     assert sock.recv(1000).decode() == "READY=1\nSTATUS=да"
@@ -35,19 +35,19 @@ def test_a_state_is_one_datagram(manager: tuple[str, socket.socket]) -> None:
 
 @pytest.mark.parametrize("place", [None, "", "relative", "vsock:2:1", "/nowhere/at/all", "@nobody-listens-here"])
 def test_notify_without_manager(place: str | None) -> None:
-    """Where no one can be reported nothing happens."""
+    """Without a manager, or with one of another kind, nothing is sent."""
     assert not notify("READY=1", environment={} if place is None else {"NOTIFY_SOCKET": place})
 
 
 def test_notify_never_blocks(manager: tuple[str, socket.socket]) -> None:
-    """A manager that does not listen holds no one up."""
+    """A manager that does not read makes no call wait."""
     name, _ = manager
     took = [notify("X=1", environment={"NOTIFY_SOCKET": name}) for _ in range(1_000)]
     assert took[0] and not took[-1]
 
 
 def test_command_notifies_ready_and_stopping(manager: tuple[str, socket.socket]) -> None:
-    """The command is ready when it listens and stops when reported."""
+    """READY=1 when it listens, STOPPING=1 when SIGTERM comes."""
     name, sock = manager
     with socketkit("echo", "tcp://127.0.0.1:0", env={"NOTIFY_SOCKET": name}) as server:
         assert sock.recv(100) == b"READY=1"
@@ -58,7 +58,7 @@ def test_command_notifies_ready_and_stopping(manager: tuple[str, socket.socket])
         assert server.wait() == 0
 
 
-def test_a_program_of_ones_own_is_too(manager: tuple[str, socket.socket]) -> None:
+def test_serve_run_notifies(manager: tuple[str, socket.socket]) -> None:
     name, sock = manager
     code = "from socketkit import serve\nserve(lambda connection: None, 'tcp://127.0.0.1:0').run()"
     with Program(sys.executable, "-c", code, env={"NOTIFY_SOCKET": name}) as server:

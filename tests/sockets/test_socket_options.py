@@ -99,7 +99,7 @@ def test_missing_privilege_is_named() -> None:
     assert "mark=1 needs the right CAP_NET_ADMIN (EPERM)" in told.stdout
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_missing_device_is_named() -> None:
     with pytest.raises(ListenError, match="device=nosuch0: this machine has no such interface"):
         listen("tcp4://127.0.0.1:0", device="nosuch0").open()
     with pytest.raises(ConnectError, match="device=nosuch0: this machine has no such interface"):

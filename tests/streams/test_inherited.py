@@ -583,7 +583,7 @@ def test_signal_ends_child_too() -> None:
         os.kill(pid, 0)
 
 
-def test_a_hundred_children_leave_no_zombie() -> None:
+def test_children_leave_no_zombie() -> None:
     async def main() -> None:
         async def one(number: int) -> str:
             async with connect("exec:cat", framing="lines") as connection:

@@ -1,6 +1,6 @@
-"""Pipes, terminals, files and sockets as one stream: the promise of streams, and nothing left behind in what is shared.
+"""Pipes, terminals, files and sockets as one stream; shared descriptions stay as they were.
 
-Ways that a system offers or not are tried by taking `/proc` away.
+Systems without `/proc` are tested by another path in its place.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def test_terminal_lines_and_eof(engine: Engine) -> None:
         engine.run(main())
 
 
-def test_a_terminal_that_hangs_up_has_ended(engine: Engine) -> None:
+def test_terminal_hangup_is_eof(engine: Engine) -> None:
     person, program = pty.openpty()
 
     async def main() -> None:
@@ -277,7 +277,7 @@ def test_reader_gone_is_loss(engine: Engine) -> None:
     engine.run(main())
 
 
-def test_what_cannot_be_read_says_why(engine: Engine, tmp_path: Path) -> None:
+def test_unreadable_source_says_why(engine: Engine, tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""A child as a stream, on every engine: heard to its end, ended with the stream, always waited for."""
+"""A child process as a stream, on every engine: output, exit, signals, no zombies."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_words_in_ascii_locale() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("éü".encode(), b"\xff", 0)
 
 
-def test_a_child_may_open_its_input_anew(engine: Engine) -> None:
+def test_child_reopens_dev_stdin(engine: Engine) -> None:
     """Which a socket in its place would not let it do."""
 
     async def talk(child: ChildStream) -> None:
@@ -159,7 +159,7 @@ def test_stuck_child_signalled_at_deadline(engine: Engine) -> None:
 
 
 @pytest.mark.slow
-def test_one_that_hears_no_signal_is_killed(engine: Engine) -> None:
+def test_ignored_sigterm_then_sigkill(engine: Engine) -> None:
     async def talk(child: ChildStream) -> None:
         assert await child.receive() == b"deaf\n"
         await child.finish(deadline=engine.now() + 0.02)

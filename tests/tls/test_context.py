@@ -1,4 +1,4 @@
-"""Files that cannot be used are refused by name before anything is opened; what is read is shared, renewed, resumed."""
+"""TLS contexts: errors that name the file, sharing, reload, SNI, sessions, names to check."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from support.tls import client_hello, papers, secured
         ({"ciphers": "no-such-cipher"}, "OpenSSL knows none of 'no-such-cipher'"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(settings, told):
+def test_unusable_file_is_named(settings, told):
     with pytest.raises(OptionError, match=told):
         client_side(TLS(**settings))
 

@@ -1,4 +1,4 @@
-"""What we read in a certificate is what cryptography reads there."""
+"""Certificates are read as the package `cryptography` reads them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_it_agrees_with_a_library(days, rsa_key):
 @pytest.mark.parametrize(
     "data", [b"", b"0", b"\x30\x00", b"\x30\x84\xff\xff\xff\xff", b"\x02\x01\x00", b"\x30\x80\x00\x00"]
 )
-def test_what_is_no_certificate_is_refused(data):
+def test_no_certificate_is_refused(data):
     with pytest.raises(ValueError):
         read_certificate(data)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from socketkit.engines.engine import Engine
-from socketkit.sockets.systemd import notify
+from socketkit.sockets.systemd import notify, notify_reloading
 
-__all__ = ["STOP_SIGNALS", "notify_reloading", "reload_signal", "stop_signals"]
+__all__ = ["STOP_SIGNALS", "reload_signal", "stop_signals"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -47,11 +46,6 @@ def reload_signal(engine: Engine, callback: Callable[[], object]) -> Iterator[No
 
     with _caught(engine, reload, (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()):
         yield
-
-
-def notify_reloading() -> None:
-    """Send `RELOADING=1` with the moment, which Type=notify-reload needs (systemd.service(5))."""
-    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 @contextmanager

@@ -108,6 +108,4 @@ def notify_reloading(*, environment: Mapping[str, str] = os.environ) -> bool:
     Returns:
         Whether the manager's socket has taken it.
     """
-    return notify(
-        f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}", environment=environment
-    )
+    return notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", environment=environment)
