@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -160,3 +161,51 @@ def test_abstract_names_are_those_of_socat() -> None:
         server.wait_line("listening")
         with Program(socat, "-t10", "-", f"ABSTRACT-CONNECT:{name}") as caller:
             assert caller.communicate(b"hello") == b"hello"
+
+
+def test_inherited_connection_variables_removed() -> None:
+    """A program is not given variables that describe another connection, which the server has inherited."""
+    stale = {"IPCREMOTEEUID": "0", "SOCKETKIT_PEER_UID": "0", "IPCLOCALPATH": "/x", "TCPREMOTEHOST": "x", "KEPT": "1"}
+    with (
+        socketkit("listen", "tcp://127.0.0.1:0", "--exec", "env", env=stale) as server,
+        dial(server.address()) as client,
+    ):
+        told = dict(line.split("=", 1) for line in client.makefile("r").read().splitlines() if "=" in line)
+    assert told["KEPT"] == "1" and told["PROTO"] == "TCP"
+    assert not told.keys() & (stale.keys() - {"KEPT"})
+
+
+def test_abstract_name_with_zero_byte() -> None:
+    """A name that an environment cannot hold is left out; the address tells it, escaped."""
+    name = f"socketkit-{os.getpid()}\0b"
+    with socketkit("listen", f"unix://@{name}".replace("\0", "%00"), "--exec", "env") as server:
+        server.address()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect("\0" + name)
+            told = dict(line.split("=", 1) for line in client.makefile("r").read().splitlines() if "=" in line)
+    assert told["SOCKETKIT_LOCAL"].endswith("%00b")
+    assert "IPCLOCALPATH" not in told
+
+
+def test_proto_of_udp() -> None:
+    with socketkit("listen", "udp://127.0.0.1:0", "--exec", "sh -c 'echo $PROTO'") as server:
+        address = server.address()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(PATIENCE)
+            client.connect((address.host, address.port))
+            client.send(b"x")
+            assert client.recv(100) == b"UDP\n"
+
+
+def test_client_is_reset_when_no_program_starts() -> None:
+    """Out of descriptors a client is reset, and the server prints one line for many clients."""
+    script = f"ulimit -n 9; exec {sys.executable} -m socketkit listen tcp://127.0.0.1:0 --exec cat --keep"
+    with Program("bash", "-c", script) as server:
+        address = server.address()
+        for _ in range(3):
+            with dial(address) as client, pytest.raises(ConnectionResetError):
+                client.recv(1)
+        server.wait_line("clients are reset until a program can be started again")
+        assert len([line for line in server.stderr_lines if "cannot run" in line]) == 1
+        server.stop()

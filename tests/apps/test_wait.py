@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from socketkit import Address
+from socketkit import Address, engines
 from socketkit.apps.wait import wait_for
 from socketkit.engines.engine import Engine
-from socketkit.errors import DeadlineError
+from socketkit.errors import DeadlineError, OptionError
 from support.programs import PATIENCE
 from support.recorder import Recorder
 from support.streams import open_descriptors
@@ -201,3 +201,13 @@ def test_the_pauses_between_looks_grow(engine: Engine) -> None:
         wait(engine, closed, timeout=0.5, observer=seen)
     count = seen.names().count("Connecting")
     assert 3 <= count <= 20, "20 ms, doubling, cut by at most a half, for half a second"
+
+
+@pytest.mark.parametrize(
+    "address", ["udp://127.0.0.1:9", "ip://127.0.0.1?protocol=icmp", "exec:true", "stdio:", "fd://0"]
+)
+def test_wait_refuses_what_accepts_nothing(address):
+    """Where no connection is accepted no look can answer, so the address is refused."""
+    engine = engines.make("poll")
+    with pytest.raises(OptionError, match=r"no connections|names no listener"):
+        engine.run(wait_for(engine, [Address.parse(address)], timeout=0))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from support.connections import PATIENCE, read_all
-from support.programs import socketkit
+from support.programs import echo_server, socketkit
 from support.streams import reset
 
 Part = Callable[[socket.socket], object]
@@ -207,3 +210,46 @@ def test_control_characters_in_errors_escaped() -> None:
         assert program.wait() == 2
         (line,) = program.stderr_lines
         assert line.isprintable()
+
+
+def test_closed_stdout_is_no_error():
+    """With standard output closed a verb ends as otherwise."""
+    with echo_server() as (_, address):
+        for words in (f"connect {address}", "--help", "--version"):
+            done = subprocess.run(
+                ["bash", "-c", f"{sys.executable} -m socketkit {words} </dev/null >&-"],
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            assert (done.stderr, done.returncode) == (b"", 0), words
+
+
+def test_interrupt_while_loading_prints_nothing():
+    """Ctrl-C while modules are loaded ends the process by the signal, without a traceback."""
+    script = """
+import os, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "click":
+            os.kill(os.getpid(), 2)
+sys.meta_path.insert(0, Finder)
+from socketkit.cli.main import main
+main(["connect"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-2, b"", b"")
+
+
+def test_slow_reader_of_nonblocking_stderr_gets_all_lines():
+    """What is written to a non-blocking standard error waits for room; nothing is lost."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    script = "from socketkit.cli.output import print_line\nfor number in range(5000): print_line(f'{number:100}')"
+    with subprocess.Popen([sys.executable, "-c", script], stderr=writing) as program:
+        os.close(writing)
+        with open(reading, "rb") as stderr:
+            lines = stderr.read().splitlines()
+        assert program.wait(PATIENCE) == 0
+    assert [int(line) for line in lines] == list(range(5000))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
+from typing import Final
 
 from socketkit.api import serve
 from socketkit.apps.single_client import SingleClient
@@ -35,6 +37,7 @@ async def serve_children(
     *,
     once: bool,
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
+    report: Callable[[str], object] = lambda line: None,
     observer: Observer | None = None,
     **options: object,
 ) -> int:
@@ -46,7 +49,8 @@ async def serve_children(
         command: the program and its arguments; no shell is asked. Its environment tells it of the caller.
         once: for the first caller only; others are refused.
         listening: is told the real addresses when callers can come.
-        observer: is told what happens, as events.
+        report: is called with one line when a program cannot be started; again only after one could.
+        observer: receives the events.
         options: by the names of `Options`.
 
     Returns:
@@ -61,12 +65,26 @@ async def serve_children(
     words = split_command(command)
     _check_program(words[0], command)
     statuses: list[int] = []
-    patience = Options.make(dict(address.options), options).close_timeout
+    close_timeout = Options.make(dict(address.options), options).close_timeout
+
+    shortage: list[str] = []  # the failure to start a program that was reported last; empty after a success
+
+    def start(connection: Connection) -> ChildStream:
+        try:
+            child = _start(engine, words, connection, command)
+        except ConnectError as error:
+            connection.abort()  # a reset: an empty answer would look like a program that printed nothing
+            if not once and not shortage:
+                shortage.append(str(error))
+                report(f"{error}; clients are reset until a program can be started again")
+            raise
+        shortage.clear()
+        return child
 
     async def talk(connection: Connection) -> None:
-        child = _start(engine, words, connection, command)
+        child = start(connection)
         try:
-            await _ChildSession(connection, child).hold(patience)
+            await _ChildSession(connection, child).hold(close_timeout)
         finally:
             child.abort()  # it has ended already, unless we were cancelled
             statuses.append(child.exit_status or 0)
@@ -119,7 +137,7 @@ class _ChildSession:
         self._is_over = False
         self._failure: SocketkitError | None = None
 
-    async def hold(self, patience: float) -> None:
+    async def hold(self, close_timeout: float) -> None:
         """Until the child has said all, or the caller is lost; both are closed then.
 
         Raises:
@@ -139,7 +157,7 @@ class _ChildSession:
             if self._failure is None:
                 await connection.close()
         finally:
-            await child.finish(deadline=connection.engine.deadline(patience))
+            await child.finish(deadline=connection.engine.deadline(close_timeout))
         if self._failure is not None:
             raise self._failure.with_traceback(None)
 
@@ -176,9 +194,7 @@ class _ChildSession:
         self._changed.notify()
 
 
-# --- what a child is told of its caller ------------------------------------------------------------------------------
-
-_NAMES = {
+_NAMES: Final = {
     "peer_host": ("TCPREMOTEIP", "REMOTE_ADDR", "NCAT_REMOTE_ADDR", "SOCAT_PEERADDR"),
     "peer_port": ("TCPREMOTEPORT", "REMOTE_PORT", "NCAT_REMOTE_PORT", "SOCAT_PEERPORT"),
     "local_host": ("TCPLOCALIP", "NCAT_LOCAL_ADDR", "SOCAT_SOCKADDR"),
@@ -188,24 +204,41 @@ _NAMES = {
     "peer_gid": ("SOCKETKIT_PEER_GID", "IPCREMOTEEGID"),
     "local_path": ("IPCLOCALPATH",),
 }
-"""The names of UCSPI (tcpserver, s6), systemd, ncat and socat: programs written for them find what they know."""
+"""The names of UCSPI (tcpserver, s6), systemd, ncat and socat, for programs written for them."""
+
+_REMOVED: Final = re.compile(
+    r"PROTO|TCP(6?(REMOTE|LOCAL)|LOCAL|REMOTE)\w*|SSL(REMOTE|LOCAL)\w*|UNIX(REMOTE|LOCAL)\w*|IPC(REMOTE|LOCAL)\w*"
+    r"|REMOTE_(ADDR|PORT|HOST)|NCAT_(REMOTE|LOCAL|PROTO)\w*|SOCAT_(PEER|SOCK)\w*|SOCKETKIT_(PEER|LOCAL)\w*"
+)
+"""Variables that describe a connection. Those that the server has inherited describe another one."""
 
 
-def variables_of(connection: Connection) -> dict[str, str]:
-    """What is known of a caller, as environment variables: SOCKETKIT_PEER and SOCKETKIT_LOCAL are addresses; the others
-    hold their parts, under the names that programs know from elsewhere."""
+def variables_of(connection: Connection) -> dict[str, str | None]:
+    """The environment variables that describe a client to its program; None for a variable that is to be removed.
+
+    SOCKETKIT_PEER and SOCKETKIT_LOCAL are addresses. The others hold their parts, under the names that programs know
+    from other servers. A value that an environment cannot hold (a zero byte) is left out.
+    """
     peer, local, credentials = connection.peer, connection.local, connection.peer_credentials
     facts: dict[str, object] = {}
     if peer.port is not None:
-        facts = {
-            "peer_host": peer.host,
-            "peer_port": peer.port,
-            "local_host": local.host,
-            "local_port": local.port,
-        }
+        facts = {"peer_host": peer.host, "peer_port": peer.port, "local_host": local.host, "local_port": local.port}
+    else:
+        facts = {"local_path": local.path or None}
     if credentials is not None:
-        facts = {"peer_pid": credentials.pid, "peer_uid": credentials.uid, "peer_gid": credentials.gid}
-        facts["local_path"] = local.path or None
-    variables = {name: str(fact) for key, fact in facts.items() if fact is not None for name in _NAMES[key]}
-    proto = "TCP" if peer.port is not None else "IPC"
-    return {"SOCKETKIT_PEER": str(peer), "SOCKETKIT_LOCAL": str(local), "PROTO": proto, **variables}
+        facts |= {"peer_pid": credentials.pid, "peer_uid": credentials.uid, "peer_gid": credentials.gid}
+    variables: dict[str, str | None] = {name: None for name in os.environ if re.fullmatch(_REMOVED, name)}
+    for key, fact in facts.items():
+        if fact is not None and "\0" not in str(fact):
+            variables |= dict.fromkeys(_NAMES[key], str(fact))
+    variables |= {"SOCKETKIT_PEER": str(peer), "SOCKETKIT_LOCAL": str(local), "PROTO": _protocol(peer)}
+    return variables
+
+
+def _protocol(peer: Address) -> str:
+    """UCSPI's PROTO; its names are TCP, UDP, IPC."""
+    if peer.port is None:
+        return "IPC"
+    if peer.scheme == "vsock":
+        return "VSOCK"
+    return "UDP" if peer.transport.kind == "SOCK_DGRAM" else "TCP"

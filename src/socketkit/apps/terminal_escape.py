@@ -1,4 +1,4 @@
-"""What a terminal may be shown of a foreign text: everything, but nothing that it would obey."""
+"""Escaping of foreign text for a terminal: nothing that the terminal would obey, or that would be invisible."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ __all__ = ["visible"]
 
 
 def visible(text: str) -> str:
-    """The text with everything written out that a terminal would obey and not show: `\\x1b`, `\\u202e`.
+    """The text with everything escaped that a terminal would obey or would not show: `\\x1b`, `\\u202e`, `\\u200b`.
 
-    That is control characters, the marks that turn the direction of writing, and the separators of lines. A tab is
-    shown as it is: it can hide nothing.
+    These are control and format characters (Unicode Cc, Cf), separators of lines, unpaired surrogates, fillers and the
+    variation selectors that fonts do not know. A tab is kept.
     """
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or _INVISIBLE.isdisjoint(text)):
         return text
-    return "".join(character if _is_harmless(character) else _written_out(character) for character in text)
+    return "".join(character if _is_harmless(character) else _escaped(character) for character in text)
 
 
 def _is_harmless(character: str) -> bool:
-    return character == "\t" or (unicodedata.category(character) not in _OBEYED and character not in _TURNING)
+    return character == "\t" or (unicodedata.category(character) not in _ESCAPED and character not in _INVISIBLE)
 
 
-def _written_out(character: str) -> str:
+def _escaped(character: str) -> str:
     number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
-_OBEYED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # UAX 9
+_ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+_INVISIBLE: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0" + "".join(map(chr, range(0xE0100, 0xE01F0)))
+)
+"""Characters that are not of category Cf and are invisible all the same (Default_Ignorable_Code_Point, UAX 44). The
+variation selectors U+FE00 to U+FE0F are kept: emoji need them."""

@@ -20,7 +20,7 @@ from socketkit.endpoint import options_at
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import Attempt, DeadlineError, OpenError, SocketkitError, StreamError
+from socketkit.errors import Attempt, DeadlineError, OpenError, OptionError, SocketkitError, StreamError
 from socketkit.events import Observer
 from socketkit.streams.stream import Stream
 from socketkit.values import replace
@@ -77,6 +77,8 @@ async def wait_for(
         AddressError, OptionError: before anything is opened.
         DeadlineError: the time was over; says which targets are missing, and what the last look met at each.
     """
+    for address in addresses:
+        _check_accepts(address)
     deadline, began = engine.deadline(timeout), engine.now()
     looks: list[_Looks] = []
     async with Group(engine) as goodbyes:
@@ -103,6 +105,20 @@ async def wait_for(
             group.cancel()
     if not (any if is_one_enough else all)(at.found for at in looks):
         raise _too_late(looks, free, timeout)
+
+
+_OPENED_HERE: Final = ("exec", "stdio", "fd", "systemd")
+
+
+def _check_accepts(address: Address) -> None:
+    """Refuse an address at which no connection is accepted, so that no look could answer the question."""
+    if address.scheme in _OPENED_HERE:
+        raise OptionError(f"{address}: wait is for listeners; {address.scheme}: names no listener")
+    if address.transport.kind == "SOCK_RAW" or (address.transport.kind == "SOCK_DGRAM" and not address.path):
+        raise OptionError(
+            f"{address}: {address.scheme} has no connections: a look cannot tell whether a program receives there; "
+            "take tcp, tls, unix, unixpacket, unixgram or vsock, or send a probe with `socketkit nc -zu HOST PORT`"
+        )
 
 
 def _too_late(looks: list[_Looks], free: bool, timeout: float | None) -> DeadlineError:

@@ -94,7 +94,7 @@ def status_of(error: BaseException) -> Status:
 
 
 def print_line(line: str) -> None:
-    """Write a line to standard error. Whoever has closed it is not told, and nobody is disturbed by that."""
+    """Write a line to standard error. Nothing is raised where it was closed."""
     if _editors:
         _editors[-1](visible(line))
     else:
@@ -102,7 +102,7 @@ def print_line(line: str) -> None:
 
 
 def print_block(lines: str) -> None:
-    """Write several whole lines to standard error, in one piece; they were made visible already."""
+    """Write several whole lines to standard error, in one piece. The caller has escaped them."""
     if _editors:
         for line in lines.splitlines():
             _editors[-1](line)
@@ -110,13 +110,37 @@ def print_block(lines: str) -> None:
         _write(lines)
 
 
+STALLED_TIMEOUT: Final = 5.0
+"""Seconds for a reader of a non-blocking standard error to make room, before lines are left out."""
+
+_left_out_size = 0
+
+
 def _write(text: str) -> None:
+    """Write to standard error. Where it is non-blocking and full, wait for room; report what was left out later."""
+    global _left_out_size
+    if _left_out_size:
+        if not _wait_room(0):
+            _left_out_size += len(text)
+            return
+        size, _left_out_size = _left_out_size, 0
+        text = f"\nsocketkit: {size} bytes of standard error were left out here, because nobody read them\n{text}"
     data = memoryview(text.encode(errors="backslashreplace"))
-    try:
-        while data:
+    while data:
+        try:
             data = data[os.write(ERRORS, data) :]
-    except OSError:
-        pass
+        except BlockingIOError:
+            if not _wait_room(STALLED_TIMEOUT):
+                _left_out_size += len(data)
+                return
+        except OSError:
+            return  # it was closed by its reader
+
+
+def _wait_room(seconds: float) -> bool:
+    import select
+
+    return bool(select.select([], [ERRORS], [], seconds)[1])
 
 
 _editors: list[Callable[[str], object]] = []
@@ -165,8 +189,8 @@ def print_listening(addresses: Iterable[Address], ready_fd: int | None = None) -
 
 
 def visible(text: str) -> str:
-    """The text with everything written out that a terminal would obey: `\\x1b`; a tab stays."""
-    if text.isprintable():
+    """The text with everything escaped that a terminal would obey or not show: `\\x1b`; a tab stays."""
+    if text.isascii() and text.isprintable():
         return text
     from socketkit.apps.terminal_escape import visible as in_full
 

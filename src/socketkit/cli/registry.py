@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -51,6 +53,8 @@ class Verbs(Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         command.epilog = command.epilog or epilog(name)
         gc.enable()  # off since the start of the process, see `main`
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL and _is_main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return command
 
     def resolve_command(
@@ -119,6 +123,10 @@ def run(arguments: Sequence[str] | None) -> int:
         elif not isinstance(error, KeyboardInterrupt):
             print_failure(error)
         return status_of(error)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _path(error: click.ClickException) -> str:

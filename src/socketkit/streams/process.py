@@ -31,7 +31,7 @@ def start_child(
     command: Sequence[str],
     *,
     address: str,
-    variables: Mapping[str, str] | None = None,
+    variables: Mapping[str, str | None] | None = None,
     own_session: bool = False,
 ) -> ChildStream:
     """Start a program, without a shell; returns when it runs.
@@ -40,7 +40,7 @@ def start_child(
         engine: the engine on which the stream waits.
         command: the program, looked up in PATH, and its arguments.
         address: the address of the child, as text.
-        variables: are added to its environment.
+        variables: are added to its environment; a name with None is removed from it.
         own_session: whether it runs in a session of its own, without our terminal; then its children get its signals
             too. Else it stays in our session, where Ctrl-C reaches it.
 
@@ -198,9 +198,12 @@ def _system_text(text: str) -> Any:
     return to_bytes(text) if os.name == "posix" else text
 
 
-def _environment(variables: Mapping[str, str]) -> dict[Any, Any]:
+def _environment(variables: Mapping[str, str | None]) -> dict[Any, Any]:
     ours: Mapping[Any, Any] = os.environb if os.name == "posix" else os.environ
-    return {**ours, **{_system_text(name): _system_text(value) for name, value in variables.items()}}
+    names = {_system_text(name) for name in variables}
+    kept = {name: value for name, value in ours.items() if name not in names}
+    added = {_system_text(name): _system_text(value) for name, value in variables.items() if value is not None}
+    return {**kept, **added}
 
 
 def _handle_of(pid: int) -> int | None:

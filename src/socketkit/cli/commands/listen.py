@@ -87,6 +87,7 @@ def listen(
                 address,
                 command,
                 once=not keep,
+                report=print_failure,
                 listening=lambda real: print_listening(real, ready_fd),
                 observer=observer,
                 **common_options.given_options(**options),
