@@ -382,7 +382,7 @@ class ThreadContract:
         engine.run(main())
         release.set()
         for thread in threading.enumerate():
-            if thread.name == "socketkit aside":
+            if thread.name == "socketkit run_in_thread":
                 assert thread.daemon
                 thread.join()
 
@@ -396,7 +396,7 @@ class ThreadContract:
             except MineError as error:
                 caught = weakref.ref(error)
             for thread in threading.enumerate():
-                if thread.name == "socketkit aside":
+                if thread.name == "socketkit run_in_thread":
                     thread.join()
             assert caught() is None
 
@@ -600,7 +600,7 @@ class RunContract:
                 await engine.wait(pair[1].fileno(), READ, engine.now())
             await engine.run_in_thread(lambda: None, deadline=engine.now() + FAR)
             for thread in threading.enumerate():
-                if thread.name == "socketkit aside":
+                if thread.name == "socketkit run_in_thread":
                     thread.join()
 
         engines.make(engine_name).run(main(engines.make("blocking")))  # what Python itself opens once

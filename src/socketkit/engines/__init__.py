@@ -1,4 +1,4 @@
-"""Engines: ways of waiting. This door names them; each is loaded when it is asked for."""
+"""The engines, by name. Each is imported when it is made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "best_readiness", "is_available", "make", "missing", "running"]
 
 NAMES: Final = ("asyncio", "uvloop", "trio", "epoll", "kqueue", "poll", "select", "blocking")
-"""Every engine there is, on whatever system."""
+"""Every engine, whatever the system."""
 
 _SYSTEMS: Final = {
     "select": "every system",
@@ -27,7 +27,7 @@ _PACKAGES: Final = ("uvloop", "trio")
 
 
 def missing(name: str) -> str | None:
-    """Why an engine cannot be had here, in words; None where it can."""
+    """Return the reason why an engine is not available here, as text; None where it is available."""
     if name in _SYSTEMS:
         from socketkit.engines.pollers import POLLERS
 
@@ -38,20 +38,20 @@ def missing(name: str) -> str | None:
 
 
 def is_available(name: str) -> bool:
-    """Whether an engine can be had here."""
+    """Whether an engine is available here."""
     return missing(name) is None
 
 
 def best_readiness() -> str:
-    """The name of the best way of this system to wait for many descriptors."""
+    """Return the name of the readiness engine that is best on this system."""
     return next(name for name in ("epoll", "kqueue", "poll", "select") if is_available(name))
 
 
 def make(name: str) -> Engine:
-    """A fresh engine.
+    """Make a new engine.
 
     Raises:
-        OptionError: there is none of that name, or not here; says why.
+        OptionError: there is no engine of that name, or it is not available here, or it lacks descriptors; says why.
     """
     reason = missing(name)
     if reason is not None:
@@ -77,7 +77,7 @@ def make(name: str) -> Engine:
 
 
 def running() -> Engine | None:
-    """The engine whose task calls this; None in plain code. Only the front door asks: below it engines are passed."""
+    """Return the engine whose task calls this; None in plain code. Only `api` asks: below it engines are passed."""
     if "socketkit.engines.readiness" in sys.modules:
         from socketkit.engines.readiness import running as running_kernel
 

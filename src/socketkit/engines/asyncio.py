@@ -26,14 +26,14 @@ T = TypeVar("T")
 _KEY = "_socketkit_engine"
 
 CROWD: Final = 4
-"""Callbacks in a turn from which on they wait for its end. What a turn sends leaves in a row then, which costs less
-(a ping-pong over 50 connections on uvloop: a tenth); for a single connection the loop's extra turn costs more."""
+"""Callbacks in a turn from which on they wait for the end of the turn. Sending in a row costs less (a ping-pong over 50
+connections on uvloop: a tenth); for a single connection the loop's extra turn costs more."""
 
 TRIAL: Final = 64
-"""Turns of single callbacks after which we look again whether there is a crowd."""
+"""Turns of single callbacks after which the number of callbacks in a turn is measured again."""
 
 TURN_TASKS: Final = 32
-"""As in the kernel of our own: the first shall not wait for the last of five hundred."""
+"""As in `readiness`: the first connection must not wait for the last of five hundred."""
 
 _NOTHING: Final = itertools.repeat(None).__next__
 """A function that returns None, in C: asyncio's tasks ask a future for its result and its loop at each wait, and a call
@@ -69,7 +69,7 @@ class Side:
         self.busy = False
         self.deadline: float | None = None
 
-    # what a task asks of a future
+    # Called by the task, as on a future.
 
     def __await__(self) -> Generator[Any, None, None]:
         if self.busy:
@@ -96,7 +96,7 @@ class Side:
         if self._callback is None or self._error is not None:
             return False
         self._fail(asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg))
-        # Not from here: the one who cancels is a running task, and tasks do not nest.
+        # Not from here: a running task cancels, and tasks do not nest.
         self._engine.loop.call_soon(self.finish)
         return True
 
@@ -105,18 +105,18 @@ class Side:
 
     def _fail(self, error: BaseException) -> None:
         self._error = error
-        self.result = self._tell
+        self.result = self._raise_error
 
-    def _tell(self) -> None:
+    def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
 
-    # what the engine does with it
+    # Called by the engine.
 
     def arm(self) -> bool:
         """Watch; False where it cannot be watched because it never blocks."""
         try:
-            self._add(self.descriptor, self._news)
+            self._add(self.descriptor, self._on_ready)
         except PermissionError:  # EPERM, epoll_ctl(2): a regular file
             return False
         self.armed = True
@@ -136,11 +136,11 @@ class Side:
         else:
             self._context.run(callback, self)
 
-    def _news(self, watch: object = None) -> None:
-        del watch  # an error that somebody keeps holds this frame
+    def _on_ready(self, watch: object = None) -> None:
+        del watch  # an exception that the program keeps holds this frame
         callback = self._callback
         if callback is None:
-            self.disarm()  # nobody waits: it would be told again at every turn
+            self.disarm()  # no task waits: it would be reported again at every turn
         elif self._error is None:
             engine = self._engine
             engine._inside = True
@@ -178,10 +178,10 @@ class Side:
 
 
 class UvloopSide(Side):
-    """At an error (POLLERR) uvloop tells the news once more and closes its handle, for good.
+    """A side on uvloop, which at an error (POLLERR) calls back once more and closes its handle for good.
 
-    That may be too early: before a reset there is data to read, and a datagram socket outlives an error. uvloop lets
-    go of all that we gave it then: by that we hear of it, at no cost while nothing happens.
+    That may be too early: before a reset there is data to read, and a datagram socket outlives an error. uvloop drops
+    its references then, so that `Watch.__del__` reports it, at no cost while nothing happens.
     """
 
     __slots__ = ()
@@ -189,18 +189,18 @@ class UvloopSide(Side):
     def arm(self) -> bool:
         try:
             try:
-                self._add(self.descriptor, self._news, Watch(self))
+                self._add(self.descriptor, self._on_ready, Watch(self))
             except RuntimeError:  # its handle is closed
                 self._remove(self.descriptor)
-                self._add(self.descriptor, self._news, Watch(self))
+                self._add(self.descriptor, self._on_ready, Watch(self))
         except PermissionError:  # EPERM, epoll_ctl(2): a regular file
             return False
         self.armed = True
         return True
 
-    def let_go(self) -> None:
-        """Nobody watches any more."""
-        if self.armed:  # else it was our own wish
+    def watch_ended(self) -> None:
+        """Watch again if uvloop has ended the watch by itself."""
+        if self.armed:  # else `disarm` ended it
             self.armed = False
             if self.busy and not self._engine.loop.is_closed():
                 self._engine.loop.call_soon(self._arm_again)  # behind the closing
@@ -224,7 +224,7 @@ class Watch:
         self._side = side
 
     def __del__(self) -> None:
-        self._side.let_go()
+        self._side.watch_ended()
 
 
 class LoopEvent:
@@ -244,7 +244,7 @@ class LoopEvent:
         self._set = True
         waiting, self._waiting = self._waiting, {}
         for future in waiting:
-            _tell(future, True)
+            _resolve(future, True)
 
     async def wait(self, *, deadline: float | None = None) -> None:
         if self._set:
@@ -253,7 +253,7 @@ class LoopEvent:
             check_moment(deadline)
         future: asyncio.Future[bool] = self._engine.loop.create_future()
         self._waiting[future] = None
-        timer = None if deadline is None else self._engine.call_at(deadline, _tell, future, False)
+        timer = None if deadline is None else self._engine.call_at(deadline, _resolve, future, False)
         try:
             if not await future:
                 raise DeadlineError("the deadline has passed")
@@ -263,7 +263,7 @@ class LoopEvent:
             self._waiting.pop(future, None)
 
 
-def _tell(future: asyncio.Future[bool], is_set: bool) -> None:
+def _resolve(future: asyncio.Future[bool], is_set: bool) -> None:
     if not future.done():
         future.set_result(is_set)
 
@@ -293,8 +293,8 @@ class AsyncioEngine(Engine):
         self.now = self.loop.time
         self._sides: tuple[dict[int, Side], dict[int, Side]] = ({}, {})  # readers, writers
         self._soon: list[Callable[[], object]] = []
-        self._inside = False  # in a callback of ours, which sees to the turn's end
-        self._is_called = False  # the loop will run them
+        self._inside = False  # in one of our callbacks, which calls `_end_turn`
+        self._is_called = False  # the loop will call `_run_called`
         self._is_crowded = False
         self._gathered = 0  # callbacks since the turn began
         self._trial = TRIAL  # turns until we look for a crowd
@@ -323,7 +323,7 @@ class AsyncioEngine(Engine):
         return side
 
     def busy(self, descriptor: int) -> BusyError:
-        """What the second of two waiters is told."""
+        """Return the error of the second of two waiters."""
         return BusyError(f"another task already waits for descriptor {descriptor} in that direction")
 
     def unregister(self, descriptor: int) -> None:
@@ -362,7 +362,7 @@ class AsyncioEngine(Engine):
         self._soon.append(callback)
 
     def _end_turn(self) -> None:
-        """At the end of a callback of ours: make the calls, or let them wait for those of others."""
+        """Make the calls at the end of one of our callbacks, or at the end of the turn where there are many."""
         self._trial -= 1
         if not self._is_called and (self._is_crowded or not self._trial):
             self._is_called = True
@@ -420,14 +420,14 @@ class AsyncioEngine(Engine):
     def _leave(self, tasks: set[asyncio.Task[Any]]) -> None:
         """Close the loop over tasks that do not end, for which `Runner.close` would wait."""
         for task in tasks:
-            setattr(task, "_log_destroy_pending", False)  # noqa: B010 - asyncio would complain of what we do on purpose
+            setattr(task, "_log_destroy_pending", False)  # noqa: B010 - left behind on purpose: no complaint of asyncio
         LEFT_BEHIND.extend(tasks)
         self.loop.close()
 
 
 async def _end_all(cleanup_timeout: float | None) -> set[asyncio.Task[Any]]:
-    """Cancel what is left, until nothing is: a task may start another in its clean-up, which `Runner` overlooks. Those
-    that outlast the patience are returned."""
+    """Cancel what is left, until nothing is: a task may start another in its clean-up, which `Runner` overlooks. Return
+    the tasks that outlast the time-out."""
     last = None if cleanup_timeout is None else time.monotonic() + cleanup_timeout
     asked = {asyncio.current_task()}
     while left := asyncio.all_tasks() - {asyncio.current_task()}:

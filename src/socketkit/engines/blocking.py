@@ -1,7 +1,7 @@
-"""The engine that waits here and now: a coroutine runs to its end in a single step, by whoever calls it.
+"""The engine that blocks: a coroutine runs to its end in a single step, in the thread that calls it.
 
-Tasks are threads. A wait is one `poll` of the descriptor and of the thread's waker, by which others interrupt it: to
-cancel it, to set an event, to close what it waits for. There is no loop and no hidden thread.
+Tasks are threads. A wait is one `poll` of the descriptor and of the thread's waker. Other threads wake it up to cancel
+it, to set an event, or to close the descriptor. There is no loop and no hidden thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LONG: Final = 24 * 3600.0
 
 
 class Cancelled(BaseException):
-    """Raised inside a thread that was asked to end. Clean up and let it pass."""
+    """Raised inside a thread that was cancelled. Clean up, and do not catch it for good."""
 
 
 class Here(threading.local):
@@ -37,10 +37,10 @@ class Here(threading.local):
 
     def __init__(self) -> None:
         self.task: ThreadTask | None = None
-        self.waker: Waker | None = None  # a task's is made by who starts it, another thread's at its first wait
+        self.waker: Waker | None = None  # a task's is made when it is started, another thread's at its first wait
         self.family: set[ThreadTask] | None = None  # the tasks of the `run` that this thread is part of
         self.is_shielded = False
-        self.forgotten: dict[int, int] = {}  # how often a descriptor had been forgotten when it last waited for it
+        self.seen_counts: dict[int, int] = {}  # the count of each descriptor at this thread's last wait
 
 
 class ThreadTask:
@@ -54,7 +54,7 @@ class ThreadTask:
         self.cancelling = False
         self.ended = threading.Event()
         context = contextvars.copy_context()
-        # A daemon: a handler that is stuck in a call of its own must not hold up the end of the program.
+        # A daemon: a handler that is stuck in a call must not delay the end of the program.
         thread = threading.Thread(target=context.run, args=(self._live,), name="socketkit task", daemon=True)
         if self._family is not None:
             self._family.add(self)
@@ -66,7 +66,7 @@ class ThreadTask:
             raise
 
     def cancel(self) -> None:
-        self.cancelling = True  # first: whoever is woken looks for it
+        self.cancelling = True  # before the wake-up: the thread reads it then
         self.waker.wake()
 
     def _live(self) -> None:
@@ -98,8 +98,8 @@ class ThreadEvent:
         return self._set
 
     def set(self) -> None:
-        # No lock: a signal handler may come in anywhere. Here the fact is first and the news second, in `wait` the
-        # waker is put in first and the fact looked at second, so that one of both sees the other.
+        # No lock, because a signal handler may run anywhere. Here the flag is set before the wakers are read; `wait`
+        # adds its waker before it reads the flag. So one of both sees the other.
         self._set = True
         for waker in list(self._waiting):
             waker.wake()
@@ -124,33 +124,36 @@ class BlockingEngine(Engine):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.now = clock
         self._here = Here()
-        self._waiting: dict[tuple[int, int], Waker] = {}  # who waits for a descriptor's direction
-        self._forgotten: dict[int, int] = {}  # how often each was forgotten
+        self._waiting: dict[tuple[int, int], Waker] = {}  # by descriptor and direction: of the thread that waits
+        self._unregister_counts: dict[int, int] = {}  # how often each descriptor was unregistered
         _engines.add(self)
 
-    # --- waits ---
+    # Waits.
 
     async def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> None:
         if descriptor < 0:
-            return  # closed by another thread a moment ago: the call on it says so
+            return  # another thread has just closed it: the next call on it says so
         waiting, place, waker = self._waiting, (descriptor, direction), self._waker()
         if waiting.setdefault(place, waker) is not waker:
             raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
         try:
-            if self._is_news(descriptor):
+            if self._was_unregistered(descriptor):
                 return
-            while waiting.get(place) is waker:  # else it was forgotten
+            while waiting.get(place) is waker:  # else it was unregistered
                 if self._pause(waker, deadline, descriptor, direction):
                     return
         finally:
             if waiting.get(place) is waker:
                 del waiting[place]
 
-    def _is_news(self, descriptor: int) -> bool:
-        """Whether it was forgotten since this thread last waited for it: its number may belong to another by now, and
-        the caller, who has read it before that, is to look again. Asked after one is put in, as `unregister` takes out
-        after it has counted: so that one of both sees the other."""
-        count, seen = self._forgotten.get(descriptor, 0), self._here.forgotten
+    def _was_unregistered(self, descriptor: int) -> bool:
+        """Whether the descriptor was unregistered since this thread last waited for it.
+
+        Its number may belong to another file by now, and the calling code, which read it before, must look again.
+        `wait` adds its waker before it asks; `unregister` counts before it removes the waker: one of both sees the
+        other.
+        """
+        count, seen = self._unregister_counts.get(descriptor, 0), self._here.seen_counts
         if seen.get(descriptor, 0) == count:
             return False
         seen[descriptor] = count
@@ -161,7 +164,7 @@ class BlockingEngine(Engine):
         self._waiting.clear()
 
     def is_alone(self) -> bool:
-        """Whether nobody can cancel what the calling thread waits for: a call that blocks is as good as a wait then."""
+        """Whether the calling thread is no task, so that nothing can cancel its wait."""
         return self._here.task is None
 
     def _waker(self) -> Waker:
@@ -173,7 +176,7 @@ class BlockingEngine(Engine):
     def _pause(
         self, waker: Waker, deadline: float | None, descriptor: int | None = None, direction: int = READ
     ) -> bool:
-        """Wait until the descriptor has news (True), or somebody has woken this thread, he knows what for (False)."""
+        """Wait until the descriptor is ready (True), or another thread has woken this one (False)."""
         self._take_cancellation()
         timeout = None if deadline is None else min(max(0.0, check_moment(deadline) - self.now()), _LONG)
         if _poll(descriptor, direction, waker.fileno(), timeout):
@@ -184,7 +187,7 @@ class BlockingEngine(Engine):
         return False
 
     def _take_cancellation(self) -> None:
-        """At the door of a wait, and behind it: raise what was asked for."""
+        """Raise a requested cancellation; called before and after each wait."""
         here = self._here
         task = here.task
         if task is not None and task.cancelling and not here.is_shielded:
@@ -198,23 +201,25 @@ class BlockingEngine(Engine):
         try:
             await self.event().wait(deadline=self.now() + seconds)
         except DeadlineError:
-            pass  # which is what it waited for
+            pass  # as intended
 
     def unregister(self, descriptor: int) -> None:
-        self._forgotten[descriptor] = self._here.forgotten[descriptor] = self._forgotten.get(descriptor, 0) + 1
+        self._unregister_counts[descriptor] = self._here.seen_counts[descriptor] = (
+            self._unregister_counts.get(descriptor, 0) + 1
+        )
         for direction in (READ, WRITE):
             waker = self._waiting.pop((descriptor, direction), None)
             if waker is not None:
                 waker.wake()
 
-    # --- tasks ---
+    # Tasks.
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> ThreadTask:
         return ThreadTask(self, coroutine)
 
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         here = self._here
-        before, here.is_shielded = here.is_shielded, True  # it comes to its end, also in a thread that was cancelled
+        before, here.is_shielded = here.is_shielded, True  # it runs to its end also in a thread that was cancelled
         try:
             _finish(coroutine)
         finally:
@@ -223,7 +228,7 @@ class BlockingEngine(Engine):
     def event(self) -> ThreadEvent:
         return ThreadEvent(self)
 
-    # --- turns and threads ---
+    # Turns and threads.
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         call_guarded(callback)
@@ -262,7 +267,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _end_all(family: set[ThreadTask], cleanup_timeout: float) -> None:
-    """Cancel the threads that are left, and those that they start meanwhile; leave behind those that do not hear."""
+    """Cancel the threads that are left, and those that they start meanwhile; leave behind those that do not end."""
     asked: set[ThreadTask] = set()
     last = time.monotonic() + cleanup_timeout
     while family and time.monotonic() < last:
@@ -279,7 +284,7 @@ def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends."""
     try:
         stray = coroutine.send(None)
-        while True:  # somebody awaited what only a loop can complete: tell him where he did
+        while True:  # awaited, but only a loop can complete it: raise where it was awaited
             stray = coroutine.throw(_foreign(stray))
     except StopIteration as stop:
         result: T = stop.value
@@ -296,18 +301,18 @@ def _foreign(stray: object) -> RuntimeError:
 if hasattr(select, "poll"):
 
     def _poll(descriptor: int | None, direction: int, waker: int, timeout: float | None) -> bool:
-        """Whether the descriptor has news within `timeout` seconds; False also when the waker ends the wait."""
+        """Whether the descriptor is ready within `timeout` seconds; False also when the waker ends the wait."""
         poller = select.poll()
         poller.register(waker, select.POLLIN)
         if descriptor is not None:
             poller.register(descriptor, select.POLLIN if direction == READ else select.POLLOUT)
-        news = poller.poll(None if timeout is None else timeout * 1000)
-        return any(ready == descriptor for ready, _ in news)
+        ready = poller.poll(None if timeout is None else timeout * 1000)
+        return any(number == descriptor for number, _ in ready)
 
 else:  # pragma: no cover - Windows; could not be run on Linux
 
     def _poll(descriptor: int | None, direction: int, waker: int, timeout: float | None) -> bool:
         readers = [waker] if descriptor is None or direction != READ else [waker, descriptor]
         writers = [] if descriptor is None or direction == READ else [descriptor]
-        news = select.select(readers, writers, writers, timeout)
-        return any(descriptor in ready for ready in news)
+        ready = select.select(readers, writers, writers, timeout)
+        return any(descriptor in numbers for numbers in ready)

@@ -1,4 +1,4 @@
-"""Wait until something is so, when somebody else tells that something has changed. Written once, on any engine."""
+"""Wait until a predicate is true; another task notifies of changes. Works on any engine."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ __all__ = ["Condition"]
 
 
 class Condition:
-    """What several tasks wait for, each with a question of its own; costs nothing while nobody waits.
+    """A condition that several tasks wait for, each with a predicate of its own; costs nothing while no task waits.
 
     Attributes:
-        waiting: those who wait; where there are none, there is nobody to `notify`.
+        waiting: the events of the waiting tasks; while it is empty, `notify` has nothing to do.
     """
 
     __slots__ = ("_engine", "waiting")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # One event for each who waits, and put in and out by him alone: where the engine blocks, the others are
-        # threads, and an event that two of them made or exchanged at once would be told to one.
+        # One event for each waiting task, added and removed by that task alone. Where the engine blocks the tasks are
+        # threads, and of two threads that replaced a shared event at once only one would be resumed.
         self.waiting: dict[Event, None] = {}
 
     def notify(self) -> None:
-        """Something has changed: let those who wait ask again. Call it after the change, where `Event.set` may be."""
+        """Make the waiting tasks test their predicates again. Call it after the change, as `Event.set`."""
         if self.waiting:
             for event in list(self.waiting):
                 event.set()
 
     async def wait_until(self, is_so: Callable[[], bool], *, deadline: float | None = None) -> None:
-        """Wait until the question is answered with yes; at once where it is.
+        """Wait until the predicate is true; return at once where it is.
 
         Raises:
-            DeadlineError: the moment came first.
+            DeadlineError: the deadline passed first.
         """
         while not is_so():
             event = self._engine.event()
             self.waiting[event] = None
             try:
-                if is_so():  # a thread may have changed it before there was an event to tell
+                if is_so():  # a thread may have changed it before the event was added
                     return
                 await event.wait(deadline=deadline)
             finally:

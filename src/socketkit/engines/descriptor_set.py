@@ -1,7 +1,7 @@
-"""Wait for the first of several descriptors, as one wait. Written once, on any engine.
+"""Wait for the first of several descriptors, as one wait. Works on any engine.
 
-A set of descriptors is a descriptor itself, to be read when one of them has news: so epoll(7) and kqueue(2) have it.
-An engine waits for that one as for any other; no task, and no thread, stands at each.
+An epoll(7) or kqueue(2) is a descriptor itself, readable when one of its descriptors is ready. An engine waits for it
+as for any other; no task and no thread waits for each descriptor.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["DescriptorSet"]
 NESTED: Final = ("epoll", "kqueue")
 """The pollers that can be polled themselves."""
 
-LOOK: Final = 0.01
-"""Seconds between two looks where the system has neither: seldom enough to cost nothing, often enough for a dial."""
+POLL_INTERVAL: Final = 0.01
+"""Seconds between two polls where the system has neither: rare enough to cost nothing, frequent enough to connect."""
 
 
 class DescriptorSet:
@@ -40,8 +40,7 @@ class DescriptorSet:
         self._engine = engine
         self._direction = direction
         self._poller: Poller = POLLERS[kind or next((name for name in NESTED if name in POLLERS), "select")]()
-        fileno = getattr(self._poller, "fileno", None)
-        self._descriptor: int | None = None if fileno is None else fileno()
+        self._descriptor = self._poller.descriptor
 
     def add(self, descriptor: int) -> None:
         """Wait for this one too.
@@ -52,15 +51,15 @@ class DescriptorSet:
         self._poller.arm(descriptor, 0, self._direction)
 
     def remove(self, descriptor: int) -> None:
-        """Wait for it no more; it is about to be closed, or has found its use."""
+        """Stop waiting for it; it is about to be closed, or is used otherwise."""
         self._poller.arm(descriptor, self._direction, 0)
 
     async def wait(self, *, deadline: float | None = None) -> list[int]:
-        """Wait until some of them have news; at once where they do. Those that have, in no order; at least one.
+        """Wait until some are ready, and return those, at least one, in no order; at once where some are.
 
         Raises:
-            DeadlineError: the engine's clock reached `deadline` first, and there was no news.
-            BusyError: another task waits here.
+            DeadlineError: the engine's clock reached `deadline` first, and none was ready.
+            BusyError: another task waits for this set.
 
         Cancellation: nothing has changed; the next wait gives the same.
         """
@@ -72,13 +71,13 @@ class DescriptorSet:
         return ready
 
     async def _pause(self, deadline: float | None) -> None:
-        left = LOOK if deadline is None else deadline - self._engine.now()
+        left = POLL_INTERVAL if deadline is None else deadline - self._engine.now()
         if left <= 0:
             raise DeadlineError("the deadline has passed")
-        await self._engine.sleep(min(left, LOOK))
+        await self._engine.sleep(min(left, POLL_INTERVAL))
 
     def close(self) -> None:
-        """Give back what the system lent; the descriptors stay open. Harmless twice."""
+        """Close the set; its descriptors stay open. Harmless twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             self._engine.unregister(descriptor)

@@ -1,9 +1,8 @@
-"""What every engine promises: a way of waiting, and nothing else.
+"""The contract of every engine: it waits, and does nothing else.
 
-The socket verbs are coroutines written once: try the call; if it would block, `await engine.wait(...)`; again.
-An engine never reads, writes, accepts or connects, and knows no message. It is passed down from the front door,
-never looked up. What can be said in terms of these few verbs (a function in a thread; a group of tasks, next door) is
-written once, for all of them.
+The socket verbs are coroutines that try the call and, if it would block, `await engine.wait(...)` and try again.
+An engine never reads, writes, accepts or connects. It is passed down from `api`, never looked up. What needs no more
+than these verbs (a function in a thread, a group of tasks) is written once, for all engines.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ READ: Final = 1
 WRITE: Final = 2
 
 LEFT_BEHIND: Final[list[object]] = []
-"""Tasks that did not end when an engine did. They are kept: where one is collected Python throws once more into it, and
-tells the world that it does not hear."""
+"""Tasks that did not end when an engine did. They are kept, because Python throws GeneratorExit into a task that is
+collected, and reports that it ignored it."""
 
 T = TypeVar("T")
 
@@ -63,7 +62,7 @@ class Done(Coroutine[Any, Any, None]):
 
 
 DONE: Final = Done()
-"""What a verb returns that has nothing to wait for."""
+"""Returned by a verb that has nothing to wait for."""
 
 
 def report_error(error: BaseException) -> None:
@@ -87,20 +86,20 @@ class Task(Protocol):
     """A coroutine that runs beside its starter."""
 
     def cancel(self) -> object:
-        """Ask it to end: its current wait, or the next one, raises the engine's `cancelled`, once. Harmless later.
+        """Cancel: the current wait, or the next one, raises the engine's `cancelled`, once. Harmless after the end.
 
-        A task that has not begun begins all the same, and hears of it at its first wait: its clean-up always runs.
+        A task that has not begun begins all the same, and its first wait raises: its clean-up always runs.
         """
 
 
 class Event(Protocol):
-    """A moment that several may wait for. Set once, it stays set."""
+    """A flag that several tasks may wait for. Once set, it stays set."""
 
     def is_set(self) -> bool:
-        """Whether the moment has come."""
+        """Whether it is set."""
 
     def set(self) -> None:
-        """Let everybody who waits go on. Call it from the engine's own thread (any thread where the engine blocks)."""
+        """Resume all waiting tasks. Call it from the engine's own thread (from any thread where the engine blocks)."""
 
     async def wait(self, *, deadline: float | None = None) -> None:
         """Wait until it is set; at once where it is.
@@ -131,7 +130,7 @@ class Engine(ABC):
     on the other engines. Only KeyboardInterrupt and SystemExit end the run.
 
     Class attributes:
-        name: how `engine=` and `--engine` call it.
+        name: its name for `engine=` and `--engine`.
         blocks: True where a wait stops the thread, so that a coroutine runs to its end in a single step.
         is_prompt: True where callbacks of `call_soon` run before the loop looks at new events.
         cancelled: the exception that a cancelled wait raises; a `BaseException`, to be let through.
@@ -181,26 +180,28 @@ class Engine(ABC):
 
     @abstractmethod
     def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Awaitable[None]:
-        """Wait until a call on the descriptor has something to say: data, room, an end, an error.
+        """Wait until a call on the descriptor would not block: there is data, free buffer space, an end or an error.
 
-        May wake up early for nothing (another process was faster): call again, and wait again if it would block.
-        The registration outlives the wait; whoever closes the descriptor calls `unregister` first.
+        It may return without a reason (another process was faster): make the call, and wait again if it would block.
+        The registration outlives the wait; call `unregister` before the descriptor is closed.
 
         Args:
             descriptor: an open socket, pipe or terminal. A regular file never blocks: it is ready at once.
             direction: READ or WRITE.
-            deadline: a moment of this engine's clock.
+            deadline: a time of this engine's clock, also one in the past, or infinity.
 
         Raises:
-            DeadlineError: the moment came first; it may lie in the past, or in infinity.
-            BusyError: another task waits there for the same direction.
+            DeadlineError: the deadline passed first.
+            BusyError: another task waits for the same direction of the descriptor.
+            OptionError: the deadline is NaN.
 
         Cancellation: nothing was read or written; the next wait works at once.
         """
 
     @abstractmethod
     def unregister(self, descriptor: int) -> None:
-        """The descriptor is about to be closed: drop its registration. A waiting task wakes up. Harmless if unknown."""
+        """Drop the registration of a descriptor that is about to be closed. A waiting task is resumed. Harmless if
+        unknown. In a child of fork(2) the parent's registration stays."""
 
     def is_alone(self) -> bool:
         """Whether nothing can cancel the calling thread's wait, so that a blocking system call is as good as `wait`.
@@ -209,7 +210,7 @@ class Engine(ABC):
 
     @abstractmethod
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Task:
-        """Run a coroutine beside its starter (a thread, where the engine blocks), in a copy of his context.
+        """Run a coroutine beside the current task (in a thread where the engine blocks), in a copy of its context.
 
         An exception that it lets out is reported, and ends nothing else. Start a task that may fail in a `Group`,
         which raises its exception.
@@ -217,17 +218,17 @@ class Engine(ABC):
 
     @abstractmethod
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine that must come to its end whatever becomes of its starter; here and now where the engine
+        """Run a coroutine to its end, even if the current task is cancelled; at once, in this thread, where the engine
         blocks. It must let no exception out."""
 
     @abstractmethod
     def event(self) -> Event:
-        """A fresh event of this engine."""
+        """Return a new event of this engine."""
 
     async def shielded(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await a clean-up that has to wait, in a task that was cancelled; keep it short, or under a deadline.
 
-        Most engines tell a cancellation once, and need nothing for it; trio tells a scope's at every wait."""
+        Most engines raise a cancellation once, and need nothing for it; trio raises a scope's at every wait."""
         return await coroutine
 
     @abstractmethod
@@ -246,8 +247,8 @@ class Engine(ABC):
         """Run a blocking function in a thread of its own; wait for its result.
 
         Raises:
-            DeadlineError: the moment came first. The thread cannot be stopped: it is left behind, as a daemon, so that
-                it never holds up the end of the program, and its result is dropped.
+            DeadlineError: the deadline passed first. The thread cannot be stopped: it goes on as a daemon, which does
+                not delay the end of the program, and its result is dropped.
 
         Cancellation: as for the deadline.
         """
@@ -257,14 +258,14 @@ class Engine(ABC):
         def work() -> None:
             try:
                 outcome.append((function(), None))
-            except BaseException as error:  # handed over whole to the one who waits
+            except BaseException as error:  # raised in the waiting task
                 outcome.append((None, error))
             try:
                 self.from_thread(done.set)
             except RuntimeError:
-                pass  # the engine has ended meanwhile: nobody waits any more
+                pass  # the engine has ended: no task waits any more
 
-        threading.Thread(target=work, name="socketkit aside", daemon=True).start()
+        threading.Thread(target=work, name="socketkit run_in_thread", daemon=True).start()
         await done.wait(deadline=deadline)
         result, error = outcome.pop()
         if error is not None:
@@ -276,15 +277,15 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
-        """Run a coroutine to its end and return its result. An engine runs once; one that blocks, as often as you like.
+        """Run a coroutine to its end and return its result. An engine runs once; one that blocks may run again.
 
         When it ends, by a result or by an exception (KeyboardInterrupt too), every task that is left is cancelled once
         and joined first. A thread that is stuck in a call of its own, where the engine blocks, is left behind.
 
         Args:
-            coroutine: what is run.
-            patience: seconds that those tasks have. One that does not end though it was cancelled is left behind then,
-                where it stands (but in trio, whose law is that no task is). None: as long as they take.
+            coroutine: the main task.
+            cleanup_timeout: seconds that those tasks have to end. A task that does not end by then is left behind where
+                it waits (but on trio, which leaves no task behind). None: no limit.
 
         Raises:
             RuntimeError: it has run already. Inside the coroutine: it awaits what only another event loop can complete

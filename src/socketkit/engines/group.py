@@ -1,4 +1,4 @@
-"""A group of tasks that is joined, and cancelled, as one. Written once, on the verbs of any engine."""
+"""A group of tasks that is joined, and cancelled, as one. Works on any engine."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Group:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # Where the engine blocks, each task is a thread that may end before `start` has its handle: what is alive and
-        # the handle to cancel it are two facts, written in an order that leaves no handle of a dead task behind.
+        # Where the engine blocks each task is a thread that may end before `start` has its handle. So the living keys
+        # and the handles are kept apart, and written in an order that leaves no handle of an ended task behind.
         self._alive: set[int] = set()
         self._tasks: dict[int, Task] = {}
         self._count = 0
@@ -37,7 +37,7 @@ class Group:
         return len(self._alive)
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> bool:
-        """Run a coroutine in this group, beside its starter; False where the group was cancelled: it never runs."""
+        """Run a coroutine in this group, beside the current task; False where the group was cancelled."""
         if self._cancelled:
             coroutine.close()
             return False
@@ -60,7 +60,7 @@ class Group:
         return True
 
     def cancel(self) -> None:
-        """Ask every task to end. Later ones are not started."""
+        """Cancel every task. Later ones are not started."""
         self._cancelled = True
         for task in list(self._tasks.values()):
             task.cancel()
@@ -69,7 +69,7 @@ class Group:
         """Wait until no task is left.
 
         Raises:
-            DeadlineError: the moment came first; the tasks run on.
+            DeadlineError: the deadline passed first; the tasks run on.
         """
         await self._changed.wait_until(lambda: not self._alive, deadline=deadline)
 
@@ -84,7 +84,7 @@ class Group:
         try:
             await self._join_all()
         finally:
-            errors, self._errors = self._errors, []  # held by nobody but the one who is told: no circle
+            errors, self._errors = self._errors, []  # held by the caller alone: no reference cycle
         if error is not None or not errors:
             return
         try:
@@ -96,7 +96,8 @@ class Group:
             del errors, exits
 
     async def _join_all(self) -> None:
-        """Join; cancelled ourselves, however often, cancel the tasks once: none is left behind, nor cut in its end."""
+        """Join. If this task is cancelled, however often, cancel the tasks once: none is left behind, and no clean-up
+        is interrupted."""
         try:
             await self.join()
         except BaseException:
@@ -109,9 +110,9 @@ class Group:
         try:
             await coroutine
         except self._engine.cancelled:
-            pass  # it was asked to
+            pass  # by `cancel`
         except GeneratorExit:
-            raise  # the engine is gone, and this frame with it: nobody is left to be told
+            raise  # the engine was dropped, and this frame with it
         except BaseException as error:
             self._errors.append(error)
             self.cancel()

@@ -16,7 +16,7 @@ __all__ = ["Cancelled", "KernelEvent", "KernelTask", "Slot", "Sooner"]
 
 
 class Cancelled(BaseException):
-    """Raised inside a task that was asked to end. Clean up and let it pass."""
+    """Raised inside a task that was cancelled. Clean up, and do not catch it for good."""
 
 
 class KernelTask:
@@ -52,11 +52,11 @@ class KernelTask:
         # else it is running, or about to: its next wait raises
 
     def is_parked(self) -> bool:
-        """Whether it stands at a descriptor, an event or a moment."""
+        """Whether it waits for a descriptor, an event or a deadline."""
         return self.slot is not None or self.event is not None or self.deadline is not None
 
     def leave(self) -> bool:
-        """Go from wherever it is parked; False when it is not parked."""
+        """End the wait without a result; False when it is not parked."""
         slot, event = self.slot, self.event
         if slot is not None:
             self.slot = None
@@ -73,7 +73,7 @@ class KernelTask:
         return True
 
     def take_cancellation(self) -> None:
-        """At the door of a wait: raise what was asked for while the task ran."""
+        """Raise a cancellation that was requested while the task ran; called at the beginning of each wait."""
         if self.cancelling:
             self.cancelling = False
             raise Cancelled
@@ -91,7 +91,7 @@ class Sooner:
 
 
 class Slot:
-    """A registered descriptor: what the poller watches, and who waits."""
+    """A registered descriptor: what the poller watches, and which tasks wait."""
 
     __slots__ = ("armed", "reader", "writer")
 

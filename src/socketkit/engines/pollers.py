@@ -1,8 +1,8 @@
-"""What each system offers to wait for many descriptors at once, under one small promise.
+"""The system calls that wait for many descriptors at once, under one interface.
 
-`select` (POSIX, everywhere), `poll` (POSIX), `epoll` (Linux), `kqueue` (BSD, macOS). Each is told what to watch
-(`arm`) and asked what is ready (`poll`); all are used level-triggered. The standard library's `selectors` does the
-same at twice the price of the bare call, which is why this room exists.
+`select` (POSIX, everywhere), `poll` (POSIX), `epoll` (Linux), `kqueue` (BSD, macOS). `arm` sets what is
+watched, `poll` returns what is ready; all are used level-triggered. The standard library's `selectors` does the same
+at twice the price of the bare call.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from socketkit.engines.engine import READ, WRITE
 
 __all__ = ["POLLERS", "Poller", "SelectPoller"]
 
-# One vocabulary of readiness bits: those of poll(2), which epoll(7) shares. An error or a hang-up is news for both
-# directions: the call that follows tells it.
+# The readiness bits of poll(2), which epoll(7) shares. An error or a hang-up makes both directions ready: the call that
+# follows reports it.
 IN: Final = 0x001
 OUT: Final = 0x004
 ERR: Final = 0x008
@@ -34,7 +34,13 @@ MAX_EVENTS: Final = 512
 
 
 class Poller(Protocol):
-    """One system call's view of many descriptors."""
+    """One system call that watches many descriptors.
+
+    Attributes:
+        descriptor: its own descriptor, readable when one that it watches is ready; None where it has none.
+    """
+
+    descriptor: int | None
 
     def arm(self, descriptor: int, before: int, after: int) -> None:
         """Change what is watched, from `before` to `after` (READ | WRITE; 0: not at all).
@@ -53,10 +59,10 @@ class Poller(Protocol):
         """
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Wait up to `timeout` seconds (None: for ever) for news: pairs of descriptor and readiness bits."""
+        """Wait up to `timeout` seconds (None: no limit), and return pairs of descriptor and readiness bits."""
 
     def close(self) -> None:
-        """Give back what the system lent."""
+        """Release the system's resources."""
 
 
 FD_SETSIZE: Final = 1024
@@ -73,6 +79,8 @@ def _too_high(descriptor: int) -> OSError:
 class SelectPoller:
     """select(2): three sets, rebuilt by the kernel at each call. On Linux only descriptors below 1024."""
 
+    descriptor: int | None = None
+
     def __init__(self) -> None:
         self._readers: set[int] = set()
         self._writers: set[int] = set()
@@ -88,7 +96,7 @@ class SelectPoller:
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         if sys.platform == "win32" and not self._readers and not self._writers:
             raise RuntimeError("select on Windows needs at least one socket")
-        # Windows tells a refused connect only in the third set; elsewhere that set means out-of-band data.
+        # Windows reports a refused connect in the third set only; elsewhere that set means out-of-band data.
         third = self._writers if sys.platform == "win32" else ()
         try:
             readable, writable, failed = select.select(self._readers, self._writers, third, timeout)
@@ -96,10 +104,10 @@ class SelectPoller:
             if error.errno != errno.EBADF:
                 raise
             return self._closed_descriptors()
-        news = dict.fromkeys(readable, IN)
+        ready = dict.fromkeys(readable, IN)
         for descriptor in (*writable, *failed):
-            news[descriptor] = news.get(descriptor, 0) | OUT
-        return list(news.items())
+            ready[descriptor] = ready.get(descriptor, 0) | OUT
+        return list(ready.items())
 
     def _closed_descriptors(self) -> list[tuple[int, int]]:
         """The watched descriptors that were closed, as poll(2) reports them; select(2) fails as a whole for one."""
@@ -129,7 +137,9 @@ def _is_open(descriptor: int) -> bool:
 if sys.platform != "win32":
 
     class PollPoller:
-        """poll(2): a list without FD_SETSIZE, handed over whole at each call."""
+        """poll(2): a list without FD_SETSIZE, passed whole at each call."""
+
+        descriptor: int | None = None
 
         def __init__(self) -> None:
             self._poll = select.poll()
@@ -163,7 +173,7 @@ if sys.platform == "linux":
             self._armed: dict[int, int] = {}
             self._epoll = select.epoll()
             _epolls.add(self)
-            self.fileno = self._epoll.fileno  # a descriptor itself, readable when one of its own has news
+            self.descriptor: int | None = self._epoll.fileno()
 
         def arm(self, descriptor: int, before: int, after: int) -> None:
             if not after:
@@ -217,7 +227,7 @@ if sys.platform != "linux" and sys.platform != "win32":  # pragma: no cover - co
 
         def __init__(self) -> None:
             self._kqueue = select.kqueue()
-            self.fileno = self._kqueue.fileno  # a descriptor itself, readable when one of its own has news
+            self.descriptor: int | None = self._kqueue.fileno()
 
         def arm(self, descriptor: int, before: int, after: int) -> None:
             changes = []
@@ -229,11 +239,11 @@ if sys.platform != "linux" and sys.platform != "win32":  # pragma: no cover - co
                 self._kqueue.control(changes, 0, 0)
 
         def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-            news: dict[int, int] = {}
+            ready: dict[int, int] = {}
             for event in self._kqueue.control(None, MAX_EVENTS, timeout):
                 bit = IN if event.filter == select.KQ_FILTER_READ else OUT
-                news[event.ident] = news.get(event.ident, 0) | bit
-            return list(news.items())
+                ready[event.ident] = ready.get(event.ident, 0) | bit
+            return list(ready.items())
 
         def check_capacity(self) -> None:
             pass
@@ -243,8 +253,8 @@ if sys.platform != "linux" and sys.platform != "win32":  # pragma: no cover - co
 
 
 def _offered() -> dict[str, type[Poller]]:
-    rooms = {"select": "SelectPoller", "poll": "PollPoller", "epoll": "EpollPoller", "kqueue": "KqueuePoller"}
-    return {name: globals()[room] for name, room in rooms.items() if room in globals() and hasattr(select, name)}
+    classes = {"select": "SelectPoller", "poll": "PollPoller", "epoll": "EpollPoller", "kqueue": "KqueuePoller"}
+    return {name: globals()[kind] for name, kind in classes.items() if kind in globals() and hasattr(select, name)}
 
 
 POLLERS: Final = _offered()

@@ -1,8 +1,8 @@
-"""Our own small kernel: many coroutines in one thread, over select, poll, epoll or kqueue.
+"""The readiness engines: many coroutines in one thread, over select, poll, epoll or kqueue.
 
-A task is a coroutine; when it would block it is parked at a descriptor, an event or a moment, and resumed from the
-loop directly, without a queue between. A descriptor is registered once and stays registered; it is taken off only
-when news comes that nobody waits for. Knows when to call a task, never what the task does with its socket.
+A task is a coroutine. When it would block it is parked at a descriptor, an event or a deadline; the loop resumes it
+directly, without a queue between. A descriptor stays registered between waits, and is removed only when it becomes
+ready while no task waits for it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LONGEST_POLL: Final = 24 * 3600.0
 """Seconds: poll(2) and epoll_wait(2) take less than 25 days, and select(2) no infinity. As asyncio."""
 
 TURN_TASKS: Final = 32
-"""Tasks whose callbacks (`call_soon`: what they have sent) may wait for the others' part of the turn. To send for many
-in a row costs less than to receive and send for each (a ping-pong of 64 bytes over 50 connections: 10.2 us, not 11.0),
-but the first shall not wait for the last of five hundred."""
+"""Callbacks (`call_soon`: batches to send) that may wait for the end of the turn. Sending for many in a row costs less
+than receiving and sending for each (a ping-pong of 64 bytes over 50 connections: 10.2 us, not 11.0), but the first
+connection must not wait for the last of five hundred."""
 
 FEW_TIMERS: Final = 64
-"""Stale timers that may lie in the heap before it is looked through; then as many as live ones. As asyncio."""
+"""Stale timers that the heap may hold before it is cleaned; from then on as many as live ones. As asyncio."""
 
-_PARKED: Final = object()  # what a wait of ours yields: anything else comes from another loop's awaitable
+_PARKED: Final = object()  # yielded by every wait of this engine: anything else comes from another loop's awaitable
 
 
 class RunningKernel(threading.local):
@@ -49,7 +49,7 @@ _running = RunningKernel()
 
 
 def running() -> ReadinessEngine | None:
-    """The kernel that runs in this thread now; for the front door only."""
+    """Return the kernel that runs in this thread now; for `api` only."""
     return _running.kernel
 
 
@@ -60,8 +60,8 @@ class ReadinessEngine(Engine):
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, poller: Poller | None = None) -> None:
         """Args:
-        clock: gives the moment, in seconds.
-        poller: waits for news in place of the system call that the engine is named after.
+        clock: returns the current time, in seconds.
+        poller: waits in place of the system call that the engine is named after.
         """
         self.now = clock
         self._poller: Poller = POLLERS[self.name]() if poller is None else poller
@@ -69,7 +69,7 @@ class ReadinessEngine(Engine):
         self._ready: deque[KernelTask] = deque()
         self._timers: list[tuple[float, int, KernelTask]] = []
         self._timer_count = 0
-        self._stale_count = 0  # entries of the heap that nothing will come of
+        self._stale_count = 0  # entries of the heap whose task needs them no more
         self._soon: deque[Callable[[], object]] = deque()
         self.call_soon = self._soon.append
         self._tasks: set[KernelTask] = set()
@@ -82,7 +82,7 @@ class ReadinessEngine(Engine):
         self._poller.arm(self._waker.fileno(), 0, READ)
         self._ended = False
 
-    # --- waits: each parks the current task and hands the thread back to the loop ---
+    # Waits: each parks the current task and hands the thread back to the loop.
 
     @generator_coroutine
     def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> Generator[object, None, None]:
@@ -135,7 +135,7 @@ class ReadinessEngine(Engine):
         yield _PARKED
 
     @generator_coroutine
-    def _pass_the_turn(self) -> Generator[object, None, None]:
+    def _yield_turn(self) -> Generator[object, None, None]:
         task = self._current
         assert task is not None
         task.take_cancellation()
@@ -144,12 +144,12 @@ class ReadinessEngine(Engine):
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
-            await self._pass_the_turn()
+            await self._yield_turn()
             return
         try:
             await self._park_until(self.now() + seconds)
         except DeadlineError:
-            pass  # which is what it waited for
+            pass  # as intended
 
     def unregister(self, descriptor: int) -> None:
         slot = self._slots.pop(descriptor, None)
@@ -159,7 +159,7 @@ class ReadinessEngine(Engine):
             try:
                 self._poller.arm(descriptor, slot.armed, 0)
             except (OSError, KeyError):
-                pass  # closed already: the system has forgotten it by itself
+                pass  # closed already: the system has dropped it
         for task in (slot.reader, slot.writer):
             if task is not None and task.leave():
                 self._ready.append(task)
@@ -169,7 +169,8 @@ class ReadinessEngine(Engine):
         slot.armed = directions
 
     def _set_timer(self, task: KernelTask, moment: float) -> None:
-        """One heap entry a task: an entry that comes due too early is put back, not one pushed for each wait."""
+        """Keep one heap entry for each task: an entry that is due too early is put back, instead of a push for each
+        wait."""
         task.deadline = check_moment(moment)
         if task.timer is None or moment < task.timer:
             if task.timer is not None:
@@ -186,7 +187,7 @@ class ReadinessEngine(Engine):
             heapq.heapify(self._timers)
             self._stale_count = 0
 
-    # --- tasks ---
+    # Tasks.
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> KernelTask:
         task = KernelTask(self._ready, coroutine)
@@ -206,7 +207,7 @@ class ReadinessEngine(Engine):
         self._calls.append(callback)
         self._waker.wake()
 
-    # --- the loop ---
+    # The loop.
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         if self._ended:
@@ -218,7 +219,7 @@ class ReadinessEngine(Engine):
         try:
             self._loop_until(self._main)
         finally:
-            self._main = None  # it is done; else nobody will ask what became of it
+            self._main = None  # it is done, or its result is not needed any more
             try:
                 self._end_all(cleanup_timeout)
             finally:
@@ -237,7 +238,7 @@ class ReadinessEngine(Engine):
         # A KeyboardInterrupt may have struck between taking a task from its place and running it.
         ready = set(self._ready)
         self._ready.extend(task for task in self._tasks if task not in ready and not task.is_parked())
-        asked: set[KernelTask] = set()  # once each: those that clean up are not disturbed again
+        asked: set[KernelTask] = set()  # once each: a task that cleans up is not cancelled again
         alarm = None if cleanup_timeout is None else self.start(self.sleep(cleanup_timeout))
         while (left := self._tasks - {alarm}) and not (alarm is not None and alarm.done):
             for task in left - asked:
@@ -302,7 +303,7 @@ class ReadinessEngine(Engine):
         return min(max(0.0, self._timers[0][0] - self.now()), LONGEST_POLL)
 
     def _disarm(self, descriptor: int, slot: Slot, direction: int) -> None:
-        """News that nobody waits for would come again at every call: watch no more until somebody does."""
+        """Stop watching what no task waits for: a level-triggered poller would report it at every call."""
         if self._slots.get(descriptor) is slot:  # it may have been unregistered in this very turn
             try:
                 self._arm(descriptor, slot, slot.armed & ~direction)
@@ -352,7 +353,7 @@ class ReadinessEngine(Engine):
             else:
                 task.error = None
                 stray = task.context.run(task.coroutine.throw, error)
-            while stray is not _PARKED:  # somebody awaited what only another loop can complete
+            while stray is not _PARKED:  # the task awaited what only another loop can complete
                 stray = task.context.run(task.coroutine.throw, _foreign(self.name, stray))
         except StopIteration as stop:
             self._finish(task, stop.value, None)

@@ -44,7 +44,7 @@ _engines: RunVar[TrioEngine] = RunVar("socketkit")
 
 
 class MonotonicClock(trio.abc.Clock):
-    """The clock of a run of our own: the system's, from the beginning on, so that a moment can be told before it."""
+    """The clock of a run that `TrioEngine.run` starts: the system's, so that it can be read before the run."""
 
     def start_clock(self) -> None:
         """Nothing to start."""
@@ -59,12 +59,13 @@ class MonotonicClock(trio.abc.Clock):
 class TrioTask:
     """A coroutine that runs beside its starter, in a scope of its own."""
 
-    __slots__ = ("is_told", "scope")
+    __slots__ = ("scope", "was_cancelled")
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
-        # trio would cancel every wait from then on. Ours are told once, as on every engine: a clean-up may wait.
-        self.is_told = False
+        # trio would cancel every wait from then on. Our tasks get one exception, as on every engine, so that a
+        # clean-up may wait.
+        self.was_cancelled = False
 
     def cancel(self) -> None:
         self.scope.cancel()
@@ -104,32 +105,32 @@ class TrioEngine(Engine):
         self.now = self._clock.current_time
         self._token = None if self._is_own else current_trio_token()
         self._tasks: dict[Inner, TrioTask] = {}
-        self._task_ended: trio.Event | None = None  # told while a run of our own ends
+        self._task_ended: trio.Event | None = None  # set while a run of our own ends
         self._failure: BaseException | None = None
         self._main_scope: trio.CancelScope | None = None
         self._soon: list[Callable[[], object]] = []
         self._pid = os.getpid()
-        self._caller: Inner | None = None  # parked, while there is nothing to call
+        self._caller: Inner | None = None  # parked while there is nothing to call
 
-    # --- waiting ---
+    # Waiting.
 
     async def until(
         self, wait: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], deadline: float | None
     ) -> None:
-        """Await what trio has for it, by our rules for deadlines and for cancellation."""
+        """Await a wait of trio, with this library's rules for deadlines and cancellation."""
         task = self._tasks.get(current_task())
-        is_told = task is not None and task.is_told
+        was_cancelled = task is not None and task.was_cancelled
         try:
-            if deadline is None and not is_told:
+            if deadline is None and not was_cancelled:
                 await wait(*arguments)
                 return
             moment = math.inf if deadline is None else check_moment(deadline)
-            with trio.CancelScope(deadline=moment, shield=is_told):
+            with trio.CancelScope(deadline=moment, shield=was_cancelled):
                 await wait(*arguments)
                 return
         except trio.Cancelled:
             if task is not None and task.scope.cancel_called:
-                task.is_told = True
+                task.was_cancelled = True
             raise
         raise DeadlineError("the deadline has passed")
 
@@ -140,12 +141,12 @@ class TrioEngine(Engine):
         try:
             await self.until(wait_readable if direction == READ else wait_writable, (descriptor,), deadline)
         except DeadlineError:
-            if not _is_ready(descriptor, direction):  # a scope that is over lets nobody look
+            if not _is_ready(descriptor, direction):  # trio does not poll in a scope that is over
                 raise
         except trio.BusyResourceError:
             raise BusyError(f"another task already waits for descriptor {descriptor} in that direction") from None
         except trio.ClosedResourceError:
-            pass  # forgotten: the next call on it says so
+            pass  # unregistered: the next call on the descriptor says why
         except PermissionError:  # EPERM, epoll_ctl(2): a regular file, which never blocks
             pass
 
@@ -153,7 +154,7 @@ class TrioEngine(Engine):
         if in_trio_run() and os.getpid() == self._pid:  # else its epoll(7) is the parent's, which still watches
             notify_closing(descriptor)
 
-    # --- tasks ---
+    # Tasks.
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> TrioTask:
         task = TrioTask()
@@ -183,12 +184,12 @@ class TrioEngine(Engine):
     async def shielded(self, coroutine: Coroutine[Any, Any, T]) -> T:
         with trio.CancelScope(shield=True):
             return await coroutine
-        raise AssertionError("nobody cancels this scope")
+        raise AssertionError("this scope is never cancelled")
 
     def event(self) -> TrioEvent:
         return TrioEvent(self)
 
-    # --- turns and threads ---
+    # Turns and threads.
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self._soon.append(callback)
@@ -223,7 +224,7 @@ class TrioEngine(Engine):
         if self._token is not None:
             self._token.run_sync_soon(call_guarded, callback)
 
-    # --- a run of our own ---
+    # A run of our own.
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         if self._state != "new":
