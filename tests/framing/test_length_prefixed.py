@@ -280,7 +280,7 @@ def test_what_is_not_octet_counted(data, said):
 
 def test_empty_octet_counted_refused():
     """An empty message cannot be octet counted."""
-    with pytest.raises(FramingError, match="message 1 is empty, which octet counting cannot say"):
+    with pytest.raises(FramingError, match="message 1 is empty, which octet counting cannot have"):
         framing.Octets().codec().encode([b"a", b""])
 
 
@@ -310,7 +310,7 @@ def test_headers_in_any_case_and_order(headers):
 @pytest.mark.parametrize(
     ("headers", "said"),
     [
-        (b"X: y\r\n\r\n", "the headers must tell one Content-Length, not none"),
+        (b"X: y\r\n\r\n", "the headers must give one Content-Length, not none"),
         (b"\r\n\r\n", "b'' is no header line"),
         (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n", "not different ones (3, 4)"),
         (b"Content-Length : 3\r\n\r\n", "b'Content-Length : 3' is no header line"),

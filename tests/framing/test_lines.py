@@ -197,7 +197,7 @@ def test_skipped_bytes_not_reframed():
     """What was skipped cannot be given to another framing."""
     codec = lines(max_size=4, oversize="skip")
     codec.feed(b"long line")
-    with pytest.raises(FramingError, match="an over-long frame is being passed over at offset 9"):
+    with pytest.raises(FramingError, match="an over-long frame is being skipped at offset 9"):
         codec.take_rest()
 
 

@@ -35,7 +35,7 @@ class Internals:
 
     Attributes:
         stream: moves the bytes.
-        session: the state of both directions; whoever moves bytes past the framing counts them there.
+        session: the state of both directions; bytes that are moved past the framing are counted there.
         sender, receiver: move messages between the two.
         options: as the connection was opened with.
         number: unique in this process; events carry it.

@@ -27,7 +27,7 @@ LARGE_SIZE: Final = 16 * 1024
 class Drain(Coroutine[Any, Any, None]):
     """Returned by `send` above the high-water mark. Awaiting it applies back-pressure; ignoring it is allowed.
 
-    A coroutine for whoever asks (tasks, nurseries), but one that is not started does not warn.
+    Tasks and nurseries accept it as a coroutine; but where it is never started, Python does not warn.
     """
 
     __slots__ = ("_begun", "_drain")

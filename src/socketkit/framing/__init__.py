@@ -4,7 +4,7 @@
     framing.Lines(crlf=True, max_size=65536)        as an object with keyword options
 
 A framing is a frozen description that many connections share. `codec()` makes a fresh codec, which works without any
-connection too: `encode(messages)` gives bytes, `feed(data)` gives messages, `feed_eof()` tells it the stream's end.
+connection too: `encode(messages)` returns bytes, `feed(data)` messages, `feed_eof()` takes the end of stream.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """A framing's class: its room is loaded when somebody asks for it."""
+        """Return a framing's class; its module is loaded on first use."""
         if name in __all__:
             for key in FRAMINGS:
                 if key.replace("-", "").lower() == name.lower():

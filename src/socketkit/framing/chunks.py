@@ -1,6 +1,6 @@
 """`chunks`: bytes as they come.
 
-A chunk is whatever one system call brought; its borders mean nothing, and the peer's sends are cut and joined freely.
+A chunk is what one system call returned; its borders mean nothing, and the peer's sends are cut and joined freely.
 Nothing is held, so nothing can be too long: there is no `max_size`. Of a datagram socket: the datagram as it is.
 """
 
@@ -17,18 +17,18 @@ __all__ = ["Chunks"]
 
 
 class Chunks(FramingSpec):
-    """Bytes as they come: each message is what one system call brought."""
+    """Bytes as they come: each message is what one system call returned."""
 
     name = "chunks"
     title = "bytes as they come"
 
     def codec(self) -> _ChunksCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _ChunksCodec()
 
 
 class _ChunksCodec(ConnectionCodec):
-    """Hands on what it gets. Any cut of the bytes is another list of messages: only their concatenation is promised."""
+    """Returns what it is fed. Another cut of the bytes is another list of messages: their concatenation is promised."""
 
     __slots__ = ("_last", "offset")
 

@@ -30,7 +30,7 @@ class Cobs(FramingSpec):
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _CobsCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _CobsCodec(self)
 
 

@@ -1,8 +1,8 @@
 r"""`content-length`: a header block and a body, as the Language Server Protocol sends JSON-RPC.
 
-`Content-Length: 17\r\n\r\n` and 17 bytes. Names of headers are read in any case and any order; unknown ones are passed
-over. Refused: a block without Content-Length, or with two that differ, a bare `\n`, a space before a colon (RFC 9112
-section 5: each of these has been used to make two readers see different messages), a block over 8 KiB. Messages are
+`Content-Length: 17\r\n\r\n` and 17 bytes. Names of headers are read in any case and any order; unknown ones are
+ignored. Refused: a block without Content-Length, or with two that differ, a bare `\n`, a space before a colon (RFC 9112
+section 5: each of these has been used to make two receivers see different messages), a block over 8 KiB. Messages are
 the bodies, in bytes.
 """
 
@@ -37,7 +37,7 @@ class ContentLength(FramingSpec):
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _ContentLengthCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _ContentLengthCodec(self)
 
 
@@ -94,6 +94,6 @@ def _size(block: bytes) -> int:
                 raise ValueError(f"Content-Length: {value[:60]!r} is no size in the frame")
             sizes.add(int(value))
     if len(sizes) != 1:
-        told = f"different ones ({', '.join(map(str, sorted(sizes)))})" if sizes else "none"
-        raise ValueError(f"the headers must tell one Content-Length, not {told}, in the frame")
+        found = f"different ones ({', '.join(map(str, sorted(sizes)))})" if sizes else "none"
+        raise ValueError(f"the headers must give one Content-Length, not {found}, in the frame")
     return sizes.pop()

@@ -16,7 +16,7 @@ _ZERO = ord("0")
 
 
 def _read_decimal(data: bytes, start: int, mark: bytes) -> tuple[int, int] | None:
-    """Where the byte behind the mark is, and the number before it; None: the mark has not come yet.
+    """Return where the byte behind the mark is, and the number before it; None: the mark is not there yet.
 
     Raises:
         ValueError: these are not digits, too many, or the first of several is a zero.
@@ -36,7 +36,7 @@ def _read_decimal(data: bytes, start: int, mark: bytes) -> tuple[int, int] | Non
 
 
 class DecimalCodec(LengthPrefixedCodec):
-    """The receiving half of both. The usual frames are cut by a tight loop, the others by the house's."""
+    """The receiving half of both. The usual frames are cut by a tight loop, the others by that of the base class."""
 
     __slots__ = ("_mark",)
 

@@ -1,7 +1,7 @@
-"""What every codec that holds bytes shares: the bytes that are not a message yet, faults, and giving back.
+"""The state that every codec of this package shares: the bytes of a partial frame, the error, what can be given back.
 
-A codec is between messages, inside a frame (its bytes are gathered), passing over the rest of an over-long frame
-(nothing is held), or faulty (for good). The rooms above this one know how a frame begins and ends; this one does not.
+A codec is between messages, inside a frame (its bytes are held), skipping the rest of an over-long frame (nothing is
+held), or faulty (for good). Where a frame begins and ends is known to the subclasses alone.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from socketkit.framing.spec import Limited
 __all__ = ["FrameDecoder", "as_bytes", "as_bytes_list", "check_sizes", "wrong_type"]
 
 _MAX_SKIPPED_SIZE = 2**63
-"""A length from here on no file and no counter of the system can hold: it is a fault whatever `oversize` says."""
+"""A length from here on is an error whatever `oversize` is: no file and no counter of the system can hold it."""
 
 
 class FrameDecoder(ConnectionCodec):
-    """The state of one direction of one conversation.
+    """The receiving state of one connection's codec.
 
     Attributes:
         offset: bytes of the stream before the first one in `_tail`.
-        fault: what every later feed will raise; None while all is well.
+        fault: what every later feed will raise, or None.
     """
 
     __slots__ = (
@@ -45,7 +45,7 @@ class FrameDecoder(ConnectionCodec):
     )
 
     _policies = "skip or truncate"
-    """What an over-long frame may be passed over by."""
+    """Values of `oversize` that go on behind an over-long frame."""
 
     def __init__(self, text: str, *, max_size: int, oversize: str) -> None:
         self.offset = 0
@@ -55,13 +55,11 @@ class FrameDecoder(ConnectionCodec):
         self._tail: bytes | bytearray = b""  # the bytes of a frame that is not whole; a bytearray while they grow
         self._consumed = b""  # its first `_consumed_size` bytes became the messages of the last feed
         self._consumed_size = 0
-        self._at_eof = False  # the last call was `feed_eof`, and its message ends only because the stream does
-        self._unusual = False  # one of the three below is to be looked at: so the usual feed asks one question only
+        self._at_eof = False  # the last call was `feed_eof`, and its message was ended by the stream's end
+        self._unusual = False  # one of the three below is set: so the usual feed checks one attribute only
         self.fault: FramingError | None = None
         self._faults: list[FrameTooLongError] = []
-        self._skipping = 0  # bytes of an over-long frame that are still to be passed over
-
-    # --- the optional part of the promise ---
+        self._skipping = 0  # bytes of an over-long frame that are still to be skipped
 
     @property
     def buffered(self) -> int:
@@ -74,8 +72,8 @@ class FrameDecoder(ConnectionCodec):
     def take_rest(self, unread: int = 0, /) -> bytes:
         if self._skipping:
             raise FramingError(
-                f"{self._text}: what follows cannot be read in another framing: an over-long frame is being passed "
-                f"over at offset {self.offset} (oversize={self._oversize})",
+                f"{self._text}: what follows cannot be read in another framing: an over-long frame is being "
+                f"skipped at offset {self.offset} (oversize={self._oversize})",
                 framing=self._text,
                 offset=self.offset,
             )
@@ -99,7 +97,7 @@ class FrameDecoder(ConnectionCodec):
         stream = consumed + self._tail
 
         def count(size: int) -> int:
-            """How many messages so many bytes make whole. (Non-decreasing: hence the bisection.)"""
+            """Return how many messages so many bytes make whole. (Non-decreasing: hence the bisection.)"""
             again = self._fresh()
             return len(again.feed(stream[:size])) - (1 if again._skipping and self._oversize == "truncate" else 0)
 
@@ -108,17 +106,15 @@ class FrameDecoder(ConnectionCodec):
             raise ValueError(f"{self._text}: the last call returned fewer than {unread} messages whose bytes are there")
         again = self._fresh()
         again.feed(stream[: bisect_left(range(len(stream)), keep, key=count)])
-        position: int = again.offset  # not that size: to know where a number ends takes a byte more
+        position: int = again.offset  # not that size: the end of a number shows only with the next byte
         return position
 
     def _fresh(self) -> Any:
-        """A codec like this one at the start of a stream."""
+        """Return a codec like this one, at the start of a stream."""
         raise NotImplementedError
 
-    # --- for the rooms above ---
-
     def _resume(self, data: bytes) -> bytes:
-        """First thing in a feed when something is unusual: what of the data is to be read."""
+        """Begin a feed when something is unusual; return what of the data is to be decoded."""
         self._consumed, self._consumed_size, self._at_eof = b"", 0, False
         if self.fault is not None:
             raise self.fault.with_traceback(None)
@@ -129,14 +125,14 @@ class FrameDecoder(ConnectionCodec):
         return data
 
     def _skip(self, data: bytes) -> bytes:
-        """Drop what belongs to the over-long frame; return what follows it."""
+        """Drop the bytes of the over-long frame; return those behind it."""
         size = min(self._skipping, len(data))
         self._skipping -= size
         self.offset += size
         return data[size:]
 
     def _append(self, data: bytes) -> None:
-        """Keep data that makes nothing whole, in time proportional to the data alone."""
+        """Hold data that completes no frame, in time proportional to the data alone."""
         if type(self._tail) is bytes:
             self._tail = bytearray(self._tail)
         self._tail += data
@@ -144,19 +140,19 @@ class FrameDecoder(ConnectionCodec):
         self._consumed_size = 0
 
     def _eof(self) -> bytes:
-        """First thing in `feed_eof`: the bytes of the frame that the end has met, as they came."""
+        """Begin a `feed_eof`; return the bytes of the partial frame."""
         if self._unusual:
             self._resume(b"")
         self._consumed, self._consumed_size, self._at_eof = bytes(self._tail), len(self._tail), True
         return bytes(self._tail)
 
-    def _fail_truncated(self, tail: bytes, wanted: str) -> NoReturn:
-        """The end has come inside a frame."""
+    def _fail_truncated(self, tail: bytes, missing: str) -> NoReturn:
+        """Raise: the stream has ended inside a frame."""
         passed = " of an over-long frame" if self._skipping else ""
         self._fail(
             TruncatedFrameError(
                 f"{self._text}: the stream ended inside a frame{passed} at offset {self.offset}: "
-                f"{len(tail)} bytes of it came, {wanted}",
+                f"{len(tail)} bytes of it came, {missing}",
                 framing=self._text,
                 offset=self.offset,
                 partial=tail,
@@ -164,26 +160,26 @@ class FrameDecoder(ConnectionCodec):
         )
 
     def _fail(self, fault: FramingError) -> NoReturn:
-        """Be faulty from here on; tell at once."""
+        """Be faulty from here on, and raise."""
         self._set_fault(fault)
         raise fault
 
     def _set_fault(self, fault: FramingError) -> None:
-        """Be faulty from here on; the next call tells."""
+        """Be faulty from here on; the next call raises."""
         self.fault = fault
         self._unusual = True
 
     def _report(self, fault: FrameTooLongError) -> None:
-        """An over-long frame was skipped or truncated."""
+        """Record that an over-long frame was skipped or truncated."""
         self._faults.append(fault)
         self._unusual = True
 
     def _malformed(self, offset: int, problem: str) -> FramingError:
-        """The error for bytes that do not follow the framing."""
+        """Return the error for bytes that do not follow the framing."""
         return FramingError(f"{self._text}: {problem} at offset {offset}", framing=self._text, offset=offset)
 
     def _too_long(self, offset: int, size: int, *, at_least: bool = False) -> FrameTooLongError:
-        """The error for a frame over the limit."""
+        """Return the error for a frame over the limit."""
         return FrameTooLongError(
             f"{self._text}: a frame of {'at least ' if at_least else ''}{size} bytes at offset {offset} is over "
             f"max_size={format_size(self._max_size)} ({self._max_size} bytes); "
@@ -195,15 +191,15 @@ class FrameDecoder(ConnectionCodec):
         )
 
     def _is_fatal(self, size: int) -> bool:
-        """Whether a frame of this size ends the stream: by policy, or because no policy helps."""
+        """Whether a frame of this size is an error for good: by `oversize`, or by its size."""
         return self._oversize == "fail" or size >= _MAX_SKIPPED_SIZE
 
 
 def check_sizes(framing: Limited, messages: Sequence[Any], measure: Callable[[Any], int] = len) -> None:
-    """Refuse a message over the limit on its way out.
+    """Refuse to send a message over the limit.
 
     Raises:
-        FrameTooLongError: names the first one.
+        FrameTooLongError: for the first one.
     """
     for index, message in enumerate(messages):
         size = measure(message)
@@ -218,23 +214,23 @@ def check_sizes(framing: Limited, messages: Sequence[Any], measure: Callable[[An
 
 
 def as_bytes(message: object, framing: str) -> bytes:
-    """The message as `bytes`, copied when it is a bytearray or a view.
+    """Return the message as `bytes`, copied where it is a bytearray or a view.
 
     Raises:
-        TypeError: it is nothing like bytes.
+        TypeError: it is not bytes-like.
     """
     if isinstance(message, (bytes, bytearray, memoryview)):
         return bytes(message)
-    raise wrong_type(framing, f"a bytes-like object is wanted, not {type(message).__name__}")
+    raise wrong_type(framing, f"a bytes-like object is required, not {type(message).__name__}")
 
 
 def as_bytes_list(messages: Iterable[object], framing: str) -> list[bytes]:
-    """All messages as `bytes`."""
+    """Return all messages as `bytes`."""
     return [message if type(message) is bytes else as_bytes(message, framing) for message in messages]
 
 
 def wrong_type(framing: str, reason: object) -> TypeError:
-    """The error for a message of another type than bytes, with what to do about it."""
+    """Return the error for a message of another type than bytes, with the remedy."""
     return TypeError(
         f"{framing} sends bytes: {reason}; encode text first ('...'.encode()), or use framing='lines' for text"
     )

@@ -19,7 +19,6 @@ from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Delimited"]
 
-# --- the delimiter ---------------------------------------------------------------------------------------------------
 
 _ESCAPES = {"0": b"\0", "n": b"\n", "r": b"\r", "t": b"\t", "\\": b"\\"}
 _PART = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0nrt\\]))|([^\\])", re.DOTALL)
@@ -56,9 +55,6 @@ def _write_delimiter(value: bytes) -> str:
     return "".join(written)
 
 
-# --- the framing -----------------------------------------------------------------------------------------------------
-
-
 class Delimited(FramingSpec):
     r"""Bytes up to a delimiter. `Delimited(b"\0")`; text is read with its escapes: `Delimited(r"\r\n")`."""
 
@@ -73,7 +69,7 @@ class Delimited(FramingSpec):
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> DelimitedCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return DelimitedCodec(self) if len(self.delimiter) == 1 else _LongDelimiterCodec(self)
 
     def _arguments(self) -> list[str]:
@@ -155,7 +151,7 @@ class _LongDelimiterCodec(DelimitedCodec):
             return 0
         if not self._overlaps:
             return found + len(delimiter) - len(seam)
-        # What was found may overlap the last delimiter, as in b"aaa" for b"aa": only splitting from the left tells.
+        # What was found may overlap the last delimiter, as in b"aaa" for b"aa": only a split from the left decides.
         return len(data) - len((bytes(self._tail) + data).split(delimiter)[-1])
 
     def _is_too_long(self, tail: bytes | bytearray) -> bool:

@@ -1,8 +1,8 @@
-"""Frames that end with a delimiter: found for a whole block at once, and one by one only where something is wrong.
+"""Frames that end with a delimiter: split for a whole block at once, and one by one only where something is wrong.
 
 `feed` cuts the bytes behind the last delimiter. If the whole block is within the limit, so is each frame in it, and the
-room reads the block in one go. What a frame means (text, JSON, an escape) is the room's alone; the search, the limit,
-faults and their offsets are here.
+subclass decodes the block in one go. What a frame means (text, JSON, an escape) is the subclass's; the search, the
+limit, errors and their offsets are here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["DelimiterCodec"]
 class DelimiterCodec(FrameDecoder):
     """The receiving half of a codec whose frames end with one delimiter.
 
-    A room says how to `_read` a block of whole frames, and, where the payload is not simply what stands before the
-    delimiter, how to measure and truncate it.
+    A subclass decodes a block of whole frames (`_read`). Where the payload is not simply the bytes before the
+    delimiter, it also measures and truncates it.
     """
 
     __slots__ = ("_carry", "_delimiter", "_framing", "_last", "_max_frame_size")
@@ -30,30 +30,28 @@ class DelimiterCodec(FrameDecoder):
         self._framing = framing
         self._delimiter = delimiter
         self._last = delimiter[0] if len(delimiter) == 1 else -1  # as `bytes` gives it: cheaper to ask than `endswith`
-        self._carry = b""  # while passing over: what may be the beginning of a delimiter
+        self._carry = b""  # while skipping: what may be the beginning of a delimiter
         self._max_frame_size = (
             framing.max_size if max_frame_size is None else max_frame_size
         )  # that a frame within the limit can be
-
-    # --- what a room says ---
 
     _ends_with_stream: ClassVar[bool] = True
     """Whether the end of the stream ends a frame as well as a delimiter does."""
 
     def _read(self, block: bytes) -> list[Any]:
-        """The messages of a block of whole frames, delimiters and all.
+        """Return the messages of a block of whole frames with their delimiters.
 
         Raises:
-            ValueError: something is wrong with some frame; told by `_problem`.
+            ValueError: something is wrong with some frame; `_problem` describes it.
         """
         raise NotImplementedError
 
     def _read_last(self, frame: bytes) -> list[Any]:
-        """The same for a frame that the end of the stream has ended."""
+        """Return the same for a frame that the end of stream has ended."""
         return self._read(frame + self._delimiter)
 
     def _truncated(self, frame: bytes) -> Any:
-        """The message of the beginning of an over-long frame: at most `max_size` bytes of payload.
+        """Return the message of the beginning of an over-long frame: at most `max_size` bytes of payload.
 
         Raises:
             ValueError: something is wrong with the beginning.
@@ -61,15 +59,15 @@ class DelimiterCodec(FrameDecoder):
         raise NotImplementedError
 
     def _payload_size(self, frame: bytes | bytearray) -> int:
-        """Bytes of payload in a frame, without its delimiter."""
+        """Return the bytes of payload in a frame, without its delimiter."""
         return len(frame)
 
     def _is_too_long(self, tail: bytes | bytearray) -> bool:
-        """Whether these bytes without a delimiter are too long, whatever follows. Asked at each feed: no search."""
+        """Whether these bytes without a delimiter are too long, whatever follows. Called at each feed: no search."""
         return len(tail) > self._max_frame_size
 
     def _problem(self, error: ValueError) -> str:
-        """What is wrong with the one frame that was read, and the option that would allow it."""
+        """Return what is wrong with the one frame that was decoded, and the option that allows it."""
         return str(error)
 
     portion = 64 * 1024  # a search and a split: 30 ns a message
@@ -82,15 +80,13 @@ class DelimiterCodec(FrameDecoder):
     def _fresh(self) -> Any:
         return self._framing.codec()
 
-    # --- feeding ---
-
     def feed(self, data: bytes, /) -> list[Any]:
         if type(data) is not bytes:
             data = bytes(data)  # a view of a buffer that its owner will use again
         if self._unusual:
             data = self._resume(data)
         if not self._tail and 0 < len(data) <= self._max_size and data[-1] == self._last:
-            # Whole frames and nothing else, as mostly; below the same is done for twice the price (of one line).
+            # Whole frames and nothing else, as mostly; below the same is done at twice the price (of one line).
             try:
                 messages = self._read(data)
             except ValueError:
@@ -120,7 +116,7 @@ class DelimiterCodec(FrameDecoder):
         return messages
 
     def _take(self, block: bytes, size: int, rest: bytes) -> None:
-        """So many bytes of the block became messages (or nothing, where empty frames mean nothing)."""
+        """Record that so many bytes of the block became messages (or nothing, where empty frames mean nothing)."""
         self._consumed = block
         self._consumed_size = size
         self._tail = rest
@@ -143,7 +139,7 @@ class DelimiterCodec(FrameDecoder):
         return self._checked(messages)
 
     def _feed_carefully(self, block: bytes, rest: bytes) -> list[Any]:
-        """Take a block with something wrong in it: frame by frame, up to the first fault."""
+        """Take a block with something wrong in it: frame by frame, up to the first error."""
         messages: list[Any] = []
         size = 0
         frames = block.split(self._delimiter)
@@ -160,7 +156,7 @@ class DelimiterCodec(FrameDecoder):
         return self._checked(messages)
 
     def _read_frame(self, frame: bytes, offset: int) -> list[Any]:
-        """The messages of one frame: mostly one, none when it is skipped.
+        """Return the messages of one frame: mostly one, none when it is skipped.
 
         Raises:
             ValueError: something is wrong with it.
@@ -171,7 +167,7 @@ class DelimiterCodec(FrameDecoder):
         return self._shortened(frame, self._too_long(offset, max(size, self._max_size + 1)))
 
     def _shortened(self, frame: bytes, error: FrameTooLongError) -> list[Any]:
-        """What is left of an over-long frame."""
+        """Return what is left of an over-long frame."""
         if self._is_fatal(error.size):
             raise error
         messages = [self._truncated(frame)] if self._oversize == "truncate" else []
@@ -179,7 +175,7 @@ class DelimiterCodec(FrameDecoder):
         return messages
 
     def _checked(self, messages: list[Any]) -> list[Any]:
-        """Look at the tail: it may be too long already. Then hand out the messages, or tell the fault."""
+        """Check whether the tail is too long already. Then return the messages, or raise the error."""
         if self.fault is None and len(self._tail) > self._max_size and self._is_too_long(self._tail):
             self._skip_tail(messages)
         if self.fault is not None and not messages:
@@ -187,7 +183,7 @@ class DelimiterCodec(FrameDecoder):
         return messages
 
     def _skip_tail(self, messages: list[Any]) -> None:
-        """The tail is too long: refuse it, or drop it and pass over what follows up to the delimiter."""
+        """Refuse a tail that is too long, or drop it and skip what follows up to the delimiter."""
         tail = bytes(self._tail)
         try:
             size = max(self._payload_size(tail), self._max_size + 1)
@@ -214,15 +210,13 @@ class DelimiterCodec(FrameDecoder):
         return data[end:]
 
     def _end_of(self, data: bytes) -> bytes:
-        """As much of the end of this data as may be the beginning of a delimiter."""
+        """Return as much of the end of this data as may be the beginning of a delimiter."""
         return data[max(len(data) - len(self._delimiter) + 1, 0) :]
 
     def _as_fault(self, error: ValueError) -> FramingError:
         if isinstance(error, FramingError):
             return error
         return self._malformed(self.offset, self._problem(error))
-
-    # --- the end ---
 
     def feed_eof(self) -> list[Any]:
         tail = self._eof()

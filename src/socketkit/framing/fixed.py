@@ -32,7 +32,7 @@ class Fixed(FramingSpec):
         return self.size
 
     def codec(self) -> _FixedCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _FixedCodec(self)
 
     def _arguments(self) -> list[str]:

@@ -29,7 +29,7 @@ class Json(FramingSpec):
     oversize: str = oversize("fail", "skip")
 
     def codec(self) -> _JsonCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _JsonCodec(self)
 
 

@@ -31,7 +31,7 @@ class JsonStream(FramingSpec):
     oversize: str = oversize("fail", "skip")
 
     def codec(self) -> _JsonStreamCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _JsonStreamCodec(self)
 
 

@@ -20,13 +20,13 @@ __all__ = ["JsonValues", "json_values"]
 
 
 class JsonValues(NamedTuple):
-    """Both directions.
+    """The functions of both directions.
 
     Attributes:
-        decode: the value of the bytes of one. ValueError or RecursionError: it is none.
-        encode: the bytes of one value, without line ends. TypeError: JSON has nothing like it; ValueError,
-            RecursionError: it has, but not this one.
-        encode_lines: the bytes of many, each with a line feed behind it. Raises as `encode` does.
+        decode: returns the value of its bytes. ValueError or RecursionError: it is none.
+        encode: returns the bytes of one value, without line ends. TypeError: no type of JSON; ValueError,
+            RecursionError: JSON has no such value.
+        encode_lines: returns the bytes of many, each with a line feed behind it. Raises as `encode` does.
     """
 
     decode: Callable[[bytes | bytearray], Any]
@@ -84,7 +84,7 @@ def _standard() -> JsonValues:
 
 
 def from_stdlib() -> JsonValues:
-    """By the standard library alone."""
+    """Return those of the standard library alone."""
     import json
 
     def refuse(constant: str) -> Any:
@@ -115,10 +115,10 @@ def from_stdlib() -> JsonValues:
 
 
 def encoded(values: JsonValues, messages: Sequence[Any], framing: str) -> bytes:
-    """All messages, each with a line feed behind it.
+    """Return the bytes of all messages, each with a line feed behind it.
 
     Raises:
-        FramingError: a value that JSON cannot say (NaN, a lone surrogate, endless nesting).
+        FramingError: a value that JSON cannot express (NaN, a lone surrogate, endless nesting).
         TypeError: a type that JSON does not have.
     """
     try:
@@ -130,7 +130,7 @@ def encoded(values: JsonValues, messages: Sequence[Any], framing: str) -> bytes:
 
 
 def _refuse(values: JsonValues, message: Any, index: int, framing: str) -> None:
-    """Raise for this message if it is the one that cannot be encoded."""
+    """Raise if this message cannot be encoded."""
     try:
         values.encode(message)
     except TypeError as error:

@@ -1,7 +1,7 @@
-"""`length`: a header of fixed size with a number in it, the payload. What the number counts is said in words.
+"""`length`: a header of fixed size with a number in it, the payload. What the number counts is an option.
 
 A number that is too small for what it counts is refused, and one over `max_size` as soon as the header is whole.
-A payload that the number cannot say is refused when it is encoded: it is never cut to fit.
+A payload that the number cannot express is refused when it is encoded, never cut to fit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WIDTHS = (1, 2, 3, 4, 8)
 _ORDERS = {"be": "big", "le": "little", "big": "big", "little": "little"}
 _BARE = re.compile(r"([0-9]+)(be|le)?")
 _MAX_BESIDE = 1024
-"""Bytes before or after the field: more than any protocol has, few enough to look at again with each byte."""
+"""Bytes before or after the field: more than any protocol has, few enough to examine again with each byte."""
 
 
 def _read_width(value: object, *, name: str = "") -> int:
@@ -42,7 +42,7 @@ def _read_order(value: object, *, name: str = "") -> str:
 
 
 class Length(FramingSpec):
-    """A number that says the size, then the payload: `Length(4)`, `Length(2, order="little", includes="header")`.
+    """A number that gives the size, then the payload: `Length(4)`, `Length(2, order="little", includes="header")`.
 
         before        field        after        payload
     +-------------+-----------+-------------+-------------+
@@ -89,7 +89,7 @@ class Length(FramingSpec):
         }[self.includes]
 
     def codec(self) -> _LengthCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _LengthCodec(self) if self.width == 3 else _StructCodec(self)
 
     def _arguments(self) -> list[str]:
@@ -123,7 +123,7 @@ class _LengthCodec(LengthPrefixedCodec):
         self._before = framing.before
         self._head = framing.before + framing.width + framing.after
         self._counted = framing.counted
-        self._most = 256**framing.width - 1 - self._counted  # bytes of payload that the field can say
+        self._most = 256**framing.width - 1 - self._counted  # bytes of payload that the field can express
 
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
         begin = start + self._head
@@ -137,8 +137,6 @@ class _LengthCodec(LengthPrefixedCodec):
                 f"includes={self._framing.includes} means, in the frame"
             )
         return begin, number - self._counted
-
-    # --- encoding ---
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
         payloads = as_bytes_list(messages, self._text)
@@ -163,7 +161,7 @@ class _LengthCodec(LengthPrefixedCodec):
         )
 
     def _check_fit(self, payloads: list[bytes]) -> None:
-        """Refuse what the field cannot say."""
+        """Refuse what the field cannot express."""
         if self._most >= self._max_size:
             return
         for index, payload in enumerate(payloads):
@@ -196,7 +194,7 @@ class _LengthCodec(LengthPrefixedCodec):
 
 
 class _StructCodec(_LengthCodec):
-    """A number of a width that the machine has: the usual frames are cut by a tight loop, the others by the house's."""
+    """A width that the machine has: the usual frames are cut by a tight loop, the others by the base class."""
 
     __slots__ = ("_pack", "_unpack")
 

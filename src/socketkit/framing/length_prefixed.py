@@ -1,7 +1,7 @@
-"""Frames that say their size first: a header with a number, the payload, perhaps a byte that closes it.
+"""Frames that begin with their size: a header with a number, the payload, perhaps a byte that closes it.
 
-The size is judged as soon as the header is whole, before a byte of the payload is kept. While a payload is gathered
-nothing is looked at again. How a header is read is the room's alone.
+The size is checked as soon as the header is whole, before a byte of the payload is held. While a payload is incomplete
+no byte is examined again. How a header is parsed is the subclass's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["LengthPrefixedCodec"]
 
 
 class LengthPrefixedCodec(FrameDecoder):
-    """The receiving half of a codec whose frames say their size first."""
+    """The receiving half of a codec whose frames begin with their size."""
 
     __slots__ = ("_close", "_framing", "_keep_header", "_needed")
 
@@ -25,15 +25,13 @@ class LengthPrefixedCodec(FrameDecoder):
         self._framing = framing
         self._close = close  # nothing, or the one byte that must follow each payload
         self._keep_header = keep_header  # messages are whole frames
-        self._needed = 0  # with fewer bytes than this in the tail there is nothing to be seen
-
-    # --- what a room says ---
+        self._needed = 0  # with fewer bytes than this in the tail no frame is whole
 
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
-        """Where the payload begins of the frame that starts here, and its size; None: the header is not whole yet.
+        """Return where the payload of the frame that starts here begins, and its size; None: the header is not whole.
 
         Raises:
-            ValueError: it is no header; says why.
+            ValueError: it is no header; the text gives the reason.
         """
         raise NotImplementedError
 
@@ -57,8 +55,6 @@ class LengthPrefixedCodec(FrameDecoder):
 
     def _fresh(self) -> Any:
         return self._framing.codec()
-
-    # --- feeding ---
 
     def feed(self, data: bytes, /) -> list[Any]:
         if type(data) is not bytes:
@@ -85,7 +81,7 @@ class LengthPrefixedCodec(FrameDecoder):
     def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
         """Add the messages of all whole frames; return where the first frame that is not whole starts.
 
-        Sets `_needed`. A fault is set, and ends the cutting at its frame.
+        Sets `_needed`. An error is recorded, and ends the cutting at its frame.
         """
         header, max_size, close, total = self._header, self._max_size, self._close, len(data)
         trailer = len(close)
@@ -98,10 +94,10 @@ class LengthPrefixedCodec(FrameDecoder):
                     break
                 begin, size = found
                 if size > max_size:
-                    passed = self._shorten(data, start, begin, size, messages)
-                    if passed is None:
+                    behind = self._shorten(data, start, begin, size, messages)
+                    if behind is None:
                         break
-                    start = passed
+                    start = behind
                     continue
                 end = begin + size
                 if end + trailer > total:
@@ -118,13 +114,11 @@ class LengthPrefixedCodec(FrameDecoder):
     def _as_fault(self, error: ValueError, offset: int) -> FramingError:
         return error if isinstance(error, FramingError) else self._malformed(offset, str(error))
 
-    # --- too long ---
-
     def _shorten(self, data: bytes, start: int, begin: int, size: int, messages: list[Any]) -> int | None:
-        """Refuse an over-long frame, or pass over it.
+        """Refuse an over-long frame, or skip it.
 
         Returns:
-            Where to read on; None: more of what is left of it must come first.
+            Where to go on; None: more bytes of its beginning are needed first.
 
         Raises:
             FrameTooLongError: by policy.
@@ -140,7 +134,7 @@ class LengthPrefixedCodec(FrameDecoder):
         return self._skip_frame(data, begin + size + len(self._close), error)
 
     def _beginning(self, data: bytes, start: int, begin: int) -> bytes:
-        """What is left of an over-long frame."""
+        """Return what is left of an over-long frame."""
         return data[start if self._keep_header else begin : begin + self._max_size]
 
     def _skip_frame(self, data: bytes, end: int, error: FrameTooLongError) -> int:
@@ -165,8 +159,6 @@ class LengthPrefixedCodec(FrameDecoder):
 
     def _unclosed(self, byte: bytes) -> str:
         return f"{self._close.decode()!r} must follow the payload, not {byte!r}, in the frame"
-
-    # --- the end ---
 
     def feed_eof(self) -> list[Any]:
         tail = self._eof()

@@ -2,8 +2,8 @@ r"""`lines`: text, a line a message.
 
 A line ends with `\n` or `\r\n`; a `\r` anywhere else, also at the end of the stream, is part of the line. We send `\n`,
 or `\r\n` when asked. The last line of a stream needs no end. The end counts nothing toward `max_size`. Bytes are
-searched and split before or after they are decoded, never in between: a character cut in two by a packet is whole
-again before anybody looks at it.
+searched and split before or after they are decoded, never in between: a character that a packet cuts in two is whole
+again before it is decoded.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Lines"]
 
-# --- the encoding ----------------------------------------------------------------------------------------------------
 
 _PROBE = bytes(set(range(128)) - {0x5C}) + rb"\\\u000a"
-"""ASCII; its only escapes are ones that are none in text, but would be read as others by Python's own encodings."""
+"""ASCII; its escapes are ones that Python's own encodings would change."""
 
 _BY_THE_BLOCK = frozenset({"utf-8", "ascii", "latin-1"})
 """Encodings without a state: decoding many lines at once is decoding each."""
@@ -46,9 +45,6 @@ def _read_encoding(value: object, *, name: str = "") -> str:
     return "latin-1" if canonical == "iso8859-1" else canonical
 
 
-# --- the framing -----------------------------------------------------------------------------------------------------
-
-
 class Lines(FramingSpec):
     r"""Text, a line a message: `\n` or `\r\n` ends it, `\n` is sent. Messages are `str`; without encoding `bytes`."""
 
@@ -58,14 +54,14 @@ class Lines(FramingSpec):
     crlf: bool = option(SWITCH, r"Send \r\n instead of \n; both are accepted anyway.", default=False)
     encoding: str | None = option(
         OptionType("encoding", _read_encoding, str, optional=True),
-        "How text lies in the bytes; utf-8 as everybody expects, none: messages are bytes.",
+        "How text lies in the bytes; utf-8 as is usual, none: messages are bytes.",
         default="utf-8",
     )
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _LinesCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         if self.encoding is None:
             return _BytesLinesCodec(self)
         return _LinesCodec(self) if self.encoding in _BY_THE_BLOCK else _OneByOneCodec(self)
@@ -82,8 +78,6 @@ class _LinesCodec(DelimiterCodec):
         super().__init__(framing, b"\n", max_frame_size=framing.max_size + 1)  # with the \r that belongs to the end
         self._end = "\r\n" if framing.crlf else "\n"
         self._encoding = framing.encoding or ""
-
-    # --- bytes to lines ---
 
     def _read(self, block: bytes) -> list[Any]:
         text = block.decode(self._encoding)
@@ -118,8 +112,6 @@ class _LinesCodec(DelimiterCodec):
             f"byte {byte:#04x} at position {error.start} is not {self._encoding} ({error.reason}; "
             f"allow it with encoding=latin-1, or encoding=none) in the line"
         )
-
-    # --- lines to bytes ---
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
         if type(messages) is not tuple and type(messages) is not list:

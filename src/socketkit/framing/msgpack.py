@@ -38,7 +38,7 @@ class Msgpack(FramingSpec):
     )
 
     def codec(self) -> _MsgpackCodec:
-        """A fresh codec for one connection.
+        """Return a fresh codec for one connection.
 
         Raises:
             OptionError: msgspec is not installed.

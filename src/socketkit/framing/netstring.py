@@ -25,7 +25,7 @@ class Netstring(FramingSpec):
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _NetstringCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _NetstringCodec(self)
 
 

@@ -1,7 +1,7 @@
 """`octets`: a decimal size, a space, the payload (octet counting, RFC 6587 section 3.4.1): syslog over TCP.
 
 The size has no leading zero, and so no frame is empty: MSG-LEN = NONZERO-DIGIT *DIGIT. Nothing closes a frame; a sender
-that ends each with a line feed does not count octets but wants `lines`.
+that ends each with a line feed does not count octets: use `lines`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Octets(FramingSpec):
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _OctetsCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _OctetsCodec(self)
 
 
@@ -47,7 +47,7 @@ class _OctetsCodec(DecimalCodec):
         payloads = as_bytes_list(messages, self._text)
         if b"" in payloads:
             raise FramingError(
-                f"{self._text}: message {payloads.index(b'')} is empty, which octet counting cannot say (RFC 6587); "
+                f"{self._text}: message {payloads.index(b'')} is empty, which octet counting cannot have (RFC 6587); "
                 "nothing was encoded; use netstring for empty messages",
                 framing=self._text,
             )

@@ -14,7 +14,7 @@ from socketkit.values import Value
 
 __all__ = ["FRAMINGS", "of", "parse"]
 
-_ROOMS: Final = {
+_MODULES: Final = {
     "chunks": ("chunks", "Chunks"),
     "lines": ("lines", "Lines"),
     "delimited": ("delimited", "Delimited"),
@@ -33,19 +33,19 @@ _ROOMS: Final = {
 
 
 class _Framings(Mapping[str, type[FramingSpec]]):
-    """A room is loaded when its framing is asked for: a program uses one or two of them."""
+    """Loads the module of a framing on first use: a program uses one or two of them."""
 
     def __getitem__(self, name: str) -> type[FramingSpec]:
-        room, kind = _ROOMS[name]
-        module = import_module(f"socketkit.framing.{room}")
+        module_name, kind = _MODULES[name]
+        module = import_module(f"socketkit.framing.{module_name}")
         found: type[FramingSpec] = getattr(module, kind)
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_ROOMS)
+        return iter(_MODULES)
 
     def __len__(self) -> int:
-        return len(_ROOMS)
+        return len(_MODULES)
 
 
 FRAMINGS: Final[Mapping[str, type[FramingSpec]]] = _Framings()
@@ -53,7 +53,7 @@ FRAMINGS: Final[Mapping[str, type[FramingSpec]]] = _Framings()
 
 
 def parse(text: str) -> FramingSpec:
-    """The framing that this text names, with its options: `lines`, `lines:crlf`, `length:2le,includes=header`.
+    """Return the framing that a text names, with its options: `lines`, `lines:crlf`, `length:2le,includes=header`.
 
     Returns:
         The description; `str` of it is the canonical text, and `parse` of that is equal to it.
@@ -62,15 +62,15 @@ def parse(text: str) -> FramingSpec:
         OptionError: an unknown name, option or value; the message quotes it and lists what is allowed.
     """
     name, colon, arguments = text.partition(":")
-    room = FRAMINGS.get(name)
-    if room is None:
+    kind = FRAMINGS.get(name)
+    if kind is None:
         near = suggest(name, FRAMINGS)
         raise OptionError(f"unknown framing {quote(name)}{near}; allowed are {', '.join(FRAMINGS)}")
-    return room.read(arguments if colon else None)
+    return kind.read(arguments if colon else None)
 
 
 def of(value: object) -> Framing:
-    """The framing that is meant: by name, as an object, or as a codec of one's own.
+    """Return the framing for a name, an object, or the class of a codec.
 
     Args:
         value: text for `parse`; an object with `codec()`; or a class (or another callable without arguments) that
@@ -97,7 +97,7 @@ def of(value: object) -> Framing:
 
 
 def _of_factory(factory: Callable[[], Any]) -> Framing:
-    """A framing from what makes a codec (or a framing); tried once, so that a mistake shows before anything opens."""
+    """Return a framing for what makes a codec, or a framing; called once, so that a mistake shows before anything opens."""
     if isinstance(factory, type) and issubclass(factory, FramingSpec):
         return factory.read(None)
     name = getattr(factory, "__name__", type(factory).__name__)
@@ -114,13 +114,13 @@ def _of_factory(factory: Callable[[], Any]) -> Framing:
 
 
 class _Own(Value):
-    """A framing of somebody's own: what makes its codecs, and its name for messages."""
+    """A framing of the user's own: what makes its codecs, and its name for error texts."""
 
     make: Callable[[], Codec]
     name: str
 
     def codec(self) -> Codec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return self.make()
 
     def __str__(self) -> str:

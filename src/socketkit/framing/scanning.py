@@ -1,7 +1,7 @@
-"""Frames whose end only their own structure tells: each byte is looked at once, wherever the stream is cut.
+"""Frames that end by their own structure: each byte is scanned once, wherever the stream is cut.
 
-The room says how to go on scanning from where it stopped; its state is small, so an over-long value can be passed over
-without being held.
+A subclass goes on scanning from where it stopped. Its state is small, so an over-long value is skipped without being
+held.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ class ScanningCodec(FrameDecoder):
         super().__init__(str(framing), max_size=framing.max_size, oversize=framing.oversize)
         self._framing = framing
         self._tail = self._grown = bytearray()  # both names for the same
-        self._at = 0  # how far the scan of the value has come; perhaps beyond what is there
-
-    # --- what a room says ---
+        self._at = 0  # where the scan of the value goes on; perhaps beyond the bytes that are there
 
     def _skip_blank(self, tail: bytearray, start: int) -> int:
-        """Between values: where the next one begins (at the end of the tail: none has begun)."""
+        """Return, between values, where the next one begins (at the end of the tail: none has begun)."""
         return start
 
     def _take_quickly(self, tail: bytearray, start: int, messages: list[Any]) -> int:
-        """Between values: take whole ones that are nothing unusual, at speed; return where the next one begins."""
+        """Take, between values, whole ones that are nothing unusual, at speed; return where the next one begins."""
         return start
 
     def _is_inside(self) -> bool:
@@ -41,7 +39,7 @@ class ScanningCodec(FrameDecoder):
         raise NotImplementedError
 
     def _scan(self, tail: bytearray) -> bool:
-        """Go on from `_at`; return whether the value is whole, with `_at` behind it.
+        """Go on from `_at`; return whether the value is whole: then `_at` is behind it.
 
         Raises:
             ValueError: no value begins so.
@@ -49,11 +47,11 @@ class ScanningCodec(FrameDecoder):
         raise NotImplementedError
 
     def _least(self) -> int:
-        """How far the value goes at least, by what the scan knows of it."""
+        """Return the least size of the value, by what was scanned."""
         return self._at
 
     def _decode(self, data: bytes) -> Any:
-        """The message of the bytes of a whole value.
+        """Return the message of the bytes of a whole value.
 
         Raises:
             ValueError: they are none.
@@ -61,7 +59,7 @@ class ScanningCodec(FrameDecoder):
         raise NotImplementedError
 
     def _ends_with_stream(self) -> bool:
-        """Whether the value that the scan is in is whole when nothing more comes."""
+        """Whether the end of stream completes the value."""
         return False
 
     def _forget(self) -> None:
@@ -76,8 +74,6 @@ class ScanningCodec(FrameDecoder):
 
     def _fresh(self) -> Any:
         return self._framing.codec()
-
-    # --- feeding ---
 
     def feed(self, data: bytes, /) -> list[Any]:
         if self._unusual:
@@ -103,7 +99,7 @@ class ScanningCodec(FrameDecoder):
         return self._checked(messages)
 
     def _finish(self, tail: bytearray, start: int, messages: list[Any]) -> None:
-        """A value is whole: decode it, unless it is too long."""
+        """Decode a whole value, unless it is too long."""
         size = self._at - start
         if size > self._max_size:
             error = self._too_long(self.offset + start, size)
@@ -114,7 +110,7 @@ class ScanningCodec(FrameDecoder):
         messages.append(self._decode(bytes(memoryview(tail)[start : self._at])))
 
     def _checked(self, messages: list[Any]) -> list[Any]:
-        """Look at the value that is not whole: it may be too long already. Then hand out, or tell the fault."""
+        """Check whether the partial value is too long already. Then return the messages, or raise the error."""
         if self.fault is None and not self._skipping and self._is_inside() and self._least() > self._max_size:
             error = self._too_long(self.offset, self._least(), at_least=True)
             if self._is_fatal(error.size):
@@ -128,7 +124,7 @@ class ScanningCodec(FrameDecoder):
         return messages
 
     def _drop(self, size: int) -> None:
-        """So many bytes were looked at for the last time."""
+        """Drop so many bytes, which are scanned."""
         del self._grown[:size]
         self._at -= size
         self.offset += size
@@ -142,8 +138,6 @@ class ScanningCodec(FrameDecoder):
 
     def _as_fault(self, error: ValueError, start: int) -> FramingError:
         return error if isinstance(error, FramingError) else self._malformed(self.offset + start, str(error))
-
-    # --- the end ---
 
     def feed_eof(self) -> list[Any]:
         tail = self._eof()

@@ -32,7 +32,7 @@ class Slip(FramingSpec):
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _SlipCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _SlipCodec(self)
 
 
@@ -79,8 +79,8 @@ def _unescape(packet: bytes) -> bytes:
     """The packet without escapes.
 
     Raises:
-        ValueError: an escape is followed by neither of the two bytes that may follow. RFC 1055 leaves the choice; to
-            pass on a byte that nobody sent is not ours.
+        ValueError: an escape is followed by neither of the two bytes that may follow. RFC 1055 leaves the choice; a byte that
+            was not sent is not made up.
     """
     begin, *escaped = packet.split(ESC)
     pieces = [begin]

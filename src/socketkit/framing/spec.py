@@ -23,9 +23,6 @@ D = TypeVar("D", bound="FramingSpec")
 _KEY = r"[A-Za-z][A-Za-z_-]*"
 
 
-# --- options ---------------------------------------------------------------------------------------------------------
-
-
 def option(kind: OptionType, sentence: str, *, default: Any = MISSING) -> Any:
     """A field of a description: what values it takes, its default, and one sentence for the docs."""
     return field(default, kind=kind, sentence=sentence)
@@ -42,9 +39,9 @@ def max_size() -> Any:
 
 def oversize(*words: str) -> Any:
     """The option that goes with it: what comes of what is too long."""
-    sentence = "What comes of a longer frame: an error, nothing, or its beginning; fail: nobody loses data unasked."
+    sentence = "What comes of a longer frame: an error, nothing, or its beginning; fail: no data is lost unasked."
     if "truncate" not in words:
-        sentence = "What comes of a longer frame: an error, or nothing; fail: nobody loses data unasked."
+        sentence = "What comes of a longer frame: an error, or nothing; fail: no data is lost unasked."
     return option(choice_kind(*words), sentence, default="fail")
 
 
@@ -69,9 +66,6 @@ class OptionRow(Value):
     sentence: str
 
 
-# --- descriptions ----------------------------------------------------------------------------------------------------
-
-
 class FramingSpec(Value):
     """A framing as a value: its fields are its options, checked when it is made; equal when they are equal."""
 
@@ -83,10 +77,8 @@ class FramingSpec(Value):
             object.__setattr__(self, name, _kind(entry).parse(getattr(self, name), name=f"{self.name}: {name}"))
 
     def codec(self) -> Codec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         raise NotImplementedError
-
-    # --- to text ---
 
     def __str__(self) -> str:
         arguments = self._arguments()
@@ -106,8 +98,6 @@ class FramingSpec(Value):
             elif value != entry.default:
                 written.append(f"{name}={_kind(entry).format(value)}")
         return written
-
-    # --- from text ---
 
     @classmethod
     def read(cls: type[D], arguments: str | None) -> D:

@@ -28,7 +28,7 @@ class Varint(FramingSpec):
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _VarintCodec:
-        """A fresh codec for one connection."""
+        """Return a fresh codec for one connection."""
         return _VarintCodec(self)
 
 
