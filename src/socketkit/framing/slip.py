@@ -79,8 +79,8 @@ def _unescape(packet: bytes) -> bytes:
     """The packet without escapes.
 
     Raises:
-        ValueError: an escape is followed by neither of the two bytes that may follow. RFC 1055 leaves the choice; a byte that
-            was not sent is not made up.
+        ValueError: an escape is followed by neither of the two bytes that may follow. RFC 1055 leaves the
+            choice; no byte is made up.
     """
     begin, *escaped = packet.split(ESC)
     pieces = [begin]
