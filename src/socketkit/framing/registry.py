@@ -97,7 +97,7 @@ def of(value: object) -> Framing:
 
 
 def _of_factory(factory: Callable[[], Any]) -> Framing:
-    """Return a framing for what makes a codec, or a framing; called once, so that a mistake shows before anything opens."""
+    """Return a framing for what makes a codec, or a framing; called once, so that a mistake shows at once."""
     if isinstance(factory, type) and issubclass(factory, FramingSpec):
         return factory.read(None)
     name = getattr(factory, "__name__", type(factory).__name__)
