@@ -124,3 +124,21 @@ def test_prompt_shown_at_end():
         return screen.getvalue()
 
     assert "bye" in run(body)
+
+
+def test_unfinished_line_shown_once():
+    """A question stays on the screen with its answer, and is not repeated before the next one or at the end."""
+
+    async def body(keys, screen, stream):
+        for question, answer in ((b"login: ", "bob"), (b"Password: ", "secret")):
+            await stream.send(question)
+            keys.send_text(f"{answer}\r")
+            assert await stream.receive() == answer.encode() + b"\n"
+        await stream.send(b"welcome\n")
+        await stream.wait_writable()
+        stream.close()
+        return screen.getvalue()
+
+    shown = run(body)
+    assert "login: Password" not in shown and "Password: welcome" not in shown
+    assert shown.rstrip().endswith("welcome")

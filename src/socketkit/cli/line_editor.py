@@ -1,4 +1,4 @@
-"""Whoever sits at `connect` and `listen`: a line editor with a history at a terminal, standard input elsewhere."""
+"""Standard input and output of `connect` and `listen`: at a terminal a line editor with a history."""
 
 from __future__ import annotations
 
@@ -69,11 +69,16 @@ class EditorStream(Stream):
         self._check()
         if self._ended:
             raise EndOfStream("the end of the terminal's input")
+        count = self._editor.prompted_count
         try:
             return await self._editor.read() + b"\n"
         except EndOfStream:
             self._ended = True
             raise
+        finally:
+            if self._editor.prompted_count != count:
+                self._partial = ""  # the editor leaves it on the screen, before the line that was typed
+                self._editor.ask("")
 
     def send_now(self, data: bytes | memoryview) -> int:
         self._check()

@@ -32,6 +32,7 @@ def _without_mouse() -> KeyBindings:
     """Ignore mouse events: pasted colours (`ESC [ 31 m`) look like one to the editor, which then fails."""
     bindings = KeyBindings()
     bindings.add(Keys.Vt100MouseEvent, eager=True)(lambda event: None)
+    bindings.add(Keys.ControlZ)(lambda event: event.app.suspend_to_background())
     return bindings
 
 
@@ -64,6 +65,7 @@ class Prompted:
             lambda: self._prompt, input=input, output=output, key_bindings=_without_mouse()
         )
         self._typed: deque[bytes] = deque()
+        self.prompted_count = 0
         self._unshown: list[str] = []
         self._unshown_size = 0
         self._showing: asyncio.Task[None] | None = None
@@ -83,6 +85,8 @@ class Prompted:
                 # The editor reads Ctrl-C as a key; the handler of the signal decides what it does.
                 signal.raise_signal(signal.SIGINT)
                 await asyncio.Event().wait()
+            finally:
+                self.prompted_count += 1
             lines = text.splitlines() or [""]
             self._typed.extend(line.encode(errors="replace") for line in lines if line or self._keeps_empty)
         return self._typed.popleft()

@@ -94,3 +94,14 @@ def test_typed_input_goes_to_first_client() -> None:
         with call(address) as caller:
             assert read_all(caller) == b"typed before anybody came"
         assert program.wait() == 0
+
+
+def test_keep_receives_from_all_udp_senders() -> None:
+    """With --keep --receive-only no sender of datagrams waits for another's silence."""
+    with listener("--keep", "--receive-only", place="udp://127.0.0.1:0") as (program, address):
+        assert program.process.stdout is not None
+        for number in range(3):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"sender %d\n" % number, (address.host, address.port))
+                assert program.process.stdout.readline() == b"sender %d\n" % number
+        assert program.stop() == 0

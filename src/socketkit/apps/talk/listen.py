@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Coroutine
+from contextlib import closing, suppress
+from typing import Any
 
 from socketkit.api import listen
 from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, converse
@@ -11,8 +12,10 @@ from socketkit.apps.talk.line_messages import message_format
 from socketkit.config.address import Address
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
-from socketkit.errors import FramingError, SocketkitError, StreamError
+from socketkit.engines.group import Group
+from socketkit.errors import ClosedError, FramingError, SocketkitError, StreamError
 from socketkit.events import Observer
+from socketkit.server.listener import Listener
 from socketkit.streams.stream import Stream
 
 __all__ = ["answer"]
@@ -53,18 +56,41 @@ async def answer(
     framing = framing or dict(address.options).get("framing")
     message_format(framing)  # a mistake shows before anything is opened
     is_heard = True
+
+    async def receive(connection: Connection) -> bool:
+        try:
+            async with connection:
+                with closing(person(engine)) as stream:
+                    return await converse(connection, stream, messages=message_format(framing), talk=talk)
+        except (StreamError, FramingError, AbandonedError) as error:
+            if not keep:
+                raise
+            lost(connection, error)
+            return True
+
     async with listen(address, framing=framing, engine=engine, observer=observer, **options) as listener:
         listening(listener.addresses)
+        if keep and talk.only == "receive" and address.transport.kind == "SOCK_DGRAM":
+            await _receive_from_all(engine, listener, receive)
+            return
         while is_heard:
             connection = await listener.accept()
             if not keep:
                 listener.close()
-            try:
-                async with connection:
-                    with closing(person(engine)) as stream:
-                        is_heard = await converse(connection, stream, messages=message_format(framing), talk=talk)
-            except (StreamError, FramingError, AbandonedError) as error:
-                if not keep:
-                    raise
-                lost(connection, error)
-            is_heard = is_heard and keep
+            is_heard = await receive(connection) and keep
+
+
+async def _receive_from_all(
+    engine: Engine, listener: Listener, receive: Callable[[Connection], Coroutine[Any, Any, bool]]
+) -> None:
+    """Receive from every sender of datagrams at the same time: a sender without an end must not hold up the others."""
+    async with Group(engine) as group:
+
+        async def serve(connection: Connection) -> None:
+            if not await receive(connection):
+                listener.close()  # standard output has no reader
+
+        with suppress(ClosedError):
+            while True:
+                group.start(serve(await listener.accept()))
+        group.cancel()
