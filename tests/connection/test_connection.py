@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import weakref
 
 import pytest
 
@@ -62,6 +63,41 @@ def test_receive_many_returns_all(run):
             assert await connection.receive_many() == ["one", "two", "three"]
             far.sendall(b"ur\n")
             assert await connection.receive_many() == ["four"]
+
+    run(main)
+
+
+def test_batches_hold_nothing(run):
+    """An iteration by lists that waits for the next one holds none of the last."""
+
+    class Message(str):
+        """What a weak reference can point to."""
+
+    class Own:
+        def encode(self, messages):
+            return "".join(messages).encode()
+
+        def feed(self, data):
+            return [Message(data.decode())] if data else []
+
+        def feed_eof(self):
+            return []
+
+    async def main(engine):
+        with talk(engine, Own) as (connection, far):
+            seen = []
+
+            async def iterate():
+                async for messages in connection.batches():
+                    seen.append(weakref.ref(messages[0]))
+                    del messages
+
+            iterating = Running(engine, iterate())
+            far.sendall(b"one")
+            await until(engine, lambda: seen)
+            await until(engine, lambda: seen[0]() is None)
+            far.close()
+            assert await iterating.outcome() is None
 
     run(main)
 

@@ -25,6 +25,7 @@ async def echo(connection: Connection) -> None:
         except EndOfStream:
             return
         await connection.send_many(messages)
+        del messages  # or an idle connection would hold them
 
 
 async def _echo_to_the_end(connection: Connection) -> None:

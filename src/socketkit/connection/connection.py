@@ -215,6 +215,7 @@ class Connection:
             except EndOfStream:
                 return
             yield messages
+            del messages  # or an idle connection would hold them
 
     def reframe(self, framing: object) -> None:
         """Change the framing of both directions, from here: after the last message that was received, and after the
