@@ -20,6 +20,7 @@ from socketkit.errors import (
     EndOfStream,
     FramingError,
     ListenError,
+    OptionError,
 )
 from support.connections import PATIENCE, call
 from support.streams import reset
@@ -205,6 +206,25 @@ def test_close_bounded_behind_blocked_send(kind, way):
         assert [type(each) for each in outcome] == [ClosedError]
         assert left.is_closed
         left.close()
+
+
+@pytest.mark.parametrize("timeout", ["1ms", 0.001])
+def test_timeout_as_text(timeout):
+    """A time-out of a verb is taken as options take it, and the error names it in seconds."""
+    with pair() as (left, _), pytest.raises(DeadlineError, match=r"no message within 0\.001 s"):
+        left.receive(timeout=timeout)
+    with listen("tcp://127.0.0.1:0") as listener:
+        with pytest.raises(DeadlineError, match=r"nobody came within 0\.001 s"):
+            listener.accept(timeout=timeout)
+
+
+@pytest.mark.parametrize("grace", [float("nan"), -1, "soon"])
+def test_bad_grace_is_option_error(grace):
+    """The server goes on, and can be closed with a right one."""
+    with serve(lambda connection: None, "tcp://127.0.0.1:0") as server:
+        with pytest.raises(OptionError, match=r"^grace: "):
+            server.close(grace=grace)
+        server.close(grace="1s")
 
 
 def test_verbs_bounded_behind_blocked_send():

@@ -55,6 +55,7 @@ class BlockingConnection:
         self._waiting = connection.internals.session.waiting
         self._fill_directly = connection.internals.receiver.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
+        self._pid = os.getpid()
 
     def send(self, message: Any) -> None:
         """Send one message; when this returns, the system has it."""
@@ -130,12 +131,13 @@ class BlockingConnection:
         """Send what is unsent, end our direction, and close; harmless twice.
 
         A `send` of another thread is waited for; it raises `ClosedError` if the peer does not take its message in time.
+        In a child of fork(2) only the child's copy of the descriptor is closed: the parent's connection goes on.
 
         Raises:
             DeadlineError: the peer did not take what was unsent within `close_timeout`; the connection was reset.
             BrokenError: something was lost that no earlier call has raised.
         """
-        if self._connection.is_closed:
+        if self._close_copy() or self._connection.is_closed:
             return
         timeout = self._connection.internals.options.close_timeout
         if not self._lock.acquire(timeout=timeout):
@@ -167,7 +169,17 @@ class BlockingConnection:
 
     def abort(self) -> None:
         """Close at once, by a reset where there is one. From any thread; verbs that wait there raise `ClosedError`."""
-        self._connection.abort()
+        if not self._close_copy():
+            self._connection.abort()
+
+    def _close_copy(self) -> bool:
+        """In a child of fork(2), close the child's copy of the descriptor; return whether this is a child."""
+        if os.getpid() == self._pid:
+            return False
+        sock = self._connection.internals.stream.socket
+        if sock is not None:  # pipes and memory have no end that a shutdown could reach
+            sock.close()
+        return True
 
     def __enter__(self) -> BlockingConnection:
         return self
@@ -175,6 +187,8 @@ class BlockingConnection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._close_copy():
+            return
         if error is not None and not isinstance(error, Exception):  # KeyboardInterrupt, say: nothing is waited for
             _step(self._connection.__aexit__(kind, error, traceback))
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from socketkit import connect, engines, serve
+from socketkit import connect, engines, listen, serve
+from socketkit import pair as connection_pair
 from socketkit.engines.engine import READ, Engine
 from socketkit.engines.group import Group
 from socketkit.engines.pollers import POLLERS
@@ -153,3 +155,23 @@ def test_child_leaves_the_block(engine_name: str, kind: str) -> None:
             with connect(server.addresses[0]) as client:
                 client.send(b"data")
                 assert client.receive(timeout=FAR) == b"data"
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "exit"])
+@pytest.mark.parametrize("kind", ["tcp", "pair"])
+def test_child_closes_a_copy(kind: str, end: str) -> None:
+    """A child that ends the parent's connection closes its copy of the descriptor only."""
+    with contextlib.ExitStack() as stack:
+        if kind == "pair":
+            left, right = stack.enter_context(connection_pair())
+        else:
+            server = stack.enter_context(listen("tcp://127.0.0.1:0"))
+            left = stack.enter_context(connect(server.addresses[0]))
+            right = stack.enter_context(server.accept(timeout=FAR))
+
+        def leave() -> None:
+            left.__exit__(None, None, None) if end == "exit" else getattr(left, end)()
+
+        assert in_child(leave) == 0
+        left.send(b"data")
+        assert right.receive(timeout=FAR) == b"data"

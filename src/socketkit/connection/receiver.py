@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from socketkit.config.durations import parse_timeout
 from socketkit.config.options import Options
 from socketkit.connection.idle_timeout import IdleTimer, idle_timer_for
 from socketkit.connection.sender import Sender
@@ -170,7 +171,7 @@ class Receiver:
 
     def _late(self, error: DeadlineError, timeout: float | None) -> DeadlineError:
         if self._idle_timer is None or not self._idle_timer.is_over:
-            return DeadlineError(f"receiving from {self._stream.peer}: no message within {timeout:g} s")
+            return DeadlineError(f"receiving from {self._stream.peer}: no message within {parse_timeout(timeout):g} s")
         self.set_cause(error)
         self._session.fail(error)
         return error.with_traceback(None)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from socketkit.config.address import Address
+from socketkit.config.durations import parse_timeout
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
 from socketkit.endpoint import settled
@@ -91,7 +92,9 @@ class Listener:
                     raise self._failures.popleft()
                 await self._accept_one(deadline)
         except DeadlineError:
-            raise DeadlineError(f"accepting at {self._where()}: nobody came within {timeout:g} s") from None
+            raise DeadlineError(
+                f"accepting at {self._where()}: nobody came within {parse_timeout(timeout):g} s"
+            ) from None
         return self._ready.popleft()
 
     def pending(self) -> int:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from socketkit.config.address import Address
+from socketkit.config.durations import LONGEST, parse_timeout
 from socketkit.config.options import Options
 from socketkit.config.time_limits import CANCEL_TIMEOUT, IDLE_TIME
 from socketkit.connection.connection import Connection
@@ -360,7 +361,10 @@ class Server:
                 listener.close()
             self._is_closed = True
             return
-        grace = self._grace if grace is None else grace
+        if grace is None:
+            grace = self._grace
+        elif (grace := parse_timeout(grace, name="grace")) is None:
+            grace = LONGEST  # infinity
         deadline = self.engine.now() + grace
         if self._deadline is not None:
             self._deadline = min(self._deadline, deadline)
