@@ -69,3 +69,39 @@ def test_shells_can_complete_verbs():
         [sys.executable, "-m", "socketkit"], capture_output=True, text=True, timeout=50, check=False, env=environment
     )
     assert done.stdout.split() == ["plain,relay"]
+
+
+def complete(words):
+    """What bash is told for a line whose last word is incomplete, and what is printed beside it."""
+    environment = {
+        **os.environ,
+        "_SOCKETKIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "socketkit"], capture_output=True, text=True, timeout=50, check=False, env=environment
+    )
+    return done.stdout.split(), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("socketkit connect --engine ep", "plain,epoll"),
+        ("socketkit connect --framing lin", "plain,lines"),
+        ("socketkit connect tl", "plain,tls:"),
+        ("socketkit connect /tm", "file,/tm"),
+        ("socketkit listen --exec ca", "file,ca"),
+    ],
+)
+def test_completion_of_values(words, found):
+    """Engines, framings, schemes and paths are completed."""
+    words_found, errors = complete(words)
+    assert (found in words_found, errors) == (True, "")
+
+
+def test_completion_prints_no_error():
+    """A line that is not complete yet is no usage error."""
+    for words in ("socketkit wait localhost:1 -- ech", "socketkit nc -ve ", "socketkit connect x: --fr"):
+        assert complete(words)[1] == ""

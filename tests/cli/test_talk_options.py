@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -149,3 +154,20 @@ def test_sigusr1_prints_figures():
 def test_progress_is_for_terminals():
     with echo_server() as (_, address):
         assert run(str(address), "--progress", data=b"hello") == (b"hello", [], 0)
+
+
+def test_progress_refused_beside_data_on_terminal():
+    """The bar would overwrite the data, so both on one terminal are refused; a redirected output is not."""
+    with echo_server() as (_, address):
+        for where, status in (("", 2), ("> /dev/null", 0)):
+            master, slave = pty.openpty()
+            line = f"{sys.executable} -m socketkit connect {address} --progress --summary text {where}"
+            with subprocess.Popen(["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave) as program:
+                os.close(slave)
+                shown = b""
+                with contextlib.suppress(OSError):  # EIO: no process has the terminal open any more
+                    while piece := os.read(master, 4096):
+                        shown += piece
+            os.close(master)
+            assert program.returncode == status
+            assert (b"redirect standard output" in shown, b"bytes received (" in shown) == (status == 2, status == 0)

@@ -16,6 +16,7 @@ from socketkit.config.address import Address
 from socketkit.config.durations import format_duration, parse_duration
 from socketkit.config.options import format_option
 from socketkit.config.quoting import quote
+from socketkit.config.schemes import scheme_names
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Observer, combine
@@ -72,6 +73,22 @@ class Read(_ParamType):
             return self._read(value)
         except (AddressError, OptionError) as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Complete names of engines, framings and schemes, and paths."""
+        from click.shell_completion import CompletionItem
+
+        if self.name == "command" or (self.name == "address" and incomplete[:1] in (".", "/")):
+            return [CompletionItem(incomplete, type="file")]
+        return [CompletionItem(word) for word in _words_of(self.name) if word.startswith(incomplete)]
+
+
+def _words_of(name: str) -> list[str]:
+    if name == "engine":
+        return [each for each in engines.NAMES if engines.is_available(each)]
+    if name == "framing":
+        return list(framings.FRAMINGS)
+    return [f"{scheme}:" for scheme in scheme_names()] if name == "address" else []
 
 
 # --- readers ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import click
 
 from socketkit.apps.observers.transfer_stats import Figures, TransferStats
 from socketkit.cli.fast_click import option
-from socketkit.cli.output import ERRORS, print_line
+from socketkit.cli.output import ERRORS, print_line, printing_above
 from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
 
 __all__ = ["with_statistics"]
@@ -40,7 +40,12 @@ def with_statistics(function: F) -> F:
     @functools.wraps(function)
     def with_figures(*args: Any, observer: Observer | None, summary: str | None, progress: bool, **options: Any) -> Any:
         tally = TransferStats(_teller(summary))
-        with _told_on_demand(tally), _progress(progress and os.isatty(ERRORS)) as bar:
+        shows_progress = progress and os.isatty(ERRORS)
+        if shows_progress and os.isatty(1) and getattr(options.get("talk"), "only", None) != "send":
+            raise click.UsageError(
+                "--progress and the data cannot share a terminal; redirect standard output to a file"
+            )
+        with _told_on_demand(tally), _progress(shows_progress) as bar:
             return function(*args, observer=combine(tally, bar, observer), **options)
 
     return _summary_option(_progress_option(with_figures))  # type: ignore[return-value]
@@ -82,7 +87,12 @@ def _progress(is_wanted: bool) -> Iterator[Observer | None]:
     from rich.progress import DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5) as bar:
+    console = Console(stderr=True)
+
+    def show(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    with Progress(*columns, console=console, transient=True, refresh_per_second=5) as bar, printing_above(show):
         yield _Bar(bar)
 
 

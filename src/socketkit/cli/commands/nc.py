@@ -64,7 +64,7 @@ class _Flags(Command):
         for argument in args:
             if argument == "--":
                 break
-            if re.fullmatch(r"-[A-Za-z0-9].*", argument):
+            if re.fullmatch(r"-[A-Za-z0-9].*", argument) and not ctx.resilient_parsing:
                 self._check(argument, ctx)
         return super().parse_args(ctx, args)
 

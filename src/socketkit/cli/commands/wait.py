@@ -36,7 +36,7 @@ class BeforeCommand(Command):
         if "--" in args:
             place = args.index("--")
             args, ctx.meta[_COMMAND] = args[:place], args[place + 1 :]
-            if not ctx.meta[_COMMAND]:
+            if not ctx.meta[_COMMAND] and not ctx.resilient_parsing:
                 raise click.UsageError("there is no command after --", ctx)
         return super().parse_args(ctx, args)
 
