@@ -1,4 +1,4 @@
-"""Run the behaviours for each tool and write who has which into behaviours.md: `make behaviours`.
+"""Run the behaviours for each tool and write the table of behaviours.md: `make behaviours`.
 
 `make behaviours TOOL=socat` runs that one alone, and shows its table.
 
@@ -29,7 +29,7 @@ Outcomes = dict[str, set[str]]
 
 
 def run(tool: str, *words: str) -> Outcomes:
-    """What came of each test, by its name."""
+    """The outcomes of each test, by its name."""
     found: Outcomes = defaultdict(set)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -56,8 +56,8 @@ def run(tool: str, *words: str) -> Outcomes:
 def sentences() -> dict[str, str]:
     """The sentence of each test, in the order of the numbers."""
     found = {}
-    for room in sorted((TESTS / "behaviours").glob("test_*.py")):
-        for node in ast.parse(room.read_text()).body:
+    for path in sorted((TESTS / "behaviours").glob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 found[node.name] = (ast.get_docstring(node) or "").partition("\n")[0]
     return dict(sorted(found.items(), key=lambda item: item[0][:7]))
@@ -69,7 +69,7 @@ def cell(outcomes: set[str]) -> str:
 
 
 def table(found: dict[str, Outcomes], versions: list[str]) -> str:
-    """Who has which, what each has in all, and what was run."""
+    """The table, with totals and the versions that ran."""
     lines = ["| behaviour | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
     for test, sentence in sentences().items():
         cells = [cell(outcomes[test]) for outcomes in found.values()]
@@ -86,7 +86,7 @@ def table(found: dict[str, Outcomes], versions: list[str]) -> str:
 
 def main() -> None:
     """Run for each tool, and rewrite the page; for the one that TOOL names, only show it."""
-    sys.path[0] = str(TESTS)  # instead of this folder, where a room has the name of that one
+    sys.path[0] = str(TESTS)  # instead of this folder, where a module has the same name
     from behaviours.tools import TOOLS, version
 
     if one := os.environ.get("TOOL"):

@@ -27,32 +27,32 @@ def served_from(server: Running, source: str) -> bool:
 
 
 def test_52_only_those_who_are_allowed(tool: Tool) -> None:
-    """With a list of callers to let in, others are closed before a byte, and the server goes on."""
+    """With an allow list, other clients are closed before a byte is read, and the server continues."""
     with tool.serving("echo", allow="127.0.0.2/32") as server:
         assert [served_from(server, f"127.0.0.{last}") for last in (1, 2, 3, 2)] == [False, True, False, True]
 
 
 def test_52_not_those_who_are_denied(tool: Tool) -> None:
-    """With a list of callers to keep out, they are closed before a byte, and the others are served."""
+    """With a deny list, those clients are closed before a byte is read, and others are served."""
     with tool.serving("echo", deny="127.0.0.2") as server:
         assert [served_from(server, f"127.0.0.{last}") for last in (1, 2, 1)] == [True, False, True]
 
 
 def test_52_a_denial_beats_a_permission(tool: Tool) -> None:
-    """Who is on both lists is kept out."""
+    """A client on both lists is denied."""
     with tool.serving("echo", allow="127.0.0.0/8", deny="127.0.0.2") as server:
         assert [served_from(server, f"127.0.0.{last}") for last in (1, 2, 1)] == [True, False, True]
 
 
 def test_52_a_refusal_is_told(tool: Tool) -> None:
-    """A caller who is kept out is told of on standard error, where the server is asked to tell."""
+    """With `-v` a denied client is reported on standard error."""
     with tool.serving("echo", deny="127.0.0.2", loud=True) as server:
         assert not served_from(server, "127.0.0.2")
         server.program.wait_line("127.0.0.2")
 
 
 def test_60_a_port_that_is_taken_is_named(tool: Tool) -> None:
-    """A relay at a port that is taken says which."""
+    """A relay on a port in use names the port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = Address.parse(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
         with Program(*tool.command("relay", place, {}, Address.parse("tcp://127.0.0.1:9"))) as relay:
@@ -62,7 +62,7 @@ def test_60_a_port_that_is_taken_is_named(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_60_a_target_that_is_down(tool: Tool) -> None:
-    """The client of a relay whose target is down is closed at once; when the target is there, it is served."""
+    """A relay closes its client at once while the target is down, and serves it when the target is up."""
     port = refusing_port()
     with tool.serving("relay", target=Address.parse(f"tcp://127.0.0.1:{port}")) as relay:
         for _ in range(3):

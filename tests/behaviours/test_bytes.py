@@ -19,7 +19,7 @@ SIZE = 32 << 20
 
 @pytest.mark.slow
 def test_37_much_through_a_slow_reader(tool: Tool) -> None:
-    """32 MiB through a relay to a reader that begins late arrive bit by bit, in less memory than that."""
+    """32 MiB through a relay to a reader that starts late arrive complete, in less memory than that."""
     data = os.urandom(1 << 20) * (SIZE >> 20)
 
     def part(caller: socket.socket) -> None:
@@ -36,7 +36,7 @@ def test_37_much_through_a_slow_reader(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_37_much_from_standard_input(tool: Tool) -> None:
-    """32 MiB from standard input to a peer that begins late arrive bit by bit."""
+    """32 MiB from standard input to a peer that starts late arrive complete."""
     data = os.urandom(1 << 20) * (SIZE >> 20)
     came: list[bytes] = []
 
@@ -51,7 +51,7 @@ def test_37_much_from_standard_input(tool: Tool) -> None:
 
 
 def test_38_line_feeds_are_translated_once(tool: Tool) -> None:
-    """LF is sent as CR LF; a CR LF stays one, also between two reads; what comes is left alone."""
+    """LF is sent as CR LF; a CR LF stays one, also split across reads; received data is unchanged."""
     came: list[bytes] = []
     first, second = threading.Event(), threading.Event()
 
@@ -84,7 +84,7 @@ def test_38_line_feeds_are_translated_once(tool: Tool) -> None:
 
 @pytest.mark.parametrize("size", [1, 4096, 9000, 60000])
 def test_39_a_datagram_stays_one(tool: Tool, size: int) -> None:
-    """A datagram of any size goes through a relay as one datagram, and so does its answer."""
+    """A relay forwards a datagram of any size as one datagram, and so its answer."""
     with socket.socket(type=socket.SOCK_DGRAM) as target, socket.socket(type=socket.SOCK_DGRAM) as client:
         target.bind(("127.0.0.1", 0))
         target.settimeout(5)
@@ -100,14 +100,14 @@ def test_39_a_datagram_stays_one(tool: Tool, size: int) -> None:
 
 
 def test_40_unterminated_last_line(tool: Tool) -> None:
-    """By lines: empty ones are lines, and a last one without its end is delivered."""
+    """With line framing, empty lines and a last line without an end are delivered."""
     with peer(lambda caller: caller.sendall(b"a\n\nb")) as address, tool.calling(address, lines=True) as client:
         assert client.communicate().splitlines() == [b"a", b"", b"b"]
         assert client.wait() == 0
 
 
 def test_41_a_dump_is_not_payload(tool: Tool) -> None:
-    """A dump shows both directions on standard error, and standard output has the payload alone."""
+    """A dump of both directions goes to standard error, and standard output carries only the payload."""
     with (
         peer(lambda caller: caller.sendall(read_all(caller)[::-1])) as address,
         tool.calling(address, dump=True) as client,
@@ -119,7 +119,7 @@ def test_41_a_dump_is_not_payload(tool: Tool) -> None:
 
 
 def test_41_a_dump_marks_the_directions(tool: Tool) -> None:
-    """In a dump one sees which direction is which: the same bytes both ways look different."""
+    """A dump marks the direction: the same bytes look different in each."""
     with peer(lambda caller: caller.sendall(read_all(caller))) as address, tool.calling(address, dump=True) as client:
         assert client.communicate(b"same\n") == b"same\n"
         client.wait()
@@ -129,7 +129,7 @@ def test_41_a_dump_marks_the_directions(tool: Tool) -> None:
 
 
 def test_42_stdout_is_payload_only(tool: Tool) -> None:
-    """However talkative, standard output carries the payload alone."""
+    """At the highest verbosity standard output carries only the payload."""
     with peer(lambda caller: caller.sendall(read_all(caller))) as address, tool.calling(address, loud=True) as client:
         assert client.communicate(b"payload") == b"payload"
         assert client.wait() == 0

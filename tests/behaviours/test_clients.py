@@ -33,7 +33,7 @@ def descriptors(program: Program) -> int:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_14_two_clients_at_once(tool: Tool, place: str, tmp_path: Path) -> None:
-    """Two clients at once each have an echo of their own while the other is there."""
+    """Two clients are echoed at the same time."""
     with tool.serving("echo", at(place, tmp_path)) as server, call(server.address) as one, call(server.address) as two:
         for sock, data in ((two, b"second"), (one, b"first"), (two, b"again")):
             sock.sendall(data)
@@ -41,7 +41,7 @@ def test_14_two_clients_at_once(tool: Tool, place: str, tmp_path: Path) -> None:
 
 
 def test_15_a_listener_for_one(tool: Tool) -> None:
-    """A listener for one caller refuses the second, ends with the first, and leaves the port free."""
+    """A listener for one client refuses a second, ends with the first, and leaves the port free."""
     with tool.serving("listen") as server:
         with call(server.address) as caller:
             caller.sendall(b"x")
@@ -56,7 +56,7 @@ def test_15_a_listener_for_one(tool: Tool) -> None:
 
 
 def test_16_two_peers_by_udp(tool: Tool) -> None:
-    """Two UDP peers have separate answers from one server."""
+    """Two UDP peers get separate answers from one server."""
     with tool.serving("echo", "udp://127.0.0.1:0") as server, contextlib.ExitStack() as stack:
         socks = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(2)]
         for turn in range(2):
@@ -70,7 +70,7 @@ def test_16_two_peers_by_udp(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_17_no_more_clients_than_allowed(tool: Tool) -> None:
-    """With a limit of two clients the third is not served, and one that leaves makes room."""
+    """With a limit of two clients a third is not served until one has left."""
 
     def served(sock: socket.socket) -> bool:
         sock.settimeout(0.5)
@@ -114,7 +114,7 @@ def test_19_no_descriptor_leak_after_close(tool: Tool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("why", ["no target", "denied"])
 def test_19_no_descriptor_leak_after_refusal(tool: Tool, why: str) -> None:
-    """The same for a relay, of clients whose target is down, and of clients that are denied."""
+    """The same for a relay, for clients whose target is down, and for clients that are denied."""
     target = f"tcp://127.0.0.1:{refusing_port()}"
     wishes = {"deny": "127.0.0.1"} if why == "denied" else {}
     with tool.serving("relay", target=Address.parse(target), **wishes) as server:
@@ -127,7 +127,7 @@ def test_19_no_descriptor_leak_after_refusal(tool: Tool, why: str) -> None:
 
 @pytest.mark.slow
 def test_20_no_zombie_children(tool: Tool) -> None:
-    """After 50 clients of a program no dead child is left."""
+    """After 50 clients of a program no zombie process is left."""
 
     def children() -> list[str]:
         found = []
@@ -153,7 +153,7 @@ def test_21_socket_file_removed(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_22_regular_file_left_alone(tool: Tool, tmp_path: Path) -> None:
-    """A regular file in the place of the socket stays, and the message names it."""
+    """A regular file at the socket's path is kept, and the message names it."""
     path = tmp_path / "precious"
     path.write_text("precious")
     with Program(*tool.command("listen", Address.parse(f"unix://{path}"), {})) as program:
@@ -163,7 +163,7 @@ def test_22_regular_file_left_alone(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_23_a_dead_socket_file_is_replaced(tool: Tool, tmp_path: Path) -> None:
-    """A socket file that nobody listens at any more is replaced."""
+    """A stale socket file is replaced."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "s"))
     with tool.serving("echo", f"unix://{tmp_path}/s") as server:
@@ -171,7 +171,7 @@ def test_23_a_dead_socket_file_is_replaced(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_23_a_living_one_is_refused(tool: Tool, tmp_path: Path) -> None:
-    """A socket file that somebody listens at is refused, in words, and goes on to work."""
+    """A live socket file is refused with a message, and continues to work."""
     with socket.socket(socket.AF_UNIX) as living:
         living.bind(str(tmp_path / "s"))
         living.listen()
@@ -182,7 +182,7 @@ def test_23_a_living_one_is_refused(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_23_foreign_socket_file_kept(tool: Tool, tmp_path: Path) -> None:
-    """A socket file that another has put in the place of ours is not removed when we end."""
+    """A socket file that another process has put at our path is not removed at our end."""
     with tool.serving("listen", f"unix://{tmp_path}/s") as server, socket.socket(socket.AF_UNIX) as other:
         (tmp_path / "s").unlink()
         other.bind(str(tmp_path / "s"))
@@ -191,7 +191,7 @@ def test_23_foreign_socket_file_kept(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_24_permissions_of_a_socket_file(tool: Tool, tmp_path: Path) -> None:
-    """A socket file has the permissions that were asked for when it can first be called."""
+    """A socket file has the requested permissions from the moment it accepts connections."""
     options = {"preexec_fn": lambda: os.umask(0)}
     with tool.serving("listen", f"unix://{tmp_path}/s", options=options, mode="600"):
         assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
@@ -208,7 +208,7 @@ def test_24_permissions_of_a_socket_file(tool: Tool, tmp_path: Path) -> None:
     ],
 )
 def test_25_connect_errors_are_specific(tool: Tool, place: str, words: str, tmp_path: Path) -> None:
-    """Nobody there, no such file, a directory, a file, a datagram socket: each its own words, and no crash."""
+    """Refused, no such file, a directory, a file, a datagram socket: a message of its own for each, and no crash."""
     path = tmp_path / place
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
         if place == "directory":
@@ -225,7 +225,7 @@ def test_25_connect_errors_are_specific(tool: Tool, place: str, words: str, tmp_
 
 
 def test_26_datagram_client_gets_answer(tool: Tool, tmp_path: Path) -> None:
-    """A client by UNIX datagrams has a path of its own, so that it can be answered; it is removed in the end."""
+    """A client over UNIX datagrams binds its own path, so that it can be answered, and removes it at the end."""
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(path))
@@ -244,7 +244,7 @@ def test_26_datagram_client_gets_answer(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_27_rebind_with_time_wait(tool: Tool) -> None:
-    """A server that ended first can be started again at its port at once (TIME_WAIT)."""
+    """A server that closed first can be restarted on its port at once (TIME_WAIT)."""
     with tool.serving("listen") as server, call(server.address) as caller:
         assert server.program.process.stdin is not None
         server.program.process.stdin.close()
@@ -256,7 +256,7 @@ def test_27_rebind_with_time_wait(tool: Tool) -> None:
 
 
 def test_27_no_accidental_port_sharing(tool: Tool) -> None:
-    """A second server at the same port is refused, in words."""
+    """A second server on the same port is refused with a message."""
     with tool.serving("listen") as server:
         with Program(*tool.command("listen", server.address, {})) as second:
             assert second.wait() > 0
@@ -265,7 +265,7 @@ def test_27_no_accidental_port_sharing(tool: Tool) -> None:
 
 @pytest.mark.parametrize(("scheme", "four", "six"), [("tcp", True, True), ("tcp4", True, False), ("tcp6", False, True)])
 def test_28_families(tool: Tool, scheme: str, four: bool, six: bool) -> None:
-    """Every interface: both families, IPv4 alone and IPv6 alone accept what they say."""
+    """Listening on every interface accepts both families, IPv4 only or IPv6 only, as requested."""
 
     def accepted(host: str) -> bool:
         with contextlib.suppress(ConnectionRefusedError):
@@ -284,7 +284,7 @@ def localhost_families() -> set[int]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_29_a_name_with_two_addresses(tool: Tool, host: str) -> None:
-    """Of a name that stands for both families the one where somebody listens is found."""
+    """Of a name with addresses of both families, the one with a listener is used."""
     if len(localhost_families()) < 2:
         pytest.skip("localhost stands for one family on this system")
     place = f"tcp6://[{host}]:0" if ":" in host else f"tcp://{host}:0"
@@ -295,7 +295,7 @@ def test_29_a_name_with_two_addresses(tool: Tool, host: str) -> None:
 
 @pytest.mark.parametrize("port", ["", "99999", "12x"])
 def test_30_a_malformed_port(tool: Tool, port: str) -> None:
-    """A port that is none, too large or garbled: the status for usage, one line that quotes it, no traceback."""
+    """A missing, too large or invalid port: the exit status for usage, one line that quotes it, no traceback."""
     good = tool.command("connect", Address.parse("tcp://127.0.0.1:54321"), {})
     with Program(*(word.replace("54321", port) for word in good)) as program:
         assert program.communicate() == b""
@@ -304,7 +304,7 @@ def test_30_a_malformed_port(tool: Tool, port: str) -> None:
 
 
 def test_31_where_it_listens_is_told(tool: Tool) -> None:
-    """Told to listen at port 0, it tells on standard error which port that is, once callers can come."""
+    """With port 0 the chosen port is printed to standard error once connections are accepted."""
     loud = {} if tool.name == "socketkit" else {"loud": True}
     with Program(*tool.command("listen", Address.parse("tcp://127.0.0.1:0"), loud)) as program:
 

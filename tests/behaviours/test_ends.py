@@ -41,7 +41,7 @@ def answers_late(caller: socket.socket) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_01_client_half_close(tool: Tool, place: str, tmp_path: Path) -> None:
-    """A peer that answers only when it has seen our end (as `sort` does) is heard: client."""
+    """A peer that answers only after our end of stream (like `sort`) gets its answer printed: client."""
     with peer(sorts, at(place, tmp_path)) as address, tool.calling(address) as client:
         assert client.communicate(b"c\na\nb\n") == b"a\nb\nc\n"
         assert client.wait() == 0
@@ -49,7 +49,7 @@ def test_01_client_half_close(tool: Tool, place: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_01_listener_half_close(tool: Tool, place: str, tmp_path: Path) -> None:
-    """A peer that answers only when it has seen our end is heard: listener."""
+    """A peer that answers only after our end of stream gets its answer printed: listener."""
     with tool.serving("listen", at(place, tmp_path)) as server:
         thread = threading.Thread(target=lambda: with_close(call(server.address), sorts))
         thread.start()
@@ -65,7 +65,7 @@ def with_close(sock: socket.socket, part) -> None:
 
 @pytest.mark.slow
 def test_02_late_answer_after_eof(tool: Tool) -> None:
-    """An answer that comes 1.2 s after our end is heard, without any option."""
+    """An answer that comes 1.2 s after our end of stream is printed, without any option."""
     with peer(answers_late) as address, tool.calling(address) as client:
         assert client.communicate(b"question\n") == b"answer\n"
         assert client.wait() == 0
@@ -73,7 +73,7 @@ def test_02_late_answer_after_eof(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_02_a_wait_that_has_run_out_is_told(tool: Tool) -> None:
-    """Where the wait for it is limited, and runs out, standard error and the status say so."""
+    """When a limit on that wait is reached, standard error and the exit status report it."""
 
     def part(caller: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -86,13 +86,13 @@ def test_02_a_wait_that_has_run_out_is_told(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_03_a_relay_brings_a_late_answer(tool: Tool) -> None:
-    """Through a relay, too, an answer that comes 1.2 s after the end of the question is brought."""
+    """A relay forwards an answer that comes 1.2 s after the client's end of stream."""
     with peer(answers_late) as target, tool.serving("relay", target=target) as relay:
         assert asked(relay.address, b"question\n") == b"answer\n"
 
 
 def test_03_relay_forwards_eof_last(tool: Tool) -> None:
-    """A relay passes an end on after the last byte, and not before our end."""
+    """A relay forwards the end of stream after the last byte, and only after the client's end."""
     open_still = threading.Event()
 
     def part(caller: socket.socket) -> None:
@@ -113,7 +113,7 @@ def test_03_relay_forwards_eof_last(tool: Tool) -> None:
 
 
 def test_04_client_ends_after_both_eofs(tool: Tool) -> None:
-    """After the end of our input and the peer's end the client exits within a second or two."""
+    """After both ends of stream the client exits within two seconds."""
     ended: list[float] = []
 
     def part(caller: socket.socket) -> None:
@@ -129,14 +129,14 @@ def test_04_client_ends_after_both_eofs(tool: Tool) -> None:
 
 
 def test_05_client_ends_with_peer(tool: Tool) -> None:
-    """When the peer has ended, a client whose input is silent but open prints what came, and exits."""
+    """When the peer has ended, a client whose input stays open prints what it received, and exits."""
     with peer(lambda caller: caller.sendall(b"abc\n")) as address, tool.calling(address) as client:
         assert output(client) == b"abc\n"
         assert client.wait() == 0
 
 
 def test_06_send_only(tool: Tool) -> None:
-    """Send-only: nothing is printed, and the end of the input is the end."""
+    """Send-only: nothing is printed, and the client ends at the end of its input."""
 
     def part(caller: socket.socket) -> None:
         caller.sendall(b"not wanted")
@@ -150,7 +150,7 @@ def test_06_send_only(tool: Tool) -> None:
 
 
 def test_06_receive_only(tool: Tool) -> None:
-    """Receive-only: no byte is sent, and the peer's end is the end."""
+    """Receive-only: no byte is sent, and the client ends when the peer ends."""
 
     def part(caller: socket.socket) -> None:
         caller.sendall(b"data")
@@ -166,7 +166,7 @@ def test_06_receive_only(tool: Tool) -> None:
 
 
 def test_07_reversed_half_close(tool: Tool) -> None:
-    """A line, our end, and only then the greeting: it is delivered, and the two ends are in that order."""
+    """The peer sends its greeting only after our line and end of stream: it is printed, and the ends stay in order."""
 
     def part(caller: socket.socket) -> None:
         with caller.makefile("rb") as file:
@@ -184,7 +184,7 @@ def test_07_reversed_half_close(tool: Tool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("linger", "least", "most"), [(1, 0.8, 3.0), (0, 0.0, 1.5)])
 def test_08_wait_after_eof_is_bounded(tool: Tool, linger: int, least: float, most: float) -> None:
-    """A limit for the wait after our end is kept to, also where the peer never ends."""
+    """A limit on the wait after our end of stream holds, also when the peer never ends."""
     ended = threading.Event()
     gone = threading.Event()
     since: list[float] = []
@@ -206,7 +206,7 @@ def test_08_wait_after_eof_is_bounded(tool: Tool, linger: int, least: float, mos
 
 @pytest.mark.slow
 def test_09_one_eof_keeps_other_direction(tool: Tool) -> None:
-    """Through a relay one direction ends, and the other goes on for as long as it likes, whichever it is."""
+    """Through a relay either direction may end while the other continues without limit."""
 
     def part(caller: socket.socket) -> None:
         caller.shutdown(socket.SHUT_WR)
@@ -220,7 +220,7 @@ def test_09_one_eof_keeps_other_direction(tool: Tool) -> None:
 
 
 def test_10_an_empty_datagram_is_not_the_end(tool: Tool) -> None:
-    """An empty datagram is a datagram: the server goes on."""
+    """An empty datagram is a datagram: the server continues."""
     with tool.serving("echo", "udp://127.0.0.1:0") as server, socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.settimeout(5)
         sock.connect((server.address.host, server.address.port))
@@ -235,7 +235,7 @@ def test_10_an_empty_datagram_is_not_the_end(tool: Tool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "after a second"])
 def test_11_exec_eight_clients(tool: Tool, late: bool, tmp_path: Path) -> None:
-    """A program for each of eight callers at once: all answered, all clients with status 0."""
+    """One program for each of eight clients at once: all are answered, and all clients exit with 0."""
     program = script(tmp_path, "sleep 1; exec cat") if late else (shutil.which("cat") or "/bin/cat")
     with tool.serving("listen", keep=True, exec=program) as server, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(tool.calling(server.address)) for _ in range(8)]
@@ -249,7 +249,7 @@ def test_11_exec_eight_clients(tool: Tool, late: bool, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_12_child_answers_after_eof(tool: Tool, tmp_path: Path) -> None:
-    """A program that answers a second after its input has ended loses nothing of it."""
+    """No output is lost from a program that answers a second after its input has ended."""
     program = script(tmp_path, "cat >/dev/null; sleep 1; echo done")
     with tool.serving("listen", exec=program) as server:
         assert asked(server.address, b"data") == b"done\n"

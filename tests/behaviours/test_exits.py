@@ -32,7 +32,7 @@ def waiting(tool: Tool, *arguments: str) -> Program:
 
 @pytest.mark.slow
 def test_61_a_command_behind_a_wait(tool: Tool, tmp_path: Path) -> None:
-    """The command that was waited for runs in our place: its status and its signals are its own."""
+    """After the wait the command replaces the process: its exit status and signals are its own."""
     with socket.create_server(("127.0.0.1", 0)) as there:
         at = f"127.0.0.1:{there.getsockname()[1]}"
         with waiting(tool, at, "--", "sh", "-c", "echo out; exit 7") as program:
@@ -45,7 +45,7 @@ def test_61_a_command_behind_a_wait(tool: Tool, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_61_no_command_after_a_wait_in_vain(tool: Tool, tmp_path: Path) -> None:
-    """After a wait in vain the command is not run, the status is 124, and standard output is empty."""
+    """After a wait without success the command is not run, the exit status is 124, and standard output is empty."""
     at = f"127.0.0.1:{refusing_port()}"
     with waiting(tool, at, "--for", "300ms", "--", "touch", f"{tmp_path}/ran") as program:
         assert (program.communicate(), program.wait()) == (b"", 124)
@@ -54,7 +54,7 @@ def test_61_no_command_after_a_wait_in_vain(tool: Tool, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_62_many_targets_and_one_time(tool: Tool, tmp_path: Path) -> None:
-    """Many targets are waited for side by side, under one limit, and a silent one costs no more than that."""
+    """Several targets are tried in parallel under one limit; a silent one does not extend it."""
     with socket.create_server(("127.0.0.1", 0)) as there, black_hole() as first, black_hole() as second:
         places = [f"127.0.0.1:{port}" for port in (there.getsockname()[1], first, second)]
         since = time.monotonic()
@@ -66,7 +66,7 @@ def test_62_many_targets_and_one_time(tool: Tool, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_62_until_a_port_is_free(tool: Tool) -> None:
-    """The end of somebody at a port can be waited for, too."""
+    """A port can be waited for until nothing listens on it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with waiting(tool, f"127.0.0.1:{listener.getsockname()[1]}", "--free", "--for", "20s") as program:
             threading.Event().wait(1)
@@ -76,21 +76,21 @@ def test_62_until_a_port_is_free(tool: Tool) -> None:
 
 
 def test_63_status_of_success(tool: Tool) -> None:
-    """Status 0 after a conversation that ended well."""
+    """Exit status 0 after a normal end."""
     with peer(lambda caller: caller.sendall(read_all(caller))) as address, tool.calling(address) as client:
         client.communicate(b"x")
         assert client.wait() == 0
 
 
 def test_63_status_of_a_refusal(tool: Tool) -> None:
-    """The status that the manual gives, where nobody listens."""
+    """The documented exit status when the connection is refused."""
     with tool.calling(Address.parse(f"tcp://127.0.0.1:{refusing_port()}")) as client:
         assert client.communicate(b"x") == b""
         assert client.wait() == tool.statuses["refused"]
 
 
 def test_63_status_of_a_loss(tool: Tool) -> None:
-    """The status that the manual gives, where the peer resets: client."""
+    """The documented exit status when the peer resets: client."""
     there = threading.Event()
 
     def part(caller: socket.socket) -> None:
@@ -106,7 +106,7 @@ def test_63_status_of_a_loss(tool: Tool) -> None:
 
 
 def test_63_status_of_a_loss_to_a_listener(tool: Tool) -> None:
-    """The status that the manual gives, where the peer resets: listener."""
+    """The documented exit status when the peer resets: listener."""
     with tool.serving("listen") as server:
         sock = call(server.address)
         sock.sendall(b"x")
@@ -117,7 +117,7 @@ def test_63_status_of_a_loss_to_a_listener(tool: Tool) -> None:
 
 
 def test_63_status_of_a_bad_option(tool: Tool) -> None:
-    """The status that the manual gives, for an option that there is not."""
+    """The documented exit status for an unknown option."""
     program = [tool.path(), "-m", "socketkit", "connect"] if tool.name == "socketkit" else [tool.path()]
     with Program(*program, "--no-such-option", "127.0.0.1", "9") as client:
         assert client.communicate() == b""
@@ -126,7 +126,7 @@ def test_63_status_of_a_bad_option(tool: Tool) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_64_a_signal_is_seen_by_the_shell(tool: Tool, number: signal.Signals) -> None:
-    """A client that a signal ends is seen by the shell with 128 and the signal's number."""
+    """For a client that a signal ends, the shell sees 128 plus the signal's number."""
     with peer(lambda caller: (caller.sendall(b"x"), caller.recv(1))) as address, tool.calling(address) as client:
         assert client.process.stdout is not None
         assert client.process.stdout.read(1) == b"x"
@@ -135,14 +135,14 @@ def test_64_a_signal_is_seen_by_the_shell(tool: Tool, number: signal.Signals) ->
 
 
 def test_65_the_failure_of_a_program_is_ours(tool: Tool, tmp_path: Path) -> None:
-    """A program that is run for a caller fails: so do we."""
+    """When a program run for a client fails, the exit status is its own."""
     with tool.serving("listen", exec=script(tmp_path, "cat >/dev/null; exit 3")) as server:
         assert asked(server.address, b"x") == b""
         assert server.program.wait() > 0
 
 
 def test_66_a_reader_who_has_had_enough(tool: Tool) -> None:
-    """Nobody reads our output any more: it ends without a word, and the peer sees it."""
+    """When standard output is closed by its reader, the client ends without a message and closes the connection."""
 
     def part(caller: socket.socket) -> None:
         with pytest.raises(ConnectionError):
@@ -159,7 +159,7 @@ def test_66_a_reader_who_has_had_enough(tool: Tool) -> None:
 
 @pytest.mark.parametrize("meant", [True, False], ids=["meant", "meant for another"])
 def test_68_a_listener_that_was_handed_over(tool: Tool, meant: bool, tmp_path: Path) -> None:
-    """A listener of the service manager is served, and left to it; one that is meant for another process is not."""
+    """A service manager's listening socket is served and left open; one meant for another process is not used."""
     if tool.name != "socketkit":
         tool.lacks("socket activation by LISTEN_PID")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -182,7 +182,7 @@ def test_68_a_listener_that_was_handed_over(tool: Tool, meant: bool, tmp_path: P
 
 @pytest.mark.parametrize("number", [None, signal.SIGINT], ids=["its end", "SIGINT"])
 def test_70_a_terminal_is_left_as_it_was(tool: Tool, number: signal.Signals | None) -> None:
-    """The modes of a terminal and its O_NONBLOCK are after us what they were before."""
+    """Terminal modes and O_NONBLOCK are restored at the end."""
 
     def part(caller: socket.socket) -> None:
         caller.sendall(b"x\n")

@@ -67,7 +67,7 @@ def guests(server: Running, count: int) -> Iterator[list[Guest]]:
 
 @pytest.mark.parametrize("verb", ["broker"])
 def test_47_messages_in_order_not_echoed(tool: Tool, verb: str) -> None:
-    """What one of three says reaches the other two, in order, and not itself."""
+    """A line of one of three guests reaches the other two, in order, and not its sender."""
     with room(tool, verb) as server, guests(server, 3) as (one, two, three):
         for number in range(20):
             one.says(f"message {number};")
@@ -80,7 +80,7 @@ def test_47_messages_in_order_not_echoed(tool: Tool, verb: str) -> None:
 
 @pytest.mark.slow
 def test_48_stalled_reader_blocks_nobody(tool: Tool) -> None:
-    """One guest does not read: another hears all of eight megabytes, and the room goes on."""
+    """One guest does not read: another receives all of eight megabytes, and the room continues."""
     line = "x" * 1000
     with room(tool) as server, guests(server, 3) as (talker, listener, _sleeper):
 
@@ -100,7 +100,7 @@ def test_48_stalled_reader_blocks_nobody(tool: Tool) -> None:
 
 
 def test_49_one_name_per_line(tool: Tool) -> None:
-    """A line that is sent in three pieces is one message with one name; of two lines each has its own."""
+    """A line in three packets is one message with one name; two lines in one packet are two."""
     with room(tool) as server, guests(server, 2) as (one, two):
         for piece in (b"in th", b"ree pie", b"ces\nand a second line\n"):
             one.sock.sendall(piece)
@@ -111,7 +111,7 @@ def test_49_one_name_per_line(tool: Tool) -> None:
 
 
 def test_49_nobody_speaks_as_another(tool: Tool) -> None:
-    """Control characters of a guest do not reach the others raw, by which a line could hide its name."""
+    """Control characters of a guest are not forwarded raw, as they could hide its name."""
     with room(tool) as server, guests(server, 2) as (one, two):
         one.says("\x1b[2K\r<user0> forged \x07")
         heard = two.hears("forged")
@@ -119,7 +119,7 @@ def test_49_nobody_speaks_as_another(tool: Tool) -> None:
 
 
 def test_49_comings_and_goings_are_announced(tool: Tool) -> None:
-    """Who comes and who leaves is announced to the others."""
+    """Joining and leaving are announced to the other guests."""
     with room(tool) as server, Guest(server) as one:
         one.says("first")
         with Guest(server) as two:
@@ -135,7 +135,7 @@ def test_49_comings_and_goings_are_announced(tool: Tool) -> None:
 
 
 def test_50_a_name_that_is_taken(tool: Tool) -> None:
-    """A name that is taken is not given twice."""
+    """A name in use is refused."""
     with room(tool) as server, guests(server, 2) as (one, two):
         if tool.name != "socketkit":
             tool.lacks("names that guests choose")
@@ -148,7 +148,7 @@ def test_50_a_name_that_is_taken(tool: Tool) -> None:
 
 
 def test_50_fifty_lines_at_once(tool: Tool) -> None:
-    """Fifty lines that are pasted at once arrive, all."""
+    """Fifty lines pasted at once all arrive."""
     with room(tool) as server, guests(server, 2) as (one, two):
         one.sock.sendall(b"".join(b"pasted %d;\n" % number for number in range(50)))
         assert [two.hears("pasted").rpartition(" ")[2] for _ in range(50)] == [f"{number};" for number in range(50)]
@@ -156,7 +156,7 @@ def test_50_fifty_lines_at_once(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_50_unterminated_line_is_bounded(tool: Tool) -> None:
-    """A line of four megabytes without an end does not grow the room by as much, and the room goes on."""
+    """A line of four megabytes without an end does not take as much memory, and the room continues."""
     with room(tool) as server, guests(server, 2) as (one, two):
         before = largest(server.program.process.pid)
         with Guest(server) as endless, contextlib.suppress(OSError):
@@ -169,7 +169,7 @@ def test_50_unterminated_line_is_bounded(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_51_dying_guests_keep_room_open(tool: Tool) -> None:
-    """Guests that are lost in the middle of what is said stop nothing."""
+    """Guests that are lost in mid-message disturb no other."""
     with room(tool) as server, guests(server, 2) as (one, two):
         for number in range(30):
             dying = [call(server.address) for _ in range(3)]

@@ -20,7 +20,7 @@ pause = threading.Event().wait
 
 @pytest.mark.slow
 def test_32_unresponsive_address_times_out(tool: Tool) -> None:
-    """An address that does not answer is given up after the time that was given, with a failing status."""
+    """An address that does not answer fails after the given connect timeout, with a failing exit status."""
     with black_hole() as port:
         since = time.monotonic()
         with tool.calling(Address.parse(f"tcp://127.0.0.1:{port}"), connect_timeout=1) as client:
@@ -31,7 +31,7 @@ def test_32_unresponsive_address_times_out(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_32_a_late_answer_is_in_time(tool: Tool) -> None:
-    """The time to connect is not the time to answer: a server that takes longer for that is heard."""
+    """The connect timeout does not limit the wait for an answer."""
 
     def part(caller: socket.socket) -> None:
         pause(1.5)
@@ -44,7 +44,7 @@ def test_32_a_late_answer_is_in_time(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_33_client_retries_until_server_starts(tool: Tool) -> None:
-    """A client that is started before its server tries again until it is there."""
+    """A client that is started before its server retries until it is connected."""
     place = f"tcp://127.0.0.1:{free_port()}"
     with tool.calling(Address.parse(place), retry=50) as client:
         pause(1.5)
@@ -55,7 +55,7 @@ def test_33_client_retries_until_server_starts(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_33_so_many_tries_and_no_more(tool: Tool) -> None:
-    """Two more tries, and then the failing status of a refusal."""
+    """After two retries the exit status is that of a refusal."""
     with tool.calling(Address.parse(f"tcp://127.0.0.1:{free_port()}"), retry=2) as client:
         assert client.communicate(b"x") == b""
         assert client.wait() == tool.statuses["refused"]
@@ -63,7 +63,7 @@ def test_33_so_many_tries_and_no_more(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_34_idle_timeout_spares_traffic(tool: Tool) -> None:
-    """A limit for silence: traffic in one direction keeps both, then silence ends it."""
+    """Idle timeout: traffic in one direction keeps the connection, then silence ends it."""
     since: list[float] = []
 
     def part(caller: socket.socket) -> None:
@@ -84,7 +84,7 @@ def test_34_idle_timeout_spares_traffic(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_34_server_idle_timeout_one_connection(tool: Tool) -> None:
-    """A server with a limit for silence ends the silent conversation, and serves the next."""
+    """A server with an idle timeout ends an idle connection, and serves the next."""
     with tool.serving("echo", idle=1) as server:
         with call(server.address) as sock:
             sock.sendall(b"x")
@@ -98,7 +98,7 @@ def test_34_server_idle_timeout_one_connection(tool: Tool) -> None:
 
 @pytest.mark.slow
 def test_35_a_listener_whom_nobody_calls(tool: Tool) -> None:
-    """A listener whom nobody calls in time ends, with a failing status."""
+    """A listener without a client ends after a limit, with a failing exit status."""
     with tool.serving("listen", accept_timeout=1) as server:
         assert server.program.wait() > 0
 
@@ -112,7 +112,7 @@ def spends_nothing(program: Program) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("ended", ["neither", "ours", "theirs"])
 def test_36_an_idle_client_does_not_spin(tool: Tool, ended: str) -> None:
-    """A client to which nothing happens uses no processor time: connected, after our end, after the peer's."""
+    """An idle client uses no CPU time: connected, after our end of stream, after the peer's."""
     done = threading.Event()
 
     def part(caller: socket.socket) -> None:
@@ -136,7 +136,7 @@ def test_36_an_idle_client_does_not_spin(tool: Tool, ended: str) -> None:
 
 @pytest.mark.slow
 def test_36_an_idle_relay_does_not_spin(tool: Tool) -> None:
-    """A relay one of whose directions has ended uses no processor time."""
+    """A relay with one direction ended uses no CPU time."""
     done = threading.Event()
 
     def part(caller: socket.socket) -> None:
