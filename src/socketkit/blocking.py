@@ -98,6 +98,7 @@ class BlockingConnection:
             except EndOfStream:
                 return
             yield messages
+            del messages  # or an idle connection would hold them
 
     def reframe(self, framing: object) -> None:
         """Change the framing of both directions, from the first byte that belongs to no message so far."""
