@@ -51,7 +51,7 @@ def test_a_proxy_speaks_for_others():
     [
         (["--allow", "10.0.0.1/8"], "has bits beside its mask"),
         (["--deny", "everybody"], "is no network"),
-        (["--overload", "queue"], "allowed is wait or reject"),
+        (["--overload", "queue"], "'queue' is none of wait, reject"),
         (["--max-per-peer", "0"], "from 1 to"),
         (["--workers", "0"], "--workers"),
         (["--workers", "2", "--once"], "leave --workers out"),

@@ -197,7 +197,7 @@ def test_send_proxy_accepted_by_us(engine_name, version):
 
 
 def test_only_these_versions_are_sent():
-    with pytest.raises(OptionError, match="allowed is v1 or v2, or none"):
+    with pytest.raises(OptionError, match="'v3' is none of v1, v2, or none"):
         connect(ANY, send_proxy="v3")
 
 
