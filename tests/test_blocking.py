@@ -80,10 +80,10 @@ def test_iteration_and_batches_end_at_eof():
 
 def test_whole_messages_come_before_a_reset():
     with listen("tcp://127.0.0.1:0", framing="lines") as listener:
-        caller = call(listener.addresses[0])
+        client = call(listener.addresses[0])
         with listener.accept(timeout=PATIENCE) as connection:
-            caller.sendall(b"one\ntwo\nthr")
-            reset(caller)
+            client.sendall(b"one\ntwo\nthr")
+            reset(client)
             seen = []
             with pytest.raises(BrokenError):
                 for message in connection:
@@ -174,7 +174,7 @@ def test_abort_ends_a_send_that_waits():
 
 
 def test_close_waits_for_sending_thread():
-    """The lock is the sender's: a frame is never cut by a goodbye."""
+    """A frame is never cut by the end of the stream."""
     with pair() as (left, right):
         sending, outcome = in_thread(lambda: left.send(bytes(3_000_000)))
         while not left.statistics().unsent_size:

@@ -544,7 +544,7 @@ class RunContract:
         assert is_asyncio or (engine.name in message and "asyncio" in message)
 
     def test_running_engine_is_found(self, engine: Engine) -> None:
-        """In its own thread, while it runs; the blocking one is nobody's surroundings."""
+        """In its own thread, while it runs; the blocking engine is never the running one."""
         others: list[object] = []
 
         async def main() -> object:

@@ -285,10 +285,10 @@ class TaskContract:
     def test_background_outlives_starter(self, engine: Engine, pair: Pair) -> None:
         """In a task that was cancelled too."""
 
-        async def say_goodbye(ended: Event) -> None:
+        async def send_last_data(ended: Event) -> None:
             await engine.sleep(0)
             await engine.wait(pair[0].fileno(), WRITE)
-            pair[0].send(b"goodbye")
+            pair[0].send(b"last data")
             ended.set()
 
         async def live(begun: Event, ended: Event) -> None:
@@ -296,7 +296,7 @@ class TaskContract:
             try:
                 await engine.wait(pair[0].fileno(), READ)
             finally:
-                engine.background(say_goodbye(ended))
+                engine.background(send_last_data(ended))
 
         async def main() -> bytes:
             begun, ended = engine.event(), engine.event()
@@ -308,7 +308,7 @@ class TaskContract:
             await ended.wait()
             return pair[1].recv(9)
 
-        assert engine.run(main()) == b"goodbye"
+        assert engine.run(main()) == b"last data"
 
     def test_background_runs_inline_when_blocking(self, engine: Engine) -> None:
         """Where the engine blocks the background is here and now."""

@@ -190,7 +190,7 @@ class WaitContract:
         engine.run(main())
         assert outcome == ["busy", "woken"]
 
-    # --- everything that a call would say is news ---
+    # Everything that a call would say is news.
 
     def test_the_end_is_news(self, engine: Engine, pair: Pair) -> None:
         async def main() -> bytes:
@@ -250,7 +250,7 @@ class WaitContract:
     def test_refused_connect_wakes_writer(self, engine: Engine) -> None:
         """A refused connection is an event to the writer."""
         with socket.socket() as place, socket.socket() as near:
-            place.bind(("127.0.0.1", 0))  # taken, but nobody listens
+            place.bind(("127.0.0.1", 0))  # taken, but not listened at
             near.setblocking(False)
             assert near.connect_ex(place.getsockname()) == errno.EINPROGRESS
 
@@ -266,7 +266,7 @@ class WaitContract:
         near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
         far.bind(("127.0.0.1", 0))
         name = far.getsockname()
-        far.close()  # the number was free a moment ago, and nobody listens there now
+        far.close()  # the number was free a moment ago, and is not listened at now
         near.connect(name)
         near.setblocking(False)
 
@@ -308,7 +308,7 @@ class WaitContract:
             for _ in range(3):
                 pair[1].send(b"a")
                 await engine.wait(pair[0].fileno(), READ)
-                pair[1].send(b"b")  # while nobody waits
+                pair[1].send(b"b")  # while no task waits
                 await engine.sleep(SOON)
                 received.append(pair[0].recv(9))
                 pair[1].send(b"c")
@@ -319,7 +319,7 @@ class WaitContract:
 
         assert engine.run(main()) == [b"ab", b"c"] * 3
 
-    # --- deadlines ---
+    # Deadlines.
 
     def test_a_deadline_ends_the_wait(self, engine: Engine, pair: Pair) -> None:
         async def main() -> None:
@@ -410,10 +410,10 @@ class WaitContract:
 
         engine.run(main())
 
-    # --- forget ---
+    # Forget.
 
     @pytest.mark.parametrize("direction", [READ, WRITE])
-    def test_forget_wakes_whoever_waits(self, engine: Engine, pair: Pair, direction: int) -> None:
+    def test_unregister_wakes_the_waiter(self, engine: Engine, pair: Pair, direction: int) -> None:
         fill(pair[0].fileno())
 
         async def wait(woken: Event) -> None:
@@ -466,7 +466,7 @@ class WaitContract:
         assert engine.run(main()) == [b"%d" % count for count in range(10)]
 
     def test_unregister_with_event_pending(self, engine: Engine, pair: Pair) -> None:
-        """Two descriptors have news in one turn; whoever comes first closes the other's, and takes its number."""
+        """Two descriptors are ready in one turn; the first task closes the other's, and takes its number."""
         if engine.blocks:
             pytest.skip(WITHOUT_TURNS)
         other = socket.socketpair()

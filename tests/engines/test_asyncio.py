@@ -153,7 +153,7 @@ def test_cancel_message_and_count(run: Run, pair: Pair) -> None:
 
 
 def test_cancel_wins_over_readiness(run: Run, pair: Pair) -> None:
-    """Nothing was read then, and the news is told to the next."""
+    """Nothing was read then, and the readiness is reported to the next wait."""
 
     async def main(engine: AsyncioEngine) -> None:
         async def read() -> bytes:
@@ -194,7 +194,7 @@ def test_cancel_wins_over_deadline_unregister(run: Run, pair: Pair) -> None:
 
 @pytest.mark.parametrize("wrap", [asyncio.wait_for, asyncio.shield, asyncio.ensure_future, asyncio.gather])
 def test_a_wait_may_be_handed_to_asyncio(run: Run, pair: Pair, wrap: Callable[..., Any]) -> None:
-    """It is an awaitable, and no future that somebody else may complete."""
+    """It is an awaitable, and no future that other code may complete."""
 
     async def main(engine: AsyncioEngine) -> None:
         for _ in range(2):
@@ -422,7 +422,7 @@ def test_unregister_after_loop_end(pair: Pair) -> None:
 
 
 def test_a_descriptor_is_registered_once(pair: Pair) -> None:
-    """And no more when news came that nobody waited for."""
+    """And no more when the descriptor became ready while no task waited."""
     calls: list[str] = []
 
     class Loop(asyncio.SelectorEventLoop):

@@ -145,7 +145,7 @@ def test_no_thread_is_reported_to_starter(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_group_cancel_while_starting() -> None:
-    """Whatever comes first, nobody is left waiting."""
+    """Whatever comes first, no task is left waiting."""
     engine = BlockingEngine()
 
     async def main() -> None:
@@ -162,7 +162,7 @@ def test_group_cancel_while_starting() -> None:
 
 
 def test_unregistered_descriptor_is_looked_at_again(pair: Pair) -> None:
-    """It has read the number before another thread closed it, and the number may be somebody else's by now."""
+    """It read the number before another thread closed it, and the number may belong to another file by now."""
     engine = BlockingEngine()
     ended = threading.Event()
     number = pair[0].fileno()

@@ -1,4 +1,4 @@
-"""What a turn gathers for many leaves in a row (`call_soon`), but nobody waits for all the others."""
+"""Batches of one turn are sent in a row (`call_soon`), but the first does not wait for all the others."""
 
 from __future__ import annotations
 

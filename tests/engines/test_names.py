@@ -1,4 +1,4 @@
-"""The room's door: engines by their names."""
+"""Engines by their names."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_no_engine_outside() -> None:
 
 
 def test_engines_are_loaded_on_demand() -> None:
-    """Nor asyncio: whoever only wants to block does not pay for it."""
+    """Nor is asyncio: a program that only blocks does not pay for it."""
     code = (
         "import sys, socketkit.engines as e; e.running(); e.missing('uvloop'); e.make('blocking');"
         "print([name for name in ('asyncio', 'uvloop', 'socketkit.engines.asyncio', 'socketkit.engines.readiness')"

@@ -1,4 +1,4 @@
-"""What each system offers, under one promise."""
+"""The system calls that wait, under one interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def poller(request: pytest.FixtureRequest) -> Poller:
 
 
 def news(poller: Poller) -> dict[int, tuple[bool, bool]]:
-    """What is ready now: for each descriptor, whether there is news for a reader and for a writer."""
+    """What is ready now: for each descriptor, whether a reader and a writer would go on."""
     return {descriptor: (bool(bits & READ_BITS), bool(bits & WRITE_BITS)) for descriptor, bits in poller.poll(0)}
 
 

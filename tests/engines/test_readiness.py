@@ -58,7 +58,7 @@ def counting_engine(name: str) -> tuple[ReadinessEngine, CountingPoller]:
     return READINESS[name](poller=poller), poller
 
 
-# --- time, without any passing ---------------------------------------------------------------------------------------
+# Time, without any passing.
 
 
 def test_sleepers_wake_exactly() -> None:
@@ -206,7 +206,7 @@ def test_timer_below_clock_resolution() -> None:
     assert 1e9 <= clock() < 1e9 + 1e-3
 
 
-# --- calls to the system ---------------------------------------------------------------------------------------------
+# Calls to the system.
 
 
 @every_poller
@@ -254,7 +254,7 @@ def test_only_unwaited_direction_disarmed(name: str, pair: Pair) -> None:
         async with Group(engine) as group:
             group.start(read())
             await engine.wait(pair[0].fileno(), WRITE)
-            await engine.sleep(0.002)  # there is room, but nobody asks
+            await engine.sleep(0.002)  # the buffer has space, but no task waits
             pair[1].send(b"data")
 
     engine.run(main())
@@ -351,12 +351,12 @@ def test_select_says_what_it_cannot_watch() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-# --- the end of tasks ------------------------------------------------------------------------------------------------
+# The end of tasks.
 
 
 @pytest.fixture
 def told() -> Iterator[list[BaseException | None]]:
-    """The exceptions that were told where Python tells those of threads."""
+    """The exceptions that were reported as Python reports those of threads."""
     told: list[BaseException | None] = []
     before, threading.excepthook = threading.excepthook, lambda arguments: told.append(arguments.exc_value)
     yield told
@@ -407,7 +407,7 @@ def test_asyncio_sleep_refused() -> None:
 
 
 class InterruptingPoller:
-    """A poller whose call is struck by ^C at the worst moment: news has been taken, and nobody has been told."""
+    """A poller whose call is interrupted by ^C at the worst moment: events were taken, and no task was resumed."""
 
     def __init__(self, inner: Poller) -> None:
         self._inner = inner

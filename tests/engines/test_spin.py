@@ -32,7 +32,7 @@ async def main():
         pair[1].send(b"data")
         await engine.wait(pair[0].fileno(), direction)
     for pair in pairs[:2]:
-        pair[1].close()  # with nobody waiting there, and data unread
+        pair[1].close()  # while no task waits, and data is unread
     engine.start(wait_for_nothing())
     await engine.sleep(0.05)
 
