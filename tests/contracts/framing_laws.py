@@ -1,6 +1,6 @@
-"""What every framing promises, as laws that hold for any messages, any bytes and any cut of them.
+"""The contract of every framing, as laws that hold for any messages, any bytes and any cut of them.
 
-A subject says what is particular: its name, what its messages are, and fragments that make garbage look real.
+A subject has what is particular: its name, its messages, and fragments that make garbage look real.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Subject:
         fragments: bytes that mean something to it.
         payload: makes a message whose payload has exactly so many bytes; None where there is no limit to meet.
         beside: bytes that a frame may hold beside its payload while it is gathered, for so large a limit.
-        policies: what may come of an over-long frame.
+        policies: what `oversize` may be.
     """
 
     text: str
@@ -46,15 +46,15 @@ class Subject:
     policies: tuple[str, ...] = ("fail", "skip", "truncate")
 
     def framing(self, **limits: object) -> Any:
-        """The framing, with limits of one's own."""
+        """Return the framing with other limits."""
         made = framing.parse(self.text)
         given = {name: getattr(made, name) for name in type(made).fields}
         return type(made)(**(given | limits))
 
 
 @dataclass
-class Heard:
-    """All that came out of a codec: messages, the frames that were passed over, and the fault that ended it."""
+class Decoded:
+    """All that a codec returned: messages, the frames that were skipped, and the error that ended it."""
 
     messages: list[Any]
     passed: list[tuple[int | None, type[FramingError]]]
@@ -62,24 +62,24 @@ class Heard:
 
     @property
     def story(self) -> Any:
-        """What must not depend on how the bytes were cut."""
+        """Return what must not depend on how the bytes were cut."""
         return self.messages, self.passed, self.fault and (type(self.fault), self.fault.offset)
 
 
-def hear(codec: Any, pieces: Iterable[bytes], *, eof: bool = True) -> Heard:
-    """Feed all pieces; then the end, and see that a fault is told again and again."""
-    heard = Heard([], [], None)
+def decode_all(codec: Any, pieces: Iterable[bytes], *, eof: bool = True) -> Decoded:
+    """Feed all pieces, then the end; check that an error is raised again and again."""
+    decoded = Decoded([], [], None)
     calls = [*((lambda piece=piece: codec.feed(piece)) for piece in pieces), lambda: codec.feed(b"")]
     for call in [*calls, codec.feed_eof] if eof else calls:
         try:
-            heard.messages += call()
+            decoded.messages += call()
         except FramingError as error:
-            heard.fault = error
+            decoded.fault = error
             assert_stays_faulty(codec, error)
             break
         finally:
-            heard.passed += [(fault.offset, type(fault)) for fault in codec.take_faults()]
-    return heard
+            decoded.passed += [(fault.offset, type(fault)) for fault in codec.take_faults()]
+    return decoded
 
 
 def assert_stays_faulty(codec: Any, error: FramingError) -> None:
@@ -89,12 +89,12 @@ def assert_stays_faulty(codec: Any, error: FramingError) -> None:
         except FramingError as again:
             assert again is error
         else:
-            raise AssertionError(f"{error!r} was told once only")
+            raise AssertionError(f"{error!r} was raised once only")
 
 
 @st.composite
 def cut(draw: Any, data: bytes) -> list[bytes]:
-    """The same bytes in pieces, some of them empty."""
+    """Draw the same bytes in pieces, some of them empty."""
     style = draw(st.sampled_from(["whole", "bytes", "few", "even"]))
     if style == "whole":
         return [data]
@@ -119,20 +119,20 @@ class FramingLaws:
     chunky = False
     """Whether messages have no borders: then only their concatenation is promised."""
 
-    def same(self, heard: list[Any], sent: list[Any]) -> bool:
-        return b"".join(heard) == b"".join(sent) if self.chunky else heard == sent
+    def same(self, decoded: list[Any], sent: list[Any]) -> bool:
+        return b"".join(decoded) == b"".join(sent) if self.chunky else decoded == sent
 
     # --- messages ---
 
     def check_round_trip(self, subject: Subject, data: Any) -> None:
-        """What `encode` makes, `feed` gives back, however it is cut; nothing is left over."""
+        """`feed` returns what `encode` took, for any cut; nothing is left over."""
         messages = data.draw(st.lists(subject.message, max_size=12))
         codec = subject.framing().codec()
         encoded = codec.encode(messages)
         assert type(encoded) is bytes
-        heard = hear(codec, data.draw(cut(encoded)))
-        assert self.same(heard.messages, messages)
-        assert heard.fault is None
+        decoded = decode_all(codec, data.draw(cut(encoded)))
+        assert self.same(decoded.messages, messages)
+        assert decoded.fault is None
         assert codec.buffered == 0
         assert codec.offset == len(encoded)
 
@@ -144,23 +144,23 @@ class FramingLaws:
         encoded = [codec.encode((message,)) for message in messages]
         assert codec.encode(messages) == b"".join(encoded)
         assert codec.encode(iter(messages)) == b"".join(encoded)
-        heard = hear(codec, [b"".join(encoded[index] for index in order)])
-        assert self.same(heard.messages, [messages[index] for index in order])
+        decoded = decode_all(codec, [b"".join(encoded[index] for index in order)])
+        assert self.same(decoded.messages, [messages[index] for index in order])
 
     def check_one(self, subject: Subject, data: Any) -> None:
-        """What is framed alone is framed, or refused, as in a batch of one; what is no message too."""
+        """`encode_one` returns, or raises, the same as `encode` of one message; also for what is no message."""
         limit = {} if subject.payload is None else {"max_size": data.draw(st.integers(1, 300))}
         codec = subject.framing(**limit).codec()
         strange = st.sampled_from(["a\nb", "a\r", "", "\udc80", b"a\nb", b"a\r", b"", bytearray(b"a"), 7, None])
         message = data.draw(subject.message | strange)
 
-        def said(encode: Callable[[], bytes]) -> Any:
+        def result_of(encode: Callable[[], bytes]) -> Any:
             try:
                 return encode()
             except (FramingError, TypeError) as error:
                 return type(error), str(error)
 
-        assert said(lambda: codec.encode_one(message)) == said(lambda: codec.encode((message,)))
+        assert result_of(lambda: codec.encode_one(message)) == result_of(lambda: codec.encode((message,)))
 
     # --- any bytes ---
 
@@ -172,12 +172,12 @@ class FramingLaws:
             limit = data.draw(st.sampled_from([0, 1, 3, 8, 1000]))
             limits = {"max_size": limit, "oversize": data.draw(st.sampled_from(subject.policies))}
         made = subject.framing(**limits)
-        whole = hear(made.codec(), [stream])
+        whole = decode_all(made.codec(), [stream])
         codec = made.codec()
         pieces = data.draw(cut(stream))
-        heard = hear(codec, pieces)
+        decoded = decode_all(codec, pieces)
         if not self.chunky:
-            assert heard.story == whole.story
+            assert decoded.story == whole.story
         for again in (made.codec(),) if limits else ():
             longest = max(map(len, pieces), default=0)
             for piece in pieces:
@@ -188,10 +188,10 @@ class FramingLaws:
                 assert again.buffered <= limit + subject.beside(limit) + longest
 
     def check_giving_back(self, subject: Subject, data: Any) -> None:
-        """Messages that nobody has received become bytes again; read anew they are the same, and so is the fault."""
+        """Messages that were not received become bytes again; decoded anew they are the same, and so is the error."""
         stream = data.draw(garbage(subject))
         pieces = data.draw(cut(stream))
-        whole = hear(subject.framing().codec(), pieces, eof=False)
+        whole = decode_all(subject.framing().codec(), pieces, eof=False)
         codec = subject.framing().codec()
         received: list[Any] = []
         stop = data.draw(st.integers(0, len(pieces)))
@@ -211,12 +211,12 @@ class FramingLaws:
         assert codec.buffered == 0
         again = subject.framing().codec()
         again.offset = codec.offset
-        heard = hear(again, [rest, *pieces[index + 1 :]], eof=False)
-        assert self.same(received + heard.messages, whole.messages)
-        assert (heard.fault and heard.fault.offset) == (whole.fault and whole.fault.offset)
+        decoded = decode_all(again, [rest, *pieces[index + 1 :]], eof=False)
+        assert self.same(received + decoded.messages, whole.messages)
+        assert (decoded.fault and decoded.fault.offset) == (whole.fault and whole.fault.offset)
 
     def check_end(self, subject: Subject, data: Any) -> None:
-        """At the end, what came whole was handed out; of the rest there is a message, or an error that carries it."""
+        """At the end of stream the partial frame is a message, or an error that carries its bytes."""
         messages = data.draw(st.lists(subject.message, max_size=4))
         codec = subject.framing().codec()
         encoded = codec.encode(messages)
@@ -244,7 +244,7 @@ class FramingLaws:
         assume(fitting is not None and longer is not None)
         codec = subject.framing(max_size=limit).codec()
         encoded = codec.encode([fitting])
-        assert hear(codec, data.draw(cut(encoded))).messages == [fitting]
+        assert decode_all(codec, data.draw(cut(encoded))).messages == [fitting]
         for messages in ([longer], [fitting, longer]):
             try:
                 codec.encode(messages)
@@ -253,11 +253,11 @@ class FramingLaws:
             else:
                 raise AssertionError("an over-long message was encoded")
         codec = subject.framing(max_size=limit).codec()
-        heard = hear(codec, data.draw(cut(encoded + subject.framing().codec().encode([longer, fitting]))))
-        assert heard.messages == [fitting]
-        assert isinstance(heard.fault, FrameTooLongError)
-        assert heard.fault.offset == len(encoded)
-        assert heard.fault.size > heard.fault.max_size == limit
+        decoded = decode_all(codec, data.draw(cut(encoded + subject.framing().codec().encode([longer, fitting]))))
+        assert decoded.messages == [fitting]
+        assert isinstance(decoded.fault, FrameTooLongError)
+        assert decoded.fault.offset == len(encoded)
+        assert decoded.fault.size > decoded.fault.max_size == limit
         assert codec.encode([fitting]) == encoded
 
     def check_passing_over(self, subject: Subject, data: Any) -> None:
@@ -271,11 +271,11 @@ class FramingLaws:
         encoded = [subject.framing().codec().encode([message]) for message in messages]
         offsets = [sum(map(len, encoded[:index])) for index, size in enumerate(sizes) if size > limit]
         codec = subject.framing(max_size=limit, oversize=policy).codec()
-        heard = hear(codec, data.draw(cut(b"".join(encoded))))
-        assert heard.fault is None
-        assert heard.passed == [(offset, FrameTooLongError) for offset in offsets]
+        decoded = decode_all(codec, data.draw(cut(b"".join(encoded))))
+        assert decoded.fault is None
+        assert decoded.passed == [(offset, FrameTooLongError) for offset in offsets]
         shortened = [message[:limit] if policy == "truncate" else message for message in messages]
-        assert heard.messages == [
+        assert decoded.messages == [
             message for message, size in zip(shortened, sizes, strict=True) if size <= limit or policy == "truncate"
         ]
         assert codec.buffered == 0
@@ -286,13 +286,13 @@ class FramingLaws:
         """Fed from a buffer that is used again, a codec changes nothing in it and nothing changes in the codec."""
         messages = data.draw(st.lists(subject.message, min_size=1, max_size=6))
         codec = subject.framing().codec()
-        heard: list[Any] = []
+        decoded: list[Any] = []
         for piece in data.draw(cut(codec.encode(messages))):
             buffer = bytearray(piece)
-            heard += codec.feed(memoryview(buffer))
+            decoded += codec.feed(memoryview(buffer))
             assert buffer == piece
             buffer[:] = b"\xee" * len(buffer)
-        assert self.same(heard, messages)
+        assert self.same(decoded, messages)
 
 
 def codec_is_faulty(codec: Any) -> bool:
