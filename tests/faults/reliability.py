@@ -108,7 +108,7 @@ def survives_shortage(echo: Echo) -> str:
                 except OSError:
                     answers = []
                 if answers != [b"hello"] or echo.program.process.poll() is not None:
-                    return f"{NO}: it dies, with its guests"
+                    return f"{NO}: it ends, with its connections"
                 time.sleep(0.1)
             cost, told = spent(echo.pid) - cost, len(echo.program.stderr_lines) - told
             resource.prlimit(echo.pid, resource.RLIMIT_NOFILE, spare)
