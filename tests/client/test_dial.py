@@ -161,9 +161,6 @@ def test_the_story_of_a_dial_is_told(engine: Engine, port: int) -> None:
     assert seen.of(Failed)[0].error.errno == errno.ECONNREFUSED
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
-
-
 def test_a_name_is_asked_for_once(engine: Engine) -> None:
     names = Names(("127.0.0.1", refusing_port()), ("127.0.0.1", refusing_port()))
     with pytest.raises(ConnectError):
@@ -211,9 +208,6 @@ def test_resolver_failure_is_resolve_error(engine: Engine, failure: OSError) -> 
 
     with pytest.raises(ResolveError, match=r"name\.test"):
         dialled(engine, lookup)
-
-
-# --- nothing is left behind ------------------------------------------------------------------------------------------
 
 
 def leaves_nothing_open(engine: Engine, dial: Any, times: int) -> None:

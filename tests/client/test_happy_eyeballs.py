@@ -63,9 +63,6 @@ def told(
     return made.run(main())
 
 
-# --- the order of the starts -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("resolved", "tried"),
     [
@@ -86,9 +83,6 @@ def test_families_alternate(resolved: str, tried: str) -> None:
 
     order = interleaved([candidate(host(word)) for word in resolved.split()])
     assert order == [candidate(host(word)) for word in tried.split()]
-
-
-# --- exact moments ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("engine", VIRTUAL)
@@ -174,9 +168,6 @@ def test_zero_delay_starts_all() -> None:
     assert run.story[-1] == (0.2, "connects", FOUR)
 
 
-# --- one after another -----------------------------------------------------------------------------------------------
-
-
 def test_sequential_equal_shares() -> None:
     """One after another each has an equal share of what is left."""
     run = told([(SIX, 0, SILENT), (FOUR, 0, SILENT), ("2001:db8::2", 1, CONNECTS)], delay=None, deadline=9)
@@ -202,9 +193,6 @@ def test_sequential_without_deadline() -> None:
     assert run.story[-1] == (1000, "connects", FOUR)
 
 
-# --- the end of the time ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("delay", [0.25, None])
 def test_deadline_lists_untried_attempts(delay: float | None) -> None:
     """The deadline gives up those under way and names those that never began."""
@@ -220,8 +208,6 @@ def test_with_no_time_at_all_nobody_is_tried() -> None:
     run = told([(SIX, 0, CONNECTS)], deadline=0)
     assert (run.story, run.is_late, run.untried) == ([], True, [SIX])
 
-
-# --- nothing is left behind ------------------------------------------------------------------------------------------
 
 fates = st.sampled_from([CONNECTS, CONNECTS, REFUSES, SILENT, UNREACHABLE])
 moments = st.integers(0, 40).map(lambda tick: tick / 20)

@@ -107,9 +107,6 @@ class Service:
         return [event.seconds for event in self.seen.of(Retrying)]
 
 
-# --- until somebody answers ------------------------------------------------------------------------------------------
-
-
 def test_first_success_ends_retries() -> None:
     """The first that answers ends the tries."""
     service = Service(refused(), refused(), refused(), b"")
@@ -192,9 +189,6 @@ def test_cancel_during_backoff() -> None:
     assert isinstance(service.engine.run(main()), service.engine.cancelled)
     assert service.clock.moment == pytest.approx(2)
     assert len(service.moments) == 2
-
-
-# --- one after the other ---------------------------------------------------------------------------------------------
 
 
 def test_reconnect_closes_previous_first() -> None:

@@ -36,9 +36,6 @@ def server() -> Iterator[BlockingServer]:
         yield server
 
 
-# --- open, with patience ---------------------------------------------------------------------------------------------
-
-
 def test_the_name_is_at_the_front_door() -> None:
     assert socketkit.Retry is Retry
 
@@ -95,9 +92,6 @@ def test_bad_retry_before_opening() -> None:
         connect("tcp://127.0.0.1:1", retry="often")
     with pytest.raises(AddressError, match="retry"):
         connect("tcp://127.0.0.1:1?retry=often")
-
-
-# --- loops -----------------------------------------------------------------------------------------------------------
 
 
 def test_plain_loop_reconnects(server: BlockingServer) -> None:

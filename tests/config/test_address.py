@@ -18,8 +18,6 @@ from socketkit.config.schemes import find_scheme, is_bare, scheme_names
 from socketkit.errors import AddressError, OptionError, SocketkitError
 from socketkit.values import replace
 
-# --- reading and writing ---------------------------------------------------------------------------------------------
-
 CANONICAL = [
     ("tcp://localhost:50000", "tcp://localhost:50000"),
     ("TCP://LOCALHOST:50000", "tcp://localhost:50000"),
@@ -168,8 +166,6 @@ def test_address_options_parse() -> None:
     assert (options.connect_timeout, options.nodelay, options.backlog) == (None, False, 7)
 
 
-# --- Hypothesis: inverse, whatever it is -----------------------------------------------------------------------------
-
 ports = st.integers(min_value=0, max_value=65535)
 labels = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,8}[a-z0-9_])?", fullmatch=True)
 names = st.lists(labels, min_size=1, max_size=4).filter(lambda name: name[-1][0] not in "0123456789").map(".".join)
@@ -297,9 +293,6 @@ def test_any_text_parses_or_address_error(text: str) -> None:
     assert_inverse(address)
 
 
-# --- what the rooms below ask ----------------------------------------------------------------------------------------
-
-
 def test_address_properties() -> None:
     """An address reports what kind of place it is."""
     numeric = {text: Address.parse(text).is_numeric_host for text in ("1.2.3.4:1", "[::1%lo]:1", "h:1", ":1", "@p")}
@@ -350,9 +343,6 @@ def test_an_address_is_frozen_and_hashable() -> None:
         address.port = 2  # type: ignore[misc]
     assert not hasattr(address, "__dict__")
     assert {address: 1}[Address.parse("tcp://H:1")] == 1
-
-
-# --- what the system says --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -425,9 +415,6 @@ def test_unnamed_socket_kind_is_reported() -> None:
         Address.from_socket_name(socket.AF_INET, socket.SOCK_RDM, ("127.0.0.1", 0))
 
 
-# --- hosts and schemes -----------------------------------------------------------------------------------------------
-
-
 def test_host_family_of_numeric_hosts() -> None:
     """The family of a host is known only of numbers."""
     assert [host_family(host) for host in ("1.2.3.4", "::1", "fe80::1%eth0", "localhost", "", "{hostname}")] == [
@@ -468,8 +455,6 @@ def test_schemes_are_a_table() -> None:
         assert all(hasattr(socket, constant) for constant in constants)
     assert (is_bare("tcp"), is_bare("unix"), is_bare("nosuch")) == (False, True, None)
 
-
-# --- refusals --------------------------------------------------------------------------------------------------------
 
 SPEAKS = ", ".join(scheme_names())
 HOST = (

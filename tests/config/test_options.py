@@ -34,8 +34,6 @@ SWITCH = "allowed is yes or no (also true/false, on/off, 1/0)"
 MODE = "allowed is an octal file mode from 000 to 777, as text (600) or in Python 0o600, or none"
 ALL = f"allowed are {', '.join(sorted(NAMES))}"
 
-# --- durations -------------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
@@ -90,9 +88,6 @@ def test_duration_round_trip(seconds: float) -> None:
     assert parse_duration(format_duration(duration)) == duration
 
 
-# --- sizes -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "size"),
     [
@@ -134,9 +129,6 @@ def test_a_size_is_written_exactly_and_short(size: int, text: str) -> None:
 def test_size_round_trip(size: int) -> None:
     """Writing a size and reading it are inverse."""
     assert parse_size(format_size(size)) == size
-
-
-# --- the other kinds -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", ["yes", "true", "on", "1", "Yes", "TRUE", True, 1])
@@ -182,9 +174,6 @@ def test_duration_and_size_range_inclusive() -> None:
 
 def test_a_name_is_taken_as_it_is() -> None:
     assert parse_text("lines:max_size=64KiB,oversize=skip") == "lines:max_size=64KiB,oversize=skip"
-
-
-# --- Options ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_defaults_bound_everything() -> None:
@@ -271,9 +260,6 @@ def test_any_object_is_value_or_option_error(name: str, value: object) -> None:
         Options.make({name: value})
     except OptionError as error:
         assert_one_line(str(error))
-
-
-# --- refusals --------------------------------------------------------------------------------------------------------
 
 
 def assert_one_line(text: str) -> None:

@@ -38,8 +38,6 @@ retries = st.builds(
     st.one_of(st.none(), seconds),
 )
 
-# --- the value -------------------------------------------------------------------------------------------------------
-
 
 def test_the_defaults_are_those_of_the_page() -> None:
     assert Retry() == Retry(attempts=None, first=0.1, factor=2, maximum=10, jitter=0.5, deadline=None)
@@ -103,9 +101,6 @@ def test_text_and_value_are_inverse(retry: Retry) -> None:
     assert pickle.loads(pickle.dumps(retry)) == retry
 
 
-# --- pauses ----------------------------------------------------------------------------------------------------------
-
-
 def test_pauses_grow_up_to_the_longest() -> None:
     retry = Retry(first=0.1, factor=3, maximum=2, jitter=0)
     assert [round(retry.pause(count, 0.5), 6) for count in range(1, 6)] == [0.1, 0.3, 0.9, 2, 2]
@@ -129,9 +124,6 @@ def test_jitter_range_and_randomness() -> None:
     assert all(0 <= number < 1 for number in numbers)
     assert len(set(numbers)) == 1000
     assert 0.4 < sum(numbers) / 1000 < 0.6  # ten times the standard deviation
-
-
-# --- a row of tries --------------------------------------------------------------------------------------------------
 
 
 def test_a_row_ends_with_its_last_try() -> None:
@@ -168,9 +160,6 @@ def test_success_begins_a_new_row() -> None:
     tries.succeeded()
     assert tries.begin(1000) == 10
     assert tries.failed(1000, 0) == 1
-
-
-# --- what is worth it ------------------------------------------------------------------------------------------------
 
 
 def refused(number: int, address: str = "tcp://h:1") -> ConnectError:

@@ -37,9 +37,6 @@ def run(engine):
     return run
 
 
-# --- receiving ---
-
-
 def test_messages_in_order_any_packets(run):
     """Messages come in order whatever the packets."""
 
@@ -310,9 +307,6 @@ def test_stop_receiving_ends_iteration(run):
     run(main)
 
 
-# --- sending ---
-
-
 def test_one_turn_one_system_call(run):
     """Messages of one turn leave with one call."""
 
@@ -520,9 +514,6 @@ def test_flush_waits_or_deadline(run):
     run(main)
 
 
-# --- ends ---
-
-
 def test_send_eof_ends_our_direction_alone(run):
     async def main(engine):
         recorder = Recorder()
@@ -726,9 +717,6 @@ def test_cancelled_block_sends_what_fits(run):
             assert read_all(far) == b"before\n"
 
     run(main)
-
-
-# --- facts ---
 
 
 def test_events_in_order_one_end(run):

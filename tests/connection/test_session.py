@@ -35,9 +35,6 @@ def drain(talk: Session) -> list[object]:
             return [*got, end]
 
 
-# --- incoming ---
-
-
 @given(st.lists(st.integers(0, 40)))
 def test_any_cutting_gives_the_same_messages(cuts: list[int]) -> None:
     data, talk = b"one\ntwo\r\n\nthree\nfo", session()
@@ -140,9 +137,6 @@ def test_minimal_codec() -> None:
     assert talk.is_between_messages
 
 
-# --- outgoing ---
-
-
 def test_outgoing_batch_is_counted_in_order() -> None:
     """The batch is one piece in order and counted until it is sent."""
     talk = session()
@@ -186,9 +180,6 @@ def test_incoming_fault_allows_sending() -> None:
     assert isinstance(talk.end(), FramingError)
     talk.queue((b"sorry",), 1)
     assert talk.take() == b"5:sorry,"
-
-
-# --- another framing ---
 
 
 def test_unread_messages_become_bytes() -> None:

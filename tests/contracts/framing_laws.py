@@ -122,8 +122,6 @@ class FramingLaws:
     def same(self, decoded: list[Any], sent: list[Any]) -> bool:
         return b"".join(decoded) == b"".join(sent) if self.chunky else decoded == sent
 
-    # --- messages ---
-
     def check_round_trip(self, subject: Subject, data: Any) -> None:
         """`feed` returns what `encode` took, for any cut; nothing is left over."""
         messages = data.draw(st.lists(subject.message, max_size=12))
@@ -161,8 +159,6 @@ class FramingLaws:
                 return type(error), str(error)
 
         assert result_of(lambda: codec.encode_one(message)) == result_of(lambda: codec.encode((message,)))
-
-    # --- any bytes ---
 
     def check_garbage(self, subject: Subject, data: Any) -> None:
         """Any bytes are messages or a documented error, the same ones for any cut; what is held is bounded."""
@@ -234,8 +230,6 @@ class FramingLaws:
             assert bool(last) <= bool(held)
             assert codec.feed_eof() == []
 
-    # --- limits ---
-
     def check_limit(self, subject: Subject, data: Any) -> None:
         """A payload of `max_size` passes both ways; one byte more is refused both ways, and encoding goes on."""
         assume(subject.payload is not None)
@@ -279,8 +273,6 @@ class FramingLaws:
             message for message, size in zip(shortened, sizes, strict=True) if size <= limit or policy == "truncate"
         ]
         assert codec.buffered == 0
-
-    # --- whose memory it is ---
 
     def check_buffers(self, subject: Subject, data: Any) -> None:
         """Fed from a buffer that is used again, a codec changes nothing in it and nothing changes in the codec."""

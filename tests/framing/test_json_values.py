@@ -126,9 +126,6 @@ def test_to_truncate_json_makes_no_sense(name):
         framing.parse(f"{name}:oversize=truncate")
 
 
-# --- by the line -----------------------------------------------------------------------------------------------------
-
-
 def test_blank_lines_mean_nothing():
     codec = framing.Json().codec()
     assert codec.feed(b"\n1\n \t\n\r\n2\r\n") == [1, 2]
@@ -155,9 +152,6 @@ def test_last_value_without_end():
     with pytest.raises(TruncatedFrameError, match="in a line that is no JSON value") as caught:
         codec.feed_eof()
     assert caught.value.partial == b'{"a":'
-
-
-# --- without lines ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

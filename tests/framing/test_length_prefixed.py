@@ -15,9 +15,6 @@ def refusal(text, data):
     return str(caught.value)
 
 
-# --- fixed -----------------------------------------------------------------------------------------------------------
-
-
 def test_fixed_cuts_by_size_alone():
     codec = framing.Fixed(3).codec()
     assert codec.feed(b"abcde") == [b"abc"]
@@ -42,9 +39,6 @@ def test_fixed_needs_a_size_and_nothing_else(text):
 def test_a_size_may_have_a_unit():
     assert framing.parse("fixed:4KiB") == framing.Fixed(4096)
     assert str(framing.Fixed(4096)) == "fixed:4096"
-
-
-# --- length ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -202,9 +196,6 @@ def test_the_end_inside_a_skipped_frame():
         codec.feed_eof()
 
 
-# --- varint ----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("size", "header"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2"), (16384, b"\x80\x80\1")]
 )
@@ -226,9 +217,6 @@ def test_varint_eleven_bytes_refused():
 
 def test_a_varint_over_64_bits_is_refused():
     assert "the size does not fit 64 bits" in refusal("varint", b"\xff" * 9 + b"\2")
-
-
-# --- netstring and octets --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -288,9 +276,6 @@ def test_octets():
     assert framing.Octets().codec().encode([b"abc", b"d"]) == b"3 abc1 d"
 
 
-# --- content-length --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "headers",
     [
@@ -341,9 +326,6 @@ def test_what_is_sent_with_a_content_length():
         framing.ContentLength().codec().encode([b"abc", b""])
         == b"Content-Length: 3\r\n\r\nabcContent-Length: 0\r\n\r\n"
     )
-
-
-# --- all -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,6 @@ def serving(engine_name, recorder, handler=echo, place=ANY, **options):
     return serve(handler, place, framing="lines", engine=engine_name, observer=recorder, **options)
 
 
-# --- limits ---
-
-
 def test_overload_reject_and_recover(engine_name):
     """Overload rejects whatever is too many and lets in again."""
     recorder = Recorder()
@@ -170,9 +167,6 @@ def test_failing_codec_costs_one_connection():
             assert ask(client, b"hello") == b"hello"
     (refused,) = recorder.of(Refused)
     assert "ZeroDivisionError" in refused.reason
-
-
-# --- however a handler ends ---
 
 
 class Stop(Exception):
@@ -329,8 +323,6 @@ def test_observer_raising_at_any_event(engine_name, kind, caplog):
             server.wait_idle(timeout=PATIENCE)
     assert len(caplog.records) == 1
 
-
-# --- a machine that runs out ---
 
 EXHAUST = """
 import resource, socket, sys, threading

@@ -180,9 +180,6 @@ def test_proxy_over_unix_socket(tmp_path):
         assert ask(proxy, b"?").startswith(b"tcp://192.0.2.7:40000 via unix:")
 
 
-# --- and we before others ---
-
-
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_send_proxy_accepted_by_us(engine_name, version):
     """What we send first is what we accept."""
@@ -199,9 +196,6 @@ def test_send_proxy_accepted_by_us(engine_name, version):
 def test_only_these_versions_are_sent():
     with pytest.raises(OptionError, match="'v3' is none of v1, v2, or none"):
         connect(ANY, send_proxy="v3")
-
-
-# --- foreign proxies ---
 
 
 @pytest.mark.parametrize("word", ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"])

@@ -62,9 +62,6 @@ def lives(recorder: Recorder) -> dict[int, list[str]]:
     return found
 
 
-# --- handlers ---
-
-
 def test_raising_handler_ends_its_own(engine_name):
     """A handler that raises ends its own conversation and nothing else."""
     recorder = Recorder()
@@ -212,9 +209,6 @@ def test_thread_per_connection():
     assert threading.current_thread() not in threads
 
 
-# --- the doors ---
-
-
 def test_a_free_port_serves_both_families(engine_name):
     if reason := why_not("tcp6"):
         pytest.skip(reason)
@@ -350,9 +344,6 @@ def test_addresses_in_order(engine_name):
         address = str(server.addresses[0])
     assert recorder.names()[-3:] == ["Bound", "Listening", "StoppedListening"]
     assert recorder.of(Listening)[0].local == recorder.of(StoppedListening)[0].local == address
-
-
-# --- the stop ---
 
 
 def test_idle_connections_end_cleanly(engine_name):
@@ -497,9 +488,6 @@ def test_handler_waiting_for_itself_refused(engine_name):
             assert read_all(client) == b"told\n"
 
 
-# --- inside a running engine ---
-
-
 def test_async_with_uses_running_engine(engine):
     """Async with serves in the engine that runs."""
     if engine.blocks:
@@ -562,9 +550,6 @@ async def _cancelled_block():
                 with call(server.addresses[0]):
                     await asyncio.sleep(30)
     assert loop.time() - began < 2
-
-
-# --- what is wrong is told at once ---
 
 
 def test_bad_handler_or_engine_refused():

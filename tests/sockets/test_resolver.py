@@ -168,9 +168,6 @@ def test_silent_resolver_times_out(engine):
     release.set()
 
 
-# --- the same question at the same time ------------------------------------------------------------------------------
-
-
 class Slow(Table):
     """Answers when it is let."""
 

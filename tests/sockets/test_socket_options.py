@@ -106,9 +106,6 @@ def test_missing_device_is_named() -> None:
         connect("tcp4://127.0.0.1:9", device="nosuch0").open()
 
 
-# --- bind ------------------------------------------------------------------------------------------------------------
-
-
 def test_one_calls_from_where_one_wants() -> None:
     with listen("tcp4://127.0.0.1:0") as listener:
         with connect(listener.addresses[0], bind="127.0.0.2") as near, listener.accept(timeout=PATIENCE) as far:
@@ -148,9 +145,6 @@ def test_bad_source_lists_allowed(text: object) -> None:
     """What is no source is refused with what is one."""
     with pytest.raises(OptionError, match="is not an address to call from; allowed is a number"):
         parse_source(text, name="bind")
-
-
-# --- v6only ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")

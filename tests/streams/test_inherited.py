@@ -81,9 +81,6 @@ def ask(address: Any, family: int = socket.AF_INET) -> bytes:
         return client.makefile("rb").read()
 
 
-# --- exec ------------------------------------------------------------------------------------------------------------
-
-
 def test_child_conversation_and_status(engine: Engine) -> None:
     """A conversation with a child and its status."""
 
@@ -120,9 +117,6 @@ def test_unrunnable_command_says_why(command: str, number: int, reason: str) -> 
         connect(f"exec:{command}").open()
     assert caught.value.errno == number
     assert caught.value.attempts[0].address == f"exec:{command}"
-
-
-# --- fd --------------------------------------------------------------------------------------------------------------
 
 
 def test_connected_socket_is_adopted(engine: Engine) -> None:
@@ -362,9 +356,6 @@ def test_unaccepted_single_stream_closed() -> None:
     assert open_descriptors() < before
 
 
-# --- systemd ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[socket.socket]]]:
     """Passes sockets by name, as a service manager does; real ones are passed in the tests of processes below."""
@@ -468,9 +459,6 @@ def test_systemd_itself_activates_us() -> None:
         assert manager.address().port == port
 
 
-# --- stdio -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("address", ["-", "stdio:"])
 def test_the_command_echoes_its_own_input(address: str, engine_name: str) -> None:
     with socketkit("echo", address, "--engine", engine_name) as program:
@@ -548,9 +536,6 @@ def test_stdio_cannot_be_both_ends() -> None:
         with socketkit(verb, "-") as program:
             assert program.wait() == 2
             assert "standard input and output are this end of the conversation" in program.stderr_lines[0]
-
-
-# --- the command and its child ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

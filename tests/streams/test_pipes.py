@@ -72,9 +72,6 @@ class TestSockets(StreamContract):
         return left, right
 
 
-# --- what is shared stays as it was ---
-
-
 @contextlib.contextmanager
 def terminal() -> Iterator[tuple[int, int]]:
     """Both ends of a terminal: the person's, and the program's; without echo."""
@@ -154,9 +151,6 @@ def test_terminal_hangup_is_eof(engine: Engine) -> None:
         stream.close()
 
     engine.run(main())
-
-
-# --- files ---
 
 
 def test_file_read_and_written_in_order(engine: Engine, tmp_path: Path) -> None:
@@ -257,9 +251,6 @@ def test_eventfd_is_received(engine: Engine) -> None:
 
     engine.run(main())
     os.close(other)
-
-
-# --- ends and errors ---
 
 
 def test_reader_gone_is_loss(engine: Engine) -> None:

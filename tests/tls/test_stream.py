@@ -41,9 +41,6 @@ def tls12():
     return side
 
 
-# --- ends ---
-
-
 def test_missing_close_notify_is_loss(run):
     """Anybody on the way can make it, to cut a message in two. What came before is received."""
 
@@ -105,9 +102,6 @@ def test_tampered_record_is_loss(run):
     run(test)
 
 
-# --- no waiting, no heaps ---
-
-
 def test_buffered_data_without_waiting(engine):
     """Many records arrive by one call: the next receive must not wait for a socket that has nothing more."""
 
@@ -151,9 +145,6 @@ def test_any_size_arrives(run, size):
         assert await sending.outcome() is None
 
     run(test)
-
-
-# --- the handshake ---
 
 
 def test_a_trickling_peer_gains_no_time():

@@ -195,8 +195,6 @@ def _set_fields(address: Address, scheme: str, parts: Parts, options: tuple[tupl
     set_field(address, "options", options)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
-
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

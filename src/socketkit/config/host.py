@@ -147,9 +147,6 @@ def unmapped(host: str) -> str:
     return host.removeprefix("::ffff:") if host.startswith("::ffff:") and "." in host else host
 
 
-# --- IPv6 ------------------------------------------------------------------------------------------------------------
-
-
 def _ipv6(host: str) -> str:
     number, percent, zone = host.partition("%")
     groups = _groups(number)

@@ -40,8 +40,6 @@ __all__ = [
     "size_kind",
 ]
 
-# --- sizes -----------------------------------------------------------------------------------------------------------
-
 _SIZE = "a size such as 4096, 64KiB or 1MB (B KiB MiB GiB KB MB GB; a bare number is bytes)"
 _LARGEST = 2**63 - 1
 """The largest that the system's own sizes and offsets can hold (`off_t`, `ssize_t`)."""
@@ -105,8 +103,6 @@ def format_size(size: int) -> str:
     exact = [f"{size // factor}{unit}" for unit, factor in _BYTES.items() if size % factor == 0]
     return min(exact, key=len)
 
-
-# --- counts, switches, modes, names ----------------------------------------------------------------------------------
 
 _MOST = 2**31 - 1
 _SWITCH = "yes or no (also true/false, on/off, 1/0)"
@@ -242,9 +238,6 @@ def _parse_choice(value: object, *, name: str = "", allowed: tuple[str, ...] = (
         label = f"{name}: " if name else ""
         raise OptionError(f"{label}{quote(value)} is none of {', '.join(allowed)}")
     return value
-
-
-# --- kinds -----------------------------------------------------------------------------------------------------------
 
 
 class OptionType(Value):

@@ -143,9 +143,6 @@ RETRY: Final = OptionType("retry", parse_retry, str)
 """The kind of an option that says how to try again."""
 
 
-# --- a row of tries --------------------------------------------------------------------------------------------------
-
-
 class RetryState:
     """Tries in a row that failed so far.
 
@@ -196,8 +193,6 @@ class RetryState:
         self._began = self._end = None
         self.count = 0
 
-
-# --- what is worth it ------------------------------------------------------------------------------------------------
 
 _PASSING: Final = {
     getattr(errno, name, None)

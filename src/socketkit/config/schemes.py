@@ -89,8 +89,6 @@ class Scheme(Value):
         return self.kind in ("SOCK_DGRAM", "SOCK_RAW")
 
 
-# --- host:port -------------------------------------------------------------------------------------------------------
-
 _PORT = re.compile(r"[0-9]{1,5}")
 _PAIR = r"(\S*?):?\s+(\S+)"
 
@@ -174,9 +172,6 @@ def _believe_host_port(name: Any) -> Parts:
     return Parts(host, port)
 
 
-# --- a host alone ----------------------------------------------------------------------------------------------------
-
-
 def _read_host(body: str) -> Parts:
     authority, slash, path = body.removeprefix("//").partition("/")
     if slash:
@@ -205,8 +200,6 @@ def _write_host(parts: Parts) -> str:
 def _believe_host(name: Any) -> Parts:
     return Parts(_believe_host_port(name).host)
 
-
-# --- a path ----------------------------------------------------------------------------------------------------------
 
 _MAX_PATH = 107
 """Bytes of a UNIX socket's path or abstract name: sun_path has 108, one of which is the zero byte (unix(7))."""
@@ -277,8 +270,6 @@ def _believe_path(name: Any) -> Parts:
     return Parts(path=_normal_path(f"./{path}" if path.startswith("@") else path))
 
 
-# --- a virtual machine -----------------------------------------------------------------------------------------------
-
 _CID_NAMES = {"hypervisor": "0", "local": "1", "host": "2"}  # VMADDR_CID_*, vsock(7)
 _ANY = 2**32 - 1
 """Stands for every context, and for a free port (VMADDR_CID_ANY, VMADDR_PORT_ANY): here an empty host, and port 0."""
@@ -316,9 +307,6 @@ def _write_vsock(parts: Parts) -> str:
 def _believe_vsock(name: Any) -> Parts:
     cid, port = name
     return Parts("" if cid == _ANY else str(cid), 0 if port == _ANY else port)
-
-
-# --- what is there already: descriptors, standard input and output, a command to run ---------------------------------
 
 
 def _word_body(name: str, *, bare: bool, read: Callable[[str], str], check: Callable[[str], str]) -> Body:
@@ -381,8 +369,6 @@ def split_command(text: str) -> list[str]:
         raise AddressError(f"there is no command in {quote(text)}; allowed is one with its arguments, as exec:cat -n")
     return words
 
-
-# --- the table -------------------------------------------------------------------------------------------------------
 
 _HOST_PORT = Body(False, _read_host_port, _check_host_port, _write_host_port, _believe_host_port)
 _HOST = Body(False, _read_host, _check_host, _write_host, _believe_host)

@@ -134,9 +134,6 @@ def _check_server_name(name: str) -> None:
         raise OptionError(f"server_name: {error}") from None
 
 
-# --- pins ------------------------------------------------------------------------------------------------------------
-
-
 def parse_pins(value: object, *, name: str = "pin") -> tuple[str, ...]:
     """Reads pins, joined by commas or (as curl has it) semicolons; gives each as `sha256:` and 64 hexadecimal digits.
 
@@ -171,9 +168,6 @@ PIN_KIND = OptionType("pin", parse_pins, _format_pins, optional=True)
 """One pin or several, as an option takes them."""
 
 
-# --- the option `tls` ------------------------------------------------------------------------------------------------
-
-
 def _parse_tls(value: object, *, name: str = "") -> bool | TLS:
     return value if isinstance(value, TLS) else parse_switch(value, name=name)
 
@@ -186,6 +180,3 @@ def _format_tls(value: bool | TLS) -> str:
 
 TLS_KIND = OptionType("yes/no", _parse_tls, _format_tls)
 """A switch, or in a program a `TLS`."""
-
-
-# --- what came of it -------------------------------------------------------------------------------------------------

@@ -229,8 +229,6 @@ class DatagramListener(StreamListener):
         self._received_all = threading.Event()  # where the engine blocks: the thread that receives has ended
         engine.start(self._receive())
 
-    # --- as a door ---
-
     async def wait_incoming(self, *, deadline: float | None = None) -> None:
         await self._changed.wait_until(
             lambda: bool(self._callers) or self._closed or self.failure is not None, deadline=deadline
@@ -279,8 +277,6 @@ class DatagramListener(StreamListener):
     def origin(self) -> Address:
         return self._inherited_from or self.address
 
-    # --- for the streams ---
-
     def take(self, peer: PeerStream) -> bytes | FrameTooLongError:
         """The oldest datagram in the peer's queue."""
         with self._lock:
@@ -322,8 +318,6 @@ class DatagramListener(StreamListener):
             for _, size in left:
                 self._drop(peer.peer, size, "its session ended without receiving it")
         self._end_if_empty()
-
-    # --- receiving ---
 
     async def _receive(self) -> None:
         """Receive for all, until the socket is closed."""
@@ -463,8 +457,6 @@ class DatagramListener(StreamListener):
         self.dropped_count += 1
         if self._observer is not None:
             self._observer(DatagramDropped(str(self.address), peer, size, reason, self.dropped_count))
-
-    # --- the end ---
 
     def _end_if_empty(self) -> None:
         with self._lock:

@@ -114,8 +114,6 @@ class Workers:
             for descriptor in self._lifeline:
                 os.close(descriptor)
 
-    # --- the doors ---
-
     def _listen(self) -> None:
         try:
             for number, (address, options) in enumerate(self._places):
@@ -152,8 +150,6 @@ class Workers:
             for door in doors:
                 door.close()
         self._doors = []
-
-    # --- the supervisor ---
 
     def _supervise(self, news: int, numbers: list[int]) -> None:
         while True:
@@ -192,8 +188,6 @@ class Workers:
             if member.pid:
                 with suppress(ProcessLookupError):
                     os.kill(member.pid, number)
-
-    # --- a worker ---
 
     def _begin(self, member: _Member) -> None:
         sys.stdout.flush()

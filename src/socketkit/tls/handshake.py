@@ -72,6 +72,3 @@ def side_for(
     if is_server is None:
         is_server = remote is None
     return (server_side(settings), None) if is_server else client_for(settings, remote)
-
-
-# --- a conversation under way ----------------------------------------------------------------------------------------

@@ -162,9 +162,6 @@ class Nc:
         self.close()
 
 
-# --- a conversation ---
-
-
 @pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("address", ["tcp4://127.0.0.1:0", "unix"])
 def test_messages_reach_all_but_the_sender(engine_name: str, address: str, tmp_path: object) -> None:
@@ -226,9 +223,6 @@ def test_overlong_line_refused_chat_goes_on() -> None:
             assert bob.reads() == "* your line was longer than 8192 bytes: nobody has seen it"
         bob.sends(b"\x1b" * MAX_LINE_SIZE + b"\n")  # the longest that it can become
         assert [alice.reads() for _ in range(3)][2] == "Bob: " + "\\x1b" * MAX_LINE_SIZE
-
-
-# --- the end of a conversation ---
 
 
 @pytest.mark.parametrize("word", ["bye", "/quit", "До свидания"])
@@ -331,9 +325,6 @@ def test_stalled_screen_counts_lost_lines() -> None:
         ]
 
 
-# --- guests that are no good company ---
-
-
 def test_reset_inside_a_line() -> None:
     """A guest that is lost in the middle of a line stops no one."""
     with hosting() as room, Nc(room, "Alice") as alice:
@@ -385,9 +376,6 @@ def test_slow_guest_allowance_grows() -> None:
     assert patience.left(201.0) == 0.0
     assert patience.left(203.0) == pytest.approx(0.1)
     assert patience.left(300.0) == 0.25
-
-
-# --- a guest of ours ---
 
 
 class Joined:
@@ -511,9 +499,6 @@ def test_closed_screen_ends_guest() -> None:
             caller.sendall(b"hello?\n")
             with pytest.raises(BrokenPipeError):
                 guest.wait_end()
-
-
-# --- a person without a line editor ---
 
 
 def test_piped_host_reads_lines() -> None:

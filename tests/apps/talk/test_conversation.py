@@ -111,9 +111,6 @@ def read_all(sock: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
-# --- ends ---
-
-
 def test_input_sent_answer_read_to_eof(talk: Talk) -> None:
     """What is typed arrives and the answer to its end is received in full."""
 
@@ -315,9 +312,6 @@ def test_much_goes_both_ways_at_once(talk: Talk) -> None:
     assert seen == [data]
 
 
-# --- words ---
-
-
 @pytest.mark.parametrize(
     ("framing", "typed", "on_the_wire", "shown"),
     [
@@ -371,9 +365,6 @@ def test_what_json_cannot_say_is_refused_too() -> None:
 def test_an_unknown_framing_has_no_words() -> None:
     with pytest.raises(OptionError, match="unknown framing 'line'"):
         message_format("line")
-
-
-# --- the screen ---
 
 
 class Shouting:

@@ -58,9 +58,6 @@ def raw_guest(address: Address) -> Iterator[tuple[socket.socket, IO[bytes]]]:
         yield sock, file
 
 
-# --- without a terminal ---
-
-
 def test_two_programs_talk_until_farewell() -> None:
     """The persons at both programs talk and a close ends both."""
     with hosting("--once", "--name", "Olga") as (host, address), joining(address, "--name", "Ivan") as guest:
@@ -193,8 +190,6 @@ def test_guest_signal_status(number: signal.Signals, status: int) -> None:
         assert guest.stderr_lines == []
         assert [line_of(host), line_of(host)] == ["* guest1 has joined", "* guest1 has left"]
 
-
-# --- at a terminal ---
 
 _ORDER = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

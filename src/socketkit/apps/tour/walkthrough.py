@@ -92,8 +92,6 @@ class _Walk:
                     await self._close(client, server)
         self._tell("stop")
 
-    # --- the steps ---
-
     def _opened(self, listener: Listener) -> None:
         calls = self._take("socket")
         self._listening = int(calls[0].event.result)
@@ -171,8 +169,6 @@ class _Walk:
         state = state_of_ports(*ports)
         kept = f" Who ended first pays: the system keeps that end in {state} for a while, for packets that come late."
         self._tell("close", kept=kept if state else "")
-
-    # --- telling ---
 
     def _tell(
         self, name: str, calls: tuple[Call, ...] | None = None, *, states: list[int] | None = None, **facts: object

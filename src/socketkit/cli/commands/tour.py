@@ -87,9 +87,6 @@ def _chapter(console: Console, title: str, text: str = "") -> None:
     console.print()
 
 
-# --- the life of a socket --------------------------------------------------------------------------------------------
-
-
 def _show_life(console: Console) -> None:
     _chapter(
         console,
@@ -149,9 +146,6 @@ def _written(call: Call) -> str:
     return call_line(event if len(event.data) <= MAX_DATA_SIZE else replace(event, data=b""))
 
 
-# --- the same in a few lines -----------------------------------------------------------------------------------------
-
-
 def _show_the_same(console: Console) -> None:
     _chapter(console, "The same, by socketkit", "All of these steps, and none of these traps:")
     console.print(Padding(Syntax(_CODE, "python", theme="ansi_dark", background_color="default"), (0, 4)))
@@ -168,9 +162,6 @@ def _summary(summary: Summary) -> Text:
         (f"{sum(summary.calls.values())} socket calls", "bold"),
         f" on both sides together: {calls}.",
     )
-
-
-# --- every engine, every family --------------------------------------------------------------------------------------
 
 
 def _show_bursts(console: Console) -> None:
@@ -217,9 +208,6 @@ def _notes(bursts: list[Burst]) -> Group:
     notes = ["Both ends share this process, and one thread (two, with blocking): compare, do not extrapolate."]
     notes += dict.fromkeys(burst.reason for burst in bursts if burst.rate is None)
     return Group(*map(Text, notes))
-
-
-# --- what to do next -------------------------------------------------------------------------------------------------
 
 
 def _show_more(console: Console) -> None:
