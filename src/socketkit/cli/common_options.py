@@ -161,13 +161,13 @@ framing: Decorator[Any] = option(
     "--framing",
     metavar="NAME",
     type=Read("framing", _framing),
-    help="How messages lie in the bytes: chunks (default), lines, length:4, json, ...",
+    help="How bytes are divided into messages: chunks (default), lines, length:4, json, ...",
 )
 engine: Decorator[Any] = option(
     "--engine",
     metavar="NAME",
     type=Read("engine", _engine),
-    help=f"The way of waiting: {', '.join(engines.NAMES)}. Default: the best that the system itself has.",
+    help=f"How the process waits: {', '.join(engines.NAMES)}. Default: the best that the system itself has.",
 )
 connect_timeout: Decorator[Any] = option(
     "--connect-timeout",
@@ -179,7 +179,7 @@ _retry: Decorator[Any] = option(
     "--retry",
     metavar="COUNT",
     type=Read("count", _option("retry")),
-    help="How often to try again where nobody answers: 5, forever (default: not at all).",
+    help="How often to try again after a failed connect: 5, forever (default: not at all).",
 )
 _backoff_option: Decorator[Any] = option(
     "--backoff",
@@ -200,13 +200,13 @@ send_proxy: Decorator[Any] = option(
     "--send-proxy",
     metavar="v1|v2",
     type=Read("version", _option("send_proxy")),
-    help="Say first who calls, by a PROXY header of this version; before TLS too.",
+    help="Send a PROXY header of this version first, before TLS.",
 )
 idle_timeout: Decorator[Any] = option(
     "--idle-timeout",
     metavar="TIME",
     type=Read("time", _option("idle_timeout")),
-    help="End the conversation, with status 124, when the peer is silent for so long while we wait for it.",
+    help="End with status 124 when the peer is silent for so long while we wait for it.",
 )
 linger: Decorator[Any] = option(
     "--linger",
@@ -219,7 +219,7 @@ backlog: Decorator[Any] = option(
     "--backlog",
     metavar="COUNT",
     type=Read("count", _option("backlog")),
-    help="Callers that may wait to be accepted (default: as many as the system allows).",
+    help="Clients that may wait to be accepted (default: as many as the system allows).",
 )
 ready_fd: Decorator[Any] = option(
     "--ready-fd",
@@ -228,10 +228,10 @@ ready_fd: Decorator[Any] = option(
     help="Write the `listening` lines to this descriptor too, and close it.",
 )
 verbose: Decorator[Any] = option(
-    "-v", "--verbose", count=True, help="Tell what happens, on standard error; -vv: also what leads to it."
+    "-v", "--verbose", count=True, help="Report events on standard error; -vv: also the steps before them."
 )
 explain: Decorator[Any] = option(
-    "--explain", is_flag=True, help="Show every socket call with its arguments and result, and say what it means."
+    "--explain", is_flag=True, help="Show every socket call with its arguments and result, and explain it."
 )
 
 
@@ -283,7 +283,7 @@ _dump_option: Decorator[Any] = option(
     "--dump",
     metavar="text|hex|json",
     type=click.Choice(["text", "hex", "json"]),
-    help="Write down what is said, both ways, on standard error.",
+    help="Write the data of both directions to standard error.",
 )
 _dump_file_option: Decorator[Any] = option(
     "--dump-file",

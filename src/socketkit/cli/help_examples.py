@@ -9,24 +9,24 @@ __all__ = ["EXAMPLES", "epilog"]
 EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "echo": (
         ("socketkit echo", "at localhost:50000"),
-        ("socketkit echo tcp://:7 --framing lines -v", "a message a line, and tell what happens"),
+        ("socketkit echo tcp://:7 --framing lines -v", "a message a line, and report events"),
         ("socketkit echo unix:///run/echo.sock --engine poll", "at a UNIX socket, by another way of waiting"),
         ("socketkit echo tcp://localhost:0 --once --explain", "each system call, explained"),
     ),
     "connect": (
-        ("socketkit connect localhost:5000", "talk to whoever is there"),
+        ("socketkit connect localhost:5000", "talk to the server there"),
         ("printf 'GET / HTTP/1.0\\n\\n' | socketkit connect example.org:80 --crlf", "HTTP by hand"),
         ("socketkit connect /run/app.sock --framing json", "a JSON value a line, over a UNIX socket"),
         ("echo 00ff | socketkit connect host:1 --in hex --out hex --linger 2s", "bytes"),
-        ("socketkit connect host:1 --retry 5 --backoff 0.1s..10s", "try again while nobody is there"),
+        ("socketkit connect host:1 --retry 5 --backoff 0.1s..10s", "try again while nothing listens"),
         ("socketkit connect host:1 --dump hex --pcap talk.pcapng --summary text", "watch it"),
     ),
     "listen": (
-        ("socketkit listen tcp://localhost:5000", "talk to the first caller"),
-        ("socketkit listen :5000 --keep --receive-only > all", "keep what callers say, one after another"),
+        ("socketkit listen tcp://localhost:5000", "talk to the first client"),
+        ("socketkit listen :5000 --keep --receive-only > all", "keep what clients send, one after another"),
     ),
     "relay": (
-        ("socketkit relay tcp://:8080 tcp://10.0.0.2:80", "put callers through"),
+        ("socketkit relay tcp://:8080 tcp://10.0.0.2:80", "forward connections"),
         ("socketkit relay tcp://localhost:5432 unix:///run/postgresql/.s.PGSQL.5432", "a port for a UNIX socket"),
         ("socketkit relay :80 tcp://a:80 tcp://b:80 --balance least --access-log log.jsonl", "several targets"),
     ),
@@ -36,7 +36,7 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "chat": (
         ("socketkit chat host", "a room at localhost:5000; guests may have plain nc"),
-        ("socketkit chat join tcp://host:5000 --name Alice", "come in"),
+        ("socketkit chat join tcp://host:5000 --name Alice", "join the room"),
     ),
     "tour": (("socketkit tour", "the life of a socket, live"),),
 }

@@ -1,6 +1,6 @@
-"""The only room that prints: lines to standard error, what a terminal may be shown, and exit statuses.
+"""The only module that prints: lines to standard error, text that is safe for a terminal, and exit statuses.
 
-Standard output carries payload and nothing else. A failure is one line; what peers say never reaches a terminal raw.
+Standard output carries payload and nothing else. A failure is one line; a peer's bytes never reach a terminal raw.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ MAX_EXCERPT_SIZE: Final = 160
 class Status(IntEnum):
     """How the command ends, as a shell sees it; each with its reason."""
 
-    DONE = 0, "it was done; a server was told to stop, and drained; standard output was closed by its reader"
+    DONE = 0, "success; a server was stopped, and drained; standard output was closed by its reader"
     FAILED = 1, "any other failure"
     USAGE = 2, "usage, a bad address or option; nothing was opened"
-    NOT_OPENED = 3, "it could not be opened: refused, unresolved, no right, address in use, no agreement"
-    BROKEN = 4, "the conversation was lost: a reset, a peer that vanished"
-    FRAMING = 5, "bytes, or a message, do not follow the framing"
+    NOT_OPENED = 3, "not opened: refused, unresolved, no permission, address in use, failed handshake"
+    BROKEN = 4, "the connection was lost: a reset, a peer that vanished"
+    FRAMING = 5, "bytes, or a message, violate the framing"
     ABANDONED = 6, "data was given up: a linger ran out, or output was left unsent"
-    DEADLINE = 124, "a time was over, as timeout(1) has it"
+    DEADLINE = 124, "a timeout, with the status of timeout(1)"
     NOT_RUN = 126, "a command could not be run, as shells have it"
     NOT_FOUND = 127, "a command was not found, as shells have it"
     INTERRUPTED = 130, "a client was ended by SIGINT: 128 + 2, as shells have it"

@@ -1,4 +1,4 @@
-"""All verbs: finds the one that is meant, loads that one alone, and turns whatever happens into a status and a line."""
+"""All verbs: load the one that was called, and turn its result or error into an exit status and one line."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from socketkit.cli.output import Status, print_failure, status_of
 __all__ = ["VERBS", "Verbs", "run", "socketkit"]
 
 VERBS: Final = {
-    "echo": ("socketkit.cli.commands.echo:echo", "Serve: send back whatever comes."),
+    "echo": ("socketkit.cli.commands.echo:echo", "Serve: send back every message."),
     "connect": ("socketkit.cli.commands.connect:connect", "Standard input to a socket, the socket to standard output."),
-    "listen": ("socketkit.cli.commands.listen:listen", "The same for the first caller, or for one after another."),
-    "relay": ("socketkit.cli.commands.relay:relay", "Put callers through to a target, whatever either side is."),
+    "listen": ("socketkit.cli.commands.listen:listen", "The same for the first client, or for one after another."),
+    "relay": ("socketkit.cli.commands.relay:relay", "Forward connections to a target, between any kinds of socket."),
     "wait": (
         "socketkit.cli.commands.wait:wait",
-        "Until somebody accepts at addresses, or nobody does; then a command.",
+        "Wait until addresses accept connections, or are free; then run a command.",
     ),
-    "nc": ("socketkit.cli.commands.nc:nc", "Netcat, by the flags that people paste."),
-    "chat": ("socketkit.cli.commands.chat:chat", "A room for talk: host it, or join it."),
+    "nc": ("socketkit.cli.commands.nc:nc", "Netcat, with the flags of its flavours."),
+    "chat": ("socketkit.cli.commands.chat:chat", "A chat room: host it, or join it."),
     "tour": ("socketkit.cli.commands.tour:tour", "The story of a socket, live on this machine."),
 }
-"""Each verb, where it lives, and what it does: `--help` loads none of them."""
+"""Each verb, its module, and its summary: `--help` loads none of them."""
 
 
 class Verbs(Group):
     """A group whose commands are loaded when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs, in the order of the story."""
+        """The verbs, in the order of the help."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -60,7 +60,7 @@ class Verbs(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb that is meant; an unknown one is answered with the nearest."""
+        """The verb; for an unknown one the error names the nearest."""
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             from socketkit.config.quoting import quote, suggest
 
@@ -98,10 +98,10 @@ def socketkit() -> None:
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Run a command line (None: that of the process); the status. Raises nothing, whatever happens."""
+    """Run a command line (None: that of the process) and return its status. Raises nothing."""
     state: dict[str, Any] = {}
     try:
-        is_completing = "_SOCKETKIT_COMPLETE" in os.environ  # a shell asks, as click has it
+        is_completing = "_SOCKETKIT_COMPLETE" in os.environ  # a shell's completion, as click has it
         if not (is_completing or (sys.argv[1:] if arguments is None else arguments)):
             click.echo(socketkit.make_context("socketkit", []).get_help(), err=True)
             return Status.USAGE
@@ -135,7 +135,7 @@ def _path(error: click.ClickException) -> str:
 
 
 def _forget_output() -> Status:
-    """Standard output was closed by its reader, who has had enough: quietly, also when Python flushes it at its end."""
+    """Discard standard output after its reader has closed it, so that Python's last flush raises nothing."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)

@@ -1,4 +1,4 @@
-"""What a server of the command takes: who may come in, how many, how long; and the work of several processes."""
+"""Options of servers: admission, limits and timeouts; and serving with several processes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ __all__ = ["limits", "metrics", "serve_by_workers", "some_limits", "workers"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _HELP: Final = {
-    "max_connections": ("COUNT", "Conversations at a time (default 10000)."),
-    "overload": ("WORD", "Callers beyond that: wait (in the backlog; default), or reject (reset at once)."),
-    "max_per_peer": ("COUNT", "Conversations of one address at a time; the next is reset."),
-    "accept_rate": ("COUNT", "Callers a second."),
-    "idle_timeout": ("TIME", "End a conversation whose peer is silent for so long."),
-    "handshake_timeout": ("TIME", "How long a caller may take before the first message (default 10s)."),
-    "allow": ("NETWORKS", "Let in only callers from here: 10.0.0.0/8,::1, unix; repeatable."),
-    "deny": ("NETWORKS", "Reset callers from here, whatever is allowed; repeatable."),
-    "takeover": ("ADDRESS", "Take the doors over, at this UNIX socket, from the process that runs; and wait there."),
-    "accept_proxy": ("NETWORKS", "Proxies that may call, each with a PROXY header; repeatable."),
+    "max_connections": ("COUNT", "Connections at a time (default 10000)."),
+    "overload": ("WORD", "Clients beyond that: wait (in the backlog; default), or reject (reset at once)."),
+    "max_per_peer": ("COUNT", "Connections of one address at a time; the next is reset."),
+    "accept_rate": ("COUNT", "Accepted connections a second."),
+    "idle_timeout": ("TIME", "Close a connection whose peer is silent for so long."),
+    "handshake_timeout": ("TIME", "How long a client may take before the first message (default 10s)."),
+    "allow": ("NETWORKS", "Accept only clients from here: 10.0.0.0/8,::1, unix; repeatable."),
+    "deny": ("NETWORKS", "Reset clients from here, whatever is allowed; repeatable."),
+    "takeover": (
+        "ADDRESS",
+        "Take the listening sockets over from the running process, at this UNIX socket.",
+    ),
+    "accept_proxy": ("NETWORKS", "Proxies that may connect, each with a PROXY header; repeatable."),
 }
 _LISTS: Final = ("allow", "deny", "accept_proxy")
 
@@ -75,7 +78,7 @@ workers: Callable[[Any], Any] = option(
     type=click.IntRange(1, 1024),
     default=1,
     show_default=True,
-    help="Processes that share the callers; one that dies is replaced. Limits are each one's own.",
+    help="Processes that share the clients; one that dies is replaced. Limits are per process.",
 )
 
 

@@ -1,4 +1,4 @@
-"""The options of TLS, as curl names them: for verbs that call, that are called, and that do both."""
+"""The options of TLS, as curl names them: for clients, for servers, and for relays."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _switch(*names: str, means: bool = True, text: str) -> Option[Any]:
     return option(*names, is_flag=True, help=text, callback=lambda context, parameter, given: means if given else None)
 
 
-_TLS: Final = _switch("--tls", "--ssl", "tls", text="Speak TLS, whatever the address says (tls://… says it too).")
+_TLS: Final = _switch("--tls", "--ssl", "tls", text="Use TLS, whatever the address says (tls://… says it too).")
 _CERT: Final = option("--cert", metavar="FILE", type=_FILE, help="Our certificate with its chain (PEM).")
 _KEY: Final = option("--key", metavar="FILE", type=_FILE, help="Its private key, where it is a file of its own.")
 _ALPN: Final = option("--alpn", metavar="NAMES", help="Application protocols to agree on: h2,http/1.1.")
 
 _CACERT: Final = option("--cacert", "ca", metavar="PATH", type=_FILE, help="Trust these authorities, not the system's.")
 _INSECURE: Final = _switch(
-    "--insecure", "verify", means=False, text="Do not check the server's certificate: anybody may be there."
+    "--insecure", "verify", means=False, text="Do not check the server's certificate: any server is accepted."
 )
 _PIN: Final = option(
     "--pin",
@@ -47,11 +47,11 @@ _SERVER_NAME: Final = option(
     "--server-name", metavar="NAME", help="The name that the certificate must have (default: the host)."
 )
 _SELF_SIGNED: Final = _switch(
-    "--self-signed", text="Make a certificate for this run, and tell the pin that clients give to --pin."
+    "--self-signed", text="Make a certificate for this run, and print the pin for clients' --pin."
 )
 _CLIENT_CA: Final = option("--client-ca", metavar="PATH", type=_FILE, help="Check clients' certificates by these.")
 _REQUIRE: Final = _switch(
-    "--require-client-cert", text="Let nobody in without a certificate that --client-ca vouches for."
+    "--require-client-cert", text="Accept only clients with a certificate that --client-ca trusts."
 )
 
 _CLIENT: Final[tuple[Option[Any], ...]] = (_TLS, _CACERT, _CERT, _KEY, _INSECURE, _PIN, _ALPN, _SERVER_NAME)

@@ -1,4 +1,4 @@
-"""Figures of conversations: `--summary` at the end, `--progress` meanwhile, SIGUSR1 whenever they are asked for."""
+"""Figures of connections: `--summary` at the end, `--progress` meanwhile, SIGUSR1 at any time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ from socketkit.cli.fast_click import option
 from socketkit.cli.output import ERRORS, print_line, printing_above
 from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
 
+if TYPE_CHECKING:
+    from socketkit.apps.talk.conversation import TalkOptions
+
 __all__ = ["with_statistics"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,10 +27,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _summary_option = option(
     "--summary",
     type=click.Choice(["text", "json"]),
-    help="Tell at the end, on standard error: times of each step, bytes, rates. (SIGUSR1 tells them meanwhile.)",
+    help="Print at the end, on standard error: times of each step, bytes, rates. (SIGUSR1 prints them meanwhile.)",
 )
 _progress_option = option(
-    "--progress", is_flag=True, help="Show how much has gone, while it goes; only where standard error is a terminal."
+    "--progress", is_flag=True, help="Show how much was transferred so far; only where standard error is a terminal."
 )
 
 
@@ -39,19 +42,17 @@ def with_statistics(function: F) -> F:
 
     @functools.wraps(function)
     def with_figures(*args: Any, observer: Observer | None, summary: str | None, progress: bool, **options: Any) -> Any:
-        tally = TransferStats(_teller(summary))
+        statistics = TransferStats(_printer(summary))
         shows_progress = progress and os.isatty(ERRORS)
-        if shows_progress and os.isatty(1) and getattr(options.get("talk"), "only", None) != "send":
-            raise click.UsageError(
-                "--progress and the data cannot share a terminal; redirect standard output to a file"
-            )
-        with _told_on_demand(tally), _progress(shows_progress) as bar:
-            return function(*args, observer=combine(tally, bar, observer), **options)
+        if shows_progress and os.isatty(1) and _writes_output(options):
+            raise click.UsageError("--progress and the data cannot share a terminal: redirect standard output")
+        with _printing_at_signal(statistics), _progress(shows_progress) as bar:
+            return function(*args, observer=combine(statistics, bar, observer), **options)
 
     return _summary_option(_progress_option(with_figures))  # type: ignore[return-value]
 
 
-def _teller(form: str | None) -> Callable[[Figures], object]:
+def _printer(form: str | None) -> Callable[[Figures], object]:
     if form == "json":
         import json
 
@@ -59,16 +60,22 @@ def _teller(form: str | None) -> Callable[[Figures], object]:
     return (lambda figures: print_line(figures.as_text())) if form == "text" else (lambda figures: None)
 
 
+def _writes_output(options: dict[str, Any]) -> bool:
+    """Whether the verb writes what it receives to standard output: connect, and listen without a program."""
+    talk: TalkOptions | None = options.get("talk")
+    return talk is not None and talk.only != "send" and options.get("command") is None
+
+
 @contextmanager
-def _told_on_demand(tally: TransferStats) -> Iterator[None]:
-    """While the block runs, SIGUSR1 tells the figures, and all goes on, as with dd(1)."""
+def _printing_at_signal(statistics: TransferStats) -> Iterator[None]:
+    """While the block runs, SIGUSR1 prints the figures, as with dd(1)."""
     number = getattr(signal, "SIGUSR1", None)
     if number is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handler(*_: object) -> None:
-        for figures in tally.figures():
+        for figures in statistics.figures():
             print_line(figures.as_text())
 
     before = signal.signal(number, handler)

@@ -33,9 +33,10 @@ __all__ = ["connect"]
 def connect(address: Address, talk: TalkOptions, engine: str | None, observer: Observer | None, **options: Any) -> int:
     """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
 
-    At the end of the input the peer sees the end, and is heard out until it ends too. Over udp, unixgram and ip, which
-    have no end, what is read at once is a datagram, and --reply-wait says how long answers are waited for. With
-    exec:COMMAND the peer is a child, whose exit status is passed on.
+    At the end of the input the peer sees the end, and is received until it ends too. A peer that ends first is still
+    sent the input to its end (--linger limits both). Over udp, unixgram and ip, which have no end, one read is one
+    datagram, and --reply-wait says how long answers are awaited. With exec:COMMAND the peer is a child, whose exit
+    status is passed on.
     """
     common_options.refuse_stdio(address)
     statuses: list[int] = []

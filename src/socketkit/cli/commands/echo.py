@@ -19,7 +19,7 @@ __all__ = ["echo"]
 
 @command()
 @common_options.several_addresses
-@option("--once", is_flag=True, help="Serve the first caller only, then end.")
+@option("--once", is_flag=True, help="Serve the first client only, then end.")
 @common_options.framing
 @common_options.engine
 @common_options.backlog
@@ -39,9 +39,9 @@ def echo(
     observer: Observer | None,
     **options: Any,
 ) -> Status:
-    """Send back whatever comes, to any number of clients (default address: tcp://localhost:50000).
+    """Send back every message, to any number of clients (default address: tcp://localhost:50000).
 
-    Ends by SIGINT or SIGTERM: callers are let in no more, and conversations may end within ten seconds.
+    SIGINT or SIGTERM ends it: no client is accepted any more, and connections may end within ten seconds.
     """
     addresses = addresses or (Address.parse(common_options.DEFAULT_ADDRESS),)
     how = common_options.given_options(**options)

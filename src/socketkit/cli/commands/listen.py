@@ -1,4 +1,4 @@
-"""`socketkit listen`: standard input and output for a caller."""
+"""`socketkit listen`: standard input and output for a client."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def _refuse_person(context: click.Context) -> None:
 
 @command()
 @common_options.one_address()
-@option("--keep", is_flag=True, help="Go on with the next caller, one after another; with --exec, many at once.")
+@option("--keep", is_flag=True, help="Go on with the next client, one after another; with --exec, many at once.")
 @option(
     "--exec",
     "command",
     metavar="COMMAND",
     type=Read("command", _command),
-    help="Run a program for the caller: what it says is the program's input. No shell; the status is the program's.",
+    help="Run a program for each client, without a shell; its status is ours. Its input is what the client sends.",
 )
 @server_talk_options
 @common_options.idle_timeout
@@ -71,10 +71,11 @@ def listen(
     observer: Observer | None,
     **options: Any,
 ) -> int:
-    """Wait for a caller, and be its other end: standard input to it, and what it says to standard output.
+    """Wait for a client; send standard input to it, and write what it sends to standard output.
 
-    When the first caller is there others are refused; with --keep they wait for their turn. With --exec a program is
-    the other end: its environment tells it of the caller (SOCKETKIT_PEER, SOCKETKIT_LOCAL; see docs/addresses.md).
+    After the first client others are refused; with --keep they wait for their turn. Both directions end separately:
+    after the client's end our input is sent to its own end (--linger limits that). With --exec a program is the other
+    end; its environment describes the client (SOCKETKIT_PEER, SOCKETKIT_LOCAL; see docs/addresses.md).
     """
     common_options.refuse_stdio(address)
     if command is not None:

@@ -1,4 +1,4 @@
-"""`socketkit wait`: until somebody accepts at addresses, or nobody does; then, perhaps, a command in our place."""
+"""`socketkit wait`: wait until addresses accept connections, or are free; then run a command."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BeforeCommand(Command):
     help="How long to wait, for all of them: 2m, 0 (look once), forever. Default: 30s.",
 )
 @option("--any", "is_one_enough", is_flag=True, help="One of them is enough.")
-@option("--free", is_flag=True, help="Until nobody accepts there any more.")
+@option("--free", is_flag=True, help="Wait until nothing accepts there any more.")
 @option(
     "--connect-timeout",
     metavar="TIME",
@@ -80,10 +80,10 @@ def wait(
     explain: bool,
     **options: Any,
 ) -> int:
-    """Wait until somebody accepts at every address, then run a command in our place, if one is given.
+    """Wait until every address accepts connections, then replace this process by a command, if one is given.
 
-    Names that are not known yet, refusals and missing socket files are waited out. When the time is over the status is
-    124, one line says which are missing and why, and no command is run.
+    Unknown names, refusals and missing socket files are retried. After --for the status is 124, one line names the
+    addresses that are missing and the reasons, and no command is run.
     """
     way = common_options.engine_for(engine, *addresses)
     state = "is free" if free else "accepts"
