@@ -1,4 +1,4 @@
-"""`-v`: what happens, as it happens, a line an event."""
+"""`-v`: one line for each event."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Watch"]
 
 
 class Watch:
-    """An observer that tells connections, data, ends and losses; with `-vv` also what leads to them."""
+    """An observer that prints connections, data, ends and losses; with `-vv` also the steps before them."""
 
     def __init__(self, level: int, *, shows_data: bool = True) -> None:
         self.wants_data = shows_data
