@@ -202,8 +202,8 @@ def test_port_in_use_says_what_to_do():
         with pytest.raises(ListenError) as caught:
             opened(place)
         assert str(caught.value) == (
-            f"cannot listen at {place}: Address already in use (EADDRINUSE); another program listens there: stop it, "
-            "or take another port (0: a free one)"
+            f"cannot listen at {place}: Address already in use (EADDRINUSE); a listener uses the port, or a "
+            "connection that is open or was closed a moment ago (see `ss -tuan`): take another port (0: a free one)"
         )
         assert (caught.value.errno, caught.value.address) == (errno.EADDRINUSE, place)
         assert descriptor_count() <= before
@@ -403,3 +403,22 @@ def test_nothing_is_left_open(engine, tmp_path):
         assert counts[2] <= counts[1]
 
     engine.run(main())
+
+
+@pytest.mark.parametrize("scheme", ["unix", "unixgram"])
+def test_relative_path_removed_elsewhere(tmp_path, monkeypatch, scheme):
+    """The file of a relative path is removed by `close` after the working directory has changed."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with listen(f"{scheme}:here.sock"):
+        assert (tmp_path / "here.sock").exists()
+        monkeypatch.chdir(tmp_path / "other")
+    assert not (tmp_path / "here.sock").exists()
+
+
+def test_port_of_time_wait_gives_no_false_hint():
+    """EADDRINUSE by a client's port is not said to be another program that listens."""
+    with socket.create_server(("127.0.0.1", 0)) as peer, socket.create_connection(peer.getsockname()) as client:
+        with pytest.raises(ListenError, match="EADDRINUSE") as caught:
+            opened(f"tcp://127.0.0.1:{client.getsockname()[1]}")
+    assert "listens there" not in str(caught.value)

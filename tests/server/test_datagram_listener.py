@@ -371,7 +371,7 @@ def test_name_on_both_families_one_port() -> None:
 def test_no_accidental_port_sharing() -> None:
     """Two servers do not share a port by mistake."""
     with serve(echo, "udp4://127.0.0.1:0", engine="poll") as server:
-        with pytest.raises(OSError, match="another program listens there"):
+        with pytest.raises(OSError, match="a listener uses the port"):
             with serve(echo, server.addresses[0], engine="poll"):
                 pass
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
 
-from socketkit import Address, connect, serve
-from socketkit.errors import BrokenError, ConnectError, EndOfStream, OptionError
+from socketkit import Address, connect, engines, serve
+from socketkit.config.options import Options
+from socketkit.errors import BrokenError, ConnectError, EndOfStream, HandshakeError, ListenError, OptionError
+from socketkit.server.bind import listen_over
 from support.connections import PATIENCE
 from support.programs import Program
 
@@ -121,3 +127,92 @@ def test_they_meet_at_a_unix_socket_only():
         serve(handler, "tcp://127.0.0.1:0", engine="poll", takeover="tcp://127.0.0.1:1").run()
     with pytest.raises(OptionError, match="leave `workers` out"):
         serve(handler, "tcp://127.0.0.1:0", takeover="unix:///x").run(workers=2)
+
+
+def descriptors(*sockets):
+    """Copies, as SCM_RIGHTS makes them."""
+    return [os.dup(sock.fileno()) for sock in sockets]
+
+
+def is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def taken_over(passed, place):
+    """What `listen_over` makes of these descriptors: the addresses, or the error's text."""
+
+    engine = engines.make("poll")
+
+    async def main():
+        try:
+            listeners = await listen_over(engine, passed, Address.parse(place), Options())
+        except ListenError as error:
+            return str(error)
+        addresses = [str(listener.address) for listener in listeners]
+        for listener in listeners:
+            listener.close()
+        return addresses
+
+    return engine.run(main())
+
+
+def test_passed_socket_is_checked():
+    """A passed descriptor is served only where it listens at the address that it was passed for."""
+    with socket.create_server(("127.0.0.1", 0)) as right, socket.create_server(("127.0.0.1", 0)) as wrong:
+        place = f"tcp://127.0.0.1:{right.getsockname()[1]}"
+        assert taken_over(descriptors(right), place) == [place]
+        assert taken_over(descriptors(right), "tcp://127.0.0.1:0") == [place]
+        for bad, told in [
+            (wrong, "listens at ('127.0.0.1', "),
+            (socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "does not listen"),
+            (socket.socket(socket.AF_INET, socket.SOCK_STREAM), "does not listen"),
+        ]:
+            with bad:
+                passed = descriptors(right, bad)
+                text = taken_over(passed, place)
+                assert text.startswith(f"cannot take over {place}: ") and told in text
+                assert not any(map(is_open, passed))
+        assert "listens at" in taken_over(descriptors(right), "tcp://127.0.0.2:0")
+
+
+def test_passed_unix_socket_is_checked(tmp_path):
+    """The same by the path."""
+    right, wrong = str(tmp_path / "right"), str(tmp_path / "wrong")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(right)
+        sock.listen()
+        assert "listens at" in taken_over(descriptors(sock), f"unix://{wrong}")
+        assert os.path.exists(right)
+        assert taken_over(descriptors(sock), f"unix://{right}") == [f"unix://{right}"]
+    assert not os.path.exists(right)  # it was taken over, and closed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+def test_predecessor_of_another_user_is_refused(engine):
+    """A process of another user that listens at the meeting place is not trusted."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o1777)
+        place = f"{folder}/takeover"
+        code = (
+            "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); "
+            "s.listen(); os.chmod(sys.argv[1], 0o666); print('ready', flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as stranger:
+            assert stranger.stdout.readline() == b"ready\n"
+
+            async def main():
+                async def handler(connection):
+                    pass
+
+                with pytest.raises(HandshakeError, match="uid 65534"):
+                    async with serve(handler, "tcp4://127.0.0.1:0", takeover=f"unix://{place}", engine=engine):
+                        pass
+
+            engine.run(main())
+            stranger.stdin.close()

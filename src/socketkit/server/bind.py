@@ -1,7 +1,7 @@
 """Bind to an address and listen there.
 
-A name of several addresses is listened at on all of them, on one port. What becomes of the files of UNIX sockets stands
-in `files`.
+A name with several addresses is listened at on all of them, on one port. The files of UNIX sockets are handled in
+`sockets/unix_paths`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.endpoint import is_secure
 from socketkit.engines.engine import Engine
-from socketkit.errors import ListenError
+from socketkit.errors import ListenError, OpenError
 from socketkit.events import Bound, Listening, Observer
 from socketkit.server.socket_listener import SocketListener
 from socketkit.server.stream_listener import StreamListener
@@ -28,7 +28,14 @@ from socketkit.values import replace
 __all__ = ["listen_at", "listen_over"]
 
 PORT_TRIES = 16
-"""How often a free port is asked for anew when another family's half of it turns out to be taken."""
+"""How often a free port is requested again when it turns out to be in use in another address family."""
+
+# EADDRINUSE does not say by what: TIME-WAIT (RFC 9293, 3.3.2) and ports of clients cause it too.
+_IN_USE = (
+    "; a listener uses the port, or a connection that is open or was closed a moment ago (see `ss -tuan`): take "
+    "another port (0: a free one)"
+)
+_IN_USE_PATH = "; another socket is bound to this name"
 
 
 async def listen_at(
@@ -38,21 +45,21 @@ async def listen_at(
 
     Raises:
         ResolveError: the name is unknown.
-        ListenError: an address is in use, not ours, or not allowed; nothing is left open then.
+        ListenError: an address is in use, not of this machine, or not allowed; nothing is left open then.
         DeadlineError: the name was not resolved within `connect_timeout`.
     """
     if is_secure(address, options) and options.tls is False:
         options = replace(options, tls=True)
     if address.is_given:
-        from socketkit.server.inherited import doors_at_given  # only who is given something pays for it
+        from socketkit.server.inherited import listeners_at_inherited  # loaded only where it is needed
 
-        return doors_at_given(engine, address, options, observer=observer)
+        return listeners_at_inherited(engine, address, options, observer=observer)
     deadline = deadline_of_name(engine, options.connect_timeout)
     candidates = await resolve(engine, address, passive=True, deadline=deadline, observer=observer)
     if address.path:
         return [await _listen_at_path(engine, address, candidates[0], options, observer)]
-    if not options.v6only and not address.host:  # the socket of IPv6 takes both then, and the other would be in its way
-        candidates = [one for one in candidates if one.family == socket.AF_INET6] or candidates
+    if not options.v6only and not address.host:  # the IPv6 socket accepts both families then
+        candidates = [each for each in candidates if each.family == socket.AF_INET6] or candidates
     tries = PORT_TRIES if address.port == 0 and len(candidates) > 1 else 1
     while True:
         tries -= 1
@@ -63,36 +70,73 @@ async def listen_at(
                 raise
 
 
-def listen_over(
+async def listen_over(
     engine: Engine, descriptors: list[int], address: Address, options: Options, *, observer: Observer | None = None
 ) -> list[StreamListener]:
-    """Doors over sockets that listen already, and are ours from now on, with their files.
+    """Return listeners over sockets that another process has bound to this address, and that are ours from now on, with
+    their files.
 
     Raises:
-        ListenError: one of them is no socket that listens; all are closed then.
+        ResolveError, ListenError: one of them does not listen, or listens elsewhere; all are closed then.
     """
-    path = address.socket_path if address.is_local_path else None
-    doors: list[StreamListener] = []
+    path = _absolute(address.socket_path) if address.is_local_path else None
+    listeners: list[StreamListener] = []
     left = list(descriptors)
     try:
+        candidates = await resolve(engine, address, passive=True, deadline=engine.deadline(options.connect_timeout))
         while left:
             sock = adopt(left.pop(0), observer=observer)
-            sock.setblocking(False)
-            doors.append(SocketListener(engine, sock, options, observer=observer, path=path))
-    except OSError as error:
-        for door in doors:
-            door.close()
+            try:
+                _check_listens(sock, candidates)
+                sock.setblocking(False)
+                listeners.append(SocketListener(engine, sock, options, observer=observer, path=path))
+            except BaseException:
+                sock.close()
+                raise
+    except BaseException as error:
+        for listener in listeners:
+            if isinstance(listener, SocketListener):
+                listener.release()
+            listener.close()
         for descriptor in left:
             os.close(descriptor)
+        if not isinstance(error, OSError) or isinstance(error, OpenError):
+            raise
         raise ListenError(f"cannot take over {address}: {reason_of(error)}", address=str(address)) from None
-    return doors
+    return listeners
+
+
+def _check_listens(sock: socket.socket, candidates: list[Candidate]) -> None:
+    """Check that a socket which another process has passed listens at one of these.
+
+    Raises:
+        OSError: it does not.
+    """
+    name = sock.getsockname()
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise OSError(errno.EINVAL, f"the socket that was passed is bound to {name!r}, and does not listen")
+    if not any((sock.family, sock.type) == (one.family, one.kind) and _is_bound_to(name, one) for one in candidates):
+        raise OSError(errno.EINVAL, f"the socket that was passed listens at {name!r}")
+
+
+def _is_bound_to(name: Any, candidate: Candidate) -> bool:
+    expected = candidate.name
+    if not isinstance(expected, tuple):
+        paths = [os.fsencode(path) for path in (name, expected)]
+        return paths[0] == paths[1] or (all(paths) and os.path.abspath(paths[0]) == os.path.abspath(paths[1]))
+    return bool(name[0] == expected[0] and expected[1] in (0, name[1]))
+
+
+def _absolute(path: bytes) -> bytes:
+    """The path of a file that may have to be removed after the working directory has changed."""
+    return os.path.abspath(path)
 
 
 def _listen_at_all(
     engine: Engine, address: Address, candidates: list[Candidate], options: Options, observer: Observer | None
 ) -> list[StreamListener]:
-    """Bind the first, and the others to the same port. A family that this machine has not is left out, unless none
-    is left."""
+    """Bind the first, and the others to the same port. A family that this machine lacks is left out, unless none is
+    left."""
     listening: list[StreamListener] = []
     port = address.port
     absent: ListenError | None = None
@@ -125,17 +169,17 @@ def _listen_on(
     observer: Observer | None,
 ) -> StreamListener:
     is_datagrams = candidate.kind in (socket.SOCK_DGRAM, socket.SOCK_RAW)
-    path = name if address.is_local_path else None
+    path = _absolute(name) if address.is_local_path else None
     sock: socket.socket | None = None
     try:
         sock = _make_socket(candidate, options, observer)
         if path is not None and options.mode is not None:
             set_mode(sock, options.mode)
         if is_datagrams:
-            door = _bind_datagrams(engine, sock, candidate, name, options, observer, path)
+            listener = _bind_datagrams(engine, sock, candidate, name, options, observer, path)
         else:
             bind_and_listen(sock, name, options)
-            door = SocketListener(engine, sock, options, observer=observer, path=path)
+            listener = SocketListener(engine, sock, options, observer=observer, path=path)
         if path is not None and options.mode is not None:
             widen_mode(path, options.mode)
     except BaseException as error:
@@ -145,9 +189,9 @@ def _listen_on(
             raise
         raise _listen_error(address, candidate, error) from None
     if observer is not None:
-        observer(Bound(str(door.address)))
-        observer(Listening(str(door.address), 0 if is_datagrams else backlog_of(sock, backlog_asked(options))))
-    return door
+        observer(Bound(str(listener.address)))
+        observer(Listening(str(listener.address), 0 if is_datagrams else backlog_of(sock, backlog_asked(options))))
+    return listener
 
 
 def _make_socket(candidate: Candidate, options: Options, observer: Observer | None) -> socket.socket:
@@ -179,7 +223,7 @@ def _listen_error(address: Address, candidate: Candidate, error: OSError | Overf
     number = getattr(error, "errno", None)
     where = f"{address}" if str(candidate) == str(address.without_options()) else f"{address} ({candidate})"
     hints = {
-        errno.EADDRINUSE: "; another program listens there: stop it, or take another port (0: a free one)",
+        errno.EADDRINUSE: _IN_USE_PATH if address.path else _IN_USE,
         errno.EACCES: "; ports below 1024 need the right CAP_NET_BIND_SERVICE: take one above"
         if not address.path
         else "; the folder does not let us create a file",
@@ -188,9 +232,6 @@ def _listen_error(address: Address, candidate: Candidate, error: OSError | Overf
     }
     hint = hints.get(number, "") if number is not None else ""
     return ListenError(f"cannot listen at {where}: {reason_of(error)}{hint}", address=str(address), errno=number)
-
-
-# --- UNIX sockets ----------------------------------------------------------------------------------------------------
 
 
 async def _listen_at_path(

@@ -1,4 +1,4 @@
-"""Listen at inherited descriptors: `fd:`, `systemd:`, `stdio:`."""
+"""Listen at inherited descriptors: `fd:`, `systemd:`, `stdio:`; and at a child process, `exec:`."""
 
 from __future__ import annotations
 
@@ -24,34 +24,35 @@ from socketkit.streams.inherited import (
     stream_at_descriptor,
 )
 
-__all__ = ["doors_at_given"]
+__all__ = ["listeners_at_inherited"]
 
 
-def doors_at_given(
+def listeners_at_inherited(
     engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
 ) -> list[StreamListener]:
-    """The doors that an address of these schemes stands for: where callers come, or where the only one stands.
+    """Return the listeners that an address of these schemes stands for: one for each socket that listens, or one that
+    yields the stream of a connected descriptor.
 
     Raises:
-        ListenError: it is not there, or nobody can come that way.
+        ListenError: the descriptor is not open, or cannot be served.
     """
-    doors: list[StreamListener] = []
+    listeners: list[StreamListener] = []
     try:
         if address.scheme in ("stdio", "exec"):
             return [SingleStreamListener(engine, address, open_stream(engine, address, options))]
         for entry in descriptors_of(address):
-            doors.append(_door_at(engine, address, entry.descriptor, options, observer))
+            listeners.append(_listener_at(engine, address, entry.descriptor, options, observer))
     except OSError as error:
-        for door in doors:
-            door.close()
+        for listener in listeners:
+            listener.close()
         hint = HINTS.get((address.scheme, error.errno), "")
         raise ListenError(
             f"cannot serve {address}: {reason_of(error)}{hint}", address=str(address), errno=error.errno
         ) from None
-    return doors
+    return listeners
 
 
-def _door_at(
+def _listener_at(
     engine: Engine, address: Address, descriptor: int, options: Options, observer: Observer | None
 ) -> StreamListener:
     sock = duplicate_socket(descriptor, observer)
@@ -60,29 +61,29 @@ def _door_at(
             sock.close()
         return SingleStreamListener(engine, address, stream_at_descriptor(engine, address, descriptor, options))
     try:
-        # Our siblings and the manager see this too; none of them can mind who does not wait in accept(2).
+        # The flag is shared with the service manager and other processes; it disturbs only a blocking accept(2).
         sock.setblocking(False)
         os.set_inheritable(descriptor, False)
-        place = Address("fd", path=str(descriptor), options=address.options)
+        origin = Address("fd", path=str(descriptor), options=address.options)
         if is_listening(sock):
             prepare(sock, options)
-            door: StreamListener = SocketListener(engine, sock, options, observer=observer, inherited_from=place)
+            listener: StreamListener = SocketListener(engine, sock, options, observer=observer, inherited_from=origin)
         else:
-            door = _datagram_door(engine, sock, place, options, observer)
+            listener = _datagram_listener(engine, sock, origin, options, observer)
     except BaseException:
         sock.close()
         raise
     if observer is not None:
-        observer(Listening(str(door.address), backlog_of(sock) if is_listening(sock) else 0))
-    return door
+        observer(Listening(str(listener.address), backlog_of(sock) if is_listening(sock) else 0))
+    return listener
 
 
-def _datagram_door(
-    engine: Engine, sock: socket.socket, place: Address, options: Options, observer: Observer | None
+def _datagram_listener(
+    engine: Engine, sock: socket.socket, origin: Address, options: Options, observer: Observer | None
 ) -> StreamListener:
     from socketkit.server.datagram_listener import DatagramListener
     from socketkit.sockets.datagram_setup import adopt_datagrams
 
     adopt_datagrams(sock, options)
     address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
-    return DatagramListener(engine, sock, options, address=address, observer=observer, inherited_from=place)
+    return DatagramListener(engine, sock, options, address=address, observer=observer, inherited_from=origin)

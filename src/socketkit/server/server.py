@@ -124,7 +124,7 @@ class Server:
                     listeners = [suspended]
                 elif name in inherited:
                     descriptors = inherited.pop(name)
-                    listeners = listen_over(self.engine, descriptors, address, options, observer=self._observer)
+                    listeners = await listen_over(self.engine, descriptors, address, options, observer=self._observer)
                 else:
                     listeners = await listen_at(self.engine, address, options, observer=self._observer)
                 for listener in listeners:

@@ -1,8 +1,9 @@
-"""A new process takes over the listening sockets of the one that runs, without one caller refused.
+"""A new process takes over the listening sockets of the one that runs; no connection is refused meanwhile.
 
-They meet at a UNIX socket. The old one passes its listening sockets (SCM_RIGHTS, unix(7)); both accept until the new
-one says that it listens; then the old one lets go of the doors, leaves their files where they are, drains and ends. If
-the new one fails before that, nothing has changed.
+They meet at a UNIX socket. The old process passes its listening sockets (SCM_RIGHTS, unix(7)); both accept until the
+new one reports that it listens. Then the old one closes its listeners, leaves their files where they are, drains and
+ends. If the new one fails before that, nothing has changed. Each checks the other's user, and the new one checks that
+each socket listens at the address that it was passed for.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _FRAMING = parse_framing("json")
 class Successor(Server):
     """A server that takes over from a predecessor, where there is one, and waits for a successor of its own.
 
-    Both have the same addresses, by the same words. They meet at the option `takeover` of the first address: a UNIX
-    socket, whose file has the mode 0600; only our own user, or root, is heard.
+    Both have the same addresses, written alike. They meet at the option `takeover` of the first address: a UNIX socket,
+    whose file has the mode 0600. Each trusts only a process of its own user, or of root.
 
     Raises:
         AddressError, OptionError: that is no UNIX socket.
@@ -59,7 +60,7 @@ class Successor(Server):
 
         Raises:
             ResolveError, ListenError: as `Server.open`; the predecessor goes on then.
-            HandshakeError: the predecessor did not keep to what was agreed.
+            HandshakeError: the predecessor is a process of another user, or broke the protocol.
         """
         if self._has_begun:  # open again after it was suspended
             await super().open()
@@ -82,21 +83,35 @@ class Successor(Server):
             await self._control.close(grace=0)
 
     async def _find(self) -> Connection | None:
-        try:
-            return await open_connection(self.engine, self._place, _FRAMING, Options())
-        except OpenError:
-            return None  # nobody is there: we are the first
+        """Connect to the predecessor; None where there is none.
 
-    # --- the new one ---
+        Raises:
+            HandshakeError: a process of another user listens there.
+        """
+        try:
+            predecessor = await open_connection(self.engine, self._place, _FRAMING, Options())
+        except OpenError:
+            return None
+        if not _is_trusted(predecessor):
+            credentials = predecessor.peer_credentials
+            predecessor.abort()
+            raise HandshakeError(
+                f"taking over at {self._place}: a process of another user (uid {credentials and credentials.uid}) "
+                "listens there, and is not trusted",
+                address=str(self._place),
+            )
+        return predecessor
+
+    # The new process
 
     async def _take_over(self, predecessor: Connection) -> None:
         try:
             await predecessor.send({"takeover": 1})
-            told, descriptors = await predecessor.receive_descriptors(timeout=TAKEOVER_TIMEOUT)
-            given: dict[str, list[int]] = {}
-            for name, descriptor in zip(told["doors"], descriptors, strict=True):
-                given.setdefault(name, []).append(descriptor)
-            await super()._open(given)
+            answer, descriptors = await predecessor.receive_descriptors(timeout=TAKEOVER_TIMEOUT)
+            inherited: dict[str, list[int]] = {}
+            for name, descriptor in zip(answer["doors"], descriptors, strict=True):
+                inherited.setdefault(name, []).append(descriptor)
+            await super()._open(inherited)
             await predecessor.send({"listening": True})
             await predecessor.receive(timeout=TAKEOVER_TIMEOUT)
         except (SocketkitError, TypeError, KeyError, ValueError) as error:
@@ -105,11 +120,10 @@ class Successor(Server):
             await super().close(grace=0)
             raise HandshakeError(f"taking over at {self._place}: {error}", address=str(self._place)) from None
 
-    # --- the old one ---
+    # The old process
 
     async def _hand_over(self, successor: Connection) -> None:
-        credentials = successor.peer_credentials
-        if credentials is not None and credentials.uid not in (0, os.getuid()):
+        if not _is_trusted(successor):
             successor.abort()
             return
         await successor.receive(timeout=TAKEOVER_TIMEOUT)
@@ -117,9 +131,16 @@ class Successor(Server):
         if not descriptors:
             return
         await successor.send_descriptors(descriptors, {"doors": names})
-        await successor.receive(timeout=TAKEOVER_TIMEOUT)  # it listens; if it ends instead, we go on as before
+        await successor.receive(timeout=TAKEOVER_TIMEOUT)  # it listens; if it ends instead, this process goes on
         self._release_listeners()
-        self._control.suspend()  # the place is the successor's
+        self._control.suspend()  # its path is the successor's now
         await successor.send({"gone": True})
         await successor.flush(timeout=TAKEOVER_TIMEOUT)
         self.engine.start(self.close())
+
+
+def _is_trusted(connection: Connection) -> bool:
+    """Whether the peer is a process of our own user, or of root; where the system does not tell, the mode of the file
+    decides."""
+    credentials = connection.peer_credentials
+    return credentials is None or credentials.uid in (0, os.getuid())

@@ -26,7 +26,16 @@ from socketkit.streams.pipes import PipeStream, stdio
 from socketkit.streams.process import start_child
 from socketkit.streams.stream import Stream
 
-__all__ = ["open_local_stream"]
+__all__ = [
+    "HINTS",
+    "descriptors_of",
+    "duplicate_socket",
+    "is_listening",
+    "is_unconnected",
+    "open_local_stream",
+    "open_stream",
+    "stream_at_descriptor",
+]
 
 
 def open_local_stream(
