@@ -73,6 +73,11 @@ HINTS: dict[tuple[str, int | None], str] = {
 
 
 def open_stream(engine: Engine, address: Address, options: Options) -> Stream:
+    """The stream of an address of these schemes.
+
+    Raises:
+        OSError: it is not there, or cannot be used.
+    """
     if address.scheme == "stdio":
         return stdio(engine, replaces=True)
     if address.scheme == "exec":
@@ -84,6 +89,11 @@ def open_stream(engine: Engine, address: Address, options: Options) -> Stream:
 
 
 def descriptors_of(address: Address) -> list[InheritedDescriptor]:
+    """The inherited descriptors that an `fd:` or `systemd:` address names.
+
+    Raises:
+        OSError: there are none.
+    """
     if address.scheme == "fd":
         return [InheritedDescriptor(int(address.path), "")]
     try:
@@ -144,6 +154,7 @@ DATAGRAM_TYPES: Final = (socket.SOCK_DGRAM, socket.SOCK_RAW, getattr(socket, "SO
 
 
 def is_listening(sock: socket.socket) -> bool:
+    """Whether the socket listens (SO_ACCEPTCONN)."""
     return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
