@@ -1,7 +1,7 @@
 """socketkit: connect to any socket, and serve one.
 
-What everybody writes by hand around `socket`, done once and done right. Four doors: `connect`, `serve`, `listen`,
-`pair`; each opens by `with` in plain code and by `async with` in async code, with the same verbs behind it.
+`connect`, `serve`, `listen` and `pair` each open by `with` in plain code and by `async with` in async code, with the
+same verbs. Public names are loaded when they are first used.
 """
 
 from __future__ import annotations

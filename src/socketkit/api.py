@@ -163,13 +163,13 @@ class ServeContext(OpenContext[BlockingServer, Server]):
     def run(
         self, *, workers: int = 1, listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None
     ) -> None:
-        """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal ends it at once. A service
-        manager that wants to know (NOTIFY_SOCKET) is told when callers can come, and when it stops.
+        """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal stops at once. With NOTIFY_SOCKET
+        set, the service manager is notified when clients can connect and when the server stops.
 
         Args:
             workers: so many processes, each with an engine of its own; one that dies is replaced. Limits and statistics
                 are each worker's own. Called in the main thread, before the program has other threads.
-            listening: is told the real addresses, once, when callers can come.
+            listening: called once with the real addresses, when clients can connect.
 
         Raises:
             ResolveError, ListenError: an address cannot be listened at.
@@ -184,7 +184,7 @@ class ServeContext(OpenContext[BlockingServer, Server]):
         count = parse_count(workers, name="workers", minimum=1)
         if count == 1:
             engine = self._make_engine()
-            engine.run(self._serve_until_told(engine, ready), cleanup_timeout=CLEANUP_TIMEOUT)
+            engine.run(self._serve_until_signal(engine, ready), cleanup_timeout=CLEANUP_TIMEOUT)
             return
         if any(endpoint.options.takeover for endpoint in self._endpoints):
             raise OptionError("takeover is for one process: leave `workers` out")
@@ -199,9 +199,9 @@ class ServeContext(OpenContext[BlockingServer, Server]):
         """What each worker does."""
         self._endpoints = [self._endpoints[number].moved(address) for number, address in addresses]
         engine = self._make_engine()
-        engine.run(self._serve_until_told(engine, lambda addresses: listens()), cleanup_timeout=CLEANUP_TIMEOUT)
+        engine.run(self._serve_until_signal(engine, lambda addresses: listens()), cleanup_timeout=CLEANUP_TIMEOUT)
 
-    async def _serve_until_told(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
+    async def _serve_until_signal(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
         async with self._make(engine) as server:
             await serve_until_signal(server, listening=listening)
 
@@ -211,7 +211,7 @@ class ServeContext(OpenContext[BlockingServer, Server]):
         return server
 
     def open(self) -> BlockingServer:
-        """Serve in a thread of its own; the caller closes it."""
+        """Serve in a background thread; close it when you are done."""
         return self._open_blocking()
 
     async def _open(self, engine: Engine) -> Server:
@@ -343,7 +343,7 @@ def listen(
     observer: Observer | None = None,
     **options: object,
 ) -> ListenContext:
-    """Listen at an address and accept callers yourself: `with` gives a `BlockingListener`, `async with` a `Listener`.
+    """Listen at an address and accept by hand: `with` gives a `BlockingListener`, `async with` a `Listener`.
 
     Args and errors are those of `serve`.
     """

@@ -1,8 +1,4 @@
-"""What the front doors are made of: a recipe that opens by `with` or by `async with`, and a place to talk at.
-
-A recipe is opened in plain code (blocking, in this thread) or in async code (in the engine that runs here). This is the
-one room that asks which engine runs; it passes it down, and nobody below looks it up.
-"""
+"""An address with its merged options, framing and TLS settings: what `connect`, `serve` and `listen` open."""
 
 from __future__ import annotations
 

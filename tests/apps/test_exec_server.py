@@ -85,7 +85,7 @@ def test_terminal_options_refused_with_exec() -> None:
     """What is said of a person is refused beside a program."""
     with listen("cat", "--crlf") as server:
         assert server.wait() == 2
-        assert "--crlf is for whoever sits here; with --exec a program does" in server.stderr_lines[0]
+        assert "--crlf is for a terminal or a pipe; with --exec a program has the connection" in server.stderr_lines[0]
 
 
 def test_a_child_learns_who_calls() -> None:

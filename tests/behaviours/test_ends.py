@@ -129,8 +129,8 @@ def test_04_client_ends_after_both_eofs(tool: Tool) -> None:
 
 
 def test_05_client_ends_with_peer(tool: Tool) -> None:
-    """When the peer has ended, a client whose input stays open prints what it received, and exits."""
-    with peer(lambda caller: caller.sendall(b"abc\n")) as address, tool.calling(address) as client:
+    """When the peer has ended, a client whose input stays open and silent exits after a given limit."""
+    with peer(lambda caller: caller.sendall(b"abc\n")) as address, tool.calling(address, linger=1) as client:
         assert output(client) == b"abc\n"
         assert client.wait() == 0
 

@@ -201,6 +201,8 @@ def test_70_a_terminal_is_left_as_it_was(tool: Tool, number: signal.Signals | No
                     shown += os.read(master, 4096)
                 if number is not None:
                     program.send_signal(number)
+                else:
+                    os.write(master, b"\x04")  # Ctrl-D: the peer's end is not the end of the input
                 program.wait(PATIENCE)
             finally:
                 program.kill()

@@ -126,7 +126,7 @@ def test_nobody_comes_in_time(run):
         async with listen(ANY, engine=engine) as listener:
             with pytest.raises(DeadlineError) as caught:
                 await listener.accept(timeout=0.02)
-            assert str(caught.value) == f"accepting at {listener.addresses[0]}: nobody came within 0.02 s"
+            assert str(caught.value) == f"accepting at {listener.addresses[0]}: no connection within 0.02 s"
             with call(listener.addresses[0]):
                 (await listener.accept(timeout=20)).abort()
 

@@ -194,7 +194,7 @@ def test_what_cannot_be_shared_is_refused():
     async def handler(connection):
         pass
 
-    with pytest.raises(OptionError, match="one caller only"):
+    with pytest.raises(OptionError, match="one connection only"):
         serve(handler, "exec:cat").run(workers=2)
     failures = []
 

@@ -340,7 +340,7 @@ def test_exhausted_listener_says_so() -> None:
             far.sendall(b"hello\n")
             assert connection.receive() == "hello"
         assert listener.pending() == 0
-        with pytest.raises(ClosedError, match="had one caller, who has come"):
+        with pytest.raises(ClosedError, match="serves one connection, which was accepted"):
             listener.accept()
     far.close()
 

@@ -29,7 +29,7 @@ async def echo(connection: Connection) -> None:
 
 
 async def _echo_to_the_end(connection: Connection) -> None:
-    """The same, with its goodbye: what was not taken then is a failure too."""
+    """The same, then close: what the peer did not accept by then is a failure too."""
     await echo(connection)
     try:
         await connection.close()
@@ -51,17 +51,17 @@ async def serve_echo(
     Args:
         engine: runs already.
         addresses: at least one.
-        once: for the first caller only; others are refused, and it ends when that one has ended.
-        listening: is told the real addresses when callers can come.
+        once: serve the first connection only; others are refused, and the server ends with it.
+        listening: called with the real addresses once clients can connect.
         framing: by name; what a message is.
-        observer: is told what happens, as events.
+        observer: receives the events.
         options: by the names of `Options`.
 
     Raises:
         AddressError, OptionError: at once, before anything is opened.
-        ResolveError, ListenError: nobody can listen at an address.
-        BrokenError, FramingError: with `once`, how its conversation was lost.
-        OSError: callers could not be let in any more.
+        ResolveError, ListenError: an address cannot be listened at.
+        BrokenError, FramingError: with `once`, how the connection was lost.
+        OSError: accepting failed for good.
     """
     only = SingleClient(engine, _echo_to_the_end)
     if once:

@@ -1,7 +1,7 @@
-"""A child a caller: what the caller says is a program's input, what the program says goes to the caller.
+"""`listen --exec`: a child process for each connection, whose input and output are the connection.
 
-The conversation lives as long as its child speaks, and the child no longer than its conversation. That a program does
-not read all of its input is no failure: `date` never does.
+A connection ends with its child's output, and a child is ended with its connection. A program that does not read all of
+its input has not failed: `date` never does.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ async def serve_children(
     observer: Observer | None = None,
     **options: object,
 ) -> int:
-    """Give each caller a child of its own, until SIGINT or SIGTERM, then drain; a second signal ends it at once.
+    """Run a child process for each connection, until SIGINT or SIGTERM; then drain. A second signal stops at once.
 
     Args:
         engine: runs already.
-        address: where callers come.
-        command: the program and its arguments; no shell is asked. Its environment tells it of the caller.
-        once: for the first caller only; others are refused.
-        listening: is told the real addresses when callers can come.
+        address: where to listen.
+        command: the program and its arguments; no shell is used. Its environment describes the peer.
+        once: serve the first connection only; others are refused.
+        listening: called with the real addresses once clients can connect.
         report: is called with one line when a program cannot be started; again only after one could.
         observer: receives the events.
         options: by the names of `Options`.
@@ -58,9 +58,9 @@ async def serve_children(
 
     Raises:
         AddressError, OptionError: before anything is opened; so is a ConnectError for a command that is not there.
-        ResolveError, ListenError: nobody can listen there.
-        SocketkitError: with `once`, how its conversation was lost, where the child itself did not fail.
-        OSError: callers could not be let in any more.
+        ResolveError, ListenError: the address cannot be listened at.
+        SocketkitError: with `once`, how the connection was lost, unless the child failed itself.
+        OSError: accepting failed for good.
     """
     words = split_command(command)
     _check_program(words[0], command)
@@ -138,10 +138,10 @@ class _ChildSession:
         self._failure: SocketkitError | None = None
 
     async def hold(self, close_timeout: float) -> None:
-        """Until the child has said all, or the caller is lost; both are closed then.
+        """Copy until the child's output ends or the connection is lost; then close both.
 
         Raises:
-            SocketkitError: the caller was lost.
+            SocketkitError: the connection was lost.
         """
         connection, child = self._connection, self._child
         async with Group(connection.engine) as group:
@@ -162,7 +162,7 @@ class _ChildSession:
             raise self._failure.with_traceback(None)
 
     async def _hear(self) -> None:
-        """From the caller to the child, as long as it reads."""
+        """Copy from the connection to the child, as long as the child reads."""
         try:
             while True:
                 try:
@@ -178,7 +178,7 @@ class _ChildSession:
             self._end(error)
 
     async def _say(self) -> None:
-        """From the child to the caller."""
+        """Copy from the child to the connection."""
         try:
             while True:
                 await self._connection.send(await self._child.receive())

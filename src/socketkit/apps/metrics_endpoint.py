@@ -1,4 +1,4 @@
-"""Answer whoever scrapes metrics: one small HTTP answer a connection, by our own server."""
+"""Answer Prometheus: one HTTP response a connection, by our own server."""
 
 from __future__ import annotations
 

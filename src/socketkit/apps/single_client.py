@@ -1,4 +1,4 @@
-"""Serve one caller, and end: `--once`."""
+"""Serve one connection, then end: `--once`."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ __all__ = ["SingleClient"]
 
 
 class SingleClient:
-    """Gives one caller to a handler, and ends the server behind it.
+    """Gives one connection to a handler, then closes the server.
 
-    Each address has a door of its own, and where the engine blocks each door a thread: so a second caller may have
-    been let in before the first could close them. The first to take the place has it, the others are shown out.
+    Each address has its own listener, and on a blocking engine each listener has a thread. So a second connection may
+    be accepted before the first has closed the listeners. The first one is served, the others are aborted.
 
     Attributes:
-        failure: how the conversation was lost; None where it was not, or has not ended.
+        failure: how the connection was lost; None where it was not, or has not ended.
     """
 
     def __init__(self, engine: Engine, handler: Handler) -> None:
         self._engine = engine
         self._handler = handler
         self._opened = engine.event()
-        self._places = [None]
+        self._free = [None]
         self._server: Server | None = None
         self.failure: SocketkitError | None = None
 
     def open(self, server: Server) -> None:
-        """This is the server; the conversation may begin."""
+        """Set the server; the handler may begin."""
         self._server = server
         self._opened.set()
 
     async def talk(self, connection: Connection) -> None:
         """The handler to serve."""
         try:
-            self._places.pop()  # one step, in whatever thread
+            self._free.pop()  # atomic in every thread
         except IndexError:
             connection.abort()
             return

@@ -12,11 +12,24 @@ def visible(text: str) -> str:
     """The text with everything escaped that a terminal would obey or would not show: `\\x1b`, `\\u202e`, `\\u200b`.
 
     These are control and format characters (Unicode Cc, Cf), separators of lines, unpaired surrogates, fillers and the
-    variation selectors that fonts do not know. A tab is kept.
+    variation selectors that fonts do not know. A tab is kept, and so is a zero-width joiner between two emoji.
     """
     if text.isprintable() and (text.isascii() or _INVISIBLE.isdisjoint(text)):
         return text
-    return "".join(character if _is_harmless(character) else _escaped(character) for character in text)
+    return "".join(
+        character if _is_harmless(character) or _joins_emoji(text, index) else _escaped(character)
+        for index, character in enumerate(text)
+    )
+
+
+def _joins_emoji(text: str, index: int) -> bool:
+    """Whether this is a zero-width joiner inside an emoji sequence (UTS 51, 1.4.6), where it is not invisible text."""
+    if text[index] != "\u200d":
+        return False
+    before = text[:index].rstrip(_EMOJI_MODIFIERS)[-1:]
+    return all(
+        character and unicodedata.category(character) == "So" for character in (before, text[index + 1 : index + 2])
+    )
 
 
 def _is_harmless(character: str) -> bool:
@@ -29,6 +42,8 @@ def _escaped(character: str) -> str:
         return f"\\x{number:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
+
+_EMOJI_MODIFIERS: Final = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 

@@ -74,8 +74,8 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
     events.Proxied: lambda event: f"[{event.connection}] {event.proxy} speaks for {event.peer}",
     events.WorkerEnded: lambda event: f"worker {event.worker} (process {event.pid}) has ended: {_ended(event.status)}",
-    events.AcceptPaused: lambda event: f"{event.local}: callers have to wait: {event.error}",
-    events.AcceptResumed: lambda event: f"{event.local}: callers are let in again, after {event.seconds:.1f} s",
+    events.AcceptPaused: lambda event: f"{event.local}: accepting is paused: {event.error}",
+    events.AcceptResumed: lambda event: f"{event.local}: accepting again, after {event.seconds:.1f} s",
 }
 
 _MORE: Final[dict[type[Event], Callable[[Any], str]]] = {

@@ -29,7 +29,7 @@ UNSHOWN_SIZE = 64 * 1024
 
 @contextmanager
 def open_terminal(engine_name: str | None, address: Address) -> Iterator[tuple[Engine, Callable[[Engine], Stream]]]:
-    """The engine, and what makes the stream of whoever sits here.
+    """The engine, and what makes the stream of the terminal.
 
     A person at a terminal gets the line editor, which runs inside asyncio; one who asks for another engine, or whose
     terminal is dumb, types to the terminal itself.

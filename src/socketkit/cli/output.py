@@ -169,8 +169,8 @@ _HERE: Final = ("stdio", "exec", "fd", "systemd")
 
 
 def print_listening(addresses: Iterable[Address], ready_fd: int | None = None) -> None:
-    """The line of each address at which callers can come now; also for the descriptor of one who waits for it. Where
-    the only caller is here already (standard input and output, say) nobody is to be told. The service manager is."""
+    """Print the `listening` line of each address, also to the ready descriptor. Where the only connection is here
+    already (standard input and output, say) no line is printed. The service manager is notified."""
     addresses = [address for address in addresses if address.scheme not in _HERE]
     for address in addresses:
         print_line(f"listening {address}")

@@ -119,7 +119,7 @@ def serve_by_workers(
 
 
 def metrics(function: F) -> F:
-    """`--metrics ADDRESS`: counts what the observer of the command is told, and answers whoever scrapes."""
+    """`--metrics ADDRESS`: counts the command's events, and answers Prometheus."""
 
     @option(
         "--metrics",

@@ -56,7 +56,7 @@ def client_talk_options(function: F) -> F:
 
 
 def server_talk_options(function: F) -> F:
-    """The same for who is called: a peer without a goodbye may take its time."""
+    """The same for a listener."""
     return _talk_options(function, reply_wait="forever")
 
 

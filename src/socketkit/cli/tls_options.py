@@ -90,7 +90,7 @@ def server(function: F) -> F:
 
 
 def relay(function: F) -> F:
-    """Both, for a verb with an `address` for callers and `targets` to call: a certificate of our own is for callers,
+    """Both sides, for a verb with an `address` for clients and `targets` to dial: our own certificate is for clients,
     trust is for targets. The function gets the latter as `trust`."""
 
     @functools.wraps(function)
@@ -101,7 +101,7 @@ def relay(function: F) -> F:
         if _speaks_tls(address):
             options["observer"] = combine(options["observer"], _tell)
         else:
-            _refuse(options, "without TLS for callers: listen at tls://…")
+            _refuse(options, "without TLS for clients: listen at tls://…")
         ca = options.pop("client_ca")
         return function(*args, address=address, targets=targets, trust=trust, ca=ca, **options)
 

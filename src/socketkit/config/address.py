@@ -265,5 +265,5 @@ def _normal_options(options: tuple[tuple[str, str], ...] | Mapping[str, object])
             normal[name] = format_option(name, value)
         except OptionError as error:
             raise AddressError(str(error)) from error
-        to_bytes(normal[name])  # what cannot be written is refused now, not when somebody prints the address
+        to_bytes(normal[name])  # what cannot be written is refused now, not when the address is printed
     return tuple(sorted(normal.items()))

@@ -15,7 +15,7 @@ from socketkit.errors import AddressError
 __all__ = ["PLACEHOLDER", "ascii_host", "host_family", "normal_host", "unmapped"]
 
 PLACEHOLDER = "{hostname}"
-"""Stands for the machine's own name; whoever resolves the address puts it there."""
+"""Stands for the machine's own name; the resolver replaces it."""
 
 # Patterns are compiled where they are first used: a program that opens one socket needs few of them.
 _MAX_NAME = 253  # RFC 1035, 2.3.4: 255 octets on the wire, of which a name's text can use 253
@@ -47,7 +47,7 @@ def normal_host(host: str) -> str:
         return name
     labels = name.removesuffix(".").split(".")
     # "127.1", "0x7f.1" and "2130706433" are IPv4 addresses to inet_aton(3), hence to many a resolver: a trap for
-    # whoever filters by name. As in the WHATWG URL standard a host that ends in a number is four plain numbers.
+    # a filter by name. As in the WHATWG URL standard a host that ends in a number is four plain numbers.
     if labels[-1][:1].isdigit() and re.fullmatch(_NUMBER_LABEL, labels[-1]):
         if not re.fullmatch(_IPV4, name):
             raise AddressError(

@@ -63,7 +63,7 @@ METRICS_REQUEST_TIMEOUT: Final = 5.0
 """For the head of a request at the metrics endpoint."""
 
 FAREWELL_TIMEOUT: Final = 2.0
-"""For a chat's host to close after a guest's farewell."""
+"""For a chat's host to close after a guest has left."""
 
 PROBE_CLOSE_TIMEOUT: Final = 0.1
 """For a peer that `wait` has found to take our end of stream: closing on unread bytes would be a reset."""

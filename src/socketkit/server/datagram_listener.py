@@ -1,8 +1,8 @@
-"""Let datagram peers in: a session for each peer of one bound socket, so that one handler serves TCP and UDP.
+"""Accept datagram peers: a session for each peer of one bound socket, so that one handler serves TCP and UDP.
 
-Whoever sends a first datagram is a new caller. What he sends next is put into his queue; he is forgotten when nothing
-has gone either way for `idle_timeout`, or, where the table is full, when he is the one who was silent longest. All of
-it is bounded, and what is dropped is counted and told. An answer leaves from the address that was asked.
+The first datagram of a peer opens a session; later ones go into its queue. A session ends after `idle_timeout` without
+a datagram in either direction, or when the table is full and it was idle longest. Everything is bounded; drops are
+counted and reported. A UNIX socket is not read while a queue is full: the kernel blocks the senders, nothing is lost.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ __all__ = ["DatagramListener", "PeerStream"]
 
 MAX_QUEUED: Final = 256
 MAX_PEER_SIZE: Final = 256 * 1024
-"""Datagrams of one peer that wait for its handler, and their bytes: as much as a socket of its own would hold."""
+"""Queued datagrams of one peer, and their bytes: as much as a socket of its own would hold."""
 
 MAX_QUEUED_SIZE: Final = 16 * 1024 * 1024
-"""Bytes that wait for all handlers together: ten thousand peers may not have as much as one."""
+"""Queued bytes of all peers together: ten thousand peers may not have as much as one."""
 
-MAX_CALLERS: Final = 1024
-"""New peers that wait to be let in, unless `backlog` says otherwise."""
+MAX_PENDING: Final = 1024
+"""New peers that wait to be accepted, unless `backlog` says otherwise."""
 
 Name = Any
 """A socket name, as the system gives it: a tuple for the internet, bytes or text for UNIX."""
@@ -69,25 +69,25 @@ class PeerStream(DatagramStream):
     times_out_itself = True
 
     def __init__(
-        self, door: DatagramListener, key: Any, name: Name, *, local: str, peer: str, source: list[Any]
+        self, listener: DatagramListener, key: Any, name: Name, *, local: str, peer: str, source: list[Any]
     ) -> None:
-        self.engine = door.engine
+        self.engine = listener.engine
         self.local = local
         self.peer = peer
-        self.max_size = door.max_size
+        self.max_size = listener.max_size
         self.is_connectionless = True
         self.dropped_count = 0
         self.key = key
         self.name = name
-        self.source = source  # ancillary data that makes an answer leave from the address that was asked
-        self.last = door.engine.now()
+        self.source = source  # ancillary data: an answer leaves from the address that was asked
+        self.last = listener.engine.now()
         self.received_count = 0
         self.has_left = False
         self.queue: deque[tuple[bytes | FrameTooLongError, int]] = deque()
         self.queued_size = 0
-        self._door = door
-        self._changed = Condition(door.engine)
-        self._backoff = SendBackoff(door.engine)
+        self._listener = listener
+        self._changed = Condition(listener.engine)
+        self._backoff = SendBackoff(listener.engine)
         self._ended = False
         self._eof_sent = False
         self._closed = False
@@ -95,7 +95,7 @@ class PeerStream(DatagramStream):
     @property
     def socket(self) -> socket.socket:
         """The socket that all peers of this address share."""
-        return self._door.socket
+        return self._listener.socket
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         queue = self.queue
@@ -104,10 +104,10 @@ class PeerStream(DatagramStream):
         if self._closed:
             raise self._closed_error()
         if not queue:
-            if self._door.failure is not None:
-                raise self._door.failure.with_traceback(None)
-            raise EndOfStream(f"{self.peer} has been silent for too long, or was shown out")
-        data = self._door.take(self)
+            if self._listener.failure is not None:
+                raise self._listener.failure.with_traceback(None)
+            raise EndOfStream(f"{self.peer} was idle for too long, or its session was ended")
+        data = self._listener.take(self)
         self.received_count += 1
         if isinstance(data, FrameTooLongError):
             raise data.with_traceback(None)
@@ -119,18 +119,17 @@ class PeerStream(DatagramStream):
         if self._eof_sent:
             raise eof_sent_error(self.peer)
         try:
-            self._door.send(self, data)
+            self._listener.send(self, data)
         except OSError as error:
             if (isinstance(error, BlockingIOError) or is_resource_shortage(error)) and self._backoff.refused(error):
                 return False
-            raise why_not_sent(error, self._door.socket, self.peer, len(data)) from None
+            raise why_not_sent(error, self._listener.socket, self.peer, len(data)) from None
         if self._backoff.is_active:
             self._backoff.reset()
         return True
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
-        """As promised. Many share the socket, and of a UNIX peer's full queue no poller tells: so a moment is waited,
-        longer each time."""
+        """As `DatagramStream`. No poller reports room in a UNIX peer's queue, so this waits with a growing pause."""
         if self._closed:
             raise self._closed_error()
         if self._backoff.is_active:
@@ -145,22 +144,22 @@ class PeerStream(DatagramStream):
 
     def stop_receiving(self) -> None:
         if not self._closed and not self._ended:
-            self._door.forget(self)
+            self._listener.forget(self)
             self.end()
 
     def end(self) -> None:
-        """Nothing more will come: what waits is still received, then the end."""
+        """End the session: what is queued is still received, then the end of stream."""
         self._ended = True
         self._changed.notify()
 
-    def tell(self) -> None:
-        """Something came."""
+    def notify(self) -> None:
+        """A datagram was queued."""
         self._changed.notify()
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._door.leave(self, was_ended=self._ended)
+            self._listener.leave(self, was_ended=self._ended)
             self._changed.notify()
 
     def abort(self) -> None:
@@ -175,16 +174,16 @@ class PeerStream(DatagramStream):
 
 
 class DatagramListener(StreamListener):
-    """One bound datagram socket, and who talks through it.
+    """One bound datagram socket and the sessions of its peers.
 
     Args:
         engine: where it waits; a task of its own receives (a thread, where the engine blocks).
-        sock: bound and non-blocking; the door owns it from now on.
+        sock: bound and non-blocking; the listener owns it from now on.
         options: `max_connections`, `idle_timeout`, `backlog`, `receive_size`.
         address: the real one.
-        observer: is told what is dropped.
+        observer: receives what is dropped.
         path: the file of a UNIX socket, removed by `close`.
-        inherited_from: where the socket is, where others have opened it.
+        inherited_from: the address of an inherited descriptor, else None.
     """
 
     def __init__(
@@ -210,17 +209,19 @@ class DatagramListener(StreamListener):
         self._identity = identity_of(path) if path is not None else None
         self._idle = DATAGRAM_SESSION_TIMEOUT if options.idle_timeout is None else options.idle_timeout
         self._max_peers = options.max_connections
-        self._max_callers = MAX_CALLERS if options.backlog is None else max(1, options.backlog)
+        self._max_pending = MAX_PENDING if options.backlog is None else max(1, options.backlog)
         # No datagram of the internet is larger than its 16-bit length.
         is_internet = sock.family in (socket.AF_INET, socket.AF_INET6)
         self._size = min(options.receive_size, 65536) if is_internet else options.receive_size
         self._buffer = memoryview(bytearray(self._size))
         self._has_header = sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET  # raw(7)
         self._is_any = is_internet and address.host in ("", "0.0.0.0", "::")
+        self._is_unix = sock.family == getattr(socket, "AF_UNIX", None)
+        self._stalled: PeerStream | None = None  # whose full queue keeps a UNIX socket from being read
         self._space = 64 if self._is_any else 0
-        self._peers: OrderedDict[Any, PeerStream] = OrderedDict()  # who was silent longest stands first
+        self._peers: OrderedDict[Any, PeerStream] = OrderedDict()  # idle longest first
         self._open: set[PeerStream] = set()
-        self._callers: deque[PeerStream] = deque()
+        self._pending: deque[PeerStream] = deque()
         self._queued_size = 0
         self._lock = threading.Lock()  # of the queues: handlers may be threads
         self._changed = Condition(engine)
@@ -231,36 +232,36 @@ class DatagramListener(StreamListener):
 
     async def wait_incoming(self, *, deadline: float | None = None) -> None:
         await self._changed.wait_until(
-            lambda: bool(self._callers) or self._closed or self.failure is not None, deadline=deadline
+            lambda: bool(self._pending) or self._closed or self.failure is not None, deadline=deadline
         )
 
     def accept_nowait(self) -> OpenIncoming:
-        if not self._callers and self.failure is not None:
+        if not self._pending and self.failure is not None:
             raise OSError(self.failure.errno, str(self.failure))
         try:
-            return OpenIncoming(self._callers.popleft())
+            return OpenIncoming(self._pending.popleft())
         except IndexError:
-            raise BlockingIOError("nobody is there") from None
+            raise BlockingIOError("no peer waits") from None
 
     def pending(self) -> int:
-        return len(self._callers)
+        return len(self._pending)
 
     def close(self) -> None:
-        """As promised; the socket itself stays open until the last of those who came in has left."""
+        """As `StreamListener`; the socket stays open until the last session has ended."""
         if self._closed:
             return
         self._closed = True
         if self._path is not None:
             remove_file(self._path, self._identity)
-        while self._callers:
-            self._callers.popleft().close()
+        while self._pending:
+            self._pending.popleft().close()
         self._changed.notify()
         if self._observer is not None:
             self._observer(StoppedListening(str(self.address)))
         self._end_if_empty()
 
     def reopen(self) -> bool:
-        """Possible while somebody is still in: the socket is open then, and would be in the way of another one."""
+        """Possible while a session is open: the socket is open then, and another one could not be bound."""
         with self._lock:
             if self._over or self._path is not None or self.failure is not None:
                 return False
@@ -283,7 +284,20 @@ class DatagramListener(StreamListener):
             data, size = peer.queue.popleft()
             peer.queued_size -= size
             self._queued_size -= size
+            resumes = peer is self._stalled and self._has_space(peer)
+            if resumes:
+                self._stalled = None
+        if resumes:
+            self._changed.notify()
         return data
+
+    def _has_space(self, peer: PeerStream) -> bool:
+        """Whether half of the limits is free again: a reader resumes then, not at each datagram."""
+        return (
+            len(peer.queue) * 2 <= MAX_QUEUED
+            and peer.queued_size * 2 <= MAX_PEER_SIZE
+            and (self._queued_size * 2 <= MAX_QUEUED_SIZE or not peer.queue)
+        )
 
     def send(self, peer: PeerStream, data: bytes | memoryview) -> None:
         """Hand one datagram to the system; raises as it does."""
@@ -293,7 +307,7 @@ class DatagramListener(StreamListener):
             self.socket.sendmsg([data], peer.source, 0, peer.name)
         else:
             self.socket.sendto(data, peer.name)
-        self._heard_of(peer)
+        self._touch(peer)
 
     def forget(self, peer: PeerStream) -> None:
         """What this peer sends from now on begins a new session."""
@@ -311,26 +325,34 @@ class DatagramListener(StreamListener):
             peer.queue.clear()
             self._queued_size -= peer.queued_size
             peer.queued_size = 0
+            if self._stalled is peer:
+                self._stalled = None
         if left and not self._closed and not was_ended and peer.received_count:
             for data, size in left:
                 self._put(peer.key, peer.name, peer.source, data, size)
         else:
             for _, size in left:
                 self._drop(peer.peer, size, "its session ended without receiving it")
+        self._changed.notify()  # a stalled reader may go on
         self._end_if_empty()
 
     async def _receive(self) -> None:
-        """Receive for all, until the socket is closed."""
+        """Receive for all peers, until the socket is closed."""
         error: BaseException | None = None
         try:
             while not self._over:
                 try:
-                    await self.engine.wait(self.socket.fileno(), READ, self._next_end())
+                    if self._stalled is None:
+                        await self.engine.wait(self.socket.fileno(), READ, self._next_end())
+                    else:
+                        await self._changed.wait_until(
+                            lambda: self._stalled is None or self._over, deadline=self._next_end()
+                        )
                 except DeadlineError:
                     pass
                 self._end_idle()
-                if not self._over and self._receive_some():
-                    await self.engine.sleep(0)  # the others have their turn
+                if not self._over and self._stalled is None and self._receive_some():
+                    await self.engine.sleep(0)  # other tasks have their turn
         except OSError as reason:
             error = reason
         finally:
@@ -339,14 +361,14 @@ class DatagramListener(StreamListener):
             self._received_all.set()
 
     def _receive_some(self) -> bool:
-        """Receive what is there, and give it to whom it is for; True: there may be more."""
+        """Receive what is there, and queue it for its peer; True: there may be more."""
         for _ in range(TURN_DATAGRAMS):
             try:
                 size, ancillary, flags, name = self.socket.recvmsg_into([self._buffer], self._space, ask_true_size)
             except BlockingIOError:
                 return False
             except (ConnectionError, TimeoutError):
-                continue  # about a datagram that we sent, and that somebody refused: not about the socket
+                continue  # an ICMP error for a datagram that we sent: not an error of the socket
             except OSError as error:
                 if self._over or not is_resource_shortage(error):
                     raise
@@ -358,15 +380,17 @@ class DatagramListener(StreamListener):
             elif self._has_header and size:
                 data = bytes(self._buffer[(self._buffer[0] & 15) * 4 : size])
             self._put((name, local), name, source, data, min(size, self._size))
+            if self._stalled is not None:
+                return False
         return True
 
     def _put(self, key: Any, name: Name, source: list[Any], data: bytes | FrameTooLongError, size: int) -> None:
-        """One datagram to its peer's queue, or to a new peer."""
+        """Queue one datagram for its peer, or for a new peer."""
         while True:
             peer = self._peers.get(key) or self._new_peer(key, name, source, size)
             if peer is None:
                 return
-            self._heard_of(peer)
+            self._touch(peer)
             with self._lock:
                 if peer.has_left:
                     continue  # by another thread, a moment ago
@@ -375,14 +399,22 @@ class DatagramListener(StreamListener):
                     peer.queue.append((data, size))
                     peer.queued_size += size
                     self._queued_size += size
+                    if self._is_unix and (
+                        len(peer.queue) >= MAX_QUEUED
+                        or peer.queued_size >= MAX_PEER_SIZE
+                        or self._queued_size >= MAX_QUEUED_SIZE
+                    ):
+                        self._stalled = peer
             break
         if refused is None:
-            peer.tell()
+            peer.notify()
         else:
             peer.dropped_count += 1
             self._drop(peer.peer, size, refused)
 
     def _why_refused(self, peer: PeerStream, size: int) -> str | None:
+        if self._is_unix:
+            return None  # the socket is not read while a queue is full
         if len(peer.queue) >= MAX_QUEUED or (peer.queue and peer.queued_size + size > MAX_PEER_SIZE):
             return "its queue is full"
         if self._queued_size + size > MAX_QUEUED_SIZE:
@@ -390,8 +422,8 @@ class DatagramListener(StreamListener):
         return None
 
     def _new_peer(self, key: Any, name: Name, source: list[Any], size: int) -> PeerStream | None:
-        if self._closed or len(self._callers) >= self._max_callers:
-            reason = "nobody is let in any more" if self._closed else "too many new peers wait to be let in"
+        if self._closed or len(self._pending) >= self._max_pending:
+            reason = "the listener is closed" if self._closed else "too many new peers wait to be accepted"
             self._drop(self._text(name), size, reason)
             return None
         local = str(self.address.replace(host=key[1])) if key[1] else str(self.address)
@@ -407,11 +439,11 @@ class DatagramListener(StreamListener):
         for oldest in too_many:
             oldest.end()
         self._open.add(peer)
-        self._callers.append(peer)
+        self._pending.append(peer)
         self._changed.notify()
         return peer
 
-    def _heard_of(self, peer: PeerStream) -> None:
+    def _touch(self, peer: PeerStream) -> None:
         peer.last = self.engine.now()
         with self._lock:
             if self._peers.get(peer.key) is peer:
@@ -422,7 +454,7 @@ class DatagramListener(StreamListener):
             return next(iter(self._peers.values()), None)
 
     def _next_end(self) -> float | None:
-        """The moment at which the next peer will have been silent for too long."""
+        """When the next session will have been idle for too long."""
         oldest = self._oldest()
         return None if oldest is None else oldest.last + self._idle
 

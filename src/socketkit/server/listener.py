@@ -93,7 +93,7 @@ class Listener:
                 await self._accept_one(deadline)
         except DeadlineError:
             raise DeadlineError(
-                f"accepting at {self._where()}: nobody came within {parse_timeout(timeout):g} s"
+                f"accepting at {self._where()}: no connection within {parse_timeout(timeout):g} s"
             ) from None
         return self._ready.popleft()
 
@@ -138,7 +138,7 @@ class Listener:
             raise self._closed_error()
         if all(listener.is_exhausted for listener in listeners):
             if not self._under_way:
-                raise ClosedError(f"the listener at {self._address} had one caller, who has come")
+                raise ClosedError(f"the listener at {self._address} serves one connection, which was accepted")
             await self._changed.wait_until(self._is_woken, deadline=deadline)
             return None
         if len(listeners) > 1 or self._under_way:

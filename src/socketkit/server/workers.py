@@ -1,8 +1,8 @@
-"""Several processes serve one port: a supervisor that listens, workers that accept, and nobody lost between them.
+"""Several processes serve one port: a supervisor listens, workers accept.
 
-The supervisor opens every listening socket before the first worker begins, and keeps them: callers who wait for a
-worker that has died wait for its successor. It restarts the dead with growing pauses, forwards signals, and sees all
-of them out. A worker whose supervisor is gone stops as if it had been told to.
+The supervisor opens every listening socket before it starts the first worker, and keeps them open. Connections that
+wait for a dead worker are accepted by its replacement. The supervisor restarts workers with a backoff, forwards
+signals, and waits for their end. A worker whose supervisor is gone stops as at SIGTERM.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ __all__ = ["Work", "Workers"]
 
 FIRST_PAUSE: Final = 0.05
 LAST_PAUSE: Final = 1.0
-"""Seconds before a worker that died early is replaced: a crash at the start does not spin."""
+"""Seconds before a worker that died early is replaced, so that a crash at the start does not spin."""
 
 STEADY: Final = 5.0
-"""Seconds of life after which a worker's death counts as the first again: its successor begins at once."""
+"""Seconds after which a worker's death resets the backoff: its replacement starts at once."""
 
 Work = Callable[[list[tuple[int, Address]], Callable[[], None]], object]
-"""What a worker does: serve until SIGTERM at these addresses, which are inherited descriptors, each with the number of
-the place that it belongs to; and call the second argument when it listens, which closes those descriptors."""
+"""What a worker runs: it serves until SIGTERM at these addresses (inherited descriptors, each with the number of its
+endpoint), and calls the second argument when it listens, which closes those descriptors."""
 
 _FORWARDED: Final = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 
@@ -53,12 +53,12 @@ class Workers:
     """The supervisor of one service. `run` is called in the main thread, before any engine or thread of the program.
 
     Args:
-        places: where to listen; each worker gets sockets of its own for the same ports where the system shares callers
-            out by itself (SO_REUSEPORT, Linux), else all wait at one.
-        count: how many workers.
-        work: what each of them does; it returns when it was told to stop.
-        listening: is told the real addresses, once, when callers can come.
-        observer: is told of beginnings and ends.
+        endpoints: where to listen. On Linux each worker gets its own socket for the same port (SO_REUSEPORT), so that
+            the system distributes connections; elsewhere all accept at one socket.
+        count: the number of workers.
+        work: what each worker runs; it returns after SIGTERM.
+        listening: called once with the real addresses, when clients can connect.
+        observer: receives the start and the end of each worker.
 
     Raises:
         OptionError: this system has no fork.
@@ -66,7 +66,7 @@ class Workers:
 
     def __init__(
         self,
-        places: Sequence[tuple[Address, Options]],
+        endpoints: Sequence[tuple[Address, Options]],
         count: int,
         work: Work,
         *,
@@ -75,18 +75,20 @@ class Workers:
     ) -> None:
         if not hasattr(os, "fork"):
             raise OptionError("workers need fork(2), which this system has not: leave `workers` out")
-        places = [(address, settled(address, options)) for address, options in places]
-        if any(isinstance(options.tls, TLS) and options.tls.self_signed for _, options in places):
+        endpoints = [(address, settled(address, options)) for address, options in endpoints]
+        if any(isinstance(options.tls, TLS) and options.tls.self_signed for _, options in endpoints):
             raise OptionError(
                 "self_signed: each worker would make a key of its own, with a pin of its own; give cert=FILE"
             )
-        self._places = places
+        self._endpoints = endpoints
         self._count = count
         self._work = work
         self._listening = listening
         self._observer = observer
-        self._grace = max(options.grace for _, options in places)
-        self._doors: list[tuple[int, list[SocketListener]]] = []  # a place, and a socket for each worker or for all
+        self._grace = max(options.grace for _, options in endpoints)
+        self._listeners: list[
+            tuple[int, list[SocketListener]]
+        ] = []  # of an endpoint: a socket for each worker, or one for all
         self._members: list[_Member] = []
         self._stops = 0
         self._deadline = float("inf")
@@ -96,62 +98,62 @@ class Workers:
 
         Raises:
             ResolveError, ListenError: an address cannot be listened at.
-            OptionError: this is not the main thread; an address has one caller only; a certificate cannot be used.
+            OptionError: this is not the main thread; an address serves one connection only; a bad certificate.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise OptionError("workers are started from the main thread, to which signals come")
-        for _, options in self._places:  # each worker reads them: one who could not would be replaced for ever
+            raise OptionError("workers must be started from the main thread, which receives signals")
+        for _, options in self._endpoints:  # a worker that could not read them would be replaced for ever
             Certificates().prepare(options)
         self._listen()
-        self._lifeline = os.pipe()  # nobody ever writes: it ends with the supervisor
+        self._lifeline = os.pipe()  # nothing is written: it ends with the supervisor
         try:
-            with _news() as (news, numbers):
+            with _signal_pipe() as (wakeups, numbers):
                 self._members = [_Member(index) for index in range(self._count)]
-                self._listening(tuple(doors[0].address for _, doors in self._doors))
-                self._supervise(news, numbers)
+                self._listening(tuple(listeners[0].address for _, listeners in self._listeners))
+                self._supervise(wakeups, numbers)
         finally:
-            self._close_doors()
+            self._close_listeners()
             for descriptor in self._lifeline:
                 os.close(descriptor)
 
     def _listen(self) -> None:
         try:
-            for number, (address, options) in enumerate(self._places):
-                self._doors += [(number, doors) for doors in self._listen_at(address, options)]
+            for number, (address, options) in enumerate(self._endpoints):
+                self._listeners += [(number, listeners) for listeners in self._listen_at(address, options)]
         except BaseException:
-            self._close_doors()
+            self._close_listeners()
             raise
 
     def _listen_at(self, address: Address, options: Options) -> list[list[SocketListener]]:
         """For each socket address of this one (a name may have several): its sockets."""
         shares = sys.platform == "linux" and address.port is not None
         options = replace(options, reuse_port=True) if shares else options
-        sockets = [[door] for door in self._open(address, options)]
+        sockets = [[listener] for listener in self._open(address, options)]
         if shares:
-            for doors in sockets:
-                place = doors[0].address.replace(options=address.options)
+            for listeners in sockets:
+                endpoint = listeners[0].address.replace(options=address.options)
                 for _ in range(1, self._count):
-                    doors += self._open(place, options)
+                    listeners += self._open(endpoint, options)
         return sockets
 
     def _open(self, address: Address, options: Options) -> list[SocketListener]:
         if address.scheme in ("stdio", "exec"):
-            raise _one_caller_only(address)
-        engine = engines.make("select")  # one that does not shut a socket down for others when it is closed
-        doors = engine.run(listen_at(engine, address, options))
-        if not all(isinstance(door, SocketListener) for door in doors):
-            for door in doors:
-                door.close()
-            raise _one_caller_only(address)
-        return [door for door in doors if isinstance(door, SocketListener)]
+            raise _one_connection_only(address)
+        engine = engines.make("select")  # the blocking engine would shut the socket down for others on close
+        listeners = engine.run(listen_at(engine, address, options))
+        if not all(isinstance(listener, SocketListener) for listener in listeners):
+            for listener in listeners:
+                listener.close()
+            raise _one_connection_only(address)
+        return [listener for listener in listeners if isinstance(listener, SocketListener)]
 
-    def _close_doors(self) -> None:
-        for _, doors in self._doors:
-            for door in doors:
-                door.close()
-        self._doors = []
+    def _close_listeners(self) -> None:
+        for _, listeners in self._listeners:
+            for listener in listeners:
+                listener.close()
+        self._listeners = []
 
-    def _supervise(self, news: int, numbers: list[int]) -> None:
+    def _supervise(self, wakeups: int, numbers: list[int]) -> None:
         while True:
             now = time.monotonic()
             for member in self._members:
@@ -159,31 +161,33 @@ class Workers:
                 if not self._stops and member.is_due(now):
                     self._begin(member)
             while numbers:
-                self._heed(numbers.pop(0))
+                self._handle_signal(numbers.pop(0))
             if self._stops:
                 if not any(member.pid for member in self._members):
                     return
                 if time.monotonic() >= self._deadline:
-                    self._tell_all(signal.SIGKILL)
-            self._wait(news)
+                    self._signal_all(signal.SIGKILL)
+            self._wait(wakeups)
 
-    def _wait(self, news: int) -> None:
+    def _wait(self, wakeups: int) -> None:
         moments = [member.due for member in self._members if not member.pid] if not self._stops else [self._deadline]
         ahead = min(moments, default=float("inf")) - time.monotonic()
-        if select.select([news], [], [], min(max(ahead, 0.0), 60.0))[0]:
-            os.read(news, 4096)
+        poller = select.poll()  # not select(2), which fails beyond 1024 descriptors
+        poller.register(wakeups, select.POLLIN)
+        if poller.poll(min(max(ahead, 0.0), 60.0) * 1000):
+            os.read(wakeups, 4096)
 
-    def _heed(self, number: int) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
             notify("STOPPING=1")
             self._stops += 1
             self._deadline = time.monotonic() + (self._grace if self._stops == 1 else 0.0) + WORKER_KILL_TIMEOUT
-            self._close_doors()  # theirs are open until they have let in who waited there
-            self._tell_all(signal.SIGTERM)
+            self._close_listeners()  # the workers' stay open until they have accepted what waits
+            self._signal_all(signal.SIGTERM)
         elif number in _FORWARDED:
-            self._tell_all(number)
+            self._signal_all(number)
 
-    def _tell_all(self, number: int) -> None:
+    def _signal_all(self, number: int) -> None:
         for member in self._members:
             if member.pid:
                 with suppress(ProcessLookupError):
@@ -192,25 +196,25 @@ class Workers:
     def _begin(self, member: _Member) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # he is told of them when he can do what they ask for
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # delivered when the worker can handle them
         pid = os.fork()
         if pid == 0:
-            self._be(member)
+            self._run_worker(member)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         member.begun(pid, time.monotonic())
         if self._observer is not None:
             self._observer(WorkerStarted(member.index, pid))
 
-    def _be(self, member: _Member) -> NoReturn:
-        """What the child does, from its first line to its last."""
+    def _run_worker(self, member: _Member) -> NoReturn:
+        """Run the worker in the child process, then exit."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             for number in _FORWARDED:
-                signal.signal(number, lambda number, frame: None)  # unless the work has a use for it
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everybody: we are told by the supervisor
+                signal.signal(number, lambda number, frame: None)  # unless the work handles it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals the group; the supervisor forwards it
             os.close(self._lifeline[1])
             threading.Thread(target=_watch, args=(self._lifeline[0],), daemon=True).start()
             self._work(*self._own(member.index))
@@ -230,15 +234,15 @@ class Workers:
             os._exit(status)
 
     def _own(self, index: int) -> tuple[list[tuple[int, Address]], Callable[[], None]]:
-        """The addresses of one worker, and what closes the descriptors when it listens. The others' are closed."""
+        """The addresses of one worker, and a function that closes the descriptors once it listens."""
         own: list[tuple[int, socket.socket]] = []
-        for number, doors in self._doors:
-            mine = doors[index % len(doors)]
+        for number, listeners in self._listeners:
+            mine = listeners[index % len(listeners)]
             own.append((number, mine.socket))
-            for door in doors:
-                if door is not mine:
-                    door.socket.close()
-        addresses = [(number, _inherited(sock, self._places[number][0])) for number, sock in own]
+            for listener in listeners:
+                if listener is not mine:
+                    listener.socket.close()
+        addresses = [(number, _inherited(sock, self._endpoints[number][0])) for number, sock in own]
 
         def listens() -> None:
             for _, sock in own:
@@ -249,12 +253,12 @@ class Workers:
 
 
 class _Member:
-    """One place among the workers: who holds it, or when the next one is due.
+    """One of the workers: its process, or when its replacement is due.
 
     Attributes:
-        index: which place.
-        pid: of the process that holds it; 0: it is free.
-        due: the moment at which the next one may begin.
+        index: its number.
+        pid: its process; 0: none runs.
+        due: when a replacement may start.
     """
 
     def __init__(self, index: int) -> None:
@@ -271,7 +275,7 @@ class _Member:
         self.pid, self._since = pid, now
 
     def reap(self, now: float, observer: Observer | None) -> None:
-        """See whether it has ended, and then when the next one is due."""
+        """If the process has ended, compute when its replacement is due."""
         if not self.pid:
             return
         pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -293,20 +297,20 @@ def _inherited(sock: socket.socket, address: Address) -> Address:
     return Address("fd", path=str(sock.fileno()), options=tuple(options.items()))
 
 
-def _one_caller_only(address: Address) -> OptionError:
-    return OptionError(f"{address} has one caller only, and that is no work for several")
+def _one_connection_only(address: Address) -> OptionError:
+    return OptionError(f"{address} serves one connection only, which several workers cannot share")
 
 
 def _watch(lifeline: int) -> None:
-    """In a worker: when the supervisor is gone, stop as if he had said so."""
+    """In a worker: stop as at SIGTERM when the supervisor is gone."""
     with suppress(OSError):
         os.read(lifeline, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
-def _news() -> Iterator[tuple[int, list[int]]]:
-    """While the block runs, signals wake the reader of a descriptor, and are kept as numbers, in order."""
+def _signal_pipe() -> Iterator[tuple[int, list[int]]]:
+    """While the block runs, signals make a descriptor readable, and their numbers are kept in order."""
     numbers: list[int] = []
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -56,7 +56,7 @@ def test_tour_numbers_match_calls() -> None:
     accepted, peer = by_title["accept"].calls[-1].event.result.split(", ")
     assert f"a new socket, {accepted}," in by_title["accept"].telling.meaning
     assert f"a port of its own, {peer.rpartition(':')[2]}." in by_title["connect"].telling.meaning
-    assert "waiting callers: 1." in by_title["accept"].telling.meaning
+    assert "waiting clients: 1." in by_title["accept"].telling.meaning
     assert by_title["recv"].calls[0].event.data == b"hello world"
     short = by_title["send, too much"]
     assert int(short.calls[-1].event.result.split()[0]) < walkthrough.LARGE_SIZE

@@ -87,7 +87,7 @@ class _Talk:
     """One conversation as packets: who speaks from where, and how far each has come."""
 
     def __init__(self, event: Connected | Accepted) -> None:
-        self._is_caller = isinstance(event, Connected)
+        self._is_client = isinstance(event, Connected)
         self._stream, self._ends, self._stand_in = _ends(event.connection, event.local, event.peer)
         self._sequence = [1, 1]  # ours and the peer's next byte, of TCP
         self._ended = [False, False]
@@ -97,14 +97,14 @@ class _Talk:
         """The handshake of TCP, for whatever is a stream; a datagram socket has none."""
         if not self._stream:
             return []
-        caller = 0 if self._is_caller else 1
+        client = 0 if self._is_client else 1
         self._sequence = [0, 0]
         comment = self._names if self._stand_in else ""
-        first = (self._tcp(caller, _SYN), comment)
-        self._sequence[caller] = 1
-        second = (self._tcp(1 - caller, _SYN | _ACK), "")
-        self._sequence[1 - caller] = 1
-        return [first, second, (self._tcp(caller, _ACK), "")]
+        first = (self._tcp(client, _SYN), comment)
+        self._sequence[client] = 1
+        second = (self._tcp(1 - client, _SYN | _ACK), "")
+        self._sequence[1 - client] = 1
+        return [first, second, (self._tcp(client, _ACK), "")]
 
     def data(self, side: int, data: bytes) -> list[bytes]:
         """Bytes from one side, in as many packets as they need."""
@@ -127,7 +127,7 @@ class _Talk:
         return [packet]
 
     def close(self, is_lost: bool) -> list[bytes]:
-        """What is left of the goodbye: a reset where the conversation was lost."""
+        """The closing packets: a reset where the connection was lost."""
         if not self._stream:
             return []
         if is_lost:

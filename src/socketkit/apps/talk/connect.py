@@ -28,12 +28,12 @@ async def call(
     observer: Observer | None = None,
     **options: object,
 ) -> int:
-    """Connect to an address, and converse with whoever answers, to the end; see `converse`.
+    """Connect to an address, and converse with the peer, to the end; see `converse`.
 
     Args:
         engine: runs already.
         address: where.
-        person: makes the stream of whoever sits here, when the connection stands.
+        person: makes the stream of standard input and output, once the connection is open.
         talk: as for `converse`.
         framing: by name; None: as the address says, else bytes as they come.
         observer: is told what happens, as events.
@@ -48,7 +48,7 @@ async def call(
         ResolveError, ConnectError, DeadlineError: nobody answers there.
         SocketkitError, OSError: as `converse`.
     """
-    place = Endpoint(address, framing, options)  # not the door `connect`, behind which the servers are loaded too
+    place = Endpoint(address, framing, options)  # not `api.connect`, which imports the servers too
     messages = message_format(framing or dict(address.options).get("framing"))
     connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     try:

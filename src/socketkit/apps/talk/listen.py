@@ -1,4 +1,4 @@
-"""Listen: the person's end of a conversation with the first caller, or with one after another."""
+"""`listen`: standard input and output against the first client, or against one after another."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ async def answer(
     observer: Observer | None = None,
     **options: object,
 ) -> None:
-    """Listen at an address, and converse with the first caller, to the end; see `converse`. Others are refused.
+    """Listen at an address, and converse with the first client, to the end; see `converse`. Others are refused.
 
     Args:
         engine: runs already.
         address: where.
-        person: makes the stream of whoever sits here, for each caller anew.
-        keep: go on with the next caller, for ever, or until nobody reads what is written here. They wait meanwhile.
+        person: makes the stream of standard input and output, anew for each client.
+        keep: go on with the next client, until our output is closed. Clients wait in the backlog meanwhile.
         talk: as for `converse`.
-        listening: is told the real addresses when callers can come.
+        listening: called with the real addresses once clients can connect.
         lost: with `keep`, is told which conversation did not end well, and why.
         framing: by name; None: as the address says, else bytes as they come.
         observer: is told what happens, as events.

@@ -53,7 +53,7 @@ async def echo(connection: Connection) -> None:
 
 
 GRACE: Final = 0.1
-"""Seconds that a server's end may take: a peer of datagrams never says goodbye."""
+"""Seconds that closing a server may take: a datagram peer never ends."""
 
 BUDGET: Final = 7.0
 """Seconds for all bursts together: on a busy machine the last ones are shorter."""

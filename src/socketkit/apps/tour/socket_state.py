@@ -46,7 +46,7 @@ def _port(address: str) -> int:
 
 
 def backlog_limit() -> int | None:
-    """How many callers may wait at one listening socket at most (listen(2), somaxconn)."""
+    """The most connections that may wait at one listening socket (listen(2), somaxconn)."""
     try:
         with open("/proc/sys/net/core/somaxconn") as file:
             return int(file.read())

@@ -1,6 +1,6 @@
 """The story of a socket in plain words: for each step who takes it, what it means, and which trap it hides.
 
-Words only. What stands in braces is filled in by whoever has lived the step, with what really came.
+Texts only. The step fills in the names in braces with the real values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STORY: Final = {
         "socket",
         "An end point for TCP over IPv4. What the program holds is a number, the descriptor {listening}, as of an "
         "open file.",
-        "It is nowhere yet: it has no address and no peer. And whatever goes wrong from here on, somebody must "
+        "It is nowhere yet: it has no address and no peer. Whatever goes wrong from here on, the program must "
         "close it.",
     ),
     "bind": Telling(
@@ -44,9 +44,9 @@ STORY: Final = {
     "listen": Telling(
         SERVER,
         "listen",
-        "From now on callers can come. They wait in a queue, the backlog, until they are accepted; we ask for as "
+        "From now on clients can connect. They wait in a queue, the backlog, until they are accepted; we ask for as "
         "many places as the system gives{limit}.",
-        "The backlog does not limit the clients. And when it is full, callers are not refused, they hang: on their "
+        "The backlog does not limit the clients. And when it is full, clients are not refused, they hang: on their "
         "side only a limit of time helps.",
     ),
     "connect": Telling(
@@ -60,7 +60,7 @@ STORY: Final = {
     "accept": Telling(
         SERVER,
         "accept",
-        "One look into the queue (TCP_INFO tells its length): waiting callers: {pending}. Then accept gives a new "
+        "One look into the queue (TCP_INFO tells its length): waiting clients: {pending}. Then accept gives a new "
         "socket, {server}, for this one conversation; {listening} goes on listening.",
         "The client was connected before: the systems shake hands by themselves, so being connected does not mean "
         "being served. And the new socket has no port of its own: both are at {port}. What tells conversations "
@@ -124,7 +124,7 @@ STORY: Final = {
         "close",
         "Each gives its descriptor back.{kept}",
         "Who closes with unread bytes in the buffer sends a reset, which may destroy what it has said before. "
-        "socketkit says goodbye first, and reads the rest away.",
+        "socketkit sends its FIN first, and discards the rest.",
     ),
     "stop": Telling(
         SERVER,

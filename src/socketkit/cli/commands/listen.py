@@ -36,7 +36,9 @@ def _refuse_person(context: click.Context) -> None:
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name in _OF_A_PERSON and source == click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{parameter.opts[0]} is for whoever sits here; with --exec a program does")
+            raise click.UsageError(
+                f"{parameter.opts[0]} is for a terminal or a pipe; with --exec a program has the connection"
+            )
 
 
 @command()

@@ -105,13 +105,13 @@ def _seconds(text: str) -> float:
 
 @click.command(cls=_Flags, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("words", metavar="[HOST] [PORT | FIRST-LAST]...", nargs=-1)
-@option("-l", "listens", is_flag=True, help="Listen, for one caller.")
+@option("-l", "listens", is_flag=True, help="Listen, for one client.")
 @option("-k", "keeps", is_flag=True, help="With -l: for one after another (with -e: for many at once).")
 @option("-p", "port", metavar="PORT", help="With -l: the port to listen at; else the port to call from.")
 @option("-s", "source", metavar="ADDRESS", help="The address to call from.")
 @option("-u", "datagrams", is_flag=True, help="UDP, or with -U datagrams.")
 @option("-U", "is_path", is_flag=True, help="UNIX sockets: HOST is a path.")
-@option("-z", "only_test", is_flag=True, help="See whether somebody accepts, and send nothing.")
+@option("-z", "only_test", is_flag=True, help="Test whether a connection is accepted; send nothing.")
 @option("-v", "verbose", count=True, help="Tell what happens.")
 @option("-w", "timeout", metavar="SECONDS", type=Read("seconds", _seconds), help="Time to connect; silence.")
 @option("-q", "quit_after", metavar="SECONDS", type=Read("seconds", _seconds), help="Time after our end.")
@@ -131,7 +131,7 @@ def nc(words: tuple[str, ...], **flags: Any) -> int:
     """Netcat, as its flavours agree: arbitrary TCP, UDP and UNIX conversations.
 
     \b
-    nc -l 5000                    listen at every interface, for one caller
+    nc -l 5000                    listen at every interface, for one client
     nc -lk -p 5000 -e cat         an echo server
     nc -zv host 20-25 80          who accepts?
     nc -U /run/app.sock           a UNIX socket
@@ -207,7 +207,7 @@ class _Run:
                 raise click.UsageError(f"{flag} has no effect beside {reason}")
 
     def warnings(self) -> list[str]:
-        """Where the flavours differ, for whoever asked to be told (-v)."""
+        """Report with -v where the flavours differ."""
         given = {
             "-w": self._flags["timeout"] is not None,
             "-q": self._flags["quit_after"] is not None,
@@ -216,7 +216,7 @@ class _Run:
         return [f"{flag}: {_DIFFERS[flag]}" for flag, is_given in given.items() if is_given and self._flags["verbose"]]
 
     def connect(self) -> int:
-        """Call somebody, and talk."""
+        """Connect and converse."""
         host, ports = self._place()
         address = self._address(host, ports[0])
         options = self._dial_options()
@@ -229,7 +229,7 @@ class _Run:
             return self._until_told(way, lambda: work)
 
     def listen(self) -> int:
-        """Wait for a caller, or for one after another."""
+        """Accept one client, or one after another."""
         address = self._listen_address()
         if self._flags["program"]:
             child = Address.parse(f"exec:{self._flags['program']}")
@@ -250,7 +250,7 @@ class _Run:
             return self._until_told(way, lambda: work)
 
     def test(self) -> int:
-        """Who accepts? Done when somebody does."""
+        """Test the ports; succeed when one accepts."""
         host, ports = self._place()
         addresses = [self._address(host, port) for port in ports]
         way = common_options.engine_for(None, *addresses)

@@ -217,7 +217,7 @@ def _show_more(console: Console) -> None:
         ("socketkit echo --explain", "a server that tells each of its socket calls"),
         ("socketkit connect --explain", "its client: type a line, and end with Ctrl-D"),
         ("socketkit chat host", "a room for talk, with you in it"),
-        ("socketkit chat join", "its door, for somebody else; plain nc will do"),
+        ("socketkit chat join", "the other side of the chat; plain nc works too"),
     ):
         rows.add_row(Text(typed, "bold"), Text(meaning))
     console.print(Padding(rows, (0, 1, 1, 1)))
