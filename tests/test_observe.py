@@ -69,9 +69,6 @@ def test_several_observers_are_one():
     assert told == [Closed(1, 0, 0, None)] * 2
 
 
-# --- metrics ---
-
-
 @pytest.fixture
 def counted():
     registry = prometheus_client.CollectorRegistry()
@@ -126,9 +123,6 @@ def test_a_shortage_is_seen_while_it_lasts(counted):
     assert value("accept_paused") == 1
     observer(AcceptResumed("tcp://a:1", 1.0))
     assert (value("accept_paused"), value("accept_pauses_total")) == (0, 1)
-
-
-# --- the scrape ---
 
 
 @pytest.mark.parametrize(

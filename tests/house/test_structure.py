@@ -123,3 +123,14 @@ def test_public_names() -> None:
 def test_module_names_are_plain() -> None:
     names = {name for name in modules() if name.rpartition(".")[2] in NO_NAMES}
     assert names <= {"apps.chat.room"}
+
+
+def test_no_banners() -> None:
+    """Comments give reasons; a file that needs headings is two files."""
+    banners = [
+        f"{name}:{number}"
+        for name, path in modules().items()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if line.lstrip().startswith(("# ---", "# ===", "#####"))
+    ]
+    assert banners == []

@@ -29,9 +29,6 @@ def run(engine):
     return run
 
 
-# --- accepting ---
-
-
 def test_accepted_has_both_addresses(run):
     """A client is accepted with both addresses."""
 
@@ -179,9 +176,6 @@ def test_connections_outlive_their_listener(run):
     run(main)
 
 
-# --- addresses ---
-
-
 def opened(place, **options):
     """Listen in plain code; closed by the caller."""
     return listen(place, **options).open()
@@ -265,9 +259,6 @@ def test_async_engine_refused_in_plain_code():
     """An engine that does not block is refused in plain code."""
     with pytest.raises(OptionError):
         opened(ANY, engine="epoll")
-
-
-# --- UNIX files ---
 
 
 @pytest.fixture

@@ -46,9 +46,6 @@ def name_of(address: Address) -> tuple[str, int]:
     return address.host, address.port
 
 
-# --- the same handler ------------------------------------------------------------------------------------------------
-
-
 def test_tcp_and_udp_on_every_engine(engine_name: str) -> None:
     """One handler serves tcp and udp on every engine."""
     recorder = Recorder()
@@ -155,9 +152,6 @@ def test_handler_continues_after_error() -> None:
         assert len(recorder.of(Accepted)) == 1
 
 
-# --- time ------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("option", "seconds"), [({}, 60.0), ({"idle_timeout": "5s"}, 5.0)])
 def test_idle_session_ends_and_restarts(option: dict[str, object], seconds: float) -> None:
     """A silent peer is ended and begins anew."""
@@ -210,9 +204,6 @@ def test_sending_resets_session_idle() -> None:
                 assert server.statistics().failed_count == 0
 
     engine.run(main())
-
-
-# --- bounds ----------------------------------------------------------------------------------------------------------
 
 
 def test_session_table_evicts_longest_idle() -> None:
@@ -298,6 +289,25 @@ def test_unix_datagrams_meet_back_pressure(tmp_path: Path, engine_name: str) -> 
     assert recorder.of(DatagramDropped) == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_datagram_from_own_address_is_dropped(engine: Engine, host: str) -> None:
+    """A forged source that is the server itself begins no session: an echo would answer itself for ever."""
+    recorder = Recorder()
+
+    async def main() -> None:
+        [listener] = await listen_at(engine, Address.parse(f"udp4://{host}:0"), Options(), observer=recorder)
+        listener.socket.sendto(b"forged", ("127.0.0.1", listener.address.port))
+        await until(engine, lambda: bool(recorder.of(DatagramDropped)))
+        assert "its source is this socket" in recorder.of(DatagramDropped)[0].reason
+        assert listener.pending() == 0
+        with plain() as sock:
+            sock.sendto(b"x", ("127.0.0.1", listener.address.port))
+            await until(engine, lambda: listener.pending() == 1)
+        listener.close()
+
+    engine.run(main())
+
+
 def test_pending_peers_bounded_and_reported() -> None:
     """New peers that no one lets in are bounded and reported."""
     engine, _ = virtual_engine()
@@ -365,9 +375,6 @@ def test_stopped_server_ends_sessions() -> None:
         assert [event.error for event in recorder.of(Closed)] == [None]
 
 
-# --- addresses -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("listening", ["udp4://:0", "udp4://127.0.0.1:0"])
 def test_answer_from_asked_address(listening: str) -> None:
     """An answer leaves from the address that was asked."""
@@ -420,9 +427,6 @@ def test_a_listener_accepts_peers_by_hand() -> None:
             assert connection.receive(timeout=FAR) == b"first"
             connection.send(b"back")
             assert client.receive(timeout=FAR) == b"back"
-
-
-# --- UNIX ------------------------------------------------------------------------------------------------------------
 
 
 def test_unix_datagram_file_removed_replaced(tmp_path: Any) -> None:
@@ -505,9 +509,6 @@ def test_private_name_is_random_and_removed(tmp_path: Any, abstract: bool) -> No
             assert not os.path.exists(folder)
 
 
-# --- refusals --------------------------------------------------------------------------------------------------------
-
-
 def test_refusal_in_next_call() -> None:
     """A refusal is reported by the next call and the connection goes on."""
     with plain() as sock:
@@ -553,9 +554,6 @@ def test_send_only_client_gets_refusal() -> None:
 def test_what_cannot_be_dialled_says_why(address: str, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         connect(address).open()
-
-
-# --- groups ----------------------------------------------------------------------------------------------------------
 
 
 def test_multicast_members_answer() -> None:

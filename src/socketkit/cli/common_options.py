@@ -91,9 +91,6 @@ def _words_of(name: str) -> list[str]:
     return [f"{scheme}:" for scheme in scheme_names()] if name == "address" else []
 
 
-# --- readers ---------------------------------------------------------------------------------------------------------
-
-
 def _framing(text: str) -> str:
     return str(framings.parse(text))
 
@@ -138,9 +135,6 @@ def _descriptor(text: str) -> int:
     return int(text)
 
 
-# --- addresses -------------------------------------------------------------------------------------------------------
-
-
 def _default_address(text: str | None) -> dict[str, Any]:
     return {"required": True} if text is None else {"default": text, "required": False}
 
@@ -154,8 +148,6 @@ def several_addresses(function: F) -> F:
     """ADDRESS...; none is given as an empty tuple."""
     return click.argument("addresses", metavar="[ADDRESS]...", type=Read("address", Address.parse), nargs=-1)(function)
 
-
-# --- options ---------------------------------------------------------------------------------------------------------
 
 framing: Decorator[Any] = option(
     "--framing",
@@ -307,9 +299,6 @@ def refuse_stdio(address: Address) -> None:
     """
     if address.scheme == "stdio":
         raise click.UsageError("standard input and output are this end of the conversation; give the other one")
-
-
-# --- what they mean --------------------------------------------------------------------------------------------------
 
 
 def given_options(**options: Any) -> dict[str, Any]:

@@ -90,9 +90,6 @@ def status_of(error: BaseException) -> Status:
     return Status.FAILED
 
 
-# --- lines -----------------------------------------------------------------------------------------------------------
-
-
 def print_line(line: str) -> None:
     """Write a line to standard error. Nothing is raised where it was closed."""
     if _editors:
@@ -183,9 +180,6 @@ def print_listening(addresses: Iterable[Address], ready_fd: int | None = None) -
         if ready_fd > ERRORS:
             os.close(ready_fd)
     notify("READY=1")
-
-
-# --- what may be shown -----------------------------------------------------------------------------------------------
 
 
 def visible(text: str) -> str:

@@ -374,6 +374,9 @@ class DatagramListener(StreamListener):
                     raise
                 return False
             source, local = self._asked(ancillary) if self._is_any else ([], None)
+            if self._is_own(name, local):
+                self._drop(self._text(name), size, "its source is this socket: an answer would come back for ever")
+                continue
             data: bytes | FrameTooLongError = bytes(self._buffer[:size])
             if flags & socket.MSG_TRUNC:
                 data = too_long_to_receive(self._text(name), size, self._size)
@@ -383,6 +386,12 @@ class DatagramListener(StreamListener):
             if self._stalled is not None:
                 return False
         return True
+
+    def _is_own(self, name: Name, local: str | None) -> bool:
+        """Whether a datagram claims to come from this very socket: its source was forged (RFC 2827)."""
+        if not isinstance(name, tuple) or name[1] != self.address.port:
+            return False
+        return bool(name[0] == (local or self.address.host))
 
     def _put(self, key: Any, name: Name, source: list[Any], data: bytes | FrameTooLongError, size: int) -> None:
         """Queue one datagram for its peer, or for a new peer."""
