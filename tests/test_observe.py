@@ -129,6 +129,9 @@ def test_a_shortage_is_seen_while_it_lasts(counted):
     ("request_", "status"),
     [
         (b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"200 OK"),
+        (b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=x\r\n\r\n", b"200 OK"),
+        (b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=\r\n\r\n", b"200 OK"),
+        (b"GET /metrics HTTP/1.1\r\nAccept: ;;,=;q=\xff,\r\n\r\n", b"200 OK"),
         (b"HEAD /metrics HTTP/1.0\r\n\r\n", b"200 OK"),
         (b"GET / HTTP/1.1\r\n\r\n", b"404 Not Found"),
         (b"POST /metrics HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", b"405 Method Not Allowed"),

@@ -1,6 +1,8 @@
-"""Answer Prometheus: one HTTP response a connection, by our own server."""
+"""The metrics endpoint: one HTTP response a connection, served by our own server."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -13,11 +15,11 @@ from socketkit.server.server import Handler
 __all__ = ["HEAD", "scraper"]
 
 HEAD = "delimited:\r\n\r\n,max_size=8KiB"
-"""The framing of a request's head (RFC 9112, 2.1); who sends more is not listened to."""
+"""The framing of a request's head (RFC 9112, 2.1); a longer head resets the connection."""
 
 
 def scraper(registry: CollectorRegistry) -> Handler:
-    """A handler that answers `GET /metrics` with what this registry holds; for connections framed by `HEAD`."""
+    """A handler that answers `GET /metrics` with the samples of this registry; for connections framed by `HEAD`."""
 
     async def answer(connection: Connection) -> None:
         try:
@@ -41,8 +43,17 @@ def _answer(registry: CollectorRegistry, words: list[str], fields: list[str]) ->
     if method not in ("GET", "HEAD"):
         return _message("405 Method Not Allowed", b"there is GET\n", more="Allow: GET, HEAD\r\n")
     accepted = [value for name, _, value in (field.partition(":") for field in fields) if name.lower() == "accept"]
-    encoder, kind = choose_encoder(",".join(accepted))
+    encoder, kind = _encoder(",".join(accepted))
     return _message("200 OK", encoder(registry), kind, has_body=method == "GET")
+
+
+def _encoder(accepted: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """The encoder for an Accept field. prometheus_client raises for one that it cannot parse, and a server may then
+    send its default (RFC 9110, 12.5.1)."""
+    try:
+        return choose_encoder(accepted)
+    except Exception:
+        return choose_encoder("")
 
 
 def _message(

@@ -367,10 +367,9 @@ class Recording:
     """
 
     def __init__(self, path: str, name: str) -> None:
-        try:
-            self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - open as long as the verb runs
-        except OSError as error:
-            raise OptionError(f"{path!r} cannot be written: {error.strerror}") from None
+        from socketkit.apps.observers.record_file import open_record_file
+
+        self._file = open_record_file(path)
         self._name = name
         self._has_failed = False
         click.get_current_context().call_on_close(self._file.close)

@@ -104,3 +104,34 @@ def test_pcap_packets_in_order_and_bounded(pieces):
                 assert packet.data.seq == place
                 place += len(packet.data.data)
     assert all(len(bytes(packet)) <= 65535 for packet in read)
+
+
+@pytest.mark.parametrize(
+    ("local", "peer", "limit"),
+    [
+        ("udp://127.0.0.1:1", "udp://127.0.0.1:2", 65_507),
+        ("udp://[::1]:1", "udp://[::1]:2", 65_527),
+        ("unixgram:///run/a", "unixgram:///run/b", 65_507),
+    ],
+)
+@pytest.mark.parametrize("excess", [0, 1, 100_000])
+def test_long_datagram(local, peer, limit, excess):
+    """A datagram that fits into no IP packet is cut, and the record holds its real length."""
+    data = bytes(range(251)) * 1000
+    data = data[: limit + excess]
+    blocks = []
+    capture = Capture(blocks.append)
+    for event in (Connected(1, local, peer), Sent(1, data), Received(1, data), Closed(1, 0, 0, None)):
+        capture(event)
+    read = list(dpkt.pcapng.Reader(io.BytesIO(b"".join(blocks))))
+    assert len(read) == 2
+    assert all(_parsed(packet).data.data == data[:limit] for _, packet in read)
+    record = dpkt.pcapng.EnhancedPacketBlockLE(blocks[1])
+    assert record.pkt_len - record.caplen == excess
+    assert (b"%d bytes of the datagram" % excess in blocks[1]) == bool(excess)
+
+
+def test_raw_socket_is_no_stream():
+    (packet,) = packets(Connected(1, "ip://127.0.0.1?protocol=253", "ip://127.0.0.2?protocol=253"), Sent(1, b"data"))
+    assert packet.data.data == b"data"
+    assert isinstance(packet.data, dpkt.udp.UDP)

@@ -1,1 +1,1 @@
-"""Observers for people: dumps, packet captures, transfer figures."""
+"""Observers of the command: dumps, packet captures, transfer statistics, and the files that they write."""

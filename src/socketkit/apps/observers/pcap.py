@@ -1,8 +1,8 @@
-"""Record conversations as a pcapng file from user space: an observer that makes packets of what it is told.
+"""Record connections as a pcapng file from user space: an observer that makes packets of events.
 
-No right is needed and nothing is lost to a busy machine; under TLS it is the plaintext. The packets are those that the
-conversation could have been made of: handshake, data, ends. Sizes, order and moments are true, the packets' borders
-are ours. Where an end has no IP address, RFC 5737's documentation addresses stand in, and a comment says what is true.
+It needs no privilege, and no packet is lost on a busy machine; under TLS it records the plaintext. The packets are made
+up: handshake, data, ends. Sizes, order and times are real, the borders of the packets are not. Where an end has no IP
+address, RFC 5737's documentation addresses stand in, and a comment holds the real ones.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ except ImportError:
 __all__ = ["Capture"]
 
 SEGMENT_SIZE: Final = 32 * 1024
-"""Bytes of a packet's payload: an IP packet has at most 65 535 with its headers; Wireshark knows no smaller limit."""
+"""Bytes of a segment's payload: an IP packet has at most 65 535 with its headers."""
+
+MAX_LENGTH: Final = 65_535
+"""The largest length that an IP header can hold. A longer datagram (UNIX sockets allow it) is cut, and the record names its real length."""
 
 STAND_INS: Final = ("192.0.2.1", "192.0.2.2")
-"""Ours and the peer's, where there is no IP address (RFC 5737, TEST-NET-1)."""
+"""Our address and the peer's, where there is no IP address (RFC 5737, TEST-NET-1)."""
 
 _LINKTYPE_RAW: Final = 101
 """Packets that begin with their IP header (the registry of tcpdump.org)."""
@@ -39,36 +42,38 @@ _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
 
 
 class Capture:
-    """An observer that makes packets of conversations.
+    """An observer that makes packets of connections.
 
     Args:
-        write: takes one whole block of the file.
+        write: called with each whole block of the file.
         clock: seconds since the epoch.
     """
 
     def __init__(self, write: Callable[[bytes], object], *, clock: Callable[[], float] = time.time) -> None:
         self._write = write
         self._clock = clock
-        self._talks: dict[int, _Talk] = {}
+        self._conversations: dict[int, _Conversation] = {}
         interface = dpkt.pcapng.InterfaceDescriptionBlockLE(snaplen=_SNAPLEN, linktype=_LINKTYPE_RAW)
         self._write(bytes(dpkt.pcapng.SectionHeaderBlockLE()) + bytes(interface))
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Connected | Accepted):
-            talk = self._talks[event.connection] = _Talk(event)
+            talk = self._conversations[event.connection] = _Conversation(event)
             for packet, comment in talk.begin():
                 self._record(packet, comment)
             return
-        told = _TOLD.get(type(event))
-        talk_or_none = self._talks.get(getattr(event, "connection", 0))
-        if told is None or talk_or_none is None:
+        encode = _ENCODERS.get(type(event))
+        conversation = self._conversations.get(getattr(event, "connection", 0))
+        if encode is None or conversation is None:
             return
-        for packet in told(talk_or_none, event):
-            self._record(packet)
+        for packet in encode(conversation, event):
+            self._record(packet, missing_size=conversation.missing_size(event))
         if isinstance(event, Closed):
-            del self._talks[event.connection]
+            del self._conversations[event.connection]
 
-    def _record(self, packet: bytes, comment: str = "") -> None:
+    def _record(self, packet: bytes, comment: str = "", *, missing_size: int = 0) -> None:
+        if missing_size:
+            comment = f"cut: {missing_size} bytes of the datagram do not fit into an IP packet"
         moment = int(self._clock() * 1e6)
         options = [dpkt.pcapng.PcapngOptionLE(code=1, data=comment.encode())] if comment else []
         options += [dpkt.pcapng.PcapngOptionLE(code=0)] if comment else []
@@ -80,21 +85,23 @@ class Capture:
             pkt_data=packet,
             opts=options,
         )
-        self._write(bytes(block))
+        data = bytearray(bytes(block))
+        data[24:28] = (len(packet) + missing_size).to_bytes(4, "little")  # dpkt writes its own pkt_len
+        self._write(bytes(data))
 
 
-class _Talk:
-    """One conversation as packets: who speaks from where, and how far each has come."""
+class _Conversation:
+    """One connection as packets: both addresses, and the sequence number of each side."""
 
     def __init__(self, event: Connected | Accepted) -> None:
         self._is_client = isinstance(event, Connected)
         self._stream, self._ends, self._stand_in = _ends(event.connection, event.local, event.peer)
-        self._sequence = [1, 1]  # ours and the peer's next byte, of TCP
+        self._sequence = [1, 1]  # TCP's next sequence number of each side
         self._ended = [False, False]
         self._names = f"connection {event.connection}: {event.local} and {event.peer}"
 
     def begin(self) -> list[tuple[bytes, str]]:
-        """The handshake of TCP, for whatever is a stream; a datagram socket has none."""
+        """The handshake of TCP; empty for a datagram socket."""
         if not self._stream:
             return []
         client = 0 if self._is_client else 1
@@ -107,7 +114,7 @@ class _Talk:
         return [first, second, (self._tcp(client, _ACK), "")]
 
     def data(self, side: int, data: bytes) -> list[bytes]:
-        """Bytes from one side, in as many packets as they need."""
+        """The packets of data from one side; a datagram is one packet, cut where it is too long."""
         if not self._stream:
             return [self._udp(side, data)]
         packets = []
@@ -117,8 +124,19 @@ class _Talk:
             self._sequence[side] += len(piece)
         return packets
 
+    @property
+    def _max_size(self) -> int:
+        """Bytes of the longest datagram: IPv4 counts its own header of 20 bytes, IPv6 does not (RFC 8200, 3)."""
+        return MAX_LENGTH - 8 - (20 if len(self._ends[0][0]) == 4 else 0)
+
+    def missing_size(self, event: Event) -> int:
+        """Bytes of this event's datagram that its packet does not hold."""
+        if self._stream or not isinstance(event, Received | Sent):
+            return 0
+        return max(0, len(event.data) - self._max_size)
+
     def end(self, side: int) -> list[bytes]:
-        """One side's last word, once."""
+        """The FIN of one side, once."""
         if not self._stream or self._ended[side]:
             return []
         self._ended[side] = True
@@ -127,7 +145,7 @@ class _Talk:
         return [packet]
 
     def close(self, is_lost: bool) -> list[bytes]:
-        """The closing packets: a reset where the connection was lost."""
+        """The missing FINs and the last ACK; a reset where the connection was lost."""
         if not self._stream:
             return []
         if is_lost:
@@ -136,7 +154,7 @@ class _Talk:
         return [*packets, self._tcp(0, _ACK)] if packets else []
 
     def _tcp(self, side: int, flags: int, data: bytes = b"") -> bytes:
-        """A segment from a side: 0 ours, 1 the peer's."""
+        """A segment of one side: 0 ours, 1 the peer's."""
         sequence, acknowledged = self._sequence[side], self._sequence[1 - side]
         segment = dpkt.tcp.TCP(
             sport=self._ends[side][1],
@@ -150,6 +168,7 @@ class _Talk:
         return self._ip(side, 6, segment)
 
     def _udp(self, side: int, data: bytes) -> bytes:
+        data = data[: self._max_size]
         datagram = dpkt.udp.UDP(sport=self._ends[side][1], dport=self._ends[1 - side][1], data=data)
         datagram.ulen = len(datagram)
         return self._ip(side, 17, datagram)
@@ -165,7 +184,7 @@ class _Talk:
         return bytes(packet)
 
 
-_TOLD: Final[dict[type[Event], Callable[[_Talk, Any], list[bytes]]]] = {
+_ENCODERS: Final[dict[type[Event], Callable[[_Conversation, Any], list[bytes]]]] = {
     Received: lambda talk, event: talk.data(1, event.data),
     Sent: lambda talk, event: talk.data(0, event.data),
     EndReceived: lambda talk, event: talk.end(1),
@@ -175,10 +194,10 @@ _TOLD: Final[dict[type[Event], Callable[[_Talk, Any], list[bytes]]]] = {
 
 
 def _ends(number: int, local: str, peer: str) -> tuple[bool, tuple[tuple[bytes, int], tuple[bytes, int]], bool]:
-    """Whether it is a stream, and the IP address and port of our end and the peer's, perhaps stand-ins."""
+    """Whether it is a stream, the IP addresses and ports of both ends, and whether these are stand-ins."""
     try:
         ours, theirs = Address.parse(local), Address.parse(peer)
-        is_stream = "DGRAM" not in ours.transport.kind
+        is_stream = ours.transport.kind not in ("SOCK_DGRAM", "SOCK_RAW")
         ends = (_end(ours), _end(theirs))
     except (AddressError, ValueError):
         is_stream, ends = True, (None, None)
