@@ -9,8 +9,19 @@ import pytest
 
 from socketkit import serve
 from socketkit.errors import BrokenError
-from socketkit.events import Accepted, AcceptPaused, AcceptResumed, Closed, HandlerFailed, Received, Refused, Sent
-from socketkit.observe import LoggingObserver, combine
+from socketkit.events import (
+    Accepted,
+    AcceptPaused,
+    AcceptResumed,
+    Closed,
+    DatagramDropped,
+    HandlerFailed,
+    Received,
+    Refused,
+    Sent,
+    StoppedListening,
+)
+from socketkit.observe import EPISODE_SECONDS, LoggingObserver, combine
 from support.connections import PATIENCE, ask, call
 from support.programs import echo_server
 
@@ -62,6 +73,68 @@ def test_levels_may_be_chosen(caplog):
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]
 
 
+def refused(number):
+    return Refused("tcp://a:1", f"tcp://b:{number}", "its network is denied (deny)")
+
+
+def dropped(number):
+    return DatagramDropped("udp://a:1", f"udp://b:{number}", 5, "its session is full", number)
+
+
+@pytest.mark.parametrize("make", [refused, dropped])
+def test_crowd_is_one_line_an_episode(caplog, make):
+    """The first is a WARNING; the others of ten seconds are counted in one more line."""
+    now = 100.0
+    caplog.set_level(logging.INFO)
+    observer = LoggingObserver(clock=lambda: now)
+    for number in range(1000):
+        observer(make(number))
+        now += 0.001
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.records[0].event == make(0)
+    now = 100.0 + EPISODE_SECONDS
+    observer(make(1000))
+    _, summary, following = caplog.records
+    assert summary.getMessage() == f"{type(make(0)).__name__} local={make(0).local} more=999 seconds=10"
+    assert (summary.levelname, summary.event) == ("WARNING", make(999))
+    assert following.event == make(1000)
+
+
+def test_episode_ends_with_listener(caplog):
+    """The count is logged at the end of the listener, and a single event has no count."""
+    caplog.set_level(logging.INFO)
+    observer = LoggingObserver(clock=lambda: 0.0)
+    for event in (refused(1), refused(2), StoppedListening("tcp://a:1"), refused(3), StoppedListening("tcp://a:1")):
+        observer(event)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in lines] == [
+        "Refused", "Refused", "StoppedListening", "Refused", "StoppedListening",
+    ]  # fmt: skip
+    assert "more=1 " in lines[1]
+
+
+def test_episode_is_complete_at_debug(caplog):
+    caplog.set_level(logging.DEBUG)
+    observer = LoggingObserver(clock=lambda: 0.0)
+    for number in range(5):
+        observer(refused(number))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] + ["DEBUG"] * 4
+
+
+def test_raising_observer_spares_others(caplog):
+    """Each observer that is combined gets every event, and the one that raises is logged once."""
+    told = []
+
+    def broken(event):
+        raise ZeroDivisionError
+
+    observer = combine(told.append, broken, told.append)
+    for _ in range(2):
+        observer(Closed(1, 0, 0, None))
+    assert told == [Closed(1, 0, 0, None)] * 4
+    assert len([record for record in caplog.records if "broken" in record.getMessage()]) == 1
+
+
 def test_several_observers_are_one():
     told = []
     observer = combine(told.append, None, told.append)
@@ -105,6 +178,13 @@ def test_labels_are_words_that_we_know(counted):
     observer(Refused("tcp://a:1", "tcp://b:2", "something new"))
     for limit in ("max_connections", "deny", "other"):
         assert value("refused_total", limit=limit) == 1
+
+
+def test_dropped_datagrams_are_counted(counted):
+    observer, value = counted
+    for number in range(3):
+        observer(dropped(number))
+    assert value("datagrams_dropped_total") == 3
 
 
 def test_undisplayed_bytes_counted(counted):

@@ -1,9 +1,9 @@
-"""What happens to a socket, as frozen values: the library tells an observer and logs nothing itself.
+"""Events: what happens to sockets, as frozen values. The library calls an observer with them, and logs nothing itself.
 
-An observer is any callable that takes one event. It is called in the thread and the turn in which the thing happened,
-costs nothing when there is none, and must neither block nor raise. Logging, counters, `-v` and `--explain` are
-observers. For each connection there is exactly one start (`Connected` or `Accepted`) and one end (`Closed`).
-Events carry no time: whoever wants one looks at a clock when it is called.
+An observer is any callable that takes one event. It is called at once, in the same thread, and must neither block nor
+raise. Without an observer events cost nothing. Logging, metrics, `-v` and `--explain` are observers. Each connection
+has exactly one start event (`Connected` or `Accepted`) and one end event (`Closed`). Events carry no time: an observer
+reads a clock where it needs one.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ __all__ = [
 
 
 class Event(Value):
-    """The root of all events."""
+    """The base class of all events."""
 
 
 class Resolved(Event):
-    """A name was turned into socket addresses, in the order in which they will be tried."""
+    """An address was resolved to socket addresses, in the order in which they will be tried."""
 
     address: str
     candidates: tuple[str, ...]
@@ -70,7 +70,7 @@ class Connecting(Event):
 
 
 class Failed(Event):
-    """One candidate was tried in vain."""
+    """A connection to one candidate could not be made."""
 
     address: str
     candidate: str
@@ -78,13 +78,13 @@ class Failed(Event):
 
 
 class Retrying(Event):
-    """Nobody answered, or a connection was lost: it will be tried again, after a pause.
+    """Connecting failed, or a connection was lost or has ended: it is tried again after a pause.
 
     Attributes:
-        address: where.
-        error: why; None where a conversation just ended.
-        count: tries in a row that have failed so far.
-        seconds: how long the pause is.
+        address: the address to connect to.
+        error: the reason; None where a connection has ended without an error.
+        count: the attempts in a row that have failed so far.
+        seconds: the length of the pause.
     """
 
     address: str
@@ -94,7 +94,7 @@ class Retrying(Event):
 
 
 class Connected(Event):
-    """The start of a connection that we opened. `connection` is a number, unique in this process."""
+    """The start of a connection that was opened here. `connection` is a number, unique in this process."""
 
     connection: int
     local: str
@@ -102,20 +102,20 @@ class Connected(Event):
 
 
 class Secured(Event):
-    """TLS was agreed on, and the peer is who it should be; what follows on this connection is encrypted."""
+    """The TLS handshake is complete, and the peer verified as far as was asked for; the connection is encrypted now."""
 
     connection: int
     facts: TlsFacts
 
 
 class SelfSigned(Event):
-    """A server has made its own certificate; clients that are given the pin can trust it."""
+    """A server has made its own certificate; clients can trust it by the pin."""
 
     pin: str
 
 
 class CertificatesReloaded(Event):
-    """A server has read its certificates anew; `error` says why not, and then the old ones stay."""
+    """A server has read its certificates again. With an `error` it could not, and the old ones stay in use."""
 
     error: BaseException | None
 
@@ -127,20 +127,20 @@ class Bound(Event):
 
 
 class Listening(Event):
-    """Callers can come. `local` is the real address, with the real port."""
+    """Clients can connect. `local` is the real address, with the real port."""
 
     local: str
     backlog: int
 
 
 class StoppedListening(Event):
-    """Callers can come no more."""
+    """Clients can no longer connect."""
 
     local: str
 
 
 class Accepted(Event):
-    """The start of a connection that came to us."""
+    """The start of a connection that was accepted."""
 
     connection: int
     local: str
@@ -148,8 +148,10 @@ class Accepted(Event):
 
 
 class Refused(Event):
-    """A caller was reset at the door, before a conversation began: neither a start nor an end. `reason` is a limit, a
-    list, or what failed when the conversation was to begin."""
+    """An accepted connection was reset before its handler began; it has neither a start nor an end event.
+
+    `reason` names the limit, the list, or the failure.
+    """
 
     local: str
     peer: str
@@ -157,7 +159,7 @@ class Refused(Event):
 
 
 class Proxied(Event):
-    """The peer of an accepted connection turned out to be a proxy, which speaks for this one (PROXY protocol)."""
+    """The PROXY header of an accepted connection named this peer, which is connected through the proxy."""
 
     connection: int
     peer: str
@@ -165,42 +167,42 @@ class Proxied(Event):
 
 
 class AcceptPaused(Event):
-    """The machine is out of something (descriptors, memory): accepting pauses. One event an episode."""
+    """A resource shortage (descriptors, memory) pauses accepting. One event an episode."""
 
     local: str
     error: BaseException
 
 
 class AcceptResumed(Event):
-    """The episode is over; `seconds` is how long the pauses were in all."""
+    """The shortage is over; `seconds` is the time of all its pauses."""
 
     local: str
     seconds: float
 
 
 class Received(Event):
-    """Bytes came: one system call's worth."""
+    """Bytes were received, by one system call."""
 
     connection: int
     data: bytes
 
 
 class Sent(Event):
-    """Bytes were handed to the system: one call's worth."""
+    """Bytes were given to the system, by one call."""
 
     connection: int
     data: bytes
 
 
 class FrameSkipped(Event):
-    """An over-long frame was skipped, or cut, as the framing was told to (`oversize`); what follows it is right."""
+    """A frame that was too long was skipped or cut, by the framing's `oversize`. The frames behind it are whole."""
 
     connection: int
     error: FrameTooLongError
 
 
 class DatagramDropped(Event):
-    """A datagram came, and was dropped. `count` is how many that are at this address so far."""
+    """A datagram was received and dropped. `count` is the number of dropped ones at this address so far."""
 
     local: str
     peer: str
@@ -210,13 +212,13 @@ class DatagramDropped(Event):
 
 
 class EndReceived(Event):
-    """The peer has said its last word."""
+    """The peer has sent the end of the stream."""
 
     connection: int
 
 
 class EndSent(Event):
-    """We have said our last word; the peer may go on."""
+    """The end of the stream was sent; the peer may go on sending."""
 
     connection: int
 
@@ -229,7 +231,7 @@ class HandlerFailed(Event):
 
 
 class Closed(Event):
-    """The end of a connection: bytes in and out, and what ended it (None: a clean end)."""
+    """The end of a connection: the bytes received and sent, and the error that ended it (None: a clean end)."""
 
     connection: int
     received_size: int
@@ -238,14 +240,14 @@ class Closed(Event):
 
 
 class WorkerStarted(Event):
-    """A worker process has begun, in the place of this number."""
+    """A worker process has begun; `worker` is its number, which its successor takes over."""
 
     worker: int
     pid: int
 
 
 class WorkerEnded(Event):
-    """A worker process has ended: its status, negative after a signal. Unless all are to stop, another one follows."""
+    """A worker process has ended. `status` is negative after a signal. Another one follows, unless all have to stop."""
 
     worker: int
     pid: int
@@ -256,8 +258,8 @@ class Called(Event):
     """A socket call with its real arguments and its real result; only for observers with `wants_calls = True`.
 
     Attributes:
-        descriptor: the socket it was made on; -1 where there was none yet.
-        name: the call, as its manual page is called.
+        descriptor: of the socket; -1 where there was none yet.
+        name: the call, by the name of its manual page.
         arguments: as text, in C's words where it has some (`AF_INET`).
         result: as text: a descriptor, a count of bytes, an address, or the name of the error.
         data: the bytes that were sent or received, else empty.
@@ -279,17 +281,17 @@ def wants_calls(observer: Observer | None) -> bool:
 
 
 def wants_data(observer: Observer | None) -> bool:
-    """Whether this observer is told bytes as they pass. One with `wants_data = False` is not, where telling them would
-    mean to copy them (in a relay)."""
+    """Whether this observer gets `Received` and `Sent` where that costs a copy (in a relay); False with
+    `wants_data = False`."""
     return observer is not None and bool(getattr(observer, "wants_data", True))
 
 
 def combine(*observers: Observer | None) -> Observer | None:
-    """One observer that tells each of these, in order; None when there is none."""
+    """One observer that calls each of these, in order; None when there is none. One that raises spares the others."""
     present = [observer for observer in observers if observer is not None]
     if len(present) <= 1:
         return present[0] if present else None
-    return _Several(present)
+    return _Several([_Guarded(observer) for observer in present])
 
 
 def guarded(observer: Observer | None) -> Observer | None:
@@ -318,31 +320,31 @@ class _Guarded:
 
 
 class _Several:
-    def __init__(self, observers: list[Observer]) -> None:
+    def __init__(self, observers: list[_Guarded]) -> None:
         self._observers = observers
         self.wants_calls = any(map(wants_calls, observers))
         self.wants_data = any(map(wants_data, observers))
 
     def __call__(self, event: Event) -> None:
         for observer in self._observers:
-            if not isinstance(event, Called) or wants_calls(observer):
+            if observer.wants_calls or not isinstance(event, Called):
                 observer(event)
 
 
 class TlsFacts(Value):
-    """What the two sides have agreed on, and who the peer says it is. What a peer wrote is not escaped here.
+    """The result of a TLS handshake, and the certificate of the peer. Text of the peer is not escaped here.
 
     Attributes:
         version: `TLSv1.3`.
-        cipher: as OpenSSL calls it.
-        alpn: the application protocol; None: none was agreed on.
-        server_name: the name that the client asked for (SNI); None: it named none.
-        is_resumed: whether an earlier session went on, without certificates on the wire.
-        peer_subject, peer_issuer: whom the peer's certificate names, and who vouches, as `CN=example.com, O=...`.
-        peer_expiry: the moment until which it is valid, as `2027-01-31 12:00:00Z`.
+        cipher: by OpenSSL's name.
+        alpn: the application protocol; None: none was negotiated.
+        server_name: the name that the client asked for (SNI); None: it sent none.
+        is_resumed: whether an earlier session was resumed, without certificates on the wire.
+        peer_subject, peer_issuer: of the peer's certificate, as `CN=example.com, O=...`.
+        peer_expiry: the end of its validity, as `2027-01-31 12:00:00Z`.
         peer_fingerprint: SHA-256 of the whole certificate, 64 hexadecimal digits.
-        peer_pin: what `pin` takes to trust this very key.
-            All of the peer are None where it showed no certificate.
+        peer_pin: the value of `pin` that trusts this key.
+            All fields of the peer are None where it sent no certificate.
     """
 
     version: str

@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: an observer that counts, by the ecosystem's names and units.
+"""Metrics for Prometheus: an observer that counts events, with Prometheus' names and units.
 
-Labels are words of a few that we know (a side, a limit, a kind of error), never an address: however many peers come,
-the number of time series stays the same. Needs `prometheus_client` (the extra `metrics`).
+Labels are taken from short lists (a side, a limit, a kind of error), never from an address: the number of time series
+does not grow with the peers. Needs `prometheus_client` (the extra `metrics`).
 """
 
 from __future__ import annotations
@@ -19,43 +19,44 @@ __all__ = ["REGISTRY", "PrometheusObserver"]
 
 LIMITS: Final = ("max_connections", "accept_rate", "max_per_peer", "deny", "allow", "accept_proxy")
 DURATIONS: Final = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
-"""Buckets of a conversation's length, in seconds: from a health check to a working day's session."""
+"""Buckets of a connection's duration, in seconds: from a health check to an hour."""
 
 
 class PrometheusObserver:
-    """Counts connections, bytes, refusals, failures and pauses.
+    """Counts connections, bytes, refused connections, dropped datagrams, failures and pauses.
 
     Args:
-        registry: of prometheus_client; None: its own global one.
+        registry: of prometheus_client; None: its global registry.
         namespace: begins the name of each metric.
     """
 
     wants_data = False
 
     def __init__(self, registry: CollectorRegistry | None = None, *, namespace: str = "socketkit") -> None:
-        self._place: dict[str, Any] = {"registry": REGISTRY if registry is None else registry, "namespace": namespace}
+        self._common: dict[str, Any] = {"registry": REGISTRY if registry is None else registry, "namespace": namespace}
         count, side = self._count, ["side"]
-        self._active = Gauge("connections_active", "Connections that are open now.", side, **self._place)
+        self._active = Gauge("connections_active", "Connections that are open now.", side, **self._common)
         self._durations = Histogram(
             "connection_duration_seconds",
             "How long connections were open.",
             side,
             buckets=DURATIONS,
-            **self._place,
+            **self._common,
         )
         self._opened = count("connections_total", "Connections opened so far.", *side)
         self._received = count("received_bytes_total", "Bytes received.")
         self._sent = count("sent_bytes_total", "Bytes sent.")
         self._errors = count("connection_errors_total", "Connections that ended by an error.", "error")
-        self._refused = count("refused_total", "Connections that were reset before they were admitted.", "limit")
-        self._pauses = count("accept_pauses_total", "Episodes in which the machine was out of something.")
-        self._paused = Gauge("accept_paused", "Listeners at which a resource shortage pauses accepting.", **self._place)
-        self._failures = count("handler_failures_total", "Handlers that raised what was no peer's doing.")
-        self._attempts = count("connect_failures_total", "Addresses that were dialled in vain.", "error")
-        self._skipped = count("frames_skipped_total", "Frames that were too long, and skipped or cut.")
+        self._refused = count("refused_total", "Connections that were reset before a handler began.", "limit")
+        self._pauses = count("accept_pauses_total", "Episodes of a resource shortage (descriptors, memory).")
+        self._paused = Gauge("accept_paused", "Listeners that a resource shortage pauses now.", **self._common)
+        self._failures = count("handler_failures_total", "Handlers that raised an error that was not the peer's.")
+        self._attempts = count("connect_failures_total", "Addresses that could not be connected to.", "error")
+        self._skipped = count("frames_skipped_total", "Frames that were too long, and were skipped or cut.")
+        self._dropped = count("datagrams_dropped_total", "Datagrams that were received and dropped.")
         self._workers = count("workers_ended_total", "Worker processes that ended.")
         self._open: dict[int, _Open] = {}
-        self._tellers: dict[type[Event], Any] = {
+        self._counters: dict[type[Event], Any] = {
             events.Accepted: lambda event: self._begin(event, "accepted"),
             events.Connected: lambda event: self._begin(event, "connected"),
             events.Received: self._receive,
@@ -66,18 +67,19 @@ class PrometheusObserver:
             events.AcceptResumed: lambda event: self._paused.dec(),
             events.HandlerFailed: lambda event: self._failures.inc(),
             events.Failed: lambda event: self._attempts.labels(_kind_of(event.error)).inc(),
+            events.DatagramDropped: lambda event: self._dropped.inc(),
             events.FrameSkipped: lambda event: self._skipped.inc(),
             events.WorkerEnded: lambda event: self._workers.inc(),
         }
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, **self._place)
+        return Counter(name, text, labels, **self._common)
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        teller = self._tellers.get(type(event))
-        if teller is not None:
-            teller(event)
+        counter = self._counters.get(type(event))
+        if counter is not None:
+            counter(event)
 
     def _begin(self, event: Any, side: str) -> None:
         self._open[event.connection] = _Open(side)
@@ -102,7 +104,7 @@ class PrometheusObserver:
         entry = self._open.pop(event.connection, None)
         if entry is None:
             return
-        # What went past us (a relay shows its bytes to those only who want them) is told at the end, as a sum.
+        # A relay shows its bytes only to observers that want data: the rest is counted here, at the end.
         self._received.inc(max(0, event.received_size - entry.received_size))
         self._sent.inc(max(0, event.sent_size - entry.sent_size))
         self._active.labels(entry.side).dec()
@@ -114,7 +116,7 @@ class PrometheusObserver:
 
 
 class _Open:
-    """A connection that is open: since when, and what of it was counted."""
+    """An open connection: since when, and the bytes of it that were counted."""
 
     __slots__ = ("began", "received_size", "sent_size", "side")
 
@@ -129,5 +131,5 @@ def _limit_of(reason: str) -> str:
 
 
 def _kind_of(error: BaseException) -> str:
-    """The class of an error of ours or of the system's; whatever else a handler may invent is one kind."""
+    """The class of an error of socketkit or of the system; all other classes are one kind."""
     return type(error).__name__ if isinstance(error, (SocketkitError, OSError)) else "other"

@@ -29,7 +29,8 @@ SEGMENT_SIZE: Final = 32 * 1024
 """Bytes of a segment's payload: an IP packet has at most 65 535 with its headers."""
 
 MAX_LENGTH: Final = 65_535
-"""The largest length that an IP header can hold. A longer datagram (UNIX sockets allow it) is cut, and the record names its real length."""
+"""The largest length that an IP header can hold. A longer datagram (UNIX sockets allow it) is cut, and the record names
+its real length."""
 
 STAND_INS: Final = ("192.0.2.1", "192.0.2.2")
 """Our address and the peer's, where there is no IP address (RFC 5737, TEST-NET-1)."""
