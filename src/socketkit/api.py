@@ -115,7 +115,7 @@ def connect(
 ) -> ConnectContext:
     """Connect to an address: `with` gives a `BlockingConnection`, `async with` a `Connection`.
 
-    `for` and `async for` give a fresh connection after each loss, with growing pauses while nobody answers:
+    `for` and `async for` give a fresh connection after each loss, with a backoff while none can be opened:
 
         async for connection in connect("tcp://localhost:5000", framing="lines"):
             try:
@@ -130,7 +130,7 @@ def connect(
         engine: None: in async code the engine that runs, in plain code blocking.
         retry: how often to try again, as a number, or how, as a `Retry`; None: as the address says, else not at all,
             and in a loop for ever.
-        observer: is told what happens, as events.
+        observer: receives the events.
         options: by the names of `Options`; they overrule the address's own.
 
     Raises:
@@ -259,11 +259,11 @@ def serve(
     Args:
         handler: called with each connection, which is closed when it returns. `async def` gets a `Connection`, a plain
             function a `BlockingConnection` and a thread.
-        addresses: at least one; port 0 asks for a free port, which `server.addresses` tells.
+        addresses: at least one; port 0 asks for a free port, which `server.addresses` has.
         framing: as for `connect`.
         engine: asyncio, uvloop, trio, epoll, kqueue, poll, select or blocking, for `run` and `with`; None: uvloop where
             it is installed, else asyncio, because a handler may use asyncio's libraries; threads for a plain function.
-        observer: is told what happens, as events. Without one, a handler that fails is logged.
+        observer: receives the events. Without one, a handler that fails is logged.
         options: by the names of `Options`; they overrule each address's own.
 
     Raises:

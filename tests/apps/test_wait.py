@@ -106,7 +106,7 @@ def test_a_port_that_is_taken_is_not_free(engine: Engine) -> None:
     with open_port() as (address, _):
         with pytest.raises(DeadlineError) as caught:
             wait(engine, address, free=True, timeout=0.1)
-    assert str(caught.value) == f"not free after 100ms: {address}: somebody accepts there"
+    assert str(caught.value) == f"not free after 100ms: {address}: a connection is accepted there"
 
 
 def test_free_waits_for_server_exit(engine: Engine) -> None:
@@ -126,7 +126,7 @@ def test_free_waits_for_server_exit(engine: Engine) -> None:
 
 def test_name_is_free_on_all_addresses(engine: Engine) -> None:
     """A name is free only where every place of it is."""
-    with open_port() as (address, _), pytest.raises(DeadlineError, match="somebody accepts there"):
+    with open_port() as (address, _), pytest.raises(DeadlineError, match="a connection is accepted there"):
         wait(engine, address.replace(host="localhost"), free=True, timeout=0.2)
 
 

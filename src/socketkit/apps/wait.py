@@ -1,7 +1,7 @@
-"""Wait: until somebody accepts at an address, or nobody does any more; any number of addresses, one time for all.
+"""Wait until addresses accept connections, or until they are free; any number of addresses, one time-out for all.
 
 Each target is looked at anew by an ordinary connect, at once and then after pauses that grow. A look that found
-somebody says goodbye properly, so that no server logs a reset. Knows no command; prints nothing.
+connects closes gracefully, so that no server logs a reset. Knows no command; prints nothing.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ LAST_PAUSE: Final = 0.5
 """Seconds between two looks: what has just started is seen at once, and what takes minutes is asked twice a second."""
 
 _NOBODY: Final = (errno.ECONNREFUSED, errno.ENOENT)
-"""Says for certain that nobody accepts at a place. A silent, an unreachable or an unknown one says nothing."""
+"""Errors that prove that an address is free. Silence, no route or an unknown name prove nothing."""
 
 _NO_SUCH_PLACE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
 """Of a name with several places, one that this machine cannot even ask at: the others decide."""
 
-_NOT_YET: Final = "nobody has looked"
+_NOT_YET: Final = "not probed yet"
 
 
 async def wait_for(
@@ -58,19 +58,19 @@ async def wait_for(
     observer: Observer | None = None,
     **options: object,
 ) -> None:
-    """Wait until somebody accepts at every address.
+    """Wait until every address accepts a connection.
 
-    Whatever stands in the way is waited out: a refusal, a missing socket file, a name that nobody knows yet, a peer
+    Whatever stands in the way is waited out: a refusal, a missing socket file, a name that is not known yet, a peer
     that fails the handshake. To accept means that the system takes the connection; no byte is sent or asked for.
 
     Args:
         engine: runs already.
         addresses: the targets; all are looked at side by side.
         timeout: seconds for all of them; 0: one look; None: as long as it takes.
-        is_one_enough: until somebody accepts at any of them.
-        free: until nobody accepts: at each, every place that the name stands for must refuse, or be no socket at all.
-        ready: is told each target, when it is so, and after how many seconds.
-        observer: is told what happens, as events.
+        is_one_enough: until any of them accepts.
+        free: until each is free: every address of the name refuses, or its socket file does not exist.
+        ready: called with each target when it is ready, and the seconds it took.
+        observer: receives the events.
         options: by the names of `Options`, for every look; `connect_timeout` (2 s) is the time of one.
 
     Raises:
@@ -81,10 +81,10 @@ async def wait_for(
         _check_accepts(address)
     deadline, began = engine.deadline(timeout), engine.now()
     looks: list[_Looks] = []
-    async with Group(engine) as goodbyes:
+    async with Group(engine) as closings:
         for address in addresses:
             how = options_at(address, {"connect_timeout": LOOK_TIMEOUT}, options)
-            looks.append(_Looks(engine, address, how, free, goodbyes, observer))
+            looks.append(_Looks(engine, address, how, free, closings, observer))
         changed = Condition(engine)
 
         async def look(at: _Looks) -> None:
@@ -137,7 +137,7 @@ class _Looks:
 
     Attributes:
         found: whether it is as it was waited for.
-        ended: whether nobody looks any more.
+        ended: whether the probes have ended.
         reason: why it is not as it was waited for, by the last look.
     """
 
@@ -147,7 +147,7 @@ class _Looks:
         address: Address,
         options: Options,
         free: bool,
-        goodbyes: Group,
+        closings: Group,
         observer: Observer | None,
     ) -> None:
         self.address = address
@@ -156,7 +156,7 @@ class _Looks:
         self._engine = engine
         self._options = options
         self._free = free
-        self._goodbyes = goodbyes
+        self._closings = closings
         self._observer = observer
 
     async def go_on(self, deadline: float | None) -> None:
@@ -183,13 +183,13 @@ class _Looks:
                 self.reason = _reason(self.address, error)  # a last look that was cut short says less
             self.found = self._free and _is_nobody(error)
             return
-        self._goodbyes.start(_part(stream))
+        self._closings.start(_part(stream))
         self.found = not self._free
-        self.reason = "somebody accepts there"
+        self.reason = "a connection is accepted there"
 
 
 async def _part(stream: Stream) -> None:
-    """End our direction, and hear the other out for a moment."""
+    """Half-close, and discard what the peer sends for a moment."""
     engine = stream.engine
     deadline = engine.now() + PROBE_CLOSE_TIMEOUT
     try:
@@ -197,7 +197,7 @@ async def _part(stream: Stream) -> None:
         while True:
             await stream.receive(deadline=deadline)
     except (StreamError, DeadlineError):
-        pass  # the end, a loss, or one who has more to say than we want to know
+        pass  # the end, a loss, or a peer that sends on
     finally:
         stream.close()
 

@@ -131,7 +131,7 @@ def _descriptor(text: str) -> int:
     try:
         os.fstat(int(text))
     except (OSError, OverflowError):
-        raise OptionError(f"{text} is not open: nobody would hear of it") from None
+        raise OptionError(f"{text} is not open: nothing would be written there") from None
     return int(text)
 
 
@@ -248,7 +248,7 @@ def with_observer_options(function: F) -> F:
 
 
 def watching_passages(function: F) -> F:
-    """The same where the conversation is of others: `-v` leaves out what they say, and -vv tells it."""
+    """The same for a relay: `-v` leaves out the data, `-vv` shows it."""
     return _watching(function, data_level=2)
 
 
@@ -326,7 +326,7 @@ def engine_for(name: str | None, *addresses: Address) -> Engine:
 
 
 def observer_for(verbose: int, explain: bool, *, shows_data: bool = True) -> Observer | None:
-    """Who watches: nobody, as long as nobody asked; the bytes themselves only where they are to be shown."""
+    """The observer that the options ask for, or None; it receives data only if data is to be shown."""
     watch = call = None
     if verbose:
         from socketkit.cli.event_lines import Watch
@@ -360,7 +360,7 @@ def _capture(file: str | None) -> Observer | None:
 
 
 class Recording:
-    """A file that gets one whole record a write; one that takes no more is told of once, and then left alone.
+    """A file that gets one whole record a write; a file that takes no more is reported once, and not written again.
 
     Raises:
         OptionError: it cannot be written; nothing else was opened then.

@@ -33,7 +33,7 @@ VERBS: Final = {
     ),
     "nc": ("socketkit.cli.commands.nc:nc", "Netcat, with the flags of its flavours."),
     "chat": ("socketkit.cli.commands.chat:chat", "A chat room: host it, or join it."),
-    "tour": ("socketkit.cli.commands.tour:tour", "The story of a socket, live on this machine."),
+    "tour": ("socketkit.cli.commands.tour:tour", "The life of a socket, run and explained on this machine."),
 }
 """Each verb, its module, and its summary: `--help` loads none of them."""
 

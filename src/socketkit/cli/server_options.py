@@ -97,8 +97,8 @@ def serve_by_workers(
         addresses: where.
         count: how many.
         serve: what each does: serve at such addresses until SIGTERM, and call the second argument when it listens.
-        listening: is told the real addresses, once.
-        observer: is told of beginnings and ends.
+        listening: called once with the real addresses.
+        observer: receives the start and the end of each worker.
         options: of the library, for the listening sockets.
 
     Raises:

@@ -77,7 +77,7 @@ def client(function: F) -> F:
 
 
 def server(function: F) -> F:
-    """The options of a server. Its pin is told, and whether certificates were read anew."""
+    """The options of a server. Its pin is printed, and each reload of certificates."""
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:

@@ -25,7 +25,7 @@ async def open_connection(
     observer: Observer | None = None,
     on_behalf: Ends | None = None,
 ) -> Connection:
-    """Dial, again where `options.retry` says so, and begin the conversation. For whom a proxy does, `on_behalf` says.
+    """Dial, with `options.retry`, and return the connection. A proxy names its client in `on_behalf`.
 
     Raises, and what is true after a cancellation: as `dial.open_stream` says, and `Reconnect.open`.
     """

@@ -56,15 +56,15 @@ async def open_stream(
         engine: where to wait.
         address: where to.
         options: `connect_timeout`, `happy_eyeballs_delay`, and those of the stream.
-        observer: is told of each candidate.
+        observer: receives an event for each candidate.
         lookup: who is asked for names; once.
         on_behalf: who has called, and where, for whom a proxy dials: a PROXY header (`send_proxy`) names these two, and
             None names ourselves. It goes before anything else, the TLS handshake too, as HAProxy sends and reads it.
 
     Raises:
         ResolveError: the name is unknown.
-        ConnectError: nobody answered at any candidate; `attempts` says what came of each.
-        HandshakeError: somebody answered, and TLS was not agreed on; another candidate is not tried then.
+        ConnectError: no candidate could be connected; `attempts` has the error of each.
+        HandshakeError: a candidate answered, and the TLS handshake failed; no other candidate is tried then.
         OptionError: TLS is wanted, and a file that it needs cannot be used.
         DeadlineError: the time was over; `attempts` says how each stood.
 
@@ -176,7 +176,7 @@ class Sockets:
             self._observer(Failed(str(self._address), str(candidate), error))
 
     async def connect(self, candidate: Candidate, deadline: float | None) -> Stream | None:
-        """Try the only candidate there is; None where nobody answers there."""
+        """Try the only candidate; None if it fails."""
         sock = None
         try:
             sock = self._open(candidate)
@@ -196,7 +196,7 @@ class Sockets:
             return None
 
     def open_datagrams(self, candidates: list[Candidate]) -> Stream:
-        """The first candidate to which there is a way: nobody is asked, so there is nothing to wait for."""
+        """The first candidate with a route: no packet is sent, so there is nothing to wait for."""
         from socketkit.client.datagrams import dial_datagrams
 
         for candidate in candidates:
@@ -239,7 +239,7 @@ class Sockets:
         return stream
 
     def refused(self, error: OSError | None = None) -> ConnectError:
-        """Nobody answered; or we could not even go on asking, because of an error of our own system."""
+        """The error when every attempt failed, or when our own system could not start another."""
         attempts = tuple(self._tried.values())
         told = reason_of(error) if error is not None else _reasons(self._address, attempts)
         return ConnectError(
@@ -250,7 +250,7 @@ class Sockets:
         )
 
     def late(self, untried: Iterable[Candidate] = ()) -> DeadlineError:
-        """Nobody answered in time; some were perhaps not asked."""
+        """The error at the deadline; some candidates may be untried."""
         left = [Attempt(str(candidate), "not tried: the time was over") for candidate in untried]
         attempts = (*self._tried.values(), *left)
         return DeadlineError(
@@ -261,7 +261,7 @@ class Sockets:
 
 
 def _refuse_self(sock: socket.socket) -> None:
-    """Dialling a free port of the ephemeral range may meet oneself (TCP's simultaneous open): nobody is there."""
+    """Whether a socket is connected to itself: dialling a free ephemeral port can do so (TCP's simultaneous open)."""
     if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname() == sock.getpeername():
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 

@@ -35,7 +35,7 @@ T = TypeVar("T", covariant=True)
 
 
 class Connector(Protocol[B, T]):
-    """Where connecting is done. An attempt that fails has raised, and is told of by `failed`."""
+    """Starts attempts. An attempt that fails raises, and `failed` reports it."""
 
     def begin(self, candidate: Candidate) -> B:
         """Begin an attempt, without waiting.
@@ -45,7 +45,7 @@ class Connector(Protocol[B, T]):
         """
 
     def finish(self, candidate: Candidate, begun: B) -> T:
-        """What has become of an attempt that has its answer; whoever is given it owns the descriptor.
+        """The outcome of a finished attempt; the receiver owns the descriptor.
 
         Raises:
             OSError: it failed; the descriptor is still ours.

@@ -1,4 +1,4 @@
-"""Dial again: until somebody answers, and anew after each loss.
+"""Connect with retries, and again after each loss.
 
 Each connection is closed before the next is made, and a pause lies between, so that a server which hangs up at once is
 not stormed. What a pause is, and what is worth another try, says `retry`.
@@ -30,7 +30,7 @@ class Reconnect:
         address: for errors and events.
         retry: how to try again.
         dial: connects once.
-        observer: is told `Retrying`.
+        observer: receives `Retrying`.
         luck: gives a chance from 0 to 1.
 
     Concurrency: one task at a time.
@@ -57,7 +57,7 @@ class Reconnect:
         self._connected = 0.0
 
     async def open(self) -> Connection:
-        """Try until somebody answers.
+        """Try until a connection is open.
 
         Raises:
             DeadlineError: the retry's deadline was over; the last failure is its cause.
@@ -98,7 +98,7 @@ class Reconnect:
         return connection
 
     async def close(self) -> None:
-        """Close the connection that is open; harmless without one. What was unsent and is lost, `Closed` tells."""
+        """Close the connection that is open; harmless without one. `Closed` reports what was unsent and is lost."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await _close(connection)

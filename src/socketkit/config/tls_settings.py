@@ -35,9 +35,9 @@ class TLS(Value):
             there is a `pin` and no `ca`: then the pin alone decides.
         server_name: the name that the server's certificate is to have, and that is sent as SNI; None: the host.
         alpn: application protocols, best first. A client that names some refuses a server that takes none of them.
-        require_client_cert: a server lets nobody in whose certificate `ca` does not vouch for.
+        require_client_cert: a server refuses clients without a certificate signed by `ca`.
         pin: the peer's public key must be one of these (SHA-256 of its SubjectPublicKeyInfo, RFC 7469).
-        self_signed: a server makes a key and a certificate of its own when it opens, and tells the pin.
+        self_signed: a server makes a key and a certificate of its own when it opens, and reports the pin.
         minimum_version: `1.2` or `1.3`; older ones are broken (RFC 8996).
         ciphers: for TLS 1.2, in OpenSSL's words; None: OpenSSL's own choice.
 

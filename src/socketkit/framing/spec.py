@@ -85,7 +85,7 @@ class FramingSpec(Value):
         return f"{self.name}:{','.join(arguments)}" if arguments else self.name
 
     def _arguments(self) -> list[str]:
-        """The canonical text, argument by argument. A room overrides it where the first has no key."""
+        """The canonical text, argument by argument. A framing overrides it where the first argument has no key."""
         return self._keyed(list(type(self).fields))
 
     def _keyed(self, names: list[str]) -> list[str]:

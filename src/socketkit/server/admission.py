@@ -40,7 +40,7 @@ class Admission:
     Attributes:
         count: admitted connections that have not left.
 
-    Concurrency: the caller lets one thread at a time in here.
+    Concurrency: one thread at a time; the acceptor holds its lock.
     """
 
     def __init__(self, *, max_connections: int, accept_rate: int | None = None) -> None:
@@ -65,7 +65,7 @@ class Admission:
         if self.is_full:
             return f"{self.count} conversations, and max_connections is {self._max_connections}"
         if self.delay(now) > 0:
-            return f"more than {self._rate} callers in a second (accept_rate)"
+            return f"more than {self._rate} connections in a second (accept_rate)"
         return None
 
     def enter(self, now: float) -> None:

@@ -510,7 +510,7 @@ class DatagramListener(StreamListener):
         self.socket.close()
 
     def _fail(self, error: BaseException | None) -> None:
-        """Nobody receives any more: say so to all who wait."""
+        """Receiving has failed: end all sessions with the error."""
         told = "the engine ended" if error is None else reason_of(error)
         self.failure = BrokenError(f"receiving at {self.address}: {told}", errno=getattr(error, "errno", None))
         for peer in list(self._open):

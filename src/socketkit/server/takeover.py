@@ -75,7 +75,7 @@ class Successor(Server):
         await self._control.open()
 
     async def close(self, *, grace: float | None = None) -> None:
-        """As `Server.close`; nobody can take over any more."""
+        """As `Server.close`; no takeover is possible any more."""
         self._control.suspend()
         try:
             await super().close(grace=grace)

@@ -1,4 +1,4 @@
-"""Write down what conversations say, both ways: an observer that makes text, hex or JSON of what it is told.
+"""Record both directions of connections: an observer that writes text, hex or JSON.
 
 A record is one write, so that those of two conversations never mix; each has its moment, its connection's number and
 its direction (`>` from us, `<` from the peer). Control characters are written out: a terminal shows a dump unharmed.

@@ -69,10 +69,10 @@ def _rate(rate: float) -> str:
 
 
 class TransferStats:
-    """An observer that keeps the figures of the conversations that stand, and tells each at its end.
+    """An observer that keeps figures of open connections, and reports each at its end.
 
     Args:
-        ended: is told the figures of a conversation that has ended.
+        ended: called with the figures of a connection that has ended.
         clock: seconds, of a clock that never goes back.
     """
 

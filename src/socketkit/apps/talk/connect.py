@@ -36,7 +36,7 @@ async def call(
         person: makes the stream of standard input and output, once the connection is open.
         talk: as for `converse`.
         framing: by name; None: as the address says, else bytes as they come.
-        observer: is told what happens, as events.
+        observer: receives the events.
         options: by the names of `Options`.
 
     Returns:
@@ -45,7 +45,7 @@ async def call(
 
     Raises:
         AddressError, OptionError: before anything is opened.
-        ResolveError, ConnectError, DeadlineError: nobody answers there.
+        ResolveError, ConnectError, DeadlineError: no connection could be opened.
         SocketkitError, OSError: as `converse`.
     """
     place = Endpoint(address, framing, options)  # not `api.connect`, which imports the servers too

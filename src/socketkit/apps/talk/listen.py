@@ -43,14 +43,14 @@ async def answer(
         keep: go on with the next client, until our output is closed. Clients wait in the backlog meanwhile.
         talk: as for `converse`.
         listening: called with the real addresses once clients can connect.
-        lost: with `keep`, is told which conversation did not end well, and why.
+        lost: with `keep`, called for each lost connection with the reason.
         framing: by name; None: as the address says, else bytes as they come.
-        observer: is told what happens, as events.
+        observer: receives the events.
         options: by the names of `Options`.
 
     Raises:
         AddressError, OptionError: before anything is opened.
-        ResolveError, ListenError: nobody can listen there.
+        ResolveError, ListenError: the address cannot be listened at.
         SocketkitError, OSError: without `keep`, as `converse`.
     """
     framing = framing or dict(address.options).get("framing")

@@ -1,6 +1,6 @@
 """`socketkit nc`: the flags that people paste from OpenBSD's nc, ncat and the traditional netcat, on our verbs.
 
-One meaning for each letter; where the flavours differ, it is told which one was taken. What no flavour shares (proxies,
+One meaning for each letter; where the flavours differ, -v says which one was taken. What no flavour shares (proxies,
 shells) is refused with what to use instead. Phrases that scripts look for are OpenBSD's.
 """
 
@@ -60,7 +60,7 @@ class _Flags(Command):
     """Looks at the flags before click does: `-verbose` must not arm -e."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse bundles with -e in them, and flags whose meaning nobody can know."""
+        """Refuse bundles with -e in them, and flags without one clear meaning."""
         for argument in args:
             if argument == "--":
                 break
@@ -272,7 +272,7 @@ class _Run:
         """Open a connection and close it. Over UDP, which has none, send a datagram and wait for an ICMP refusal.
 
         Raises:
-            OpenError, DeadlineError, StreamError: nobody accepts or receives there.
+            OpenError, DeadlineError, StreamError: no connection is accepted there.
         """
         options = Options.make(dict(address.options), self._dial_options())
         is_udp = self._flags["datagrams"] and not self._flags["is_path"]
