@@ -204,7 +204,7 @@ def test_client_is_reset_when_no_program_starts() -> None:
     with Program("bash", "-c", script) as server:
         address = server.address()
         for _ in range(3):
-            with dial(address) as client, pytest.raises(ConnectionResetError):
+            with pytest.raises(ConnectionResetError), dial(address) as client:
                 client.recv(1)
         server.wait_line("clients are reset until a program can be started again")
         assert len([line for line in server.stderr_lines if "cannot run" in line]) == 1

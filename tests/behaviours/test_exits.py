@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -201,8 +202,10 @@ def test_70_a_terminal_is_left_as_it_was(tool: Tool, number: signal.Signals | No
                     shown += os.read(master, 4096)
                 if number is not None:
                     program.send_signal(number)
-                else:
+                while number is None and program.poll() is None:
                     os.write(master, b"\x04")  # Ctrl-D: the peer's end is not the end of the input
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        program.wait(0.2)  # a key typed while the terminal changes its modes is lost: type it again
                 program.wait(PATIENCE)
             finally:
                 program.kill()
