@@ -6,7 +6,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fast soak soak-command reliability format docs matrix behaviours bench bench-framing bench-relay fuzz clean
+.PHONY: run test check fast again soak soak-command reliability format docs matrix behaviours bench bench-framing bench-relay fuzz clean
 
 run: $(READY)
 	@$(BIN)/socketkit tour
@@ -16,6 +16,10 @@ test: check
 
 fast: $(READY)
 	@$(BIN)/pytest -n 4 -m "not slow"
+
+# The tests that failed last, without others beside them.
+again: $(READY)
+	@$(BIN)/pytest --last-failed --last-failed-no-failures none
 
 check: $(READY)
 	@$(BIN)/ruff format --check -q .
