@@ -18,6 +18,13 @@ from socketkit.cli import output
         ("\U000e0101", "\\U000e0101"),
         ("\u3164\uffa0\u115f\u034f", "\\u3164\\uffa0\\u115f\\u034f"),
         ("\u202e\u2028", "\\u202e\\u2028"),
+        (
+            "\U0001f469\U0001f3fd\u200d\U0001f680 \u2764\ufe0f\u200d\U0001f525",
+            "\U0001f469\U0001f3fd\u200d\U0001f680 \u2764\ufe0f\u200d\U0001f525",
+        ),
+        ("\U0001f469\u200d", "\U0001f469\\u200d"),
+        ("a\u200db", "a\\u200db"),
+        ("\U0001f469\ufe0f\ufe0f\ufe0f\u200d\U0001f680", "\U0001f469\ufe0f\ufe0f\ufe0f\\u200d\U0001f680"),
     ],
 )
 def test_invisible_characters_escaped(text: str, shown: str) -> None:

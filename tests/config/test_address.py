@@ -374,6 +374,8 @@ def test_socket_name_round_trip(family: socket.AddressFamily, name: object, text
     address = Address.from_socket_name(family, socket.SOCK_STREAM, name)
     assert str(address) == text
     assert Address.parse(text) == address
+    # gevent's sockets have plain numbers for `family` and `type`.
+    assert Address.from_socket_name(int(family), int(socket.SOCK_STREAM), name) == address
 
 
 def test_the_names_of_real_sockets(tmp_path: Path) -> None:

@@ -144,6 +144,58 @@ def test_peer_errors_are_no_handler_failure(error):
     assert [event.error for event in recorder.of(Closed)] == [error]
 
 
+def test_group_of_peer_errors_is_no_handler_failure(engine_name):
+    """A handler may receive and send in tasks of a group: the peer's errors are still the peer's."""
+    lost = BrokenError("lost")
+
+    async def handler(connection):
+        raise BaseExceptionGroup("of a group", [ExceptionGroup("inner", [lost]), EndOfStream("over")])
+
+    recorder = Recorder()
+    with serve(handler, ANY, engine=engine_name, observer=recorder) as server, call(server.addresses[0]) as client:
+        assert read_all(client) == b""
+        server.wait_idle(timeout=PATIENCE)
+        assert server.statistics().failed_count == 0
+    assert recorder.of(HandlerFailed) == []
+    assert [event.error for event in recorder.of(Closed)] == [lost]
+
+
+def test_group_with_a_bug_is_a_handler_failure():
+    """One error in the group that is not the peer's makes it the handler's."""
+    group = ExceptionGroup("of a group", [BrokenError("lost"), ZeroDivisionError("a bug")])
+
+    async def handler(connection):
+        raise group
+
+    recorder = Recorder()
+    with serve(handler, ANY, engine="poll", observer=recorder) as server, call(server.addresses[0]) as client:
+        assert read_all(client) == b""
+        server.wait_idle(timeout=PATIENCE)
+        assert server.statistics().failed_count == 1
+    assert [event.error for event in recorder.of(HandlerFailed)] == [group]
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.0\r\n\r\n", b""], ids=["garbage", "end of stream"])
+def test_failed_starttls_is_no_handler_failure(junk):
+    """A peer that asks for TLS and then fails the handshake cannot fill the log with tracebacks."""
+
+    async def handler(connection):
+        assert await connection.receive() == "STARTTLS"
+        await connection.start_tls()
+
+    recorder = Recorder()
+    options = {"framing": "lines", "self_signed": True, "observer": recorder}
+    with serve(handler, ANY, engine="poll", **options) as server, call(server.addresses[0]) as client:
+        client.sendall(b"STARTTLS\n")
+        client.sendall(junk)
+        client.shutdown(socket.SHUT_WR)
+        read_all(client)
+        server.wait_idle(timeout=PATIENCE)
+        assert (server.statistics().failed_count, server.statistics().handshake_failed_count) == (0, 1)
+    assert recorder.of(HandlerFailed) == []
+    assert len(recorder.of(Closed)) == 1
+
+
 def test_unobserved_failure_is_logged(engine_name, caplog):
     """A failure that no one observes is logged."""
     with serve(echo, ANY, framing="lines", engine=engine_name) as server:

@@ -26,7 +26,7 @@ def _joins_emoji(text: str, index: int) -> bool:
     """Whether this is a zero-width joiner inside an emoji sequence (UTS 51, 1.4.6), where it is not invisible text."""
     if text[index] != "\u200d":
         return False
-    before = text[:index].rstrip(_EMOJI_MODIFIERS)[-1:]
+    before = text[max(index - _EMOJI_LENGTH, 0) : index].rstrip(_EMOJI_MODIFIERS)[-1:]
     return all(
         character and unicodedata.category(character) == "So" for character in (before, text[index + 1 : index + 2])
     )
@@ -44,6 +44,10 @@ def _escaped(character: str) -> str:
 
 
 _EMOJI_MODIFIERS: Final = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+
+_EMOJI_LENGTH: Final = 3
+"""An emoji, a skin tone and a presentation selector. It bounds the look back at each joiner: the text is a peer's, and
+an unbounded one would take quadratic time."""
 
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 

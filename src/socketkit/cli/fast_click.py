@@ -1,7 +1,7 @@
 """click's options and commands, without the work that only `--help` needs.
 
 click cleans every help text when an option is made. For that it loads `inspect`, with ast, dis and tokenize. Measured
-on `socketkit connect`: 18 to 30 ms of 180 ms of CPU (15 runs each, four times). Our help texts are one line already.
+on `socketkit connect`: 18 and 30 ms of 180 ms of CPU (best of 15 runs, twice). Our help texts are one line already.
 (`main` defers `inspect` until it is used.)
 """
 
