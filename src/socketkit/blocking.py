@@ -22,6 +22,7 @@ from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
 from socketkit.errors import BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.events import TlsFacts
+from socketkit.framing.codec import DEFAULT_MAX_SIZE
 from socketkit.server.listener import Listener
 from socketkit.server.server import Handler, Server, ServerStatistics
 from socketkit.sockets.peer_credentials import Credentials
@@ -77,6 +78,20 @@ class BlockingConnection:
     def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Every whole message that is there, as soon as there is one."""
         return _step(self._connection.receive_many(timeout=timeout))
+
+    def receive_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
+        """The next `size` bytes, behind what was received last; the next message begins behind them."""
+        return _step(self._connection.receive_exactly(size, timeout=timeout))
+
+    def receive_until(
+        self, mark: bytes, *, max_size: int | str = DEFAULT_MAX_SIZE, timeout: float | None = None
+    ) -> bytes:
+        """The bytes before the next `mark`, which is taken and not returned; `max_size` of them at most."""
+        return _step(self._connection.receive_until(mark, max_size=max_size, timeout=timeout))
+
+    def peek(self, size: int, *, timeout: float | None = None) -> bytes:
+        """The next `size` bytes, which stay to be received; fewer only where no more will come."""
+        return _step(self._connection.peek(size, timeout=timeout))
 
     def __iter__(self) -> Iterator[Any]:
         waiting, fill_directly = self._waiting, self._fill_directly

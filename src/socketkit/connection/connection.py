@@ -18,11 +18,12 @@ from socketkit.connection.close import close_gracefully
 from socketkit.connection.internals import Internals
 from socketkit.connection.sender import LARGE_SIZE, Drain, Sending
 from socketkit.connection.session import TURN_MESSAGES, ConnectionStatistics
+from socketkit.connection.unread_bytes import Exactly, Peek, Until, Wanted
 from socketkit.engines.engine import DONE, Engine
-from socketkit.errors import EndOfStream, SocketkitError, closed_error, eof_sent_error
+from socketkit.errors import EndOfStream, SocketkitError, StreamError, closed_error, eof_sent_error
 from socketkit.events import Closed, EndSent, Observer, TlsFacts
 from socketkit.framing import of as framing_of
-from socketkit.framing.codec import Framing
+from socketkit.framing.codec import DEFAULT_MAX_SIZE, Framing
 from socketkit.sockets.peer_credentials import Credentials, credentials_of
 from socketkit.streams.stream import Stream
 from socketkit.tls.handshake import side_for
@@ -195,6 +196,74 @@ class Connection:
             await self._receiver.fill(timeout)
         return self._session.take_all()
 
+    async def receive_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
+        """Return the next `size` bytes, as soon as all of them are there. Bytes and messages mix in any order.
+
+        The bytes begin behind the last message, or the last bytes, that were received, and the next message begins
+        behind them. An error that the framing has raised concerns those bytes no more: they begin with the faulty
+        frame. What the peer has sent is decoded on demand from the first such call on, and read only as far as asked.
+
+        Args:
+            size: a count of bytes; 0 returns `b""` at once. Nothing is allocated ahead of the bytes, but so many are
+                held: check a number that the peer has sent.
+            timeout: seconds for the whole call; None waits for ever.
+
+        Raises:
+            TruncatedFrameError: the peer has ended its direction after fewer bytes. They are in `partial`, and stay.
+            EndOfStream: the same, with no byte left.
+            BrokenError: the connection was lost before so many bytes came. Those that came stay.
+            OptionError, TypeError: `size` is negative, or no integer. Also TypeError: the codec is your own, it has
+                no `take_rest`, and bytes were already decoded by it. Call `peek(0)` first to have it fed on demand.
+            FramingError: the bytes are gone, as an over-long frame is being skipped (`oversize`) since the call of
+                `receive` before the first of these calls. `peek(0)` before that avoids it.
+            StreamError: these are datagrams, or descriptors are received here; both come with whole messages only.
+            ClosedError, BusyError, DeadlineError: as for `receive`.
+
+        Cancellation: nothing is lost, and nothing was taken.
+        """
+        return await self._receive_bytes(Exactly(size), timeout)
+
+    async def receive_until(
+        self, mark: bytes, *, max_size: int | str = DEFAULT_MAX_SIZE, timeout: float | None = None
+    ) -> bytes:
+        r"""Return the bytes before the next `mark`; the mark is taken too, and not returned. See `receive_exactly`.
+
+        Args:
+            mark: one byte or more (`b"\r\n"`), found from the left, wherever the network has cut it.
+            max_size: bytes before the mark, inclusive; also as text (`"64KiB"`). At most so many are held.
+            timeout: seconds for the whole call; None waits for ever.
+
+        Raises:
+            FrameTooLongError: the mark does not begin within `max_size` bytes. Nothing was taken: call again with
+                more, or take the bytes by `receive_exactly`.
+            TruncatedFrameError: the peer has ended its direction before the mark; its bytes stay.
+            OptionError, TypeError: the mark is empty, or no bytes; `max_size` is negative. Otherwise as
+                `receive_exactly`.
+
+        Cancellation: nothing is lost, and nothing was taken.
+        """
+        return await self._receive_bytes(Until(mark, max_size), timeout)
+
+    async def peek(self, size: int, *, timeout: float | None = None) -> bytes:
+        """Return the next `size` bytes as soon as all of them are there, and leave them to be received.
+
+        Fewer are returned where no more will come: the peer has ended its direction, or the connection was lost.
+        `peek(0)` returns `b""` at once. See `receive_exactly`.
+
+        Raises:
+            EndOfStream, BrokenError: no byte is left. Otherwise as `receive_exactly`, but no TruncatedFrameError.
+
+        Cancellation: nothing is lost.
+        """
+        return await self._receive_bytes(Peek(size), timeout)
+
+    async def _receive_bytes(self, wanted: Wanted, timeout: float | None) -> bytes:
+        if self._fd_channel is not None:
+            raise StreamError(
+                f"{wanted.verb}: descriptors are passed on this connection, and belong to whole messages: use receive"
+            )
+        return await self._receiver.receive_bytes(wanted, timeout)
+
     def __aiter__(self) -> Connection:
         return self
 
@@ -234,6 +303,8 @@ class Connection:
         self._check_open()
         chosen = framing_of(framing)
         self._session.adopt(chosen)
+        if self._fd_channel is not None:
+            self._session.decode_in_batches()  # descriptors are assigned to messages that were decoded
         self.internals.framing = chosen
 
     async def start_tls(self, tls: TLS | Side | bool = True, *, server_side: bool | None = None) -> None:
@@ -280,6 +351,7 @@ class Connection:
         if self._fd_channel is None:
             from socketkit.connection.fd_passing import FdChannel  # loaded where descriptors are passed
 
+            self._session.decode_in_batches()
             self._fd_channel = FdChannel(self._session, self._sender, self.internals.stream)
         return self._fd_channel
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
+from socketkit.connection.unread_bytes import Wanted
 from socketkit.errors import (
     BrokenError,
     ClosedError,
@@ -73,6 +74,17 @@ class DatagramSession(Session):
 
     def feed_eof(self, end: EndOfStream) -> None:
         self._end = end
+
+    def take_bytes(self, wanted: Wanted) -> bytes | None:
+        """Raise: there is no stream of bytes here.
+
+        Raises:
+            StreamError: always.
+        """
+        raise StreamError(f"{wanted.verb}: datagrams have no bytes beside their messages: use receive")
+
+    def decode_in_batches(self) -> None:
+        pass
 
     def adopt(self, framing: Framing) -> None:
         """Decode the datagrams that follow by another framing; each of those before was decoded as a whole."""

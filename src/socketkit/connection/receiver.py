@@ -13,6 +13,7 @@ from socketkit.config.options import Options
 from socketkit.connection.idle_timeout import IdleTimer, idle_timer_for
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
+from socketkit.connection.unread_bytes import Wanted
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream
 from socketkit.events import EndReceived, FrameSkipped, Observer, Received
 from socketkit.streams.stream import ReadyStream, Stream
@@ -134,6 +135,33 @@ class Receiver:
         finally:
             self.is_busy = False
 
+    async def receive_bytes(self, wanted: Wanted, timeout: float | None = None) -> bytes:
+        """Receive until the bytes are there, or raise why there will be none; see `Connection.receive_exactly`."""
+        self.begin()
+        deadline = None if timeout is None else self._stream.engine.deadline(timeout)
+        session, turn = self._session, self._turn
+        try:
+            while True:
+                if turn.is_over():
+                    await turn.hand_over()
+                data = session.take_bytes(wanted)
+                if data is not None:
+                    return data
+                if self._waits_for_turn and session.outgoing:
+                    self._sender.flush()  # before we wait: the peer may be waiting for it
+                try:
+                    received = await (self._idle_timer or self._stream).receive(deadline=deadline)
+                except (EndOfStream, BrokenError, ClosedError) as error:
+                    self._end(error)
+                else:
+                    session.feed(received)
+                    if self._observer is not None:
+                        self._observer(Received(self._number, received))
+        except DeadlineError as error:
+            raise self._late(error, timeout, wanted.nothing) from None
+        finally:
+            self.is_busy = False
+
     def fill_directly(self) -> bool:
         """Do one step of `fill`, without a coroutine, on an engine that blocks; mostly it is enough.
 
@@ -169,9 +197,9 @@ class Receiver:
         for fault in self._session.take_faults():
             observer(FrameSkipped(self._number, fault))
 
-    def _late(self, error: DeadlineError, timeout: float | None) -> DeadlineError:
+    def _late(self, error: DeadlineError, timeout: float | None, nothing: str = "no message") -> DeadlineError:
         if self._idle_timer is None or not self._idle_timer.is_over:
-            return DeadlineError(f"receiving from {self._stream.peer}: no message within {parse_timeout(timeout):g} s")
+            return DeadlineError(f"receiving from {self._stream.peer}: {nothing} within {parse_timeout(timeout):g} s")
         self.set_cause(error)
         self._session.fail(error)
         return error.with_traceback(None)

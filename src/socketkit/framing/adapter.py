@@ -14,6 +14,9 @@ from socketkit.framing.codec import Codec, ConnectionCodec
 
 __all__ = ["CodecAdapter", "adapt"]
 
+_PIECE = 64
+"""Bytes that are fed at first to find one message; then twice as many, and so on."""
+
 
 def adapt(codec: Codec | ConnectionCodec) -> ConnectionCodec:
     """Return the codec as a connection uses it: itself, or an adapter around it."""
@@ -27,7 +30,17 @@ class CodecAdapter(ConnectionCodec):
         TypeError: from `encode`, `feed` and `feed_eof`, where the codec returns something else than its contract says.
     """
 
-    __slots__ = ("_codec", "_encode_one", "_fault", "_has_fault", "_name", "_offset", "feed_whole", "must_probe")
+    __slots__ = (
+        "_codec",
+        "_encode_one",
+        "_fault",
+        "_has_fault",
+        "_has_part",
+        "_name",
+        "feed_whole",
+        "gives_back",
+        "must_probe",
+    )
 
     feed_whole: Callable[[bytes], list[Any]] | None
 
@@ -39,6 +52,8 @@ class CodecAdapter(ConnectionCodec):
         self._encode_one: Callable[[Any], object] | None = getattr(codec, "encode_one", None)
         self.feed_whole = getattr(codec, "feed_whole", None)
         self.must_probe = not self._has_fault
+        self.gives_back = hasattr(codec, "take_rest")
+        self._has_part = True  # as far as is known: `feed_first` finds where a message ends
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
         return self._as_bytes(self._codec.encode(messages), "encode")
@@ -49,14 +64,37 @@ class CodecAdapter(ConnectionCodec):
         return self._as_bytes(self._encode_one(message), "encode_one")
 
     def feed(self, data: bytes, /) -> list[Any]:
+        self._has_part = True
         return self._as_list(self._codec.feed(data), "feed")
+
+    def feed_first(self, data: bytes | bytearray, start: int) -> tuple[list[Any], int]:
+        """Feed pieces, and take back what one piece too much has made whole.
+
+        A codec without `take_rest` is fed byte by byte: then it holds nothing where a message ends.
+        """
+        size = _PIECE if self.gives_back else 1
+        messages: list[Any] = []
+        while start < len(data) and not messages:
+            end = min(start + size, len(data))
+            try:
+                messages = self.feed(bytes(memoryview(data)[start:end]))
+            except FramingError as error:
+                self._fault = error
+                return [], end
+            start = end
+            size *= 2 if self.gives_back else 1
+        if len(messages) > 1 and self.gives_back:
+            start -= len(self.take_rest(len(messages) - 1))
+            del messages[1:]
+        self._has_part = not messages
+        return messages, start
 
     def feed_eof(self) -> list[Any]:
         return self._as_list(self._codec.feed_eof(), "feed_eof")
 
     @property
     def fault(self) -> FramingError | None:
-        return self._codec.fault if self._has_fault else self._fault
+        return self._codec.fault if self._has_fault and self._fault is None else self._fault
 
     @property
     def offset(self) -> int:
@@ -78,8 +116,12 @@ class CodecAdapter(ConnectionCodec):
     def take_rest(self, unread: int = 0, /) -> bytes:
         take_rest: Callable[[int], object] | None = getattr(self._codec, "take_rest", None)
         if take_rest is None:
+            if not self._has_part and not unread:
+                return b""
             raise TypeError(f"{self._name} has no take_rest: it cannot give back the bytes that it has read")
-        return self._as_bytes(take_rest(unread), "take_rest")
+        rest = self._as_bytes(take_rest(unread), "take_rest")
+        self._fault = None
+        return rest
 
     def probe(self) -> None:
         try:

@@ -41,6 +41,7 @@ class _CobsCodec(DelimiterCodec):
 
     _framing: Cobs
     _ends_with_stream = False
+    _drops_blank = True
 
     def __init__(self, framing: Cobs) -> None:
         super().__init__(framing, b"\0", max_frame_size=framing.max_size + framing.max_size // _RUN + 1)

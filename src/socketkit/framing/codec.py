@@ -106,6 +106,11 @@ class FullCodec(Codec, Protocol):
 
         Returns:
             The bytes from the end of the last message that was kept; after an error, from the faulty frame on.
+            Afterwards the codec is between messages and without an error. `offset` is that of the first byte that it
+            has given back; it may be set again before the next `feed`.
+
+        A codec with a state that messages change (a compression, a counter) must bring it back to where it was before
+        the messages that it gives back. Where it cannot, it should have no `take_rest`.
 
         Raises:
             FramingError: the bytes are gone: an over-long frame was being skipped or truncated.
@@ -124,6 +129,8 @@ class ConnectionCodec:
         keeps_cuts: True where the messages are what single system calls brought: then a feed is never divided.
         portion: bytes that are decoded in one go, at most: so many of the shortest frames take some 20 ms.
         must_probe: True where an error behind messages shows only by a feed of no bytes (`probe`).
+        gives_back: False where `take_rest` works only between messages, after `feed_first`.
+        is_skipping: whether the rest of an over-long frame is still to be dropped.
     """
 
     __slots__ = ()
@@ -131,6 +138,12 @@ class ConnectionCodec:
     keeps_cuts: ClassVar[bool] = False
     portion: ClassVar[int] = 16 * 1024
     must_probe: bool = False
+    gives_back: bool = True
+
+    @property
+    def is_skipping(self) -> bool:
+        """See the class."""
+        return False
 
     @property
     def offset(self) -> int:
@@ -191,6 +204,31 @@ class ConnectionCodec:
         A codec moves the cut to where it costs least. Any cut gives the same messages.
         """
         return min(start + size, len(data))
+
+    def first_cut(self, data: bytes | bytearray, start: int) -> int:
+        """Return where a feed from `start` on must end so that it makes one message whole at most.
+
+        The end of the data, where no frame is whole in it. Behind the rest of an over-long frame that is skipped.
+        """
+        return len(data)
+
+    def feed_first(self, data: bytes | bytearray, start: int) -> tuple[list[Any], int]:
+        """Feed from `start` on, up to the end of the first message, or of the first frame that is skipped.
+
+        Costs what is read, whatever lies behind it.
+
+        Returns:
+            The message, if one is whole, and where the feed has ended. An error is in `fault`, and not raised.
+        """
+        end = self.first_cut(data, start)
+        try:
+            return self.feed(bytes(memoryview(data)[start:end])), end
+        except FramingError:
+            return [], end
+
+    def skip_blank(self, data: bytes | bytearray, start: int) -> int:
+        """Return where the bytes behind a message begin: behind what still belongs to it, where a framing says so."""
+        return start
 
 
 class Framing(Protocol):

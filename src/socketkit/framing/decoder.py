@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from socketkit.config.option_types import format_size
 from socketkit.errors import FrameTooLongError, FramingError, TruncatedFrameError
@@ -47,6 +47,9 @@ class FrameDecoder(ConnectionCodec):
     _policies = "skip or truncate"
     """Values of `oversize` that go on behind an over-long frame."""
 
+    _drops_blank: ClassVar[bool] = False
+    """Whether there are frames that mean nothing, and make no message."""
+
     def __init__(self, text: str, *, max_size: int, oversize: str) -> None:
         self.offset = 0
         self._text = text
@@ -65,6 +68,10 @@ class FrameDecoder(ConnectionCodec):
     def buffered(self) -> int:
         return len(self._tail) or min(self._skipping, 1)
 
+    @property
+    def is_skipping(self) -> bool:
+        return bool(self._skipping)
+
     def take_faults(self) -> list[FrameTooLongError]:
         faults, self._faults = self._faults, []
         return faults
@@ -78,7 +85,8 @@ class FrameDecoder(ConnectionCodec):
                 offset=self.offset,
             )
         consumed = self._consumed[: self._consumed_size]
-        position = self._find_unread(consumed, unread) if unread else len(consumed)
+        is_exact = not unread and (self._at_eof or (self._oversize == "fail" and not self._drops_blank))
+        position = len(consumed) if is_exact or not consumed else self._find_unread(consumed, unread)
         rest = consumed[position:] + self._tail
         self.offset += position - len(consumed)
         self._tail = self._consumed = b""
@@ -102,6 +110,8 @@ class FrameDecoder(ConnectionCodec):
             return len(again.feed(stream[:size])) - (1 if again._skipping and self._oversize == "truncate" else 0)
 
         keep = count(len(stream)) - unread
+        if keep == 0 == unread:
+            return len(consumed)
         if keep < 0 or self._at_eof:
             raise ValueError(f"{self._text}: the last call returned fewer than {unread} messages whose bytes are there")
         again = self._fresh()

@@ -77,6 +77,16 @@ class DelimiterCodec(FrameDecoder):
         found = data.find(self._delimiter, start + size - 1)
         return len(data) if found < 0 else found + len(self._delimiter)
 
+    def first_cut(self, data: bytes | bytearray, start: int) -> int:
+        delimiter = self._delimiter
+        if len(delimiter) > 1 and (self._tail or self._carry):  # it may lie across the end of what is held
+            seam = bytes(self._carry or self._tail[1 - len(delimiter) :])
+            found = (seam + data[start : start + len(delimiter) - 1]).find(delimiter)
+            if found >= 0:
+                return start + found + len(delimiter) - len(seam)
+        found = data.find(delimiter, start)
+        return len(data) if found < 0 else found + len(delimiter)
+
     def _fresh(self) -> Any:
         return self._framing.codec()
 

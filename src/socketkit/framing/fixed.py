@@ -53,6 +53,9 @@ class _FixedCodec(LengthPrefixedCodec):
     def _missing(self, data: bytes, start: int) -> int:
         return self._size - len(self._tail)
 
+    def first_cut(self, data: bytes | bytearray, start: int) -> int:
+        return min(start + self._missing(b"", 0), len(data))
+
     def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
         size = self._size
         end = len(data) - len(data) % size

@@ -38,6 +38,7 @@ class _JsonCodec(DelimiterCodec):
 
     _framing: Json
     _policies = "skip"
+    _drops_blank = True
 
     def __init__(self, framing: Json) -> None:
         super().__init__(framing, b"\n", max_frame_size=framing.max_size + 1)  # with the \r that belongs to the end

@@ -74,6 +74,10 @@ class _JsonStreamCodec(ScanningCodec):
         blank = _BLANK.match(tail, start)
         return blank.end() if blank else start
 
+    def skip_blank(self, data: bytes | bytearray, start: int) -> int:
+        blank = _BLANK.match(data, start)
+        return blank.end() if blank else start
+
     def _take_quickly(self, tail: bytearray, start: int, messages: list[Any]) -> int:
         start = self._take_lines(tail, start, messages)
         decode, match, max_size = self._values.decode, _SHALLOW.match, self._max_size

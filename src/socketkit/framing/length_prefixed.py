@@ -14,6 +14,9 @@ from socketkit.framing.spec import Limited
 
 __all__ = ["LengthPrefixedCodec"]
 
+_MAX_HEADER_SIZE = 16 * 1024
+"""Bytes in which the header of a frame is looked for: no framing allows a longer one."""
+
 
 class LengthPrefixedCodec(FrameDecoder):
     """The receiving half of a codec whose frames begin with their size."""
@@ -52,6 +55,21 @@ class LengthPrefixedCodec(FrameDecoder):
         except ValueError:
             return 0
         return 0 if found is None or found[1] > self._max_size else found[0] + found[1] + len(self._close) - start
+
+    def first_cut(self, data: bytes | bytearray, start: int) -> int:
+        if self._skipping or (self._tail and self._needed):
+            return min(start + self._missing(b"", 0), len(data))
+        held = bytes(self._tail)  # the beginning of a header
+        ahead = held + data[start : start + _MAX_HEADER_SIZE]
+        try:
+            found = self._header(ahead, 0)
+        except ValueError:
+            return len(data)  # the feed says what is wrong
+        if found is None:
+            return min(start + _MAX_HEADER_SIZE, len(data))
+        begin, size = found
+        end = begin if size > self._max_size else begin + size + len(self._close)
+        return min(start + end - len(held), len(data))
 
     def _fresh(self) -> Any:
         return self._framing.codec()

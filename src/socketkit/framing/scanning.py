@@ -14,6 +14,9 @@ from socketkit.framing.spec import Limited
 
 __all__ = ["ScanningCodec"]
 
+_PIECE = 256
+"""Bytes that are scanned at first to find one value; then twice as many, and so on."""
+
 
 class ScanningCodec(FrameDecoder):
     """The receiving half of a codec that scans. Its tail is a bytearray throughout, and begins with a value."""
@@ -82,6 +85,46 @@ class ScanningCodec(FrameDecoder):
         tail += data
         messages: list[Any] = []
         start = 0 if self._is_inside() else self._take_quickly(tail, 0, messages)
+        self._consume(self._take_values(tail, start, messages))
+        return self._checked(messages)
+
+    def feed_first(self, data: bytes | bytearray, start: int) -> tuple[list[Any], int]:
+        """Scan pieces that grow, and give back what lies behind the value."""
+        size = _PIECE
+        messages: list[Any] = []
+        try:
+            while start < len(data):
+                piece = bytes(data[start : start + size])
+                start += len(piece)
+                was_skipping = self._skipping
+                behind = self._feed_piece(piece, messages)
+                start -= behind
+                if messages or behind or (was_skipping and not self._skipping):
+                    break
+                size *= 2
+            return messages, start
+        except FramingError:
+            return [], start
+
+    def _feed_piece(self, piece: bytes, messages: list[Any]) -> int:
+        """Feed until a value is whole; return how many bytes lie behind it."""
+        was_skipping = self._skipping
+        if self._unusual:
+            piece = self._resume(piece)
+        tail = self._grown
+        tail += piece
+        end = 0
+        if not was_skipping:
+            end = self._take_values(tail, 0, messages, is_first_only=True)
+        behind = 0 if self._is_inside() or self.fault is not None else len(tail) - end
+        if behind:
+            del tail[end:]
+        self._consume(end)
+        self._checked(messages)
+        return behind
+
+    def _take_values(self, tail: bytearray, start: int, messages: list[Any], *, is_first_only: bool = False) -> int:
+        """Take whole values one by one; return where the one begins that is not whole, or faulty."""
         try:
             while True:
                 if not self._is_inside():
@@ -92,11 +135,16 @@ class ScanningCodec(FrameDecoder):
                     break
                 self._finish(tail, start, messages)
                 start = self._at
+                if is_first_only:
+                    break
         except ValueError as error:
             self._set_fault(self._as_fault(error, start))
-        self._consumed, self._consumed_size = bytes(memoryview(tail)[:start]), start
-        self._drop(start)
-        return self._checked(messages)
+        return start
+
+    def _consume(self, size: int) -> None:
+        """Record that so many bytes became messages, or mean nothing."""
+        self._consumed, self._consumed_size = bytes(memoryview(self._grown)[:size]), size
+        self._drop(size)
 
     def _finish(self, tail: bytearray, start: int, messages: list[Any]) -> None:
         """Decode a whole value, unless it is too long."""

@@ -43,6 +43,7 @@ class _SlipCodec(DelimiterCodec):
 
     _framing: Slip
     _ends_with_stream = False
+    _drops_blank = True
 
     def __init__(self, framing: Slip) -> None:
         super().__init__(framing, END, max_frame_size=2 * framing.max_size)  # each byte escaped
