@@ -7,8 +7,19 @@ import asyncio
 import pytest
 
 from contracts.bytes_contract import BytesContract
-from socketkit import EndOfStream, StreamError, TruncatedFrameError, connect, pair, serve
+from socketkit import (
+    TLS,
+    EndOfStream,
+    FramingError,
+    HandshakeError,
+    StreamError,
+    TruncatedFrameError,
+    connect,
+    pair,
+    serve,
+)
 from support.connections import talk
+from support.tls import papers
 
 
 class TestTcp(BytesContract):
@@ -79,3 +90,59 @@ def test_truncated_in_plain_code():
             right.receive_exactly(4)
         assert caught.value.partial == b"abc"
         assert right.receive() == b"abc"
+
+
+def test_over_tls_after_start_tls(engine):
+    """The change to TLS between bytes and messages, both ways; offsets go on counting the bytes of the peer."""
+    reported = []
+
+    async def handler(connection):
+        assert await connection.receive_until(b"\r\n") == b"STARTTLS"
+        await connection.send(b"go ahead")
+        await connection.start_tls(TLS(cert=papers().cert))
+        assert await connection.receive() == b"one"
+        assert await connection.peek(1) == b"t"
+        assert await connection.receive_exactly(3) == b"two"
+        try:
+            await connection.receive()
+        except FramingError as error:
+            reported.append(error.offset)
+        assert await connection.receive_until(b"!") == b"fault"
+        await connection.send(b"done")
+
+    async def main():
+        async with (
+            serve(handler, "tcp://127.0.0.1:0", framing="netstring", engine=engine) as server,
+            connect(server.addresses[0], engine=engine) as connection,
+        ):
+            await connection.send(b"STARTTLS\r\n")
+            assert await connection.receive_exactly(11) == b"8:go ahead,"
+            await connection.start_tls(TLS(ca=papers().ca))
+            await connection.send(b"3:one,twofault!")
+            assert await connection.receive_until(b",") == b"4:done"
+            await connection.send_eof()
+            with pytest.raises(EndOfStream):
+                await connection.receive_exactly(1)
+
+    engine.run(main())
+    assert reported == [19]
+
+
+def test_bytes_before_start_tls_are_an_injection():
+    """A client that has peeked at bytes behind the answer refuses them all the same."""
+
+    async def handler(connection):
+        assert await connection.receive() == "STARTTLS"
+        await connection.send_many(["go ahead", "injected"])
+        async for _ in connection:
+            pass
+
+    with (
+        serve(handler, "tcp://127.0.0.1:0", framing="lines", engine="epoll") as server,
+        connect(server.addresses[0], framing="lines") as connection,
+    ):
+        connection.send("STARTTLS")
+        assert connection.receive_until(b"\n") == b"go ahead"
+        assert connection.peek(8) == b"injected"
+        with pytest.raises(HandshakeError, match="9 bytes came in plain text before it"):
+            connection.start_tls(TLS(ca=papers().ca))
