@@ -38,6 +38,10 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("socketkit chat host", "a room at localhost:5000; guests may have plain nc"),
         ("socketkit chat join tcp://host:5000 --name Alice", "join the room"),
     ),
+    "help": (
+        ("socketkit help connect", "the options of connect"),
+        ("socketkit help framings", "every framing, with its options"),
+    ),
     "tour": (("socketkit tour", "the life of a socket, live"),),
 }
 

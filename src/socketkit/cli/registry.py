@@ -16,7 +16,7 @@ try:
 except ImportError:  # the library stands alone; the command does not
     sys.exit("socketkit: the command needs click, which is not installed: pip install 'socketkit[cli]'")
 
-from socketkit.cli.fast_click import Group, option, print_version
+from socketkit.cli.fast_click import VERSION_IN_FULL, Group, option, print_version
 from socketkit.cli.help_examples import epilog
 from socketkit.cli.output import Status, print_failure, status_of
 
@@ -34,6 +34,7 @@ VERBS: Final = {
     "nc": ("socketkit.cli.commands.nc:nc", "Netcat, with the flags of its flavours."),
     "chat": ("socketkit.cli.commands.chat:chat", "A chat room: host it, or join it."),
     "tour": ("socketkit.cli.commands.tour:tour", "The life of a socket, run and explained on this machine."),
+    "help": ("socketkit.cli.commands.help:show_help", "Help for a verb; or addresses, framings, engines, status."),
 }
 """Each verb, its module, and its summary: `--help` loads none of them."""
 
@@ -76,25 +77,40 @@ class Verbs(Group):
             formatter.write_dl([(str(int(status)), status.reason) for status in Status])
 
 
+def _note_verbose(ctx: click.Context, parameter: click.Parameter, is_given: bool) -> None:
+    ctx.meta[VERSION_IN_FULL] = is_given
+
+
 @click.group(
     cls=Verbs, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @option(
     "-V",
     "--version",
-    is_flag=True,
-    is_eager=True,
+    is_flag=True,  # not eager: `-v` is read first, wherever it stands
     expose_value=False,
     callback=print_version,
     help="Show the version and exit.",
 )
-def socketkit() -> None:
+@option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_note_verbose,
+    help="With --version: also the interpreter, the platform, the engines and the extras.",
+)
+@click.pass_context
+def socketkit(context: click.Context) -> None:
     """Connect to any socket, and serve one.
 
     Addresses: tcp://host:port, tls://host:port, udp://host:port (and tcp4, tcp6, udp4, udp6), unix:///path,
     unix://@name, tls+unix://, unixgram://, unixpacket://, ip://host?protocol=icmp, vsock://cid:port, fd://3, systemd:,
     stdio:, exec:COMMAND; typed: host:port, :port, /path, ./path, @name, - (standard input and output).
     """
+    if context.meta.get(VERSION_IN_FULL):
+        raise click.UsageError(f"-v stands behind the verb: socketkit {context.invoked_subcommand} -v", context)
 
 
 def run(arguments: Sequence[str] | None) -> int:

@@ -1,0 +1,150 @@
+"""`socketkit help`: the help of a verb, and lists of what addresses, framings, engines and statuses there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import click
+
+from socketkit import engines
+from socketkit.cli.common_options import Read
+from socketkit.cli.fast_click import command
+from socketkit.cli.help_format import Formatter
+from socketkit.cli.output import Status
+from socketkit.config.quoting import quote, suggest
+from socketkit.config.schemes import scheme_names
+from socketkit.framing.registry import FRAMINGS
+from socketkit.framing.spec import FramingSpec
+
+__all__ = ["SCHEMES", "SHORT_FORMS", "TOPICS", "show_help"]
+
+Rows = Iterable[tuple[str, str]]
+
+SCHEMES: Final = {
+    "tcp": ("tcp://host:port", "TCP over IPv4 and IPv6; tcp://:5000 is every interface, port 0 a free port"),
+    "tcp4": ("tcp4://host:port", "TCP over IPv4 alone"),
+    "tcp6": ("tcp6://host:port", "TCP over IPv6 alone"),
+    "udp": ("udp://host:port", "UDP; a group's address, as 239.1.2.3, is joined (option interface=eth0)"),
+    "udp4": ("udp4://host:port", "UDP over IPv4 alone"),
+    "udp6": ("udp6://host:port", "UDP over IPv6 alone"),
+    "unix": ("unix:///run/app.sock", "a UNIX stream socket; unix:app.sock is a relative path, unix://@name no file"),
+    "unixgram": ("unixgram:///run/app.sock", "UNIX datagrams"),
+    "unixpacket": ("unixpacket:///run/app.sock", "UNIX packets (SOCK_SEQPACKET)"),
+    "ip": ("ip://host?protocol=icmp", "a raw socket; it needs CAP_NET_RAW"),
+    "ip4": ("ip4://host?protocol=icmp", "a raw socket of IPv4"),
+    "ip6": ("ip6://host?protocol=ipv6-icmp", "a raw socket of IPv6"),
+    "tls": ("tls://host:port", "TLS over TCP; options of TLS: ?ca=FILE, ?pin=sha256:HEX, ?cert=FILE"),
+    "tls+unix": ("tls+unix:///run/app.sock", "TLS over a UNIX stream socket"),
+    "vsock": ("vsock://cid:port", "a virtual machine and its host (Linux); vsock://:5000 listens for every context"),
+    "fd": ("fd://3", "an inherited descriptor: a socket, a pipe, a terminal or a file"),
+    "systemd": ("systemd:", "sockets opened by the service manager; systemd:name takes those of this name"),
+    "stdio": ("stdio:", "standard input and output as one stream"),
+    "exec": ("exec:COMMAND", "a child's standard input and output as one stream"),
+}
+"""Each scheme: an address as it is written, and what it means. A test holds it to the table of schemes."""
+
+SHORT_FORMS: Final = (
+    ("host:port", "tcp://host:port; [::1]:port for IPv6"),
+    (":port", "tcp://:port, every interface"),
+    ("/path, ./path", "unix:///path"),
+    ("@name", "unix://@name"),
+    ("-", "stdio:"),
+)
+
+
+def _framing_text(kind: type[FramingSpec]) -> str:
+    options = [row.name if row.default is not None else f"{row.name} (must be given)" for row in kind.describe()]
+    return f"{kind.title}{'. Options: ' if options else ''}{', '.join(options)}"
+
+
+def _framings() -> Rows:
+    return [(name, _framing_text(kind)) for name, kind in FRAMINGS.items()]
+
+
+def _engines() -> Rows:
+    return [(name, engines.missing(name) or "available") for name in engines.NAMES]
+
+
+def _statuses() -> Rows:
+    return [(str(int(status)), status.reason) for status in Status]
+
+
+TOPICS: Final[dict[str, tuple[str, tuple[tuple[str, Callable[[], Rows]], ...], str]]] = {
+    "addresses": (
+        "An address says what to connect to, or where to listen.",
+        (("Schemes", lambda: [SCHEMES[name] for name in scheme_names()]), ("Short forms", lambda: SHORT_FORMS)),
+        "Options follow the address: tcp://host:5000?connect_timeout=2s&nodelay=no.",
+    ),
+    "framings": (
+        "A framing divides a stream of bytes into messages: --framing NAME:OPTION,OPTION=VALUE.",
+        (("Framings", _framings),),
+        "As in --framing lines:crlf,max_size=64KiB, or --framing length:2le.",
+    ),
+    "engines": ("An engine is how the process waits: --engine NAME.", (("Engines", _engines),), ""),
+    "status": ("How the command ends, as a shell sees it in $?.", (("Exit status", _statuses),), ""),
+}
+"""What `socketkit help` lists besides verbs: an introduction, tables, and a last line."""
+
+
+class _Word(Read):
+    """A verb or a topic, for completion."""
+
+    def __init__(self) -> None:
+        super().__init__("word", str)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Complete verbs and topics."""
+        from click.shell_completion import CompletionItem
+
+        root = ctx.find_root()
+        verbs = root.command.list_commands(root) if isinstance(root.command, click.Group) else []
+        return [CompletionItem(word) for word in (*verbs, *TOPICS) if word.startswith(incomplete)]
+
+
+@command()
+@click.argument("words", metavar="[VERB|TOPIC]...", type=_Word(), nargs=-1)
+@click.pass_context
+def show_help(context: click.Context, words: tuple[str, ...]) -> int:
+    """Show the help of a verb, as VERB --help does; without one, the list of verbs.
+
+    Topics: addresses, framings, engines, status.
+    """
+    if len(words) == 1 and words[0] in TOPICS:
+        click.echo(_topic(words[0]))
+    else:
+        click.echo(_verb_help(context, words))
+    return Status.DONE
+
+
+def _verb_help(context: click.Context, words: tuple[str, ...]) -> str:
+    """The help of the verb, or of the verb's command, that these words name.
+
+    Raises:
+        UsageError: they name none; the nearest is suggested.
+    """
+    found = context.find_root()
+    for word in words:
+        command = found.command
+        inner = command.get_command(found, word) if isinstance(command, click.Group) else None
+        if inner is None:
+            known = command.list_commands(found) if isinstance(command, click.Group) else []
+            if found.parent is None:
+                known = [*known, *TOPICS]
+            allowed = f"there are {', '.join(known)}" if known else f"{found.command_path} has no commands of its own"
+            raise click.UsageError(f"no help is for {quote(word)}{suggest(word, known)}; {allowed}", context)
+        found = inner.context_class(inner, info_name=word, parent=found)
+    return found.command.get_help(found)
+
+
+def _topic(name: str) -> str:
+    introduction, tables, last = TOPICS[name]
+    formatter = Formatter()
+    formatter.write_text(introduction)
+    for heading, rows in tables:
+        with formatter.section(heading):
+            formatter.write_dl(list(rows()))
+    if last:
+        formatter.write_paragraph()
+        formatter.write_text(last)
+    return formatter.getvalue().rstrip("\n")
