@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +150,13 @@ def test_bytes_before_start_tls_are_an_injection():
         assert connection.peek(8) == b"injected"
         with pytest.raises(HandshakeError, match="9 bytes came in plain text before it"):
             connection.start_tls(TLS(ca=papers().ca))
+
+
+def test_the_page_is_true():
+    """The example of docs/bytes.md runs."""
+    page = (Path(__file__).parents[2] / "docs" / "bytes.md").read_text()
+    (example,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", page, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.stdout, done.stderr) == ("notes.txt: 12 bytes, 3 lines\nempty: 0 bytes, 0 lines\n", "")
