@@ -19,6 +19,7 @@ __all__ = [
     "RELAY_DELIVERY_TIMEOUT",
     "TAKEOVER_TIMEOUT",
     "TLS_CLOSE_TIMEOUT",
+    "UNFINISHED_LINE_TIMEOUT",
     "WORKER_KILL_TIMEOUT",
 ]
 
@@ -64,6 +65,9 @@ METRICS_REQUEST_TIMEOUT: Final = 5.0
 
 FAREWELL_TIMEOUT: Final = 2.0
 """For a chat's host to close after a guest has left."""
+
+UNFINISHED_LINE_TIMEOUT: Final = 0.5
+"""Without a byte; then text without a line end is a line of a chat. A program's next piece comes in milliseconds."""
 
 PROBE_CLOSE_TIMEOUT: Final = 0.1
 """For a peer that `wait` has found to take our end of stream: closing on unread bytes would be a reset."""

@@ -184,7 +184,7 @@ def test_messages_reach_all_but_the_sender(engine_name: str, address: str, tmp_p
 
 def test_lines_split_and_joined_by_packets() -> None:
     """A line in three packets is one line and two lines in one packet are two."""
-    with hosting() as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+    with hosting(unfinished_timeout=PATIENCE) as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
         alice.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         assert [alice.reads(), alice.reads()] == ["* guest2 has joined", "* guest2 is Bob now"]
         for piece in (b"one ", "сл".encode()[:3], "сл".encode()[3:] + b"ovo\ntwo\nlines\r\nno"):

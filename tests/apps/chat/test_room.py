@@ -72,7 +72,11 @@ def test_how_somebody_went_is_told() -> None:
     assert told(room_of("Alice").leave(1, how="was lost")) == [((HOST,), "* Alice was lost")]
 
 
-@pytest.mark.parametrize("word", ["bye", "BYE", "  Bye ", "/quit", "/QUIT", "до свидания", "До Свидания", "bye\t"])
+FAREWELLS = ["bye", "BYE", "  Bye ", "/quit", "/QUIT", "до свидания", "До Свидания", "bye\t"]
+FAREWELLS += ["bye!", "Bye.", "*bye*", "До свидания!", "до  свидания...", "«До свидания»", "bye !!"]
+
+
+@pytest.mark.parametrize("word", FAREWELLS)
 def test_farewell_is_answered(word: str) -> None:
     """A farewell ends the conversation of its speaker with a close."""
     room = room_of("Alice", "Bob")
@@ -83,7 +87,9 @@ def test_farewell_is_answered(word: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["bye bye", "goodbye", "I said bye", "bye!", "свидания", ""])
+@pytest.mark.parametrize(
+    "line", ["bye bye", "goodbye", "I said bye", "bye?", "b!ye", "bye! see you", "свидания", "!", ""]
+)
 def test_a_farewell_stands_alone_on_its_line(line: str) -> None:
     assert not is_farewell(line)
     assert told(room_of("Alice").receive(1, line.encode())) == [((HOST,), f"Alice: {line}")]

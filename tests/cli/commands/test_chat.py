@@ -21,7 +21,7 @@ from typing import IO
 import pytest
 
 from socketkit import Address
-from support.programs import PATIENCE, Program, socketkit
+from support.programs import PATIENCE, Program, needs, socketkit
 
 
 @contextlib.contextmanager
@@ -305,3 +305,77 @@ def test_alone_it_shows_what_it_can_do() -> None:
         assert (program.communicate(), program.wait()) == (b"", 2)
         assert program.stderr_lines[0].startswith("Usage: socketkit chat ")
         assert any(line.strip().startswith("join ") for line in program.stderr_lines)
+
+
+class PlainClient:
+    """A client as tutorials have it: it sends text without a line end, receives once, and sends again."""
+
+    def __init__(self, address: Address) -> None:
+        self.socket = socket.create_connection((address.host, address.port), timeout=PATIENCE)
+
+    def send(self, text: str) -> None:
+        self.socket.send(text.encode())
+
+    def receive_until(self, text: str) -> str:
+        received = ""
+        while text not in received:
+            data = self.socket.recv(1024)
+            assert data, received
+            received += data.decode()
+        return received
+
+    def __enter__(self) -> PlainClient:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.socket.close()
+
+
+def test_client_without_line_ends() -> None:
+    """Text without a line end is shown to the host and to guests, and such a farewell ends the client."""
+    with hosting() as (host, address), raw_guest(address) as (_, file), PlainClient(address) as client:
+        client.receive_until("(/name NEW")
+        assert [line_of(host), line_of(host)] == ["* guest1 has joined", "* guest2 has joined"]
+        client.send("Привет, сервер")
+        assert line_of(host) == "guest2: Привет, сервер"
+        assert [file.readline().decode() for _ in range(2)] == ["* guest2 has joined\n", "guest2: Привет, сервер\n"]
+        types(host, "Привет, клиент\n")
+        client.receive_until("host: Привет, клиент\n")
+        client.send("До свидания!")
+        client.receive_until("* goodbye, guest2\n")
+        assert client.socket.recv(1024) == b""
+        assert line_of(host) == "* guest2 has left"
+
+
+def test_server_without_line_ends() -> None:
+    """Where the host is a plain socket, its text is shown without a line end; `До свидания!` leaves."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        address = Address.parse(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        with joining(address) as guest:
+            peer, _ = listener.accept()
+            with peer:
+                peer.settimeout(PATIENCE)
+                types(guest, "Привет\n")
+                assert peer.recv(1024) == "Привет\n".encode()
+                peer.send("Что нового?".encode())
+                assert line_of(guest) == "Что нового?"
+                types(guest, "До свидания!\n")
+                assert peer.recv(1024) == "До свидания!\n".encode()
+                assert peer.recv(1024) == b""
+            assert guest.wait() == 0
+
+
+@pytest.mark.parametrize("farewell", ["Bye!", "До свидания!", "«до свидания»"])
+def test_farewells_of_a_plain_nc(farewell: str) -> None:
+    """A guest with nc leaves by a farewell, whatever its case and punctuation; the host ends the chat by it."""
+    needs("nc")
+    with hosting() as (host, address):
+        with Program("nc", address.host, str(address.port)) as nc:
+            assert line_of(nc).startswith("* welcome")
+            types(nc, f"{farewell}\n")
+            assert line_of(nc) == "* goodbye, guest1"
+            assert line_of(host) == "* guest1 has joined"
+            assert line_of(host) == "* guest1 has left"
+        types(host, f"{farewell}\n")
+        assert host.wait() == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from socketkit.api import connect
+from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant
 from socketkit.apps.chat.room import is_farewell
 from socketkit.apps.talk.conversation import AbandonedError
@@ -50,9 +53,9 @@ async def join(
         AbandonedError: the linger ran out.
         BrokenPipeError: the output was closed.
     """
-    async with connect(address, framing=PERSON_FRAMING, engine=engine, observer=observer, **options) as connection:
+    async with connect(address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options) as connection:
         if name is not None:
-            await connection.send(f"/name {name}".encode())
+            await connection.send(f"/name {name}\n".encode())
         guest = ChatGuest(connection, person, linger)
         async with Group(engine) as group:
             group.start(guest.send_lines())
@@ -79,8 +82,11 @@ class ChatGuest:
 
     async def show_lines(self) -> None:
         """Show the lines of the host, up to the end of the stream."""
-        async for line in self._connection:
-            await self._person.show(visible(line.decode(errors="backslashreplace")))
+        reader = LineReader(self._connection, PERSON_FRAMING)
+        with suppress(EndOfStream):
+            while True:
+                line = await reader.receive()
+                await self._person.show(visible(line.decode(errors="backslashreplace")))
 
     async def send_lines(self) -> None:
         """Send the lines of the person, then shut down our direction, and wait as long as the host may take."""
@@ -104,7 +110,7 @@ class ChatGuest:
         try:
             while True:
                 line = (await self._person.read()).rstrip(b"\r")
-                await self._connection.send(line)
+                await self._connection.send(line + b"\n")
                 if is_farewell(line.decode(errors="replace")):
                     return True
         except EndOfStream:

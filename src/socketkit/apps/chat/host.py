@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from socketkit.api import serve
+from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
 from socketkit.apps.chat.participant import Participant
 from socketkit.apps.chat.room import HOST, Decision, Disconnect, EndChat, Room, ShowLine
 from socketkit.apps.chat.telnet import strip_telnet
 from socketkit.config.address import Address
+from socketkit.config.time_limits import UNFINISHED_LINE_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
@@ -42,7 +44,7 @@ TURN_SENDS: Final = 2000
 
 # Lines are bytes, so that a guest with another encoding gets a notice and is not disconnected. The framing cuts lines
 # that are too long for the room, and the room refuses them with a notice. Escaped, a byte becomes at most four.
-GUEST_FRAMING: Final = "lines:encoding=none,max_size=64KiB,oversize=truncate"
+GUEST_LINES: Final = "lines:encoding=none,max_size=64KiB,oversize=truncate"
 
 
 class WaitBudget:
@@ -110,10 +112,21 @@ class ChatHost:
     Concurrency: one thread; an engine that blocks cannot run it.
     """
 
-    def __init__(self, engine: Engine, person: Participant, *, name: str = "host", once: bool = False) -> None:
-        """Raises:
-        ValueError: the name is not valid.
+    def __init__(
+        self,
+        engine: Engine,
+        person: Participant,
+        *,
+        name: str = "host",
+        once: bool = False,
+        unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
+    ) -> None:
+        """The arguments are those of `host`.
+
+        Raises:
+            ValueError: the name is not valid.
         """
+        self._unfinished_timeout = unfinished_timeout
         self._engine = engine
         self._person = person
         self._name = name
@@ -127,7 +140,8 @@ class ChatHost:
         self.server: Server | None = None
 
     async def serve_guest(self, connection: Connection) -> None:
-        """Run the conversation with one guest to its end: the server's handler."""
+        """Run the conversation with one guest to its end: the server's handler, whatever the server's framing is."""
+        connection.reframe(CHAT_FRAMING)
         member, decisions = self._room.join()
         self._guests[member] = _Guest(connection)
         if self._once and self.server is not None:
@@ -143,10 +157,17 @@ class ChatHost:
 
     async def _receive_lines(self, member: int, connection: Connection) -> None:
         lines = sends = 0
-        async for line in connection:
-            line, answer = strip_telnet(line)
+        reader = LineReader(connection, GUEST_LINES, unfinished_timeout=self._unfinished_timeout)
+        while True:
+            try:
+                received = await reader.receive()
+            except EndOfStream:
+                return
+            line, answer = strip_telnet(received)
             if answer and member in self._guests:
                 self._guests[member].telnet_answer = answer
+            if received and not line:
+                continue  # telnet's commands alone
             sends += self._carry_out(self._room.receive(member, line))
             if not self._room.is_here(member):
                 return
@@ -229,7 +250,7 @@ class ChatHost:
         if guest.telnet_answer:
             data, guest.telnet_answer = guest.telnet_answer + data, b""
         try:
-            guest.connection.send(data)
+            guest.connection.send(data + b"\n")
         except StreamError:
             return []  # its own handler sees the loss
         unsent_size = guest.unsent_size
@@ -262,6 +283,7 @@ async def host(
     once: bool = False,
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     observer: Observer | None = None,
+    unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
     **options: object,
 ) -> None:
     """Serve a room until the person at the host, a signal, or with `once` its guest, ends it.
@@ -274,6 +296,7 @@ async def host(
         once: for one guest; the chat ends when the guest leaves.
         listening: called with the real addresses once clients can connect.
         observer: called with each event.
+        unfinished_timeout: seconds without a byte after which a guest's text without a line end is a line.
         options: by the names of `Options`.
 
     Raises:
@@ -282,13 +305,13 @@ async def host(
         ResolveError, ListenError: the address cannot be listened at.
         OSError: no more connections can be accepted.
     """
-    chat = ChatHost(engine, person, name=name, once=once)
+    chat = ChatHost(engine, person, name=name, once=once, unfinished_timeout=unfinished_timeout)
     address = Address.parse(address)
     _refuse_datagrams(address)
     if "max_connections" not in dict(address.options):
         options.setdefault("max_connections", MAX_GUESTS)
     async with serve(
-        chat.serve_guest, address, framing=GUEST_FRAMING, engine=engine, observer=observer, **options
+        chat.serve_guest, address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options
     ) as server:
         for real in server.addresses:  # `fd:` and `systemd:` show only now what they are
             _refuse_datagrams(real)

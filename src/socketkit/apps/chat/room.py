@@ -37,7 +37,8 @@ MAX_LINE_SIZE: Final = 8 * 1024
 
 MAX_NAME_LENGTH: Final = 24
 
-_FAREWELLS: Final = frozenset({"bye", "/quit", "до свидания"})
+_FAREWELLS: Final = frozenset({"bye", "до свидания"})
+_QUIT: Final = "/quit"
 
 _HELP: Final = (
     "what you type goes to all others; these lines are for the room:",
@@ -69,8 +70,25 @@ Decision = ShowLine | Disconnect | EndChat
 
 
 def is_farewell(text: str) -> bool:
-    """Whether this line leaves the chat: a farewell alone on the line, in upper or lower case."""
-    return text.strip().casefold() in _FAREWELLS
+    """Whether this line leaves the chat: a farewell alone on the line, in any case, with punctuation around it.
+
+    A question is none: who asks `bye?` wants an answer.
+    """
+    words = " ".join(text.casefold().split())
+    return words == _QUIT or _without_punctuation(words) in _FAREWELLS
+
+
+def _without_punctuation(text: str) -> str:
+    start, end = 0, len(text)
+    while start < end and _is_punctuation(text[start]):
+        start += 1
+    while end > start and _is_punctuation(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character)[0] in "PZ" and character not in "?/？"
 
 
 def check_name(name: str) -> str | None:

@@ -1,0 +1,82 @@
+"""Receives lines from a chat's peer. Text without a line end becomes a line too, when nothing follows it for a moment.
+
+A program that sends `sock.send(text.encode())` sends no line end, and then waits for an answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, cast
+
+from socketkit.config.time_limits import UNFINISHED_LINE_TIMEOUT
+from socketkit.connection.connection import Connection
+from socketkit.errors import DeadlineError, EndOfStream
+from socketkit.framing.codec import ConnectionCodec
+from socketkit.framing.registry import parse
+
+__all__ = ["CHAT_FRAMING", "LineReader"]
+
+CHAT_FRAMING: Final = "chunks"
+"""The framing of a chat's connections: the reader must be called for bytes that end no line."""
+
+
+class LineReader:
+    """Lines of a connection whose framing is `CHAT_FRAMING`.
+
+    Concurrency: one task receives.
+    """
+
+    def __init__(
+        self, connection: Connection, framing: str, *, unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT
+    ) -> None:
+        """Args:
+        connection: only this reader receives from it.
+        framing: how lines are decoded; one of `lines` without an encoding.
+        unfinished_timeout: seconds without a byte after which text without a line end is a line.
+        """
+        self._unfinished_timeout = unfinished_timeout
+        self._connection = connection
+        self._codec = cast(ConnectionCodec, parse(framing).codec())
+        self._lines: deque[bytes] = deque()
+        self._ends_late = False  # the end of the last line may still come
+        self._has_ended = False
+
+    async def receive(self) -> bytes:
+        """The next line, without its end; or text that nothing has followed for the timeout.
+
+        Raises:
+            EndOfStream: the peer has ended, after its last line.
+            BrokenError, ClosedError, DeadlineError: as `Connection.receive`.
+
+        Cancellation: no byte is lost.
+        """
+        while not self._lines:
+            if self._has_ended:
+                raise EndOfStream("the peer has ended")
+            await self._receive_more()
+        return self._lines.popleft()
+
+    async def _receive_more(self) -> None:
+        is_unfinished = self._codec.buffered > 0 and not self._codec.is_skipping
+        try:
+            data = await self._connection.receive(timeout=self._unfinished_timeout if is_unfinished else None)
+        except DeadlineError:
+            if not is_unfinished:
+                raise
+            text = self._codec.take_rest().rstrip(b"\r")
+            if text:
+                self._lines.append(text)
+                self._ends_late = True
+        except EndOfStream:
+            self._has_ended = True
+            self._take(self._codec.feed_eof())
+        else:
+            self._take(self._codec.feed(data))
+
+    def _take(self, lines: list[bytes]) -> None:
+        """Take whole lines. The end of a line that was taken before it came is no empty line."""
+        if lines and self._ends_late:
+            self._ends_late = False
+            if not lines[0]:
+                del lines[0]
+        self._lines.extend(lines)
