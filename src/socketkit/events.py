@@ -344,7 +344,10 @@ class TlsFacts(Value):
         peer_expiry: the end of its validity, as `2027-01-31 12:00:00Z`.
         peer_fingerprint: SHA-256 of the whole certificate, 64 hexadecimal digits.
         peer_pin: the value of `pin` that trusts this key.
-            All fields of the peer are None where it sent no certificate.
+        peer_alternative_names: its subjectAltName, as pairs that `ssl` makes too: `("DNS", "example.com")`, `("IP
+            Address", "::1")`, `("email", ...)`, `("URI", ...)`.
+        peer_certificate: the whole certificate in DER, for `ssl.DER_cert_to_PEM_cert` or `cryptography`.
+            All fields of the peer are None where it sent no certificate; the alternative names are empty.
     """
 
     version: str
@@ -357,3 +360,10 @@ class TlsFacts(Value):
     peer_expiry: str | None = None
     peer_fingerprint: str | None = None
     peer_pin: str | None = None
+    peer_alternative_names: tuple[tuple[str, str], ...] = ()
+    peer_certificate: bytes | None = None
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={getattr(self, name)!r}" for name in type(self).fields if name != "peer_certificate"]
+        size = "None" if self.peer_certificate is None else f"<{len(self.peer_certificate)} bytes>"
+        return f"TlsFacts({', '.join(shown)}, peer_certificate={size})"

@@ -8,8 +8,9 @@ from __future__ import annotations
 import binascii
 import os
 import re
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from socketkit.config.host import ascii_host, normal_host
 from socketkit.config.option_types import OptionType, format_switch, parse_name, parse_switch
@@ -17,7 +18,12 @@ from socketkit.config.quoting import quote
 from socketkit.errors import AddressError, OptionError
 from socketkit.values import Value
 
+if TYPE_CHECKING:
+    import ssl
+
 __all__ = ["PIN_KIND", "TLS", "TLS_KIND", "parse_pins"]
+
+_BESIDE_CONTEXT = ("context", "server_name", "pin")
 
 _PIN = "sha256:HEX of the public key, or curl's sha256//BASE64"
 
@@ -40,6 +46,8 @@ class TLS(Value):
         self_signed: a server makes a key and a certificate of its own when it opens, and reports the pin.
         minimum_version: `1.2` or `1.3`; older ones are broken (RFC 8996).
         ciphers: for TLS 1.2, in OpenSSL's words; None: OpenSSL's own choice.
+        context: an `ssl.SSLContext` of your own, which decides all that is not said here. Beside it only `server_name`
+            and `pin` are allowed. It is used as it is, and shared by all connections of these settings.
 
     `cert`, `key`, `alpn` and `pin` take a text (several joined by commas) or several texts.
 
@@ -59,6 +67,7 @@ class TLS(Value):
     self_signed: bool = False
     minimum_version: str = "1.2"
     ciphers: str | None = None
+    context: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -83,6 +92,8 @@ class TLS(Value):
                     f"alpn: {quote(protocol)} is not a protocol's name; allowed are 1 to 255 characters of ASCII"
                 )
         self._check_files()
+        if self.context is not None:
+            self._check_context()
 
     def _check_files(self) -> None:
         if self.key and len(self.key) != len(self.cert):
@@ -96,10 +107,28 @@ class TLS(Value):
         if self.require_client_cert and self.verify is False:
             raise OptionError("require_client_cert: it contradicts verify=no, which checks nobody")
 
+    def _check_context(self) -> None:
+        ssl = sys.modules.get("ssl")  # loaded, where somebody has made a context
+        if ssl is None or not isinstance(self.context, ssl.SSLContext):
+            raise OptionError(f"context: {quote(self.context)} is no ssl.SSLContext")
+        for name, entry in type(self).fields.items():
+            if name not in _BESIDE_CONTEXT and getattr(self, name) != entry.default:
+                raise OptionError(
+                    f"{name}: the context decides that; beside context only {' and '.join(_BESIDE_CONTEXT[1:])} are "
+                    "allowed"
+                )
+
     @property
     def is_verified(self) -> bool:
         """Whether the peer's certificate is checked against `ca` (and on a client its name)."""
+        if self.context is not None:
+            return bool(self.context.verify_mode)
         return self.verify if self.verify is not None else not self.pin or self.ca is not None
+
+    @property
+    def is_name_checked(self) -> bool:
+        """Whether a client checks the name in the server's certificate."""
+        return self.is_verified if self.context is None else self.context.check_hostname
 
     def __repr__(self) -> str:
         told = [

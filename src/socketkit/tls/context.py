@@ -69,6 +69,11 @@ class ClientSide(Side):
     is_server = False
 
     def __init__(self, tls: TLS) -> None:
+        super().__init__(tls, self._make_context(tls) if tls.context is None else _own_context(tls, is_server=False))
+        self._sessions: OrderedDict[tuple[str, str | None], ssl.SSLSession] = OrderedDict()
+
+    @staticmethod
+    def _make_context(tls: TLS) -> ssl.SSLContext:
         import ssl
 
         context = _context(tls, ssl.PROTOCOL_TLS_CLIENT)
@@ -80,8 +85,7 @@ class ClientSide(Side):
             _load_authorities(context, tls)
         for cert, key in _files(tls):
             _load_chain(context, tls, cert, key)
-        super().__init__(tls, context)
-        self._sessions: OrderedDict[tuple[str, str | None], ssl.SSLSession] = OrderedDict()
+        return context
 
     def wrap_bio(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str | None, peer: str
@@ -125,7 +129,7 @@ def server_name_for(tls: TLS, host: str, *, address: str) -> str | None:
     """
     zoneless = host.partition("%")[0]  # a zone is valid on this machine alone
     name = ascii_host(zoneless) if tls.server_name is None else _normal_name(tls.server_name)
-    if not name and tls.is_verified:
+    if not name and tls.is_name_checked:
         raise OptionError(
             f"{address} has no host whose name the certificate could have: give server_name=NAME, pin=..., or verify=no"
         )
@@ -148,15 +152,16 @@ class ServerSide(Side):
     """A server's contexts, one for each certificate.
 
     Attributes:
-        pins: the pins of its keys, by which clients can trust them without an authority.
+        pins: the pins of its keys, by which clients can trust them without an authority. Empty with a context of the
+            user's own, which does not show its certificates.
     """
 
     is_server = True
 
     def __init__(self, tls: TLS) -> None:
         self._own = _make_certificate(tls) if tls.self_signed else None
-        self._identities = self._read(tls)
-        super().__init__(tls, self._identities[0][0])
+        self._identities = self._read(tls) if tls.context is None else []
+        super().__init__(tls, self._identities[0][0] if tls.context is None else _own_context(tls, is_server=True))
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -167,11 +172,14 @@ class ServerSide(Side):
         return len(self._identities) > 1
 
     def reload(self) -> None:
-        """Read the files again, for handshakes from now on; established connections stay as they are.
+        """Read the files again, for handshakes from now on; established connections stay as they are. A context of the
+        user's own stays: load its certificate again yourself.
 
         Raises:
             OptionError: a file cannot be used. Everything stays as it was.
         """
+        if self.tls.context is not None:
+            return
         self._identities = self._read(self.tls)
         self.context = self._identities[0][0]
 
@@ -208,6 +216,25 @@ def server_side(tls: TLS) -> ServerSide:
         OptionError: a file cannot be used; the message names it and the reason.
     """
     return _server_side(tls, _stamp(tls))
+
+
+def _own_context(tls: TLS, *, is_server: bool) -> ssl.SSLContext:
+    """The user's context.
+
+    Raises:
+        OptionError: it is for the other side, or the pin cannot be compared.
+    """
+    import ssl
+
+    context = tls.context
+    assert context is not None
+    wrong = ssl.PROTOCOL_TLS_CLIENT if is_server else ssl.PROTOCOL_TLS_SERVER
+    if context.protocol == wrong:
+        ours, other = ("server", "CLIENT") if is_server else ("client", "SERVER")
+        raise OptionError(f"context: it is for the other side (PROTOCOL_TLS_{other}), and a {ours} is opened")
+    if is_server and tls.pin and not context.verify_mode:
+        raise OptionError("pin: the context asks clients for no certificate; set its verify_mode")
+    return context
 
 
 def _identity(

@@ -8,10 +8,18 @@ from typing import Final
 __all__ = ["reason_of_failure"]
 
 
-def reason_of_failure(error: ssl.SSLError, server_name: str | None) -> str:
-    """The reason of a failure, and what to try."""
+def reason_of_failure(error: ssl.SSLError, server_name: str | None, pin: str | None = None) -> str:
+    """The reason of a failure, and what to try.
+
+    Args:
+        error: of OpenSSL.
+        server_name: the name that was checked.
+        pin: of the certificate that was refused, where it is known.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CHECK_HINTS.get(error.verify_code, "")
+        if pin is not None:
+            hint = hint.replace(_ANY_PIN, pin) if _ANY_PIN in hint else f"{hint}; the pin of its key is {pin}"
         name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
         return f"the peer's certificate is refused: {error.verify_message.rstrip('.')}{name}{hint}"
     reason = error.reason or str(error)
@@ -22,7 +30,9 @@ def reason_of_failure(error: ssl.SSLError, server_name: str | None) -> str:
     return f"the peer refused: {alert}{_ALERT_HINTS.get(alert, '')}" if alert else words
 
 
-_UNKNOWN_ISSUER: Final = ": trust its authority (ca=FILE), or its key alone (pin=sha256:...)"
+_ANY_PIN: Final = "sha256:..."
+
+_UNKNOWN_ISSUER: Final = f": trust its authority (ca=FILE), or its key alone (pin={_ANY_PIN})"
 
 # X509_V_ERR_..., X509_verify_cert_error_string(3)
 _CHECK_HINTS: Final = {

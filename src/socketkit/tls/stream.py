@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.config.durations import format_duration
 from socketkit.config.schemes import secure_name
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     Socket = socket.socket
 
 __all__ = ["TlsStream", "secure"]
+
+_ENCODING_DER: Final = 2
+"""X509 encodings of `_ssl`: 1 is PEM, 2 is DER (`ssl.DER_cert_to_PEM_cert` converts)."""
 
 RECORD_SIZE: Final = 16 * 1024
 """The most plaintext in a record (RFC 8446, 5.1). OpenSSL returns one record for each read."""
@@ -216,15 +219,16 @@ class TlsStream(Stream):
     def _read_facts(self) -> TlsFacts:
         conversation = self._conversation
         cipher = conversation.cipher()
-        peer: dict[str, str] = {}
+        peer: dict[str, Any] = {}
         try:
             der = conversation.getpeercert(binary_form=True)
             if der:
+                peer["peer_certificate"] = der
                 certificate = read_certificate(der)
-                peer = {f"peer_{name}": getattr(certificate, name) for name in ("subject", "issuer", "expiry", "pin")}
-                peer["peer_fingerprint"] = certificate.fingerprint
+                for name in type(certificate).fields:
+                    peer[f"peer_{name}"] = getattr(certificate, name)
         except ValueError:
-            pass  # OpenSSL can read it, and we cannot: no facts, and no pin matches
+            pass  # OpenSSL can read it, and we cannot: no further facts, and no pin matches
         return TlsFacts(
             version=conversation.version() or "",
             cipher=cipher[0] if cipher else "",
@@ -236,8 +240,17 @@ class TlsStream(Stream):
 
     def _handshake_error(self, error: ssl.SSLError) -> HandshakeError:
         return HandshakeError(
-            f"TLS handshake with {self.peer}: {reason_of_failure(error, self._server_name)}", address=self.peer
+            f"TLS handshake with {self.peer}: {reason_of_failure(error, self._server_name, self._refused_pin())}",
+            address=self.peer,
         )
+
+    def _refused_pin(self) -> str | None:
+        """The pin of the certificate that was refused, as `pin=` takes it; None: the peer sent none."""
+        try:  # `ssl` shows a certificate only after the handshake, but from 3.13 on the chain before
+            chain = self._conversation._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+            return read_certificate(chain[0].public_bytes(_ENCODING_DER)).pin if chain else None
+        except (AttributeError, ValueError, ssl.SSLError):
+            return None
 
     async def receive(self, *, deadline: float | None = None) -> bytes:
         inner, incoming = self._inner, self._incoming

@@ -8,6 +8,7 @@ TLS client would need it. Reads DER (X.690) as far as X.509 needs it (RFC 5280, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from socket import AF_INET, AF_INET6, inet_ntop
 
 from socketkit.values import Value
 
@@ -26,7 +27,8 @@ _NAMES = {
     "1.2.840.113549.1.9.1": "emailAddress",
 }
 _ALTERNATIVE_NAMES = "2.5.29.17"
-_SEQUENCE, _EXPLICIT_0, _EXPLICIT_3, _DNS_NAME, _OCTETS, _UTC_TIME, _BMP_TEXT = 0x30, 0xA0, 0xA3, 0x82, 0x04, 0x17, 0x1E
+_SEQUENCE, _EXPLICIT_0, _EXPLICIT_3, _OCTETS, _UTC_TIME, _BMP_TEXT = 0x30, 0xA0, 0xA3, 0x04, 0x17, 0x1E
+_TEXT_NAMES, _IP_ADDRESS = {0x81: "email", 0x82: "DNS", 0x86: "URI"}, 0x87  # GeneralName (RFC 5280, 4.2.1.6)
 
 
 class Certificate(Value):
@@ -35,7 +37,8 @@ class Certificate(Value):
     Attributes:
         subject, issuer: as `CN=example.com, O=...`.
         expiry: as `2027-01-31 12:00:00Z`.
-        dns_names: its alternative names of hosts, as written there (`*.example.com`).
+        alternative_names: its subjectAltName, as pairs that `ssl` makes too: `("DNS", "*.example.com")`, `("IP
+            Address", "::1")`, `("email", ...)`, `("URI", ...)`. Names of other kinds are left out.
         fingerprint: SHA-256 of the certificate, in hexadecimal digits.
         pin: SHA-256 of its SubjectPublicKeyInfo, as `sha256:` and hexadecimal digits (RFC 7469, 2.4).
     """
@@ -43,9 +46,14 @@ class Certificate(Value):
     subject: str
     issuer: str
     expiry: str
-    dns_names: tuple[str, ...]
+    alternative_names: tuple[tuple[str, str], ...]
     fingerprint: str
     pin: str
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """The alternative names of hosts, as written there (`*.example.com`)."""
+        return tuple([name for kind, name in self.alternative_names if kind == "DNS"])
 
 
 def read_certificate(der: bytes) -> Certificate:
@@ -74,7 +82,7 @@ def _read(der: bytes) -> Certificate:
         subject=_name(subject[2]),
         issuer=_name(issuer[2]),
         expiry=_moment(*expiry),
-        dns_names=tuple(_dns_names(extensions[2])) if extensions else (),
+        alternative_names=tuple(_alternative_names(extensions[2])) if extensions else (),
         fingerprint=hashlib.sha256(whole[1]).hexdigest(),
         pin=f"sha256:{hashlib.sha256(key[1]).hexdigest()}",
     )
@@ -135,10 +143,12 @@ def _moment(tag: int, whole: bytes, contents: bytes) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:8]} {text[8:10]}:{text[10:12]}:{text[12:14]}Z"
 
 
-def _dns_names(data: bytes) -> Iterator[str]:
+def _alternative_names(data: bytes) -> Iterator[tuple[str, str]]:
     for _, _, extension in _items(_only(_items(data))[2]):
         kind, *_, value = _items(extension)
         if _oid(kind[2]) == _ALTERNATIVE_NAMES and value[0] == _OCTETS:
             for tag, _, name in _items(_only(_items(value[2]))[2]):
-                if tag == _DNS_NAME:
-                    yield name.decode("ascii", "replace")
+                if tag in _TEXT_NAMES:
+                    yield _TEXT_NAMES[tag], name.decode("ascii", "replace")
+                elif tag == _IP_ADDRESS and len(name) in (4, 16):
+                    yield "IP Address", inet_ntop(AF_INET if len(name) == 4 else AF_INET6, name)
