@@ -291,6 +291,13 @@ class Options(Value):
         "How long a connection stays open on which the peer neither sends a byte nor takes a queued one; none: no "
         "limit, as keepalive finds a lost peer; a datagram server's session ends after 60s.",
     )
+    send_timeout: float | None = _option(
+        ALL,
+        None,
+        or_none(duration_kind(minimum=0.001)),
+        "How long the peer may take nothing of what is unsent; then sending raises, and nothing can be sent any more; "
+        "none: no limit.",
+    )
     interface: str | None = _option(
         DATAGRAM,
         None,

@@ -20,7 +20,7 @@ from socketkit.connection.sender import LARGE_SIZE, Drain, Sending
 from socketkit.connection.session import TURN_MESSAGES, ConnectionStatistics
 from socketkit.connection.unread_bytes import Exactly, Peek, Until, Wanted
 from socketkit.engines.engine import DONE, Engine
-from socketkit.errors import EndOfStream, SocketkitError, StreamError, closed_error, eof_sent_error
+from socketkit.errors import DeadlineError, EndOfStream, SocketkitError, StreamError, closed_error, eof_sent_error
 from socketkit.events import Closed, EndSent, Observer, TlsFacts
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Framing
@@ -97,6 +97,8 @@ class Connection:
             FramingError, TypeError: the message cannot be framed; nothing was sent.
             ClosedError: this end, or its sending direction, was closed.
             BrokenError: the connection was lost; what was sent before may be lost too.
+            DeadlineError: the peer took nothing for `send_timeout`. A frame may have been cut, so nothing can be sent
+                any more, and every later call raises this. Receiving goes on.
         """
         session = self._session
         encode_one = session.encode_one
@@ -140,10 +142,20 @@ class Connection:
         Raises:
             BrokenError: the connection was lost.
             ClosedError: this end was closed.
-            DeadlineError: after `timeout` seconds; what is unsent will still be sent.
+            DeadlineError: after `timeout` seconds; what is unsent will still be sent. Or the peer took nothing for
+                `send_timeout`: then nothing can be sent any more.
+
+        Cancellation: what is unsent will still be sent.
         """
         self._check_open()
-        await self._sender.wait_empty(deadline=self.engine.deadline(timeout))
+        began = self.engine.now()
+        try:
+            await self._sender.wait_empty(deadline=self.engine.deadline(timeout))
+        except DeadlineError:
+            raise DeadlineError(
+                f"flushing to {self.internals.peer}: {self._session.outgoing_size} bytes are unsent after "
+                f"{self.engine.now() - began:.3g} s (timeout); they will still be sent"
+            ) from None
         self._sender.check()
 
     async def send_eof(self) -> None:

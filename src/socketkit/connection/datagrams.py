@@ -146,7 +146,7 @@ class DatagramSession(Session):
         self.outgoing_size += sum(map(_cost, frames))
         self.outgoing.extend(frames)
 
-    def refuse(self, reason: StreamError, *, is_final: bool = False) -> None:
+    def refuse(self, reason: StreamError | DeadlineError, *, is_final: bool = False) -> None:
         super().refuse(reason, is_final=is_final)
         self.encode_one = None
 
@@ -178,9 +178,16 @@ class DatagramSender(Sender):
         number: int,
         observer: Observer | None,
         idle_timeout: float | None = None,
+        send_timeout: float | None = None,
     ) -> None:
         super().__init__(
-            session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
+            session,
+            stream,
+            high_water=high_water,
+            number=number,
+            observer=observer,
+            idle_timeout=idle_timeout,
+            send_timeout=send_timeout,
         )
         self._datagrams = session, stream
 
@@ -234,7 +241,7 @@ class DatagramSender(Sender):
     async def _drain_datagrams(self) -> None:
         session, stream = self._datagrams
         try:
-            deadline = self._engine.deadline(self._idle_timeout)
+            deadline = self._engine.deadline(self._limit)
             while True:
                 await stream.wait_writable(deadline=deadline)
                 before = session.sent_size
@@ -242,7 +249,7 @@ class DatagramSender(Sender):
                     break
                 if session.sent_size != before:
                     self.drained_size += session.sent_size - before
-                    deadline = self._engine.deadline(self._idle_timeout)
+                    deadline = self._engine.deadline(self._limit)
                 if session.outgoing_size <= self._low:
                     self._changed.notify()
         except StreamError as error:

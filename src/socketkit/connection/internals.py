@@ -147,15 +147,11 @@ def both_sides(
     stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
 ) -> tuple[Session, Sender]:
     """Return the session and the sender for this kind of stream: decided once, not for each message."""
-    high_water, idle_timeout = options.high_water, options.idle_timeout
+    limits: dict[str, Any] = {name: getattr(options, name) for name in ("high_water", "idle_timeout", "send_timeout")}
     if isinstance(stream, DatagramStream):
         from socketkit.connection.datagrams import DatagramSender, DatagramSession
 
         datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
-        return datagrams, DatagramSender(
-            datagrams, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
-        )
+        return datagrams, DatagramSender(datagrams, stream, number=number, observer=observer, **limits)
     session = Session(framing.codec())
-    return session, Sender(
-        session, stream, high_water=high_water, number=number, observer=observer, idle_timeout=idle_timeout
-    )
+    return session, Sender(session, stream, number=number, observer=observer, **limits)

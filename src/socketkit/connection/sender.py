@@ -73,10 +73,11 @@ class Sender:
         "_draining",
         "_engine",
         "_high",
-        "_idle_timeout",
+        "_limit",
         "_low",
         "_number",
         "_observer",
+        "_send_timeout",
         "_session",
         "_stream",
         "drained_size",
@@ -93,12 +94,15 @@ class Sender:
         number: int,
         observer: Observer | None,
         idle_timeout: float | None = None,
+        send_timeout: float | None = None,
     ) -> None:
         self._session = session
         self._stream = stream
         self._engine: Engine = stream.engine
         self._high = high_water
-        self._idle_timeout = idle_timeout
+        self._send_timeout = send_timeout
+        limits = [limit for limit in (idle_timeout, send_timeout) if limit is not None]
+        self._limit = min(limits, default=None)  # seconds in which the peer must take something of what is unsent
         self._low = high_water // 4  # as asyncio: far enough below to be worth a wake-up
         self._number = number
         self._observer = observer
@@ -106,7 +110,7 @@ class Sender:
         self._changed = Condition(stream.engine)
         self.turn = Turn(stream.engine)
         self.drained_size = 0
-        self.error: StreamError | None = None
+        self.error: StreamError | DeadlineError | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -144,7 +148,7 @@ class Sender:
         """Send one encoded message on an engine that blocks, where the turn ends at once: append it, and flush.
 
         Raises:
-            BrokenError, ClosedError: it was not sent whole, and never will be.
+            BrokenError, ClosedError, DeadlineError: it was not sent whole, and never will be.
         """
         session = self._session
         session.sent_count += 1
@@ -180,7 +184,7 @@ class Sender:
         turn.
 
         Raises:
-            BrokenError, ClosedError: the rest will never be sent.
+            BrokenError, ClosedError, DeadlineError: the rest will never be sent.
         """
         self.flush()
         session = self._session
@@ -214,7 +218,7 @@ class Sender:
         if self.error is not None:
             raise self.error.with_traceback(None)
 
-    def cut(self, reason: StreamError) -> None:
+    def cut(self, reason: StreamError | DeadlineError) -> None:
         """Drop what is unsent, and refuse to send, for this reason; an earlier one stays."""
         if self.error is None:
             self.error = reason
@@ -225,14 +229,14 @@ class Sender:
     async def _drain(self, rest: memoryview) -> None:
         session, stream = self._session, self._stream
         try:
-            deadline = self._engine.deadline(self._idle_timeout)
+            deadline = self._engine.deadline(self._limit)
             while True:
                 await stream.wait_writable(deadline=deadline)
                 count = stream.send_now(rest)
                 session.sent(count)
                 self.drained_size += count
                 if deadline is not None and count:
-                    deadline = self._engine.deadline(self._idle_timeout)
+                    deadline = self._engine.deadline(self._limit)
                 if self._observer is not None and count:
                     self._observer(Sent(self._number, bytes(rest[:count])))
                 rest = rest[count:]
@@ -255,11 +259,13 @@ class Sender:
             self._draining = False
             self._changed.notify()
 
-    def _stalled(self) -> BrokenError:
-        return BrokenError(
-            f"sending to {self._stream.peer}: it took nothing for {self._idle_timeout:g} s (idle_timeout), and "
-            f"{self._session.outgoing_size} bytes are unsent"
+    def _stalled(self) -> BrokenError | DeadlineError:
+        is_ours = self._limit == self._send_timeout
+        text = (
+            f"sending to {self._stream.peer}: it took nothing for {self._limit:g} s "
+            f"({'send_timeout' if is_ours else 'idle_timeout'}), and {self._session.outgoing_size} bytes are unsent"
         )
+        return DeadlineError(f"{text}: nothing can be sent any more") if is_ours else BrokenError(text)
 
-    def _fail(self, error: StreamError) -> None:
+    def _fail(self, error: StreamError | DeadlineError) -> None:
         self.cut(error.with_traceback(None))

@@ -496,7 +496,7 @@ class Session:
         """Append messages to the outgoing batch, encoded: all of them, or none and an error.
 
         Raises:
-            ClosedError, BrokenError: nothing can be sent any more.
+            ClosedError, BrokenError, DeadlineError: nothing can be sent any more.
             FramingError, TypeError: a message cannot be framed.
         """
         if self._refusal is not None:
@@ -518,7 +518,7 @@ class Session:
         self.sent_size += size
         self.outgoing_size -= size
 
-    def refuse(self, reason: StreamError, *, is_final: bool = False) -> None:
+    def refuse(self, reason: StreamError | DeadlineError, *, is_final: bool = False) -> None:
         """Take no further message, for this reason; what is in the batch is still sent.
 
         The first reason stays, unless this one is final: after our own close every verb raises `ClosedError`.
@@ -533,7 +533,7 @@ class Session:
         return self._refusal
 
 
-def _refuser(reason: StreamError) -> Callable[[Any], bytes]:
+def _refuser(reason: StreamError | DeadlineError) -> Callable[[Any], bytes]:
     def refuse(message: Any) -> bytes:
         raise reason.with_traceback(None)
 
