@@ -82,6 +82,38 @@ def decode_all(codec: Any, pieces: Iterable[bytes], *, eof: bool = True) -> Deco
     return decoded
 
 
+class OneByOne:
+    """A codec that decodes all it is fed, but message by message."""
+
+    def __init__(self, codec: Any) -> None:
+        self.codec = codec
+        self.faults: list[FrameTooLongError] = []
+        self.feed_eof = codec.feed_eof
+
+    def feed(self, data: bytes) -> list[Any]:
+        messages: list[Any] = []
+        at = 0
+        if not data:
+            messages += self.codec.feed(data)
+        while at < len(data) and self.codec.fault is None:
+            was_skipping = self.codec.is_skipping
+            found, end = self.codec.feed_first(data, at)
+            assert len(found) <= 1
+            has_ended = found or (was_skipping and not self.codec.is_skipping)  # a number ends before the next byte
+            assert at < end <= len(data) or (at == end and has_ended)
+            messages += found
+            self.faults += self.codec.take_faults()
+            at = end
+        if self.codec.fault is not None and not messages:
+            raise self.codec.fault
+        return messages
+
+    def take_faults(self) -> list[FrameTooLongError]:
+        faults = self.faults + self.codec.take_faults()
+        self.faults = []
+        return faults
+
+
 def assert_stays_faulty(codec: Any, error: FramingError) -> None:
     for call in (lambda: codec.feed(b""), lambda: codec.feed(b"more"), codec.feed_eof):
         try:
@@ -182,6 +214,22 @@ class FramingLaws:
                 except FramingError:
                     break
                 assert again.buffered <= limit + subject.beside(limit) + longest
+
+    def check_one_by_one(self, subject: Subject, data: Any) -> None:
+        """`feed_first` takes one message at a time, at most; the messages and the errors are those of `feed`."""
+        stream = data.draw(garbage(subject))
+        limits = {}
+        if subject.payload is not None:
+            limit = data.draw(st.sampled_from([0, 1, 3, 8, 1000]))
+            limits = {"max_size": limit, "oversize": data.draw(st.sampled_from(subject.policies))}
+        made = subject.framing(**limits)
+        whole = decode_all(made.codec(), [stream])
+        pieces = data.draw(cut(stream))
+        decoded = decode_all(OneByOne(made.codec()), pieces)
+        if self.chunky:
+            assert b"".join(decoded.messages) == stream
+        else:
+            assert decoded.story == whole.story
 
     def check_giving_back(self, subject: Subject, data: Any) -> None:
         """Messages that were not received become bytes again; decoded anew they are the same, and so is the error."""

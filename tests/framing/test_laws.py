@@ -51,6 +51,14 @@ def test_any_bytes_decode_or_documented_error(subject, data):
 @every_framing
 @LAW
 @given(data=st.data())
+def test_one_message_at_a_time(subject, data):
+    """Decoding on demand gives what decoding in batches gives."""
+    laws_of(subject).check_one_by_one(subject, data)
+
+
+@every_framing
+@LAW
+@given(data=st.data())
 def test_unread_messages_return_to_bytes(subject, data):
     """What no one received can be given back."""
     laws_of(subject).check_giving_back(subject, data)

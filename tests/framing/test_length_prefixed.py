@@ -370,3 +370,15 @@ def test_bare_line_feed_in_headers(block):
     with pytest.raises(FramingError):
         codec.feed(block)
         codec.feed_eof()
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_unclosed_skipped_frame_offset(cut):
+    """The error of a skipped frame that is not closed names where the frame begins, wherever the bytes are cut."""
+    codec = framing.parse("netstring:max_size=2,oversize=skip").codec()
+    data = b"1:a,3:abcX"
+    with pytest.raises(FramingError) as caught:
+        codec.feed(data[: 4 + cut - 1])
+        codec.feed(data[4 + cut - 1 :])
+        codec.feed(b"")
+    assert caught.value.offset == 4

@@ -21,13 +21,14 @@ _MAX_HEADER_SIZE = 16 * 1024
 class LengthPrefixedCodec(FrameDecoder):
     """The receiving half of a codec whose frames begin with their size."""
 
-    __slots__ = ("_close", "_framing", "_keep_header", "_needed")
+    __slots__ = ("_close", "_framing", "_keep_header", "_needed", "_skipped_at")
 
     def __init__(self, framing: Limited, *, close: bytes = b"", keep_header: bool = False) -> None:
         super().__init__(str(framing), max_size=framing.max_size, oversize=framing.oversize)
         self._framing = framing
         self._close = close  # nothing, or the one byte that must follow each payload
         self._keep_header = keep_header  # messages are whole frames
+        self._skipped_at = 0  # where the frame began that is skipped
         self._needed = 0  # with fewer bytes than this in the tail no frame is whole
 
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
@@ -161,6 +162,7 @@ class LengthPrefixedCodec(FrameDecoder):
             self._check_closed(data[end - 1 : end])
             return end
         self._skipping = end - len(data)
+        self._skipped_at = error.offset or 0
         return len(data)
 
     def _skip(self, data: bytes) -> bytes:
@@ -168,7 +170,7 @@ class LengthPrefixedCodec(FrameDecoder):
             try:
                 self._check_closed(data[self._skipping - 1 : self._skipping])
             except ValueError as error:
-                self._fail(self._as_fault(error, self.offset + self._skipping - 1))
+                self._fail(self._as_fault(error, self._skipped_at))
         return super()._skip(data)
 
     def _check_closed(self, last: bytes) -> None:
