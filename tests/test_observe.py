@@ -22,7 +22,7 @@ from socketkit.events import (
     StoppedListening,
 )
 from socketkit.observe import EPISODE_SECONDS, LoggingObserver, combine
-from support.connections import PATIENCE, ask, call
+from support.connections import PATIENCE, ask, call, read_to_reset
 from support.programs import echo_server
 
 prometheus_client = pytest.importorskip("prometheus_client")
@@ -46,7 +46,7 @@ def test_a_conversation_in_a_log(caplog):
         with call(server.addresses[0]) as client:
             assert ask(client, b"the secret") == b"the secret"
             client.sendall(b"fail\n")
-            client.recv(1)
+            assert read_to_reset(client) == b""
         server.wait_idle(timeout=PATIENCE)
     levels = {record.getMessage().split()[0]: record.levelname for record in caplog.records}
     assert levels["Accepted"] == "INFO"
@@ -161,7 +161,7 @@ def test_counters_add_up(counted):
             assert value("connections_active", side="accepted") == 1
             assert value("received_bytes_total") == 6
             client.sendall(b"fail\n")
-            client.recv(1)
+            assert read_to_reset(client) == b""
         server.wait_idle(timeout=PATIENCE)
     assert value("connections_active", side="accepted") == 0
     assert value("connections_total", side="accepted") == 1

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from socketkit.config.address import Address
+from socketkit.config.durations import parse_duration
 from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
 from socketkit.connection.close import unsent_error
@@ -25,7 +27,9 @@ from socketkit.events import TlsFacts
 from socketkit.framing.codec import DEFAULT_MAX_SIZE
 from socketkit.server.listener import Listener
 from socketkit.server.server import Handler, Server, ServerStatistics
+from socketkit.server.signal_stop import SignalStop, require_signal_thread
 from socketkit.sockets.peer_credentials import Credentials
+from socketkit.sockets.systemd import notify
 
 if TYPE_CHECKING:
     from socketkit.connection.proxy_protocol import ProxyHeader
@@ -317,6 +321,16 @@ class BlockingListener:
         return f"<Blocking{repr(self._listener)[1:]}"
 
 
+def _end_waits(waits: Sequence[SignalStop]) -> None:
+    """End the waits of several servers where no signal has come: one of them has ended, and the program goes on."""
+    if any(stop.numbers for stop in waits):
+        return
+    for stop in waits:
+        with suppress(RuntimeError):  # its engine has ended
+            stop.engine.from_thread(stop.give_up)
+        stop.release()
+
+
 def in_threads(function: Callable[[BlockingConnection], Any]) -> Handler:
     """A plain function as a handler for a server on the blocking engine, where each connection has a thread.
 
@@ -423,6 +437,68 @@ class BlockingServer:
         """Wait until there is no connection; `DeadlineError` after `timeout` seconds."""
         self._ask(self._running().wait_idle(timeout=timeout))
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether new clients should come: it listens, and no signal has told it to stop. For health checks."""
+        return self._running().is_ready
+
+    def wait_signal(self, *, lame_duck: object = None, others: Sequence[BlockingServer] = ()) -> int | None:
+        """Wait until SIGINT or SIGTERM tells the program to stop, as `Server.wait_signal` does.
+
+        Args:
+            lame_duck: seconds, or text (`"5s"`); None: as each server's option says.
+            others: further servers that stop together with this one.
+
+        Returns, Raises: as `Server.wait_signal`; OptionError in another thread than the main one.
+        """
+        require_signal_thread()
+        seconds = None if lame_duck is None else parse_duration(lame_duck, name="lame_duck")
+        servers = [one._running() for one in (self, *others)]
+        waits = [
+            SignalStop(server.engine, [server], lame_duck=server.lame_duck if seconds is None else seconds)
+            for server in servers
+        ]
+        outcomes: SimpleQueue[tuple[int | None, BaseException | None]] = SimpleQueue()  # `get` lets handlers run
+        try:
+            for stop in waits:
+                stop.handle_signals()
+            notify("READY=1")
+            for one, stop in zip((self, *others), waits, strict=True):
+                one._begin(stop.wait(), lambda *outcome: outcomes.put(outcome))
+            results = [outcomes.get()]
+            _end_waits(waits)
+            results += [outcomes.get() for _ in waits[1:]]
+        finally:
+            _end_waits(waits)
+        for _, error in results:
+            if error is not None:
+                raise error
+        return next((number for number, _ in results if number is not None), None)
+
+    def _begin(self, coroutine: Coroutine[Any, Any, T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        """Run a coroutine in the server's thread; `done` gets its result or its error there."""
+
+        async def work() -> None:
+            try:
+                result = await coroutine
+            except engine.cancelled:  # the server's thread ends
+                done(None, None)
+                raise
+            except BaseException as error:  # raised in the thread that asked
+                done(None, error)
+            else:
+                done(result, None)
+
+        assert self._engine is not None
+        engine = self._engine
+        try:
+            if self._has_ended:
+                raise RuntimeError("the server has ended")
+            engine.from_thread(lambda: engine.start(work()))
+        except RuntimeError:
+            coroutine.close()
+            done(None, None)
+
     def close(self, *, grace: float | None = None) -> None:
         """Stop, as `Server.close` does, and wait for the thread. Harmless twice.
 
@@ -440,6 +516,7 @@ class BlockingServer:
         if not server.is_closed:
             self._ask(server.close(grace=grace))
         self._thread.join(CANCEL_TIMEOUT if server.statistics().active_count else None)
+        server.release_signals()
         self._raise()
 
     def _ask(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -231,12 +231,30 @@ class HandlerFailed(Event):
 
 
 class Closed(Event):
-    """The end of a connection: the bytes received and sent, and the error that ended it (None: a clean end)."""
+    """The end of a connection, with all that a line of an access log needs.
+
+    Attributes:
+        connection: its number, as in its start event.
+        received_size, sent_size: its bytes.
+        error: what ended it; None: a clean end.
+        local, peer: its addresses; behind a proxy that sends PROXY headers, `peer` is the client.
+        seconds: how long it was open.
+        received_count, sent_count: its messages; 0 in a relay, which moves bytes.
+        reason: how it ended, in a word: `peer` (the peer had ended its direction), `closed` (this end closed first),
+            `aborted` (this end reset it), `lost` (a reset, a time-out of the network), `timeout` (a deadline, the idle
+            timeout), `framing`, `handshake`, `stopped` (the server's grace was over), `failed` (the handler raised).
+    """
 
     connection: int
     received_size: int
     sent_size: int
     error: BaseException | None
+    local: str = ""
+    peer: str = ""
+    seconds: float = 0.0
+    received_count: int = 0
+    sent_count: int = 0
+    reason: str = ""
 
 
 class WorkerStarted(Event):

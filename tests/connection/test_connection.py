@@ -733,12 +733,13 @@ def test_events_in_order_one_end(run):
                 await connection.receive()
             await connection.close()
             connection.abort()
-            number = connection.number
+            number, local, peer = connection.number, str(connection.local), str(connection.peer)
+        seconds = recorder.events[-1].seconds
         assert recorder.events == [
             Received(number, b"ping\n"),
             Sent(number, b"pong\n"),
             EndReceived(number),
-            Closed(number, 5, 5, None),
+            Closed(number, 5, 5, None, local, peer, seconds, 1, 1, "peer"),
         ]
 
     run(main)

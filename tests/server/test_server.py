@@ -22,7 +22,7 @@ from socketkit.errors import (
     OptionError,
 )
 from socketkit.events import Accepted, Closed, HandlerFailed, Listening, StoppedListening
-from support.connections import PATIENCE, ask, call, read_all
+from support.connections import PATIENCE, ask, call, read_all, read_to_reset
 from support.recorder import Recorder
 from support.running import until
 from support.streams import descriptor_count, why_not
@@ -70,7 +70,7 @@ def test_raising_handler_ends_its_own(engine_name):
             assert ask(unlucky, b"hello") == b"hello"
             assert ask(other, b"hello") == b"hello"
             unlucky.sendall(b"fail\n")
-            assert read_all(unlucky) == b""
+            assert read_to_reset(unlucky) == b""
             assert ask(other, b"still here") == b"still here"
         with call(server.addresses[0]) as next_one:
             assert ask(next_one, b"me too") == b"me too"
@@ -102,7 +102,7 @@ def test_base_exception_ends_its_own(engine_name):
         with call(server.addresses[0]) as unlucky, call(server.addresses[0]) as other:
             assert ask(other, b"hello") == b"hello"
             unlucky.sendall(b"fail\n")
-            assert read_all(unlucky) == b""
+            assert read_to_reset(unlucky) == b""
             assert ask(other, b"still here") == b"still here"
             with call(server.addresses[0]) as next_one:
                 assert ask(next_one, b"me too") == b"me too"
@@ -120,7 +120,7 @@ def test_what_ends_a_thread_ends_no_server():
         for _ in range(2):
             with call(server.addresses[0]) as client:
                 client.sendall(b"hello\n")
-                assert read_all(client) == b""
+                assert read_to_reset(client) == b""
     assert len(recorder.of(HandlerFailed)) == 2
 
 
@@ -169,7 +169,7 @@ def test_group_with_a_bug_is_a_handler_failure():
 
     recorder = Recorder()
     with serve(handler, ANY, engine="poll", observer=recorder) as server, call(server.addresses[0]) as client:
-        assert read_all(client) == b""
+        assert read_to_reset(client) == b""
         server.wait_idle(timeout=PATIENCE)
         assert server.statistics().failed_count == 1
     assert [event.error for event in recorder.of(HandlerFailed)] == [group]
@@ -196,12 +196,88 @@ def test_failed_starttls_is_no_handler_failure(junk):
     assert len(recorder.of(Closed)) == 1
 
 
+def test_failed_handler_cuts_visibly(engine_name):
+    """A handler that fails in the middle of its answer resets the connection: half an answer does not look whole."""
+
+    async def handler(connection):
+        await connection.send(b"half an answer")
+        await connection.flush()
+        await connection.receive()
+        raise ZeroDivisionError("a bug")
+
+    recorder = Recorder()
+    with serve(handler, ANY, engine=engine_name, observer=recorder) as server, call(server.addresses[0]) as client:
+        assert client.recv(100) == b"half an answer"
+        client.sendall(b"go on")
+        assert read_to_reset(client) == b""
+        server.wait_idle(timeout=PATIENCE)
+    (closed,) = recorder.of(Closed)
+    assert (closed.reason, closed.received_size, closed.sent_size) == ("failed", 5, 14)
+
+
+def test_failed_handler_sends_no_close_notify(engine_name, tmp_path):
+    """Over TLS the peer gets no close_notify for half an answer, on a UNIX socket too, where there is no reset."""
+    pytest.importorskip("cryptography")
+
+    async def handler(connection):
+        await connection.send(b"half an answer")
+        await connection.flush()
+        await connection.receive()
+        raise ZeroDivisionError("a bug")
+
+    addresses = [ANY, f"unix://{tmp_path}/s"]
+    with serve(handler, *addresses, engine=engine_name, self_signed=True, tls=True, observer=Recorder()) as server:
+        for address in server.addresses:
+            with connect(address, tls=True, verify=False, server_name="localhost") as client:
+                assert client.receive(timeout=PATIENCE) == b"half an answer"
+                client.send(b"go on")
+                with pytest.raises(BrokenError):
+                    client.receive(timeout=PATIENCE)
+                client.abort()
+
+
+def test_end_event_has_access_log_facts(engine_name):
+    """The end event says who, how long, how much, and in a word how it ended."""
+
+    async def handler(connection):
+        async for message in connection:
+            if message == "close":
+                return
+            if message == "abort":
+                connection.abort()
+            if message == "wait":
+                await connection.receive(timeout=0.01)
+            await connection.send(message)
+
+    recorder, found = Recorder(), {}
+    with serve(handler, ANY, framing="lines:max_size=1000", engine=engine_name, observer=recorder) as server:
+        for last in (b"", b"close\n", b"abort\n", b"wait\n", b"x" * 70_000):
+            recorder.clear()
+            with call(server.addresses[0]) as client:
+                name = f"tcp://127.0.0.1:{client.getsockname()[1]}"
+                assert ask(client, b"one") == b"one"
+                assert ask(client, b"two") == b"two"
+                client.sendall(last)
+                if not last:
+                    client.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionResetError):
+                    read_all(client)
+                server.wait_idle(timeout=PATIENCE)
+            (closed,) = recorder.of(Closed)
+            assert (closed.peer, closed.local) == (name, str(server.addresses[0]))
+            assert (closed.sent_count, closed.sent_size) == (2, 8)
+            assert closed.received_count == 2 + last.endswith(b"\n")
+            assert 0 < closed.seconds < PATIENCE
+            found[last[:5]] = closed.reason
+    assert found == {b"": "peer", b"close": "closed", b"abort": "aborted", b"wait\n": "timeout", b"xxxxx": "framing"}
+
+
 def test_unobserved_failure_is_logged(engine_name, caplog):
     """A failure that no one observes is logged."""
     with serve(echo, ANY, framing="lines", engine=engine_name) as server:
         with call(server.addresses[0]) as client:
             client.sendall(b"fail\n")
-            assert read_all(client) == b""
+            assert read_to_reset(client) == b""
         server.wait_idle(timeout=PATIENCE)
     (record,) = caplog.records
     assert record.name == "socketkit"

@@ -86,3 +86,15 @@ def ask(sock: socket.socket, line: bytes) -> bytes:
         assert piece, f"the end came instead of an answer, after {bytes(answer)!r}"
         answer += piece
     return bytes(answer[:-1])
+
+
+def read_to_reset(sock: socket.socket) -> bytes:
+    """Everything up to a reset; a FIN instead fails the test."""
+    pieces = []
+    while True:
+        try:
+            data = sock.recv(1 << 16)
+        except ConnectionResetError:
+            return b"".join(pieces)
+        assert data, "the peer has ended its direction, and did not reset the connection"
+        pieces.append(data)

@@ -98,6 +98,13 @@ class Options(Value):
         duration_kind(),
         "How long the handlers of a server that stops may go on; 10s, as a container has.",
     )
+    lame_duck: float = _option(
+        SERVER,
+        0.0,
+        duration_kind(),
+        "How long a server still accepts connections after SIGINT or SIGTERM, while its readiness is down and load "
+        "balancers turn away; 0s: not at all, as there may be no load balancer.",
+    )
     high_water: int = _option(
         ALL,
         64 * 1024,
@@ -429,7 +436,7 @@ _KINDS: dict[str, OptionType] = {name: entry.facts["kind"] for name, entry in Op
 
 _SCOPES: dict[str, Scope] = {name: entry.facts["scope"] for name, entry in Options.fields.items()}
 
-_SHARED = frozenset({"accept_rate", "engine", "grace", "max_connections", "overload", "takeover"})
+_SHARED = frozenset({"accept_rate", "engine", "grace", "lame_duck", "max_connections", "overload", "takeover"})
 """Options of a server as a whole; those of its first address are used."""
 
 

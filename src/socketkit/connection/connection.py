@@ -15,13 +15,14 @@ from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.tls_settings import TLS
 from socketkit.connection.close import close_gracefully
+from socketkit.connection.end_event import closed_event
 from socketkit.connection.internals import Internals
 from socketkit.connection.sender import LARGE_SIZE, Drain, Sending
 from socketkit.connection.session import TURN_MESSAGES, ConnectionStatistics
 from socketkit.connection.unread_bytes import Exactly, Peek, Until, Wanted
 from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import DeadlineError, EndOfStream, SocketkitError, StreamError, closed_error, eof_sent_error
-from socketkit.events import Closed, EndSent, Observer, TlsFacts
+from socketkit.events import EndSent, Observer, TlsFacts
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Framing
 from socketkit.sockets.peer_credentials import Credentials, credentials_of
@@ -404,22 +405,23 @@ class Connection:
         self._closed = True
         self._sender.cut(closed_error(self.internals.peer))
         stream.abort()
-        self._end()
+        self._end(is_aborted=True)
 
     def stop_receiving(self) -> None:
         """Shut down the receiving direction: what has arrived is still received, then receiving ends as if the peer
         had ended its direction."""
         self.internals.stream.stop_receiving()
 
-    def _end(self) -> None:
-        session, observer = self._session, self.internals.observer
-        session.close(closed_error(self.internals.peer))
+    def _end(self, *, is_aborted: bool = False) -> None:
+        observer = self.internals.observer
+        event = None if observer is None else closed_event(self.internals, is_aborted=is_aborted)
+        self._session.close(closed_error(self.internals.peer))
         if self._fd_channel is not None:
             self._fd_channel.close()
         if self.internals.on_closed is not None:
             self.internals.on_closed()
-        if observer is not None:
-            observer(Closed(self.number, session.received_size, session.sent_size, self._receiver.loss))
+        if observer is not None and event is not None:
+            observer(event)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -39,6 +39,7 @@ class Internals:
         sender, receiver: move messages between the two.
         options: as the connection was opened with.
         number: unique in this process; events carry it.
+        began: when it was opened, by the engine's clock.
         observer: gets the events; or None.
         peer: the other end's address, as text: the client's, where a proxy said for whom it speaks.
         proxy_peer: the proxy's address, as text; None without a proxy.
@@ -48,6 +49,7 @@ class Internals:
     """
 
     __slots__ = (
+        "began",
         "framing",
         "number",
         "observer",
@@ -68,6 +70,7 @@ class Internals:
         self.options = options
         self.on_closed: Callable[[], object] | None = None
         self.number = next(_numbers)
+        self.began = stream.engine.now()
         self.observer = observer
         self.session, self.sender = both_sides(stream, framing, options, self.number, observer)
         self.receiver = Receiver(self.session, self.sender, stream, options, number=self.number, observer=observer)

@@ -7,6 +7,7 @@ from typing import Any
 
 from socketkit.config.address import Address
 from socketkit.server.server import Server
+from socketkit.server.signal_stop import SignalStop
 from socketkit.server.signals import stop_signals
 
 __all__ = ["serve_until_signal"]
@@ -19,8 +20,8 @@ async def serve_until_signal(
     stopping: Callable[[int], object] = lambda number: None,
     until: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> int | None:
-    """Serve until SIGINT or SIGTERM, then drain within the grace; a second signal ends it at once. SIGHUP reads the
-    certificates again.
+    """Serve until SIGINT or SIGTERM, accept for the lame-duck time, then drain within the grace; a second signal ends
+    it at once. SIGHUP reads the certificates again.
 
     Args:
         server: is open; it is closed when this returns, unless it raises.
@@ -35,19 +36,23 @@ async def serve_until_signal(
     Raises:
         OSError: accepting failed for good.
     """
+    stop = SignalStop(server.engine, [server], lame_duck=server.lame_duck, stopping=stopping)
+    if until is None:
+        with stop_signals(server.engine, stop.signalled), server.reloading():
+            listening(server.addresses)
+            await stop.wait()
+            await server.close()
+        return stop.numbers[0] if stop.numbers else None
     numbers: list[int] = []
 
-    def stop(number: int) -> None:
+    def end(number: int) -> None:
         numbers.append(number)
         stopping(number)
-        if until is None or server.is_closing:
-            server.engine.start(server.close(grace=0 if server.is_closing else None))
+        if server.is_closing:
+            server.engine.start(server.close(grace=0))
 
-    with stop_signals(server.engine, stop), server.reloading():
+    with stop_signals(server.engine, end), server.reloading():
         listening(server.addresses)
-        if until is None:
-            await server.wait_closed()
-        else:
-            await until()
-            await server.close()
+        await until()
+        await server.close()
     return numbers[0] if numbers else None

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from socketkit.config.address import Address
-from socketkit.config.durations import LONGEST, parse_timeout
+from socketkit.config.durations import LONGEST, parse_duration, parse_timeout
 from socketkit.config.options import Options
 from socketkit.config.time_limits import CANCEL_TIMEOUT, IDLE_TIME
 from socketkit.connection.connection import Connection
@@ -36,6 +36,7 @@ from socketkit.server.acceptor import Acceptor
 from socketkit.server.admission import Entry
 from socketkit.server.bind import listen_at, listen_over
 from socketkit.server.handshake import try_handshake
+from socketkit.server.signal_stop import SignalStop, wait_signal
 from socketkit.server.signals import reload_signal
 from socketkit.server.socket_listener import SocketListener
 from socketkit.server.statistics import ServerStatistics
@@ -85,6 +86,9 @@ class Server:
         self._failure: BaseException | None = None
         self._deadline: float | None = None  # of the stop that is under way
         self._is_closed = False
+        self._is_lame_duck = False
+        self._lame_duck = addresses[0][1].lame_duck
+        self._signal_stops: list[SignalStop] = []
         self._pid = os.getpid()  # sockets and files belong to the process that opened them
         self._accepted_count = self._handshake_failed_count = self._failed_count = 0
         self._received_size = self._sent_size = self._dropped_count = 0
@@ -253,7 +257,8 @@ class Server:
                 if await self._is_ready(connection, options, entry):
                     await self._handler(connection)
             except BaseException as error:
-                self._judge(connection, error)
+                if self._is_failure(connection, error):
+                    connection.abort()  # a reset, and no close_notify: a cut answer must not look whole
             await connection.close()
         except SocketkitError:
             pass  # what was lost in closing is in the end event
@@ -277,18 +282,20 @@ class Server:
             self._handshake_failed_count += 1
         return is_done
 
-    def _judge(self, connection: Connection, error: BaseException) -> None:
-        """What a handler has raised: the peer's doing, its own failure, or what ends more than this connection."""
+    def _is_failure(self, connection: Connection, error: BaseException) -> bool:
+        """Whether what a handler has raised is its own failure, which is reported, and not the peer's doing. Raises it
+        where it ends more than this connection."""
         if (peer_error := _peer_error_in(error)) is not None:
             connection.internals.set_cause(peer_error)
-            return
+            return False
         if isinstance(error, HandshakeError) and error is connection.internals.cause:
             self._handshake_failed_count += 1  # its own STARTTLS, and not one with another server
-            return
+            return False
         if self._ends_more(error):
             raise error
         connection.internals.set_cause(error)
         self._report(connection, error)
+        return True
 
     def _leave(self, connection: Connection, entry: Entry) -> None:
         try:
@@ -334,12 +341,82 @@ class Server:
             OSError: it could not go on accepting (a listening socket was shut down by another process, say).
         """
         await self._changed.wait_until(lambda: self._is_closed or self._failure is not None or self._is_over())
+        await self.raise_failure()
+        if not self._is_closed:
+            await self.close()
+
+    async def raise_failure(self) -> None:
+        """Close the server and raise why it could not go on accepting; nothing where it could."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             await self.close(grace=0)
             raise failure
-        if not self._is_closed:
-            await self.close()
+
+    async def wait_ending(self) -> None:
+        """Wait until its shutdown has begun or is due: it was closed, has failed, or no connection can come."""
+        await self._changed.wait_until(lambda: self.is_closing or self._failure is not None or self._is_over())
+
+    async def wait_signal(self, *, lame_duck: object = None, others: Sequence[Server] = ()) -> int | None:
+        """Wait until SIGINT or SIGTERM tells the program to stop; leaving the block then drains within the grace.
+
+        At the signal `is_ready` becomes False and the service manager is sent `STOPPING=1` (`READY=1` when the wait
+        begins). New connections are accepted for the lame-duck time, in which load balancers find the readiness down
+        and connect elsewhere, then refused; then this returns. SIGHUP reads the certificates again. The handlers stay
+        until the servers are closed: a second signal ends the lame-duck time and closes the servers without a grace.
+
+        Args:
+            lame_duck: seconds, or text (`"5s"`); None: as the option says, 0 without one.
+            others: further servers of this engine that stop together with this one.
+
+        Returns:
+            The signal's number; None where one of the servers was closed, or has served its only connection, before.
+
+        Raises:
+            OptionError: this is not the main thread; a server of another engine; no time.
+            OSError: a server cannot go on accepting; it was closed.
+
+        Cancellation: before a signal, the earlier handlers are set again.
+        """
+        seconds = self._lame_duck if lame_duck is None else parse_duration(lame_duck, name="lame_duck")
+        if any(other.engine is not self.engine for other in others):
+            raise OptionError("others: they must be servers of the same engine")
+        for stop in self._signal_stops:
+            if stop.numbers:
+                return stop.numbers[0]
+        return await wait_signal(self.engine, (self, *others), seconds)
+
+    def release_signals_by(self, stop: SignalStop) -> None:
+        """Have this object release the signal handlers when the server is closed."""
+        self._signal_stops.append(stop)
+
+    def release_signals(self) -> None:
+        """In the main thread: release the signal handlers of servers that are closed."""
+        for stop in self._signal_stops:
+            stop.release_if_closed()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new clients should come: it listens, and no signal has told it to stop. For health checks."""
+        return bool(self._listeners) and not self._is_lame_duck
+
+    @property
+    def lame_duck(self) -> float:
+        """Seconds of the option `lame_duck`."""
+        return self._lame_duck
+
+    def begin_lame_duck(self) -> None:
+        """Make `is_ready` False; accept all the same."""
+        self._is_lame_duck = True
+
+    def stop_accepting(self) -> None:
+        """Accept what is in the backlog, then close the listeners; harmless once a shutdown has begun."""
+        if self._deadline is None:
+            self._accept_pending()
+            self._close_listeners()
+
+    def _accept_pending(self) -> None:
+        for listener, options, framing in self._listeners:
+            self._acceptor.accept_pending(listener, options, framing)
 
     def _is_over(self) -> bool:
         """Whether there is no connection, and no further one can come."""
@@ -370,11 +447,11 @@ class Server:
             self._deadline = min(self._deadline, deadline)
             self._changed.notify()
             await self._changed.wait_until(lambda: self._is_closed)
+            self.release_signals()
             return
         self._deadline = deadline
         if grace > 0:
-            for listener, options, framing in self._listeners:
-                self._acceptor.accept_pending(listener, options, framing)
+            self._accept_pending()
         self._close_listeners()
         try:
             await self._drain(min(IDLE_TIME, grace / 4))
@@ -393,6 +470,7 @@ class Server:
                     self._report(connection, _not_cancelled(connection))
                 self._is_closed = True
                 self._changed.notify()
+                self.release_signals()
 
     async def _drain(self, idle_time: float) -> None:
         """Wait for the handlers, and end the connections that are idle."""

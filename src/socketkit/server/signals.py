@@ -2,18 +2,84 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from socketkit.engines.engine import Engine
 from socketkit.sockets.systemd import notify, notify_reloading
 
-__all__ = ["STOP_SIGNALS", "reload_signal", "stop_signals"]
+__all__ = ["STOP_SIGNALS", "handlers", "is_signal_thread", "reload_signal", "stop_signals"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_callbacks: dict[int, list[Callable[[int], object]]] = {}
+_before: dict[int, Any] = {}  # the handlers of the program, which are set again at the end
+_pid = os.getpid()
+
+
+def is_signal_thread() -> bool:
+    """Whether this is the main thread, which alone may set handlers (signal in Python's library)."""
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def handlers(callback: Callable[[int], object], signals: Iterable[int]) -> Iterator[None]:
+    """While the block runs, these signals call back in the handler itself, which may interrupt any line.
+
+    Several blocks may handle one signal, and end in any order: each is called. At the end of the last the earlier
+    handler is set again. A signal that is ignored stays ignored, as after nohup(1). A child of fork(2) gets a signal as
+    if there were no block.
+
+    Concurrency: in the main thread.
+    """
+    added = [number for number in signals if _add(number, callback)]
+    try:
+        yield
+    finally:
+        for number in added:
+            _remove(number, callback)
+
+
+def _add(number: int, callback: Callable[[int], object]) -> bool:
+    global _pid
+    if _pid != os.getpid():
+        _callbacks.clear()
+        _before.clear()
+        _pid = os.getpid()
+    if number not in _before:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            return False
+        _before[number] = signal.signal(number, _deliver)
+    _callbacks.setdefault(number, []).append(callback)
+    return True
+
+
+def _remove(number: int, callback: Callable[[int], object]) -> None:
+    waiting = _callbacks.get(number, [])
+    if callback in waiting:
+        waiting.remove(callback)
+    if not waiting:
+        _restore(number)
+
+
+def _restore(number: int) -> None:
+    if number in _before:
+        before = _before.pop(number)
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+
+
+def _deliver(number: int, frame: FrameType | None) -> None:
+    if _pid != os.getpid():  # the engines and servers are the parent's
+        _restore(number)
+        os.kill(os.getpid(), number)
+        return
+    for callback in list(_callbacks.get(number, ())):
+        callback(number)
 
 
 @contextmanager
@@ -50,17 +116,15 @@ def reload_signal(engine: Engine, callback: Callable[[], object]) -> Iterator[No
 
 @contextmanager
 def _caught(engine: Engine, callback: Callable[[int], object], signals: Iterable[int]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
+    if not is_signal_thread():
         yield
         return
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        engine.from_thread(lambda: callback(number))
+    def handler(number: int) -> None:
+        try:
+            engine.from_thread(lambda: callback(number))
+        except RuntimeError:
+            pass  # the engine has ended in another thread: there is nothing to stop or reload
 
-    caught = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in caught}
-    try:
+    with handlers(handler, signals):
         yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
