@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import socketkit.events as events
+from socketkit.apps.relay.relay_events import RelayEnded, RelayStarted
 from socketkit.cli.output import excerpt, print_line
 from socketkit.config.durations import format_duration
 from socketkit.events import Event, TlsFacts
@@ -47,6 +48,13 @@ def _closed(event: events.Closed) -> str:
     return f"[{event.connection}] closed, {counts}{why}"
 
 
+def _relay_ended(event: RelayEnded) -> str:
+    way = f"{event.client} to {event.target}" if event.target is not None else event.client
+    counts = f"{_size(event.received_size)} there, {_size(event.sent_size)} back"
+    why = event.end if event.error is None else f"{event.end}: {event.error}"
+    return f"[{event.connection}] relayed {way}, {counts}, {format_duration(round(event.seconds, 3))}, {why}"
+
+
 def _agreement(facts: TlsFacts) -> str:
     parts = [facts.version, facts.cipher]
     if facts.alpn is not None:
@@ -71,6 +79,10 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.DatagramDropped: lambda event: f"dropped {_size(event.size)} from {event.peer}: {event.reason}",
     events.HandlerFailed: lambda event: f"[{event.connection}] its handler failed: {event.error!r}",
     events.Closed: _closed,
+    RelayStarted: lambda event: (
+        f"[{event.connection}] relaying {event.client} to {event.target}, which is [{event.upstream}]"
+    ),
+    RelayEnded: _relay_ended,
     events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
     events.Proxied: lambda event: f"[{event.connection}] {event.proxy} speaks for {event.peer}",
     events.WorkerEnded: lambda event: f"worker {event.worker} (process {event.pid}) has ended: {_ended(event.status)}",

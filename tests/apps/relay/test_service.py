@@ -13,12 +13,13 @@ import pytest
 
 from socketkit import Address, Connection, connect, serve
 from socketkit.apps.relay.access_log import AccessLog
+from socketkit.apps.relay.relay_events import RelayEnded, RelayStarted
 from socketkit.apps.relay.service import Plan, Relay
 from socketkit.apps.relay.tunnel import Limits
 from socketkit.apps.relay.upstreams import Balance
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, ConnectError, EndOfStream
-from socketkit.events import Closed, Received
+from socketkit.events import Closed, Connected, Received
 from support.programs import PATIENCE
 from support.recorder import Recorder
 from support.running import until
@@ -418,3 +419,40 @@ def test_observer_sees_relayed_bytes(engine: Engine) -> None:
         "Accepted", "Connected", "Closed", "Closed",
     ]  # fmt: skip
     assert seen.names().count("EndReceived") == seen.names().count("EndSent") == 2
+
+
+def test_relay_events_tie_both_sides(engine: Engine) -> None:
+    """A start and an end event name client, target and numbers; the end has the bytes and the reason."""
+    seen = Recorder()
+
+    async def main() -> None:
+        async with relaying(engine, answer_at_the_end, observer=seen) as (address, _):
+            async with connect(address, engine=engine) as client:
+                local = str(client.local)
+                await client.send(b"x" * 100)
+                await client.send_eof()
+                assert await read_all(client) == b"100"
+            await until(engine, lambda: seen.of(RelayEnded))
+        [started], [ended] = seen.of(RelayStarted), seen.of(RelayEnded)
+        [connected] = [event for event in seen.of(Connected) if event.connection == started.upstream]
+        assert (started.client, started.target) == (local, connected.peer)
+        assert (ended.connection, ended.client, ended.target) == (started.connection, local, connected.peer)
+        assert (ended.received_size, ended.sent_size, ended.end, ended.error) == (100, 3, "done", None)
+        assert ended.seconds >= 0
+
+    engine.run(main())
+
+
+def test_relay_ended_without_a_target(engine: Engine) -> None:
+    """A client without a target has an end event too, with the reason."""
+    seen = Recorder()
+
+    async def main() -> None:
+        async with relaying(engine, closed_address(), observer=seen) as (address, _):
+            await be_thrown_out(address, engine)
+            await until(engine, lambda: seen.of(RelayEnded))
+        [ended] = seen.of(RelayEnded)
+        assert (ended.target, ended.end, type(ended.error)) == (None, "unreachable", ConnectError)
+        assert seen.of(RelayStarted) == []
+
+    engine.run(main())

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from socketkit import Address
-from support.programs import PATIENCE, Program, echo_server, socketkit
+from support.programs import PATIENCE, Program, echo_server, free_port, socketkit
 
 
 @contextlib.contextmanager
@@ -381,3 +381,36 @@ def test_access_log_pipe_without_reader(tmp_path: Path) -> None:
         assert all(json.loads(line)["end"] == "done" for line in lines)
     finally:
         os.close(descriptor)
+
+
+def test_verbose_ties_both_sides(closed: str) -> None:
+    """`-v` has a line with client, target and one number, and at the end one with the bytes and the reason."""
+    with echo_server() as (_, target), relaying(target, arguments=("-v",)) as relay:
+        with call(relay.address()) as sock:
+            client = "tcp://{}:{}".format(*sock.getsockname())
+            sock.sendall(b"hello")
+            assert sock.recv(5) == b"hello"
+            started = relay.wait_line(f"relaying {client} to {target}, which is [")
+        number = started.partition(" ")[0]
+        ended = relay.wait_line(f"{number} relayed {client} to {target}, 5 bytes there, 5 bytes back, ")
+        assert ended.endswith("s, done")
+    with relaying(closed, arguments=("-v",)) as relay:
+        with contextlib.suppress(ConnectionResetError), call(relay.address()) as sock:
+            client = "tcp://{}:{}".format(*sock.getsockname())
+            sock.recv(1)
+        assert "unreachable: cannot connect to" in relay.wait_line(f"relayed {client}, 0 bytes there, 0 bytes back, ")
+
+
+def test_own_address_in_other_words(tmp_path: Path) -> None:
+    """A relay whose target is itself is refused before it listens: as a number, by name, by wildcard, by path."""
+    port = free_port()
+    path = tmp_path / "s"
+    for listening, target in (
+        (f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port}"),
+        (f"tcp://127.0.0.1:{port}", f"tcp://localhost:{port}"),
+        (f"tcp://:{port}", f"tcp://{socket.gethostname()}:{port}"),
+        (f"unix://{path}", f"unix://{tmp_path}/./s"),
+    ):
+        with socketkit("relay", listening, target) as relay:
+            assert relay.wait() == 2, relay.stderr_lines
+            assert len(relay.stderr_lines) == 1 and "would connect to itself" in relay.stderr_lines[0]

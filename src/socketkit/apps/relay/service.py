@@ -13,7 +13,8 @@ from typing import Any
 
 from socketkit.api import serve
 from socketkit.apps.relay.access_log import AccessLog
-from socketkit.apps.relay.loop_check import refuse_own_address
+from socketkit.apps.relay.loop_check import open_relay
+from socketkit.apps.relay.relay_events import RelayEnded, RelayStarted
 from socketkit.apps.relay.token_bucket import TokenBucket, portion_of
 from socketkit.apps.relay.tunnel import Limits, Pace, run_tunnel
 from socketkit.apps.relay.upstreams import Balance, Target, Targets
@@ -26,7 +27,7 @@ from socketkit.connection.connection import Connection
 from socketkit.endpoint import options_at
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
-from socketkit.events import Event, Observer, Refused, combine
+from socketkit.events import Event, Observer, Refused, combine, guarded
 from socketkit.framing import of as framing_of
 from socketkit.server.run import serve_until_signal
 from socketkit.sockets.accept_errors import is_resource_shortage
@@ -102,7 +103,7 @@ class Relay:
         """
         self._engine = engine
         self._plan = plan = Plan() if plan is None else plan
-        self._observer = observer
+        self._observer = guarded(observer)
         self._options_of = {address: options_at(address, plan.portion, options) for address in targets}
         self._targets = Targets(targets, plan.balance)
         shared = (TokenBucket(plan.total_rate), TokenBucket(plan.total_rate)) if plan.total_rate else ()
@@ -137,8 +138,11 @@ class Relay:
             finally:
                 client.abort()  # closed already after a clean end
         finally:
+            seconds = self._engine.now() - began
+            if self._observer is not None:
+                self._report_end(self._observer, client, target, end, failure, seconds)
             if self._plan.access_log is not None:
-                self._write(client, target, end, failure, self._engine.now() - began)
+                self._write(client, target, end, failure, seconds)
 
     async def serve_client(self, client: Connection) -> None:
         """The same as a server's handler: it raises nothing, the error is in the end event."""
@@ -147,8 +151,33 @@ class Relay:
         except SocketkitError:
             pass
 
+    def _report_end(
+        self,
+        observer: Observer,
+        client: Connection,
+        target: Connection | None,
+        end: str,
+        failure: Exception | None,
+        seconds: float,
+    ) -> None:
+        statistics = client.statistics()
+        observer(
+            RelayEnded(
+                client.number,
+                str(client.peer),
+                None if target is None else str(target.peer),
+                statistics.received_size,
+                statistics.sent_size,
+                seconds,
+                end,
+                failure,
+            )
+        )
+
     async def _run(self, client: Connection, upstream: Target, target: Connection) -> None:
         upstream.active_count += 1
+        if self._observer is not None:
+            self._observer(RelayStarted(client.number, target.number, str(client.peer), str(target.peer)))
         try:
             await run_tunnel(
                 client,
@@ -303,8 +332,11 @@ async def serve_relay(
     handler = only.talk if once else relay.serve_client
     watcher = combine(observer, _Refusals(plan.access_log) if plan.access_log is not None else None)
     how = {**plan.portion, **options}
-    await refuse_own_address(engine, addresses, targets)
-    async with serve(handler, *addresses, framing="chunks", engine=engine, observer=watcher, **how) as server:
+    async with (
+        open_relay(engine, addresses, targets),
+        serve(handler, *addresses, framing="chunks", engine=engine, observer=watcher, **how) as server,
+        open_relay(engine, server.addresses, targets),  # also for inherited sockets, and a port that was chosen now
+    ):
 
         def begin(real: tuple[Address, ...]) -> None:
             listening(tuple(address for address in real if address.scheme not in _SINGLE_CLIENT))
