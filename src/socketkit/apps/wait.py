@@ -1,31 +1,27 @@
-"""Wait until addresses accept connections, or until they are free; any number of addresses, one time-out for all.
+"""Wait until addresses accept connections, or are free; any number of targets, one time-out for all.
 
-Each target is looked at anew by an ordinary connect, at once and then after pauses that grow. A look that found
-connects closes gracefully, so that no server logs a reset. Knows no command; prints nothing.
+Each target is probed anew, at once and then after pauses that grow. A probe that connected closes gracefully, so that
+no server logs a reset. Knows no command; prints nothing.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from socketkit.client.dial import open_stream
+from socketkit.apps.probes.probe import AcceptProbe, Look, Probe, options_within
 from socketkit.config.address import Address
 from socketkit.config.backoff import Backoff, chance
 from socketkit.config.durations import format_duration
-from socketkit.config.options import Options
-from socketkit.config.time_limits import PROBE_CLOSE_TIMEOUT
 from socketkit.endpoint import options_at
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import Attempt, DeadlineError, OpenError, OptionError, SocketkitError, StreamError
+from socketkit.errors import Attempt, DeadlineError, OptionError
 from socketkit.events import Observer
-from socketkit.streams.stream import Stream
 from socketkit.values import replace
 
-__all__ = ["LOOK_TIMEOUT", "TIMEOUT", "wait_for"]
+__all__ = ["LOOK_TIMEOUT", "TIMEOUT", "Target", "wait_for"]
 
 TIMEOUT: Final = 30.0
 """Seconds for all targets; twice what wait-for-it has: a database in a fresh container needs twenty."""
@@ -38,35 +34,33 @@ FIRST_PAUSE: Final = 0.02
 LAST_PAUSE: Final = 0.5
 """Seconds between two looks: what has just started is seen at once, and what takes minutes is asked twice a second."""
 
-_NOBODY: Final = (errno.ECONNREFUSED, errno.ENOENT)
-"""Errors that prove that an address is free. Silence, no route or an unknown name prove nothing."""
-
-_NO_SUCH_PLACE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
-"""Of a name with several places, one that this machine cannot even ask at: the others decide."""
-
 _NOT_YET: Final = "not probed yet"
+
+Target = Address | Probe
+"""What is waited for: an address that accepts, a command (`exec:`) that succeeds, or a probe."""
 
 
 async def wait_for(
     engine: Engine,
-    addresses: Sequence[Address],
+    targets: Sequence[Target],
     *,
     timeout: float | None = TIMEOUT,
     is_one_enough: bool = False,
     free: bool = False,
-    ready: Callable[[Address, float], object] = lambda address, seconds: None,
+    ready: Callable[[Target, float], object] = lambda target, seconds: None,
     observer: Observer | None = None,
     **options: object,
 ) -> None:
-    """Wait until every address accepts a connection.
+    """Wait until every target is ready: an address accepts a connection, a probe says so.
 
     Whatever stands in the way is waited out: a refusal, a missing socket file, a name that is not known yet, a peer
-    that fails the handshake. To accept means that the system takes the connection; no byte is sent or asked for.
+    that fails the handshake. To accept means that the system takes the connection; no byte is sent or asked for. Other
+    probes say what they ask: see `socketkit.apps.probes`.
 
     Args:
         engine: runs already.
-        addresses: the targets; all are looked at side by side.
-        timeout: seconds for all of them; 0: one look; None: as long as it takes.
+        targets: addresses, or probes; all are looked at side by side.
+        timeout: seconds for all of them; 0: one look, which has its own time; None: as long as it takes.
         is_one_enough: until any of them accepts.
         free: until each is free: every address of the name refuses, or its socket file does not exist.
         ready: called with each target when it is ready, and the seconds it took.
@@ -75,23 +69,24 @@ async def wait_for(
 
     Raises:
         AddressError, OptionError: before anything is opened.
+        ConnectError: the command of a probe is not there, or cannot be run.
         DeadlineError: the time was over; says which targets are missing, and what the last look met at each.
     """
-    for address in addresses:
-        _check_accepts(address)
+    probes = [_probe_of(target, free) for target in targets]
     deadline, began = engine.deadline(timeout), engine.now()
     looks: list[_Looks] = []
     async with Group(engine) as closings:
-        for address in addresses:
-            how = options_at(address, {"connect_timeout": LOOK_TIMEOUT}, options)
-            looks.append(_Looks(engine, address, how, free, closings, observer))
+        for target, probe in zip(targets, probes, strict=True):
+            defaults = {"connect_timeout": probe.default_timeout or LOOK_TIMEOUT}
+            how = options_at(probe.address, defaults, options)
+            looks.append(_Looks(target, probe, Look(engine, how, closings, observer), is_single=timeout == 0))
         changed = Condition(engine)
 
         async def look(at: _Looks) -> None:
             try:
                 await at.go_on(deadline)
                 if at.found:
-                    ready(at.address, engine.now() - began)
+                    ready(at.target, engine.now() - began)
             finally:
                 at.ended = True
                 changed.notify()
@@ -107,28 +102,27 @@ async def wait_for(
         raise _too_late(looks, free, timeout)
 
 
-_OPENED_HERE: Final = ("exec", "stdio", "fd", "systemd")
+def _probe_of(target: Target, free: bool) -> Probe:
+    if not isinstance(target, Probe):
+        if target.scheme == "exec":
+            from socketkit.apps.probes.command import CommandProbe
 
-
-def _check_accepts(address: Address) -> None:
-    """Refuse an address at which no connection is accepted, so that no look could answer the question."""
-    if address.scheme in _OPENED_HERE:
-        raise OptionError(f"{address}: wait is for listeners; {address.scheme}: names no listener")
-    if address.transport.kind == "SOCK_RAW" or (address.transport.kind == "SOCK_DGRAM" and not address.path):
-        raise OptionError(
-            f"{address}: {address.scheme} has no connections: a look cannot tell whether a program receives there; "
-            "take tcp, tls, unix, unixpacket, unixgram or vsock, or send a probe with `socketkit nc -zu HOST PORT`"
-        )
+            target = CommandProbe(target)
+        else:
+            return AcceptProbe(target, free=free)
+    if free:
+        raise OptionError(f"{target}: to be free is asked of a listener's address: tcp, tls, unix, unixpacket, vsock")
+    return target
 
 
 def _too_late(looks: list[_Looks], free: bool, timeout: float | None) -> DeadlineError:
     missing = [at for at in looks if not at.found]
     state = "not free" if free else "not there"
     count = f"{len(missing)} of {len(looks)} targets {'is' if len(missing) == 1 else 'are'} " if len(looks) > 1 else ""
-    told = "; ".join(f"{at.address}: {at.reason}" for at in missing)
+    told = "; ".join(f"{at.target}: {at.reason}" for at in missing)
     return DeadlineError(
         f"{count}{state} after {format_duration(timeout or 0.0)}: {told}",
-        attempts=tuple(Attempt(str(at.address), at.reason) for at in missing),
+        attempts=tuple(Attempt(str(at.target), at.reason) for at in missing),
     )
 
 
@@ -141,23 +135,14 @@ class _Looks:
         reason: why it is not as it was waited for, by the last look.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        address: Address,
-        options: Options,
-        free: bool,
-        closings: Group,
-        observer: Observer | None,
-    ) -> None:
-        self.address = address
+    def __init__(self, target: Target, probe: Probe, look: Look, *, is_single: bool) -> None:
+        self.target = target
         self.found = self.ended = False
         self.reason = _NOT_YET
-        self._engine = engine
-        self._options = options
-        self._free = free
-        self._closings = closings
-        self._observer = observer
+        self._engine = look.engine
+        self._probe = probe
+        self._full = look
+        self._is_single = is_single
 
     async def go_on(self, deadline: float | None) -> None:
         """Look, at least once, until it is found or the moment has come."""
@@ -171,44 +156,12 @@ class _Looks:
             await self._engine.sleep(pause if left is None else min(pause, left))
 
     async def _look(self, deadline: float | None) -> None:
-        options = self._options
-        if deadline is not None:
+        look = self._full
+        if deadline is not None and not self._is_single:
             left = max(0.0, deadline - self._engine.now())
-            share = left if options.connect_timeout is None else min(left, options.connect_timeout)
-            options = replace(options, connect_timeout=share)
-        try:
-            stream = await open_stream(self._engine, self.address, options, observer=self._observer)
-        except (OpenError, StreamError, DeadlineError) as error:
-            if self.reason == _NOT_YET or options.connect_timeout == self._options.connect_timeout:
-                self.reason = _reason(self.address, error)  # a last look that was cut short says less
-            self.found = self._free and _is_nobody(error)
-            return
-        self._closings.start(_part(stream))
-        self.found = not self._free
-        self.reason = "a connection is accepted there"
-
-
-async def _part(stream: Stream) -> None:
-    """Half-close, and discard what the peer sends for a moment."""
-    engine = stream.engine
-    deadline = engine.now() + PROBE_CLOSE_TIMEOUT
-    try:
-        await stream.send_eof(deadline=deadline)
-        while True:
-            await stream.receive(deadline=deadline)
-    except (StreamError, DeadlineError):
-        pass  # the end, a loss, or a peer that sends on
-    finally:
-        stream.close()
-
-
-def _is_nobody(error: SocketkitError) -> bool:
-    numbers = [attempt.errno for attempt in error.attempts]
-    places = [number for number in numbers if number not in _NO_SUCH_PLACE]
-    return bool(places) and all(number in _NOBODY for number in places)
-
-
-def _reason(address: Address, error: SocketkitError) -> str:
-    if error.attempts:
-        return "; ".join(dict.fromkeys(attempt.reason for attempt in error.attempts))
-    return str(error).removeprefix(f"{address}: ")
+            look = replace(look, options=options_within(look.options, left))
+        reason = await self._probe.look(look)
+        self.found = reason is None
+        is_whole = look.options.connect_timeout == self._full.options.connect_timeout
+        if reason is not None and (self.reason == _NOT_YET or is_whole):
+            self.reason = reason  # a last look that was cut short says less

@@ -33,6 +33,8 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "wait": (
         ("socketkit wait tcp://db:5432 unix:///run/app.sock --for 30s -- ./serve", "both, then a command"),
         ("socketkit wait tcp://localhost:8080 --free", "until the port is free"),
+        ("socketkit wait https://api.example/health --body ok --for 2m", "until a GET is answered with 2xx"),
+        ("socketkit wait localhost:6379 --send 'PING\\r\\n' --expect PONG", "until the answer matches"),
     ),
     "chat": (
         ("socketkit chat host", "a room at localhost:5000; guests may have plain nc"),

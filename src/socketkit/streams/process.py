@@ -33,6 +33,7 @@ def start_child(
     address: str,
     variables: Mapping[str, str | None] | None = None,
     own_session: bool = False,
+    merges_errors: bool = False,
 ) -> ChildStream:
     """Start a program, without a shell; returns when it runs.
 
@@ -43,6 +44,7 @@ def start_child(
         variables: are added to its environment; a name with None is removed from it.
         own_session: whether it runs in a session of its own, without our terminal; then its children get its signals
             too. Else it stays in our session, where Ctrl-C reaches it.
+        merges_errors: whether its standard error is received too; else it is ours.
 
     Raises:
         OSError: it cannot be run: no such program (ENOENT), no right (EACCES), not a program (ENOEXEC), no room.
@@ -62,6 +64,7 @@ def start_child(
             [_system_text(word) for word in command],
             stdin=child_stdin,
             stdout=child_stdout,
+            stderr=subprocess.STDOUT if merges_errors else None,
             env=None if variables is None else _environment(variables),
             start_new_session=own_session,
         )
@@ -117,6 +120,15 @@ class ChildStream(PipeStream):
         except BaseException:
             self.abort()
             raise
+
+    async def wait_exit(self, *, deadline: float | None = None) -> None:
+        """Wait until the child has exited; nothing is sent to it or read from it.
+
+        Raises:
+            DeadlineError: it still runs.
+        """
+        if not await self._has_exited_by(deadline):
+            raise DeadlineError(f"{self.peer} still runs")
 
     def close(self) -> None:
         """As `finish`, with one second, in the background."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.programs import Program, socketkit
+from support.programs import Program, free_port, needs, socketkit
 
 
 @pytest.fixture
@@ -151,3 +151,83 @@ def test_command_inherits_no_descriptor(there: str) -> None:
         expected = plain.communicate()
     with socketkit("wait", there, "--", "ls", "/proc/self/fd") as program:
         assert program.communicate() == expected
+
+
+def test_http_of_a_foreign_server(tmp_path: Path) -> None:
+    """Python's own HTTP server: a page, a missing page, a body, a redirect to a directory."""
+    (tmp_path / "health").write_text('{"state": "ready"}')
+    (tmp_path / "folder").mkdir()
+    server = Program(sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", cwd=tmp_path)
+    with server:
+        assert server.process.stdout is not None
+        port = server.process.stdout.readline().decode().split()[5]
+        url = f"http://127.0.0.1:{port}"
+        for arguments, status, line in (
+            ((f"{url}/health", "--body", '"ready"'), 0, None),
+            ((f"{url}/nope", "--status", "404"), 0, None),
+            ((f"{url}/nope", "--for", "0"), 124, f"{url}/nope: HTTP 404 File not found; expected 2xx"),
+            ((f"{url}/folder", "--for", "0"), 124, "to /folder/; expected 2xx (--location follows redirects)"),
+            ((f"{url}/folder", "--for", "0", "--location"), 0, None),
+        ):  # fmt: skip
+            with socketkit("wait", *arguments) as program:
+                assert (program.communicate(), program.wait()) == (b"", status), program.stderr_lines
+                assert program.stderr_lines[0].endswith(line) if line else program.stderr_lines == []
+
+
+def test_https_of_openssl(tmp_path: Path) -> None:
+    import trustme
+
+    openssl = needs("openssl")
+    authority = trustme.CA()
+    pem, ca = tmp_path / "server.pem", tmp_path / "ca.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pem)
+    authority.cert_pem.write_to_path(ca)
+    port = free_port()
+    with Program(openssl, "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(pem), "-www"):
+        with socketkit(
+            "wait", f"https://localhost:{port}/", "--cacert", str(ca), "--body", "Ciphers supported"
+        ) as told:
+            assert (told.communicate(), told.wait(), told.stderr_lines) == (b"", 0, [])
+        with socketkit("wait", f"https://localhost:{port}/", "--for", "0") as told:
+            assert (told.communicate(), told.wait()) == (b"", 124) and "certificate" in told.stderr_lines[0]
+
+
+def test_redis_answers_ping() -> None:
+    port = free_port()
+    with Program(needs("redis-server"), "--port", str(port), "--save", ""):
+        with socketkit("wait", f"localhost:{port}", "--send", r"PING\r\n", "--expect", "^.PONG") as program:
+            assert (program.communicate(), program.wait(), program.stderr_lines) == (b"", 0, [])
+
+
+def test_udp_of_socat() -> None:
+    port = free_port()
+    with Program(needs("socat"), f"UDP4-LISTEN:{port},bind=127.0.0.1", "PIPE"):
+        with socketkit("wait", f"udp://127.0.0.1:{port}", "--send", "hex:00ff", "--expect", r"^\x00\xff$") as program:
+            assert (program.communicate(), program.wait(), program.stderr_lines) == (b"", 0, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("tcp://h:1", "--status", "200"), "--status is for an http:// or https:// URL; there is none"),
+        (("http://h/", "--send", "x"), "--send is for a socket's address, as tcp://host:port; there is none"),
+        (("udp://h:1", "--expect", "x"), "over udp nobody speaks first: give --send TEXT too"),
+        (("http://h/", "--insecure"), "--insecure does nothing without TLS"),
+        (("exec:true", "--free"), "to be free is asked of a listener's address"),
+        (("h:1", "--expect", "("), "'(' is not a regular expression"),
+    ],
+)
+def test_options_without_a_use_are_refused(arguments: tuple[str, ...], reason: str) -> None:
+    with socketkit("wait", *arguments) as program:
+        assert (program.communicate(), program.wait()) == (b"", 2)
+        assert len(program.stderr_lines) == 1 and reason in program.stderr_lines[0]
+
+
+def test_exec_output_is_shown_at_failure_only(tmp_path: Path) -> None:
+    with socketkit("wait", "exec:sh -c 'echo loud; echo louder >&2'") as program:
+        assert (program.communicate(), program.wait(), program.stderr_lines) == (b"", 0, [])
+    with socketkit("wait", "exec:sh -c 'echo no server; exit 3'", "--for", "0") as program:
+        assert (program.communicate(), program.wait()) == (b"", 124)
+        assert program.stderr_lines[0].endswith(": status 3: no server")
+    with socketkit("wait", "exec:/nonexistent") as program:
+        assert (program.communicate(), program.wait()) == (b"", 127)
