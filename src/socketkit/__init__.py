@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from socketkit.config.retry import Retry
     from socketkit.config.tls_settings import TLS
     from socketkit.connection.connection import Connection, ConnectionStatistics
+    from socketkit.datagrams.blocking import BlockingDatagrams
+    from socketkit.datagrams.datagrams import Datagrams, DatagramsStatistics
+    from socketkit.datagrams.open import open_datagrams
     from socketkit.errors import (
         AddressError,
         Attempt,
@@ -51,6 +54,7 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "AddressError",
     "Attempt",
     "BlockingConnection",
+    "BlockingDatagrams",
     "BlockingListener",
     "BlockingServer",
     "BrokenError",
@@ -59,6 +63,8 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "ConnectError",
     "Connection",
     "ConnectionStatistics",
+    "Datagrams",
+    "DatagramsStatistics",
     "DeadlineError",
     "EndOfStream",
     "FrameTooLongError",
@@ -83,6 +89,7 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "connect",
     "framing",
     "listen",
+    "open_datagrams",
     "pair",
     "serve",
 ]
@@ -95,6 +102,9 @@ _MODULES = {
     "config.retry": ("Retry",),
     "config.tls_settings": ("TLS",),
     "connection.connection": ("Connection", "ConnectionStatistics"),
+    "datagrams.blocking": ("BlockingDatagrams",),
+    "datagrams.datagrams": ("Datagrams", "DatagramsStatistics"),
+    "datagrams.open": ("open_datagrams",),
     "errors": (
         "AddressError",
         "Attempt",

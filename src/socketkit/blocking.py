@@ -22,6 +22,7 @@ from socketkit.config.tls_settings import TLS
 from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.engines.engine import Engine
+from socketkit.engines.engine import run_to_end as _step
 from socketkit.errors import BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.events import TlsFacts
 from socketkit.framing.codec import DEFAULT_MAX_SIZE
@@ -37,16 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "in_threads"]
 
 T = TypeVar("T")
-
-
-def _step(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    raise AssertionError("a coroutine of ours has suspended on the blocking engine")
 
 
 class BlockingConnection:

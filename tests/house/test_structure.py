@@ -14,14 +14,16 @@ SOURCE = Path(__file__).parents[2] / "src" / "socketkit"
 TOP_LEVEL = {
     "__init__", "__main__",
     "api", "blocking", "endpoint", "errors", "events", "metrics", "observe", "open_context", "values",
-    "apps", "cli", "client", "config", "connection", "engines", "framing", "server", "sockets", "streams", "tls",
+    "apps", "cli", "client", "config", "connection", "datagrams", "engines", "framing", "server", "sockets",
+    "streams", "tls",
 }  # fmt: skip
 
 PUBLIC = """
-    Address AddressError Attempt BlockingConnection BlockingListener BlockingServer BrokenError BusyError ClosedError
-    ConnectError Connection ConnectionStatistics DeadlineError EndOfStream FrameTooLongError FramingError HandshakeError
-    ListenError Listener OpenError OptionError Options RejectedError ResolveError Retry Server ServerStatistics
-    SocketkitError StreamError TLS TlsFacts TruncatedFrameError WouldBlock connect framing listen pair serve
+    Address AddressError Attempt BlockingConnection BlockingDatagrams BlockingListener BlockingServer BrokenError
+    BusyError ClosedError ConnectError Connection ConnectionStatistics Datagrams DatagramsStatistics DeadlineError
+    EndOfStream FrameTooLongError FramingError HandshakeError ListenError Listener OpenError OptionError Options
+    RejectedError ResolveError Retry Server ServerStatistics SocketkitError StreamError TLS TlsFacts
+    TruncatedFrameError WouldBlock connect framing listen open_datagrams pair serve
 """
 
 NO_NAMES = {"base", "common", "door", "entrance", "helpers", "manager", "misc", "room", "recipe", "utils", "welcome"}

@@ -27,8 +27,10 @@ from socketkit.config.retry import RETRY, Retry
 from socketkit.config.schemes import Scheme
 from socketkit.config.scopes import (
     ALL,
+    BOUND,
     CLIENT,
     DATAGRAM,
+    EVERYWHERE,
     LISTENER,
     SERVER,
     SOCKET,
@@ -112,7 +114,7 @@ class Options(Value):
         "Bytes that may be queued before `send` waits; 64KiB, as asyncio: enough for a full pipe.",
     )
     receive_size: int = _option(
-        ALL,
+        EVERYWHERE,
         256 * 1024,
         size_kind(minimum=1, maximum=2**30),
         "Bytes that one recv(2) may return; 256KiB: more gains no speed, less costs system calls.",
@@ -164,13 +166,13 @@ class Options(Value):
         "drains; none: a restart refuses connections for a moment.",
     )
     reuse_address: bool | None = _option(
-        LISTENER,
+        BOUND,
         None,
         or_none(SWITCH),
         "Bind to an address with connections in TIME-WAIT (SO_REUSEADDR); none: yes on POSIX, where it is safe.",
     )
     reuse_port: bool = _option(
-        LISTENER,
+        BOUND,
         False,
         SWITCH,
         "Let several servers share the port (SO_REUSEPORT); no: a second server is mostly a mistake.",
@@ -387,10 +389,13 @@ class Options(Value):
         "Make a certificate at the start, for clients that pin it; no: no authority certifies it.",
     )
     framing: str | None = _option(
-        ALL, None, or_none(TEXT), "How messages lie in the bytes, by name; none: what the program says, else chunks."
+        EVERYWHERE,
+        None,
+        or_none(TEXT),
+        "How messages lie in the bytes, by name; none: what the program says, else chunks.",
     )
     engine: str | None = _option(
-        ALL,
+        EVERYWHERE,
         None,
         or_none(TEXT),
         "Which engine waits, by name; none: the one that runs, else the best that is installed.",
@@ -445,7 +450,7 @@ def check_verb(given: Mapping[str, object], verb: str) -> None:
 
     Args:
         given: checked names and values, as text or natively.
-        verb: the public function: connect, serve, listen or pair.
+        verb: the public function: connect, serve, listen, pair or open_datagrams.
 
     Raises:
         OptionError: it names the verbs that the option acts on.

@@ -11,8 +11,10 @@ from socketkit.values import Value
 
 __all__ = [
     "ALL",
+    "BOUND",
     "CLIENT",
     "DATAGRAM",
+    "EVERYWHERE",
     "LISTENER",
     "SERVER",
     "SOCKET",
@@ -81,16 +83,19 @@ def _fits(scheme: Scheme, medium: str) -> bool:
     )
 
 
-_SOCKETS: Final = ("connect", "serve", "listen")
-_EVERY: Final = (*_SOCKETS, "pair")
+_CONNECTED: Final = ("connect", "serve", "listen")
+_SOCKETS: Final = (*_CONNECTED, "open_datagrams")
+_EVERY: Final = (*_CONNECTED, "pair")
 
 ALL: Final = Scope("all", _EVERY)
+EVERYWHERE: Final = Scope("all", (*_EVERY, "open_datagrams"))
 SOCKET: Final = Scope("client, listener", _SOCKETS)
 CLIENT: Final = Scope("client", ("connect",))
 LISTENER: Final = Scope("listener", ("serve", "listen"))
+BOUND: Final = Scope("listener", ("serve", "listen", "open_datagrams"))
 SERVER: Final = Scope("server", ("serve",))
-TCP: Final = Scope("TCP", _SOCKETS, "TCP")
+TCP: Final = Scope("TCP", _CONNECTED, "TCP")
 DATAGRAM: Final = Scope("datagram", _SOCKETS, "datagram")
 TLS_STREAM: Final = Scope("TLS", _EVERY, "stream")
 TLS_LISTENER: Final = Scope("TLS listener", ("serve", "listen", "pair"), "stream")
-UNIX_LISTENER: Final = Scope("UNIX listener", ("serve", "listen"), "UNIX")
+UNIX_LISTENER: Final = Scope("UNIX listener", ("serve", "listen", "open_datagrams"), "UNIX")

@@ -14,6 +14,7 @@ __all__ = [
     "KILL_TIMEOUT",
     "LOCK_TIMEOUT",
     "METRICS_REQUEST_TIMEOUT",
+    "NAME_CACHE_TIMEOUT",
     "NO_BUFFERS_TIMEOUT",
     "PROBE_CLOSE_TIMEOUT",
     "RELAY_DELIVERY_TIMEOUT",
@@ -34,6 +35,9 @@ IDLE_TIME: Final = 1.0
 
 DATAGRAM_SESSION_TIMEOUT: Final = 60.0
 """Without a datagram; then a peer's session ends, unless `idle_timeout` says otherwise, as UDP has no close."""
+
+NAME_CACHE_TIMEOUT: Final = 60.0
+"""For a name that datagrams are sent to; then the next send resolves it again. A usual time to live in the DNS."""
 
 WORKER_KILL_TIMEOUT: Final = 1.0
 """For a worker to end beyond the grace, and after a second signal; then it is killed."""

@@ -28,6 +28,7 @@ __all__ = [
     "call_guarded",
     "check_moment",
     "report_error",
+    "run_to_end",
 ]
 
 READ: Final = 1
@@ -80,6 +81,16 @@ def call_guarded(callback: Callable[[], object]) -> None:
         callback()
     except Exception as error:
         report_error(error)
+
+
+def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on an engine that blocks, where it never suspends; return its result."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise AssertionError("a coroutine of ours has suspended on the blocking engine")
 
 
 class Task(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from socketkit.config.address import Address
@@ -39,9 +40,18 @@ _IN_USE_PATH = "; another socket is bound to this name"
 
 
 async def listen_at(
-    engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
+    engine: Engine,
+    address: Address,
+    options: Options,
+    *,
+    observer: Observer | None = None,
+    datagrams: Callable[..., Any] | None = None,
 ) -> list[StreamListener]:
     """Listen at every socket address that this address stands for, all on one port.
+
+    Args:
+        datagrams: makes what is returned for a bound datagram socket, from the arguments of `DatagramListener`; None:
+            a `DatagramListener`, with a session for each peer.
 
     Raises:
         ResolveError: the name is unknown.
@@ -53,18 +63,18 @@ async def listen_at(
     if address.is_given:
         from socketkit.server.inherited import listeners_at_inherited  # loaded only where it is needed
 
-        return listeners_at_inherited(engine, address, options, observer=observer)
+        return listeners_at_inherited(engine, address, options, observer=observer, datagrams=datagrams)
     deadline = deadline_of_name(engine, options.connect_timeout)
     candidates = await resolve(engine, address, passive=True, deadline=deadline, observer=observer)
     if address.path:
-        return [await _listen_at_path(engine, address, candidates[0], options, observer)]
+        return [await _listen_at_path(engine, address, candidates[0], options, observer, datagrams)]
     if not options.v6only and not address.host:  # the IPv6 socket accepts both families then
         candidates = [each for each in candidates if each.family == socket.AF_INET6] or candidates
     tries = PORT_TRIES if address.port == 0 and len(candidates) > 1 else 1
     while True:
         tries -= 1
         try:
-            return [*_listen_at_all(engine, address, candidates, options, observer)]
+            return [*_listen_at_all(engine, address, candidates, options, observer, datagrams)]
         except ListenError as error:
             if error.errno != errno.EADDRINUSE or not tries:
                 raise
@@ -133,7 +143,12 @@ def _absolute(path: bytes) -> bytes:
 
 
 def _listen_at_all(
-    engine: Engine, address: Address, candidates: list[Candidate], options: Options, observer: Observer | None
+    engine: Engine,
+    address: Address,
+    candidates: list[Candidate],
+    options: Options,
+    observer: Observer | None,
+    datagrams: Callable[..., Any] | None,
 ) -> list[StreamListener]:
     """Bind the first, and the others to the same port. A family that this machine lacks is left out, unless none is
     left."""
@@ -144,7 +159,7 @@ def _listen_at_all(
         for candidate in candidates:
             name = candidate.name if port is None else (candidate.name[0], port, *candidate.name[2:])
             try:
-                listening.append(_listen_on(engine, address, candidate, name, options, observer))
+                listening.append(_listen_on(engine, address, candidate, name, options, observer, datagrams))
             except ListenError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
@@ -167,6 +182,7 @@ def _listen_on(
     name: Any,
     options: Options,
     observer: Observer | None,
+    datagrams: Callable[..., Any] | None,
 ) -> StreamListener:
     is_datagrams = candidate.kind in (socket.SOCK_DGRAM, socket.SOCK_RAW)
     path = _absolute(name) if address.is_local_path else None
@@ -176,7 +192,7 @@ def _listen_on(
         if path is not None and options.mode is not None:
             set_mode(sock, options.mode)
         if is_datagrams:
-            listener = _bind_datagrams(engine, sock, candidate, name, options, observer, path)
+            listener = _bind_datagrams(engine, sock, candidate, name, options, observer, path, datagrams)
         else:
             bind_and_listen(sock, name, options)
             listener = SocketListener(engine, sock, options, observer=observer, path=path)
@@ -210,13 +226,19 @@ def _bind_datagrams(
     options: Options,
     observer: Observer | None,
     path: bytes | None,
+    make: Callable[..., Any] | None,
 ) -> StreamListener:
-    from socketkit.server.datagram_listener import DatagramListener
     from socketkit.sockets.datagram_setup import bind_datagrams
+
+    if make is None:
+        from socketkit.server.datagram_listener import DatagramListener
+
+        make = DatagramListener
 
     bind_datagrams(sock, name, options)
     address = Address.from_socket_name(candidate.family, candidate.kind, sock.getsockname())
-    return DatagramListener(engine, sock, options, address=address, observer=observer, path=path)
+    listener: StreamListener = make(engine, sock, options, address=address, observer=observer, path=path)
+    return listener
 
 
 def _listen_error(address: Address, candidate: Candidate, error: OSError | OverflowError) -> ListenError:
@@ -235,11 +257,16 @@ def _listen_error(address: Address, candidate: Candidate, error: OSError | Overf
 
 
 async def _listen_at_path(
-    engine: Engine, address: Address, candidate: Candidate, options: Options, observer: Observer | None
+    engine: Engine,
+    address: Address,
+    candidate: Candidate,
+    options: Options,
+    observer: Observer | None,
+    datagrams: Callable[..., Any] | None,
 ) -> StreamListener:
     path: bytes = candidate.name
     if not address.is_local_path:
-        return _listen_on(engine, address, candidate, path, options, observer)
+        return _listen_on(engine, address, candidate, path, options, observer, datagrams)
     async with locked_folder(engine, path):
         remove_stale_socket(address, path)
-        return _listen_on(engine, address, candidate, path, options, observer)
+        return _listen_on(engine, address, candidate, path, options, observer, datagrams)

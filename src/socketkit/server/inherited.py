@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
@@ -28,7 +30,12 @@ __all__ = ["listeners_at_inherited"]
 
 
 def listeners_at_inherited(
-    engine: Engine, address: Address, options: Options, *, observer: Observer | None = None
+    engine: Engine,
+    address: Address,
+    options: Options,
+    *,
+    observer: Observer | None = None,
+    datagrams: Callable[..., Any] | None = None,
 ) -> list[StreamListener]:
     """Return the listeners that an address of these schemes stands for: one for each socket that listens, or one that
     yields the stream of a connected descriptor.
@@ -41,7 +48,7 @@ def listeners_at_inherited(
         if address.scheme in ("stdio", "exec"):
             return [SingleStreamListener(engine, address, open_stream(engine, address, options))]
         for entry in descriptors_of(address):
-            listeners.append(_listener_at(engine, address, entry.descriptor, options, observer))
+            listeners.append(_listener_at(engine, address, entry.descriptor, options, observer, datagrams))
     except OSError as error:
         for listener in listeners:
             listener.close()
@@ -53,7 +60,12 @@ def listeners_at_inherited(
 
 
 def _listener_at(
-    engine: Engine, address: Address, descriptor: int, options: Options, observer: Observer | None
+    engine: Engine,
+    address: Address,
+    descriptor: int,
+    options: Options,
+    observer: Observer | None,
+    datagrams: Callable[..., Any] | None,
 ) -> StreamListener:
     sock = duplicate_socket(descriptor, observer)
     if sock is None or not (is_listening(sock) or is_unconnected(sock)):
@@ -69,7 +81,7 @@ def _listener_at(
             prepare(sock, options)
             listener: StreamListener = SocketListener(engine, sock, options, observer=observer, inherited_from=origin)
         else:
-            listener = _datagram_listener(engine, sock, origin, options, observer)
+            listener = _datagram_listener(engine, sock, origin, options, observer, datagrams)
     except BaseException:
         sock.close()
         raise
@@ -79,11 +91,21 @@ def _listener_at(
 
 
 def _datagram_listener(
-    engine: Engine, sock: socket.socket, origin: Address, options: Options, observer: Observer | None
+    engine: Engine,
+    sock: socket.socket,
+    origin: Address,
+    options: Options,
+    observer: Observer | None,
+    make: Callable[..., Any] | None,
 ) -> StreamListener:
-    from socketkit.server.datagram_listener import DatagramListener
     from socketkit.sockets.datagram_setup import adopt_datagrams
+
+    if make is None:
+        from socketkit.server.datagram_listener import DatagramListener
+
+        make = DatagramListener
 
     adopt_datagrams(sock, options)
     address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
-    return DatagramListener(engine, sock, options, address=address, observer=observer, inherited_from=origin)
+    listener: StreamListener = make(engine, sock, options, address=address, observer=observer, inherited_from=origin)
+    return listener

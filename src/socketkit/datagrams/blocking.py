@@ -1,0 +1,88 @@
+"""The verbs of `Datagrams` without `await`, for plain code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from socket import socket as Socket  # noqa: N812 - a property has its name
+from types import TracebackType
+from typing import Any
+
+from socketkit.config.address import Address
+from socketkit.datagrams.datagrams import Datagrams, DatagramsStatistics
+from socketkit.engines.engine import run_to_end
+
+__all__ = ["BlockingDatagrams"]
+
+
+class BlockingDatagrams:
+    """Bound datagram sockets, without sessions: every verb returns when it is done, and raises as in `Datagrams`.
+
+    Concurrency: many threads may send, one at a time receives; one may send while another receives.
+    """
+
+    def __init__(self, datagrams: Datagrams) -> None:
+        self._datagrams = datagrams
+        self._lock = threading.Lock()  # one thread at a time waits for room
+
+    def receive_from(self, *, timeout: float | None = None) -> tuple[Any, Address]:
+        """Return the next message and the address of its sender."""
+        return run_to_end(self._datagrams.receive_from(timeout=timeout))
+
+    def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[Any, Address]]:
+        """Return every message that is there, with the address of its sender, in order; wait for the first one."""
+        return run_to_end(self._datagrams.receive_many_from(timeout=timeout))
+
+    def __iter__(self) -> Iterator[tuple[Any, Address]]:
+        """The pairs as they come; an iteration has no end, since datagrams have none."""
+        while True:
+            yield self.receive_from()
+
+    def send_to(self, message: Any, address: str | Address, *, timeout: float | None = None) -> None:
+        """Send one message as one datagram; when this returns, the system has it."""
+        with self._lock:
+            run_to_end(self._datagrams.send_to(message, address, timeout=timeout))
+
+    @property
+    def local(self) -> Address:
+        """Our address, with the port that the system has chosen; the first, where a name stands for several."""
+        return self._datagrams.local
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Every address that is open: `udp://` and a name may stand for one of each family, on one port."""
+        return self._datagrams.addresses
+
+    @property
+    def socket(self) -> Socket:
+        """The real socket at `local`, for its options."""
+        return self._datagrams.socket
+
+    @property
+    def sockets(self) -> tuple[Socket, ...]:
+        """The real sockets, in the order of `addresses`."""
+        return self._datagrams.sockets
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._datagrams.is_closed
+
+    def statistics(self) -> DatagramsStatistics:
+        """The counts now."""
+        return self._datagrams.statistics()
+
+    def close(self) -> None:
+        """Close the sockets; a thread that waits here gets `ClosedError`. Harmless twice, and from any thread."""
+        run_to_end(self._datagrams.close())
+
+    def __enter__(self) -> BlockingDatagrams:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Blocking{repr(self._datagrams)[1:]}"

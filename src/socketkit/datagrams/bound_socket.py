@@ -1,0 +1,122 @@
+"""One bound datagram socket: receive what is queued, send one datagram. Waits for nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Final
+
+from socketkit.config.address import Address
+from socketkit.config.options import Options
+from socketkit.engines.engine import Engine
+from socketkit.events import Observer, StoppedListening
+from socketkit.sockets.kernel_drops import kernel_drops
+from socketkit.sockets.unix_paths import identity_of, remove_file
+from socketkit.streams.datagram_socket import ask_true_size, largest
+
+__all__ = ["BoundSocket", "Datagram", "receive_batch"]
+
+Datagram = tuple[bytes, int, Any]
+"""The data that fitted, the size of the whole datagram, and the name of the socket that sent it."""
+
+MAX_SIZE: Final = 65536
+"""No datagram of the internet is larger than its 16-bit length."""
+
+
+def receive_batch(sock: socket.socket, buffer: memoryview, limit: int) -> list[Datagram]:
+    """Receive what is queued, at most `limit` datagrams; empty where nothing is.
+
+    This is the place for recvmmsg(2), which Python's `socket` does not have: whatever replaces it takes the same
+    arguments, and returns the same list.
+
+    Args:
+        sock: non-blocking.
+        buffer: for one datagram; the last byte only shows that a datagram was longer.
+
+    Raises:
+        OSError: the socket cannot be received from. An error after the first datagram is left for the next call.
+    """
+    batch: list[Datagram] = []
+    receive = sock.recvfrom_into
+    for _ in range(limit):
+        try:
+            size, name = receive(buffer, 0, ask_true_size)
+        except BlockingIOError:
+            break
+        except (ConnectionError, TimeoutError):
+            continue  # an ICMP error for a datagram that we sent: not an error of the socket
+        except OSError:
+            if batch:
+                break
+            raise
+        batch.append((bytes(buffer[:size]), size, name))
+    return batch
+
+
+class BoundSocket:
+    """A datagram socket that is bound; made by `listen_at`.
+
+    Attributes:
+        address: the real one, with the port that the system has chosen.
+        max_size: bytes of the largest datagram that it can send.
+        receive_size: bytes of the largest datagram that is received whole.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sock: socket.socket,
+        options: Options,
+        *,
+        address: Address,
+        observer: Observer | None = None,
+        path: bytes | None = None,
+        inherited_from: Address | None = None,
+    ) -> None:
+        self.engine = engine
+        self.socket = sock
+        self.address = address
+        self.max_size = largest(sock)
+        self.is_unix = sock.family == getattr(socket, "AF_UNIX", None)
+        self.receive_size = options.receive_size if self.is_unix else min(options.receive_size, MAX_SIZE)
+        self.descriptor = sock.fileno()
+        self._observer = observer
+        self._path = path
+        self._identity = identity_of(path) if path is not None else None
+        self._has_header = sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET  # raw(7)
+        self._buffer = memoryview(b"")  # allocated by the first receive: some sockets only send
+        self._pid = os.getpid()  # the file belongs to the process that bound it
+        self._dropped: int | None = None  # by the kernel, at the end
+
+    def receive(self, limit: int) -> list[Datagram]:
+        """Receive what is queued, as `receive_batch`."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(self.receive_size + 1))
+        batch = receive_batch(self.socket, self._buffer, limit)
+        if self._has_header:
+            return [(data[(data[0] & 15) * 4 :] if data else data, size, name) for data, size, name in batch]
+        return batch
+
+    def address_of(self, name: Any) -> Address:
+        """The address for a name that the system has given."""
+        if self.address.scheme.startswith("ip"):
+            return Address.from_socket_name(self.socket.family, socket.SOCK_RAW, name)
+        return Address.from_socket_name(self.socket.family, self.socket.type, name)
+
+    @property
+    def kernel_drops(self) -> int | None:
+        """Datagrams that the kernel dropped because the receive buffer was full; None where it does not say."""
+        return self._dropped if self.descriptor < 0 else kernel_drops(self.socket)
+
+    def close(self) -> None:
+        """Close it, and remove its file. A task that waits is resumed. Harmless twice."""
+        if self.descriptor < 0:
+            return
+        self._dropped = kernel_drops(self.socket)
+        descriptor, self.descriptor = self.descriptor, -1
+        self.engine.unregister(descriptor)
+        self.socket.close()
+        if self._path is not None and self._pid == os.getpid():
+            remove_file(self._path, self._identity)
+        if self._observer is not None:
+            self._observer(StoppedListening(str(self.address)))
