@@ -13,7 +13,7 @@ SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "i
 def severity_and_text(data: bytes) -> tuple[str, str]:
     """The severity, out of `<PRI>`, and the rest of the message; without a PRI it is a notice (RFC 3164, 4.3.3)."""
     text = data.decode(errors="backslashreplace").rstrip("\n\0")
-    priority, mark, rest = text[1:5].partition(">")
+    priority, mark, _ = text[1:5].partition(">")
     if not (text.startswith("<") and mark and priority.isascii() and priority.isdigit() and int(priority) < 192):
         return "notice", text
     return SEVERITIES[int(priority) % 8], text[len(priority) + 2 :]
