@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -21,7 +22,7 @@ from socketkit.connection.connection import Connection
 from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
-from socketkit.events import Connected, Observer
+from socketkit.events import Connected, Observer, guarded
 from socketkit.framing.codec import Framing
 from socketkit.open_context import OpenContext
 from socketkit.server.listener import Listener
@@ -39,7 +40,7 @@ class ConnectContext(OpenContext[BlockingConnection, Connection]):
     def __init__(self, endpoint: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
         super().__init__(engine if engine is not None else endpoint.options.engine)
         self._endpoint = endpoint
-        self._observer = observer
+        self._observer = guarded(observer)
 
     def _open_blocking(self) -> BlockingConnection:
         engine = self._blocking_engine()
@@ -80,6 +81,7 @@ class Connections:
     def __init__(self, engine: Engine, reconnect: Reconnect) -> None:
         self._engine = engine
         self._reconnect = reconnect
+        self._pid = os.getpid()
 
     def __aiter__(self) -> Connections:
         return self
@@ -94,6 +96,9 @@ class Connections:
     def __del__(self) -> None:
         reconnect, engine = self._reconnect, self._engine
         if not reconnect.is_open:
+            return
+        if os.getpid() != self._pid:  # the loop is the parent's: a wake-up from here would reach it
+            reconnect.abort()
             return
         if engines.running() is engine:
             engine.background(reconnect.close())
@@ -156,7 +161,7 @@ class ServeContext(OpenContext[BlockingServer, Server]):
         self._is_plain = not _is_async(handler)
         self._handler: Handler = in_threads(handler) if self._is_plain else handler
         self._endpoints = endpoints
-        self._observer = observer
+        self._observer = guarded(observer)
         if self._is_plain and self._engine not in (None, "blocking") and not _blocks(self._engine):
             raise OptionError(f"engine={self._engine}: a plain function needs threads; make the handler `async def`")
 
@@ -318,7 +323,7 @@ class ListenContext(OpenContext[BlockingListener, Listener]):
     def __init__(self, endpoint: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
         super().__init__(engine if engine is not None else endpoint.options.engine)
         self._endpoint = endpoint
-        self._observer = observer
+        self._observer = guarded(observer)
 
     def _make(self, engine: Engine) -> Listener:
         endpoint = self._endpoint
@@ -387,7 +392,7 @@ class PairContext(OpenContext[BlockingPair, Pair]):
         super().__init__(engine if engine is not None else self._options.engine)
         chosen = framing if framing is not None else self._options.framing
         self._framing: Framing = framings.of("chunks" if chosen is None else chosen)
-        self._observer = observer
+        self._observer = guarded(observer)
 
     def __iter__(self) -> Iterator[Any]:
         engine = engines.running()

@@ -51,7 +51,6 @@ class BlockingConnection:
         self._waiting = connection.internals.session.waiting
         self._fill_directly = connection.internals.receiver.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
-        self._pid = os.getpid()
 
     def send(self, message: Any) -> None:
         """Send one message; when this returns, the system has it."""
@@ -148,7 +147,7 @@ class BlockingConnection:
             DeadlineError: the peer did not take what was unsent within `close_timeout`; the connection was reset.
             BrokenError: something was lost that no earlier call has raised.
         """
-        if self._close_copy() or self._connection.is_closed:
+        if self._connection.close_copy() or self._connection.is_closed:
             return
         timeout = self._connection.internals.options.close_timeout
         if not self._lock.acquire(timeout=timeout):
@@ -180,17 +179,7 @@ class BlockingConnection:
 
     def abort(self) -> None:
         """Close at once, by a reset where there is one. From any thread; verbs that wait there raise `ClosedError`."""
-        if not self._close_copy():
-            self._connection.abort()
-
-    def _close_copy(self) -> bool:
-        """In a child of fork(2), close the child's copy of the descriptor; return whether this is a child."""
-        if os.getpid() == self._pid:
-            return False
-        sock = self._connection.internals.stream.socket
-        if sock is not None:  # pipes and memory have no end that a shutdown could reach
-            sock.close()
-        return True
+        self._connection.abort()
 
     def __enter__(self) -> BlockingConnection:
         return self
@@ -198,7 +187,7 @@ class BlockingConnection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._close_copy():
+        if self._connection.close_copy():
             return
         if error is not None and not isinstance(error, Exception):  # KeyboardInterrupt, say: nothing is waited for
             _step(self._connection.__aexit__(kind, error, traceback))

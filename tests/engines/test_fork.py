@@ -175,3 +175,105 @@ def test_child_closes_a_copy(kind: str, end: str) -> None:
         assert in_child(leave) == 0
         left.send(b"data")
         assert right.receive(timeout=FAR) == b"data"
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "exit", "error"])
+@pytest.mark.parametrize("is_secure", [False, True], ids=["tcp", "tls"])
+def test_child_leaves_async_with(engine: Engine, is_secure: bool, end: str) -> None:
+    """A child that leaves `async with connect(...)` sends nothing and shuts nothing down."""
+    if is_secure:
+        pytest.importorskip("cryptography")
+    address = "tls://127.0.0.1:0?self_signed=yes" if is_secure else "tcp://127.0.0.1:0"
+
+    async def main() -> None:
+        async with (
+            serve(async_echo, address, engine=engine) as server,
+            connect(server.addresses[0], engine=engine, **({"verify": False} if is_secure else {})) as client,
+        ):
+            await client.send(b"first")
+            assert await client.receive(timeout=FAR) == b"first"
+
+            def leave() -> None:
+                error = OSError() if end == "error" else None
+                verb = client.__aexit__(None, error, None) if end in ("exit", "error") else getattr(client, end)()
+                if verb is not None:
+                    with pytest.raises(StopIteration):
+                        verb.send(None)
+                assert client.is_closed
+                with pytest.raises(ClosedError):
+                    client.send(b"of the child")
+
+            assert in_child(leave) == 0
+            await client.send(b"second")
+            assert await client.receive(timeout=FAR) == b"second"
+
+    engine.run(main())
+
+
+def test_child_sends_nothing_unsent() -> None:
+    """What stood unsent at the fork leaves once, from the parent."""
+    engine = engines.make(next(iter(POLLERS)))
+
+    async def main() -> None:
+        async with connection_pair() as (left, right):
+            left.send(b"once")
+            assert in_child(lambda: pytest.raises(StopIteration, left.close().send, None)) == 0
+            await left.flush()
+            await left.send_eof()
+            assert [data async for data in right] == [b"once"]
+
+    engine.run(main())
+
+
+def test_child_leaves_the_loop() -> None:
+    """A child that breaks off `for connection in connect(...)`, or drops an `async for`, leaves the connection alone."""
+    with serve(plain_echo, "tcp://127.0.0.1:0") as server:
+        fresh = iter(connect(server.addresses[0]))
+        client = next(fresh)
+        assert in_child(fresh.close) == 0  # type: ignore[attr-defined]
+        client.send(b"data")
+        assert client.receive(timeout=FAR) == b"data"
+        fresh.close()  # type: ignore[attr-defined]
+
+
+def test_child_drops_connections(engine: Engine) -> None:
+    """What `async for connection in connect(...)` goes through closes a copy when the child drops it."""
+
+    async def main() -> None:
+        async with serve(async_echo, "tcp://127.0.0.1:0", engine=engine) as server:
+            fresh = aiter(connect(server.addresses[0], engine=engine))
+            client = await anext(fresh)
+            assert in_child(fresh.__del__) == 0  # type: ignore[attr-defined]
+            await client.send(b"data")
+            assert await client.receive(timeout=FAR) == b"data"
+            await fresh.aclose()  # type: ignore[attr-defined]
+
+    engine.run(main())
+
+
+def test_child_waits_for_no_thread() -> None:
+    """A group of the blocking engine, and its run, end at once in a child: their threads are the parent's."""
+    engine = engines.make("blocking")
+    child = 1
+
+    async def main() -> int:
+        nonlocal child
+        release = engine.event()
+        async with Group(engine) as group:
+            group.start(release.wait())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child:
+                release.set()
+            else:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(5)
+        return child
+
+    try:
+        engine.run(main(), cleanup_timeout=FAR)
+    finally:
+        if not child:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -243,7 +243,7 @@ def soak_process(judge: Judge, seconds: float) -> None:
         judge.say("conversations begun, ended", f"{begun_count:.0f} {ended_count:.0f}", begun_count == ended_count)
         pauses = facts["socketkit_accept_pauses_total"]
         judge.say("robbed of descriptors, pauses of accepting", f"{robbed} {pauses:.0f}", pauses >= robbed)
-        judge.say("doors still shut", facts["socketkit_accept_paused"], not facts["socketkit_accept_paused"])
+        judge.say("accepting still paused", facts["socketkit_accept_paused"], not facts["socketkit_accept_paused"])
         judge.say("handlers that failed", facts["socketkit_handler_failures_total"])
         last = descriptors(pid)
         judge.say("descriptors at the start, at the end", f"{first} {last}", last <= first + 1)  # its last scrape
@@ -253,7 +253,7 @@ def soak_process(judge: Judge, seconds: float) -> None:
         judge_memory(judge, small, pid)
         highest = memory("VmHWM", pid)
         judge.say("memory at its highest, MiB", f"{highest / MIB:.1f}", highest < HIGHEST)
-        judge.say("lines on standard error", len(server.told), len(server.told) < 10)
+        judge.say("lines on standard error", len(server.stderr_lines), len(server.stderr_lines) < 10)
         status = server.stop()
         judge.say("status after SIGTERM", status, status == 0)
 
@@ -278,9 +278,9 @@ def soak_tls(judge: Judge, seconds: float) -> None:
         judge.say("TLS: promises broken to liars", crowd.broken[:3] or 0, not crowd.broken)
         judge.say("TLS: good and bad certificates put there", f"{counts[True]} {counts[False]}")
         shown = sorted(crowd.shown.values())
-        judge.say("TLS: callers who were shown each certificate", shown, len(shown) == 2)
+        judge.say("TLS: clients that were shown each certificate", shown, len(shown) == 2)
         for said in ("certificates read anew", "the old certificates stay"):
-            count = sum(said in line for line in server.told)
+            count = sum(said in line for line in server.stderr_lines)
             judge.say(f"TLS: told '{said}'", count, count > 0)
         last = descriptors(pid)
         judge.say("TLS: descriptors before, after", f"{first} {last}", last <= first)

@@ -6,6 +6,7 @@ errors is the session's, the system calls are the stream's, the waiting is the e
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from types import TracebackType
@@ -76,6 +77,7 @@ class Connection:
         self._blocks = stream.engine.blocks
         self._flush = self._sender.flush
         self._closed = False
+        self._pid = os.getpid()  # a child of fork(2) has a copy of the descriptor
         self._end_sent_reported = False
         self._fd_channel: FdChannel | None = None
 
@@ -372,13 +374,13 @@ class Connection:
 
     async def close(self) -> None:
         """Close gracefully: send what is unsent, end our direction, close. Takes at most `close_timeout`. Harmless
-        twice.
+        twice. In a child of fork(2) only the child's copy of the descriptor is closed: the parent's connection goes on.
 
         Raises:
             DeadlineError: the peer took nothing for that time; what was unsent is lost, and the connection was reset.
             BrokenError: something was lost that no earlier call has raised.
         """
-        if self._closed:
+        if self.close_copy() or self._closed:
             return
         self._closed = True
         internals = self.internals
@@ -397,7 +399,9 @@ class Connection:
             self._end()
 
     def abort(self) -> None:
-        """Close at once, with a reset; what is unsent is lost. Harmless twice."""
+        """Close at once, with a reset; what is unsent is lost. Harmless twice. In a child of fork(2) as `close`."""
+        if self.close_copy():
+            return
         stream = self.internals.stream
         if self._closed:
             stream.abort()
@@ -406,6 +410,23 @@ class Connection:
         self._sender.cut(closed_error(self.internals.peer))
         stream.abort()
         self._end(is_aborted=True)
+
+    def close_copy(self) -> bool:
+        """In a child of fork(2), close the child's copy of the descriptor; return whether this is a child.
+
+        Nothing is sent, and no event is reported: the connection is the parent's.
+        """
+        if os.getpid() == self._pid:
+            return False
+        self._closed = True
+        error = closed_error(self.internals.peer)
+        self._session.refuse(error, is_final=True)
+        self._session.outgoing.clear()
+        self._session.close(error)
+        sock = self.internals.stream.socket
+        if sock is not None:  # pipes and memory have no end that a shutdown could reach
+            sock.close()
+        return True
 
     def stop_receiving(self) -> None:
         """Shut down the receiving direction: what has arrived is still received, then receiving ends as if the peer
@@ -433,6 +454,8 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self.close_copy():
+            return
         if error is None:
             await self.close()
         elif isinstance(error, Exception):

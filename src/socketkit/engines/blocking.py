@@ -243,13 +243,13 @@ class BlockingEngine(Engine):
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         here = self._here
-        outer, family = here.family, set[ThreadTask]()
+        outer, family, pid = here.family, set[ThreadTask](), os.getpid()
         here.family = family
         try:
             return _finish(coroutine)
         finally:
             here.family = outer
-            if family:
+            if family and os.getpid() == pid:  # a child of fork(2) has none of these threads
                 _end_all(family, CANCEL_TIMEOUT if cleanup_timeout is None else cleanup_timeout)
 
 

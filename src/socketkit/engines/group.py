@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,7 @@ class Group:
         self._errors: list[BaseException] = []
         self._changed = Condition(engine)
         self._cancelled = False
+        self._pid = os.getpid()
 
     def __len__(self) -> int:
         return len(self._alive)
@@ -66,11 +68,13 @@ class Group:
             task.cancel()
 
     async def join(self, *, deadline: float | None = None) -> None:
-        """Wait until no task is left.
+        """Wait until no task is left. In a child of fork(2) the parent's tasks are not there: nothing is waited for.
 
         Raises:
             DeadlineError: the deadline passed first; the tasks run on.
         """
+        if os.getpid() != self._pid:
+            return
         await self._changed.wait_until(lambda: not self._alive, deadline=deadline)
 
     async def __aenter__(self) -> Group:
