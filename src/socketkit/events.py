@@ -14,6 +14,7 @@ from socketkit.errors import FrameTooLongError
 from socketkit.values import Value
 
 __all__ = [
+    "AcceptFailed",
     "AcceptPaused",
     "AcceptResumed",
     "Accepted",
@@ -164,6 +165,13 @@ class Proxied(Event):
     connection: int
     peer: str
     proxy: str
+
+
+class AcceptFailed(Event):
+    """Accepting at this address has failed for good. `Server.wait_closed` and `run` raise the error."""
+
+    local: str
+    error: BaseException
 
 
 class AcceptPaused(Event):

@@ -50,6 +50,7 @@ class PrometheusObserver:
         self._refused = count("refused_total", "Connections that were reset before a handler began.", "limit")
         self._pauses = count("accept_pauses_total", "Episodes of a resource shortage (descriptors, memory).")
         self._paused = Gauge("accept_paused", "Listeners that a resource shortage pauses now.", **self._common)
+        self._accept_failures = count("accept_failures_total", "Listeners at which accepting failed for good.")
         self._failures = count("handler_failures_total", "Handlers that raised an error that was not the peer's.")
         self._attempts = count("connect_failures_total", "Addresses that could not be connected to.", "error")
         self._skipped = count("frames_skipped_total", "Frames that were too long, and were skipped or cut.")
@@ -63,6 +64,7 @@ class PrometheusObserver:
             events.Sent: self._send,
             events.Closed: self._end,
             events.Refused: lambda event: self._refused.labels(_limit_of(event.reason)).inc(),
+            events.AcceptFailed: lambda event: self._accept_failures.inc(),
             events.AcceptPaused: self._pause,
             events.AcceptResumed: lambda event: self._paused.dec(),
             events.HandlerFailed: lambda event: self._failures.inc(),

@@ -30,6 +30,7 @@ LEVELS: Final[Mapping[type[Event], int]] = {
     events.AcceptResumed: logging.WARNING,
     events.WorkerEnded: logging.WARNING,
     events.HandlerFailed: logging.ERROR,
+    events.AcceptFailed: logging.ERROR,
 }
 """The level of each kind of event; DEBUG for all others. A `Closed` with an error is a WARNING."""
 

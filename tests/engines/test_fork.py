@@ -217,7 +217,12 @@ def test_child_sends_nothing_unsent() -> None:
     async def main() -> None:
         async with connection_pair() as (left, right):
             left.send(b"once")
-            assert in_child(lambda: pytest.raises(StopIteration, left.close().send, None)) == 0
+
+            def close() -> None:
+                with pytest.raises(StopIteration):
+                    left.close().send(None)
+
+            assert in_child(close) == 0
             await left.flush()
             await left.send_eof()
             assert [data async for data in right] == [b"once"]
@@ -226,7 +231,7 @@ def test_child_sends_nothing_unsent() -> None:
 
 
 def test_child_leaves_the_loop() -> None:
-    """A child that breaks off `for connection in connect(...)`, or drops an `async for`, leaves the connection alone."""
+    """A child that breaks off `for connection in connect(...)`, leaves the connection to its parent."""
     with serve(plain_echo, "tcp://127.0.0.1:0") as server:
         fresh = iter(connect(server.addresses[0]))
         client = next(fresh)

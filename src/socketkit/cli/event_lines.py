@@ -86,6 +86,7 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
     events.Proxied: lambda event: f"[{event.connection}] {event.proxy} speaks for {event.peer}",
     events.WorkerEnded: lambda event: f"worker {event.worker} (process {event.pid}) has ended: {_ended(event.status)}",
+    events.AcceptFailed: lambda event: f"{event.local}: accepting has failed: {event.error}",
     events.AcceptPaused: lambda event: f"{event.local}: accepting is paused: {event.error}",
     events.AcceptResumed: lambda event: f"{event.local}: accepting again, after {event.seconds:.1f} s",
 }

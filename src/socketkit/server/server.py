@@ -30,7 +30,7 @@ from socketkit.errors import (
     OptionError,
     SocketkitError,
 )
-from socketkit.events import Accepted, HandlerFailed, Observer, guarded
+from socketkit.events import Accepted, AcceptFailed, HandlerFailed, Observer, guarded
 from socketkit.framing.codec import Framing
 from socketkit.server.acceptor import Acceptor
 from socketkit.server.admission import Entry
@@ -229,7 +229,17 @@ class Server:
                 self._changed.notify()
         except Exception as error:
             self._failure = error
+            self._report_listener(listener, error)
             self._changed.notify()
+
+    def _report_listener(self, listener: StreamListener, error: Exception) -> None:
+        """Report that accepting has failed for good: to the observer, else to the log."""
+        if self._observer is not None:
+            self._observer(AcceptFailed(str(listener.address), error))
+            return
+        import logging
+
+        logging.getLogger("socketkit").error("accepting at %s has failed", listener.address, exc_info=error)
 
     def _begin(self, stream: Stream, options: Options, framing: Framing, entry: Entry) -> bool:
         """Begin the conversation of an admitted connection."""
