@@ -26,7 +26,7 @@ from socketkit.events import Connected, Observer, guarded
 from socketkit.framing.codec import Framing
 from socketkit.open_context import OpenContext
 from socketkit.server.listener import Listener
-from socketkit.server.run import serve_until_signal
+from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.server.server import Handler, Server
 from socketkit.sockets.systemd import notify
 from socketkit.streams.from_socket import stream_from_socket
@@ -207,8 +207,9 @@ class ServeContext(OpenContext[BlockingServer, Server]):
         engine.run(self._serve_until_signal(engine, lambda addresses: listens()), cleanup_timeout=CLEANUP_TIMEOUT)
 
     async def _serve_until_signal(self, engine: Engine, listening: Callable[[tuple[Address, ...]], object]) -> None:
-        async with self._make(engine) as server:
-            await serve_until_signal(server, listening=listening)
+        async with OpenUntilSignal(engine, self._open(engine)) as server:
+            if server is not None:
+                await serve_until_signal(server, listening=listening)
 
     def _open_blocking(self) -> BlockingServer:
         server = BlockingServer(self._make, self._make_engine)

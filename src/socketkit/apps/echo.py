@@ -12,7 +12,7 @@ from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, EndOfStream
 from socketkit.events import Observer
-from socketkit.server.run import serve_until_signal
+from socketkit.server.run import OpenUntilSignal, serve_until_signal
 
 __all__ = ["echo", "serve_echo"]
 
@@ -66,9 +66,11 @@ async def serve_echo(
     only = SingleClient(engine, _echo_to_the_end)
     if once:
         options["max_connections"] = 1
-    async with serve(
-        only.talk if once else echo, *addresses, framing=framing, engine=engine, observer=observer, **options
-    ) as server:
+    handler = only.talk if once else echo
+    how = serve(handler, *addresses, framing=framing, engine=engine, observer=observer, **options)
+    async with OpenUntilSignal(engine, how) as server:
+        if server is None:
+            return
 
         def begin(addresses: tuple[Address, ...]) -> None:
             listening(addresses)

@@ -23,7 +23,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, ConnectError, EndOfStream, SocketkitError
 from socketkit.events import Observer
-from socketkit.server.run import serve_until_signal
+from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.process import ChildStream, start_child
 
@@ -93,7 +93,10 @@ async def serve_children(
     if once:
         options["max_connections"] = 1
     handler = only.talk if once else talk
-    async with serve(handler, address, framing="chunks", engine=engine, observer=observer, **options) as server:
+    how = serve(handler, address, framing="chunks", engine=engine, observer=observer, **options)
+    async with OpenUntilSignal(engine, how) as server:
+        if server is None:
+            return 0
 
         def begin(addresses: tuple[Address, ...]) -> None:
             listening(addresses)

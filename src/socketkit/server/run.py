@@ -1,16 +1,74 @@
-"""Serve until a signal: the one loop of `serve(...).run` and of every server of the command."""
+"""Open and serve until a signal: what `serve(...).run` and every server of the command do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack
+from types import TracebackType
 from typing import Any
 
 from socketkit.config.address import Address
+from socketkit.engines.engine import Engine
+from socketkit.engines.group import Group
 from socketkit.server.server import Server
 from socketkit.server.signal_stop import SignalStop
 from socketkit.server.signals import stop_signals
 
-__all__ = ["serve_until_signal"]
+__all__ = ["OpenUntilSignal", "serve_until_signal"]
+
+
+class OpenUntilSignal:
+    """A server that is opened by `async with`, and closed at its end; the block gets None if SIGINT or SIGTERM came
+    before it was open. Then nothing is left: neither sockets nor files.
+
+    Args:
+        engine: runs already.
+        opening: opens the server: what `serve(...)` returns.
+
+    Attributes:
+        number: of the signal that came first; None: there was none.
+
+    Raises:
+        OptionError, ResolveError, ListenError: as `Server.open`.
+    """
+
+    def __init__(self, engine: Engine, opening: Awaitable[Server]) -> None:
+        self._engine = engine
+        self._opening = opening
+        self._server: Server | None = None
+        self._signals = ExitStack()
+        self.number: int | None = None
+
+    async def __aenter__(self) -> Server | None:
+        group = Group(self._engine)
+
+        def stop(number: int) -> None:
+            self.number = self.number or number
+            group.cancel()
+
+        self._signals.enter_context(stop_signals(self._engine, stop))
+        try:
+            async with group:
+                group.start(self._open())
+            if self.number is not None and self._server is not None:
+                server, self._server = self._server, None
+                await server.close(grace=0)
+        except BaseException:
+            self._signals.close()
+            raise
+        return self._server
+
+    async def _open(self) -> None:
+        self._server = await self._opening
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self._server is not None:
+                await self._server.__aexit__(kind, error, traceback)
+        finally:
+            self._signals.close()
 
 
 async def serve_until_signal(

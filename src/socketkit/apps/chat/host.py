@@ -22,7 +22,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, OptionError, StreamError
 from socketkit.events import Observer
-from socketkit.server.run import serve_until_signal
+from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.server.server import Server
 
 __all__ = ["MAX_UNSENT_SIZE", "ChatHost", "WaitBudget", "host"]
@@ -310,9 +310,10 @@ async def host(
     _refuse_datagrams(address)
     if "max_connections" not in dict(address.options):
         options.setdefault("max_connections", MAX_GUESTS)
-    async with serve(
-        chat.serve_guest, address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options
-    ) as server:
+    how = serve(chat.serve_guest, address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options)
+    async with OpenUntilSignal(engine, how) as server:
+        if server is None:
+            return
         for real in server.addresses:  # `fd:` and `systemd:` show only now what they are
             _refuse_datagrams(real)
 

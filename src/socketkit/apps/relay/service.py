@@ -29,7 +29,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
 from socketkit.events import Event, Observer, Refused, combine, guarded
 from socketkit.framing import of as framing_of
-from socketkit.server.run import serve_until_signal
+from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.sockets.accept_errors import is_resource_shortage
 from socketkit.streams.copy import Pipes, UntakenError
 from socketkit.streams.pipes import PipeStream
@@ -332,17 +332,20 @@ async def serve_relay(
     handler = only.talk if once else relay.serve_client
     watcher = combine(observer, _Refusals(plan.access_log) if plan.access_log is not None else None)
     how = {**plan.portion, **options}
-    async with (
-        open_relay(engine, addresses, targets),
-        serve(handler, *addresses, framing="chunks", engine=engine, observer=watcher, **how) as server,
-        open_relay(engine, server.addresses, targets),  # also for inherited sockets, and a port that was chosen now
-    ):
+    opening = OpenUntilSignal(
+        engine, serve(handler, *addresses, framing="chunks", engine=engine, observer=watcher, **how)
+    )
+    async with open_relay(engine, addresses, targets), opening as server:
+        if server is None:
+            return opening.number
 
         def begin(real: tuple[Address, ...]) -> None:
             listening(tuple(address for address in real if address.scheme not in _SINGLE_CLIENT))
             only.open(server)
 
-        number = await serve_until_signal(server, listening=begin)
+        # Once more: for inherited sockets, and a port that was chosen now.
+        async with open_relay(engine, server.addresses, targets):
+            number = await serve_until_signal(server, listening=begin)
     if only.failure is not None and number is None:
         raise only.failure.with_traceback(None)
     return number
