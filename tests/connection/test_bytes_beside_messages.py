@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +152,45 @@ def test_bytes_before_start_tls_are_an_injection():
         assert connection.peek(8) == b"injected"
         with pytest.raises(HandshakeError, match="9 bytes came in plain text before it"):
             connection.start_tls(TLS(ca=papers().ca))
+
+
+def test_detached_stream_after_peek(engine):
+    """A relay takes over after a look at the first bytes: what was read and not received is still there."""
+
+    async def main():
+        with talk(engine, "chunks") as (connection, far):
+            far.sendall(b"GET / HTTP/1.1\r\n\r\nbody")
+            assert await connection.peek(3) == b"GET"
+            assert await connection.receive_until(b"\r\n") == b"GET / HTTP/1.1"
+            stream = connection.internals.detach_stream()
+            assert b"".join(connection.internals.unread_messages()) == b"\r\nbody"
+            far.sendall(b"more")
+            assert await stream.receive() == b"more"
+
+    engine.run(main())
+
+
+def test_descriptors_after_reframe(engine):
+    """Descriptors stay with their message after a change of the framing."""
+
+    async def main():
+        with talk(engine, "lines", kind="unix") as (connection, far):
+            far.sendall(b"one\n3:abc,")
+            assert await connection.receive_descriptors() == ("one", ())
+            connection.reframe("netstring")
+            assert await connection.receive_descriptors() == (b"abc", ())
+            read, write = os.pipe()
+            socket.send_fds(far, [b"1:x,1:y,"], [write])
+            os.close(write)
+            assert await connection.receive_descriptors() == (b"x", ())
+            message, (received,) = await connection.receive_descriptors()
+            assert message == b"y"
+            os.write(received, b"through it")
+            assert os.read(read, 100) == b"through it"
+            os.close(received)
+            os.close(read)
+
+    engine.run(main())
 
 
 def test_the_page_is_true():

@@ -667,6 +667,20 @@ class BytesContract:
 
         run(test, f"lines:max_size=8,oversize={policy}", observer=observer)
 
+    def test_frame_skipped_ahead_is_reported_once(self, run: Any) -> None:
+        """A frame that a batch skipped, behind a message, is decoded again after a verb for bytes, and not reported."""
+        observer = Recorder()
+
+        async def test(connection: Any, far: socket.socket) -> None:
+            far.sendall(b"ok\n" + b"x" * 50 + b"\n" + b"y" * 20 + b"\ngood\n")
+            assert await connection.receive() == "ok"
+            assert await connection.peek(3) == b"xxx"
+            assert await connection.receive() == "good"
+            skipped = [event.error.offset for event in observer.events if isinstance(event, FrameSkipped)]
+            assert skipped == [3, 54]
+
+        run(test, "lines:max_size=8,oversize=skip", observer=observer)
+
     @pytest.mark.parametrize("framing", ["lines", "netstring"])
     def test_truncated_frame_whose_end_comes_later(self, run: Any, framing: str) -> None:
         """Behind a message that was cut short the bytes begin behind its frame, whenever that comes."""

@@ -19,7 +19,8 @@ from socketkit.connection.close import close_gracefully
 from socketkit.connection.end_event import closed_event
 from socketkit.connection.internals import Internals
 from socketkit.connection.sender import LARGE_SIZE, Drain, Sending
-from socketkit.connection.session import TURN_MESSAGES, ConnectionStatistics
+from socketkit.connection.session import TURN_MESSAGES
+from socketkit.connection.statistics import ConnectionStatistics
 from socketkit.connection.unread_bytes import Exactly, Peek, Until, Wanted
 from socketkit.engines.engine import DONE, Engine
 from socketkit.errors import DeadlineError, EndOfStream, SocketkitError, StreamError, closed_error, eof_sent_error

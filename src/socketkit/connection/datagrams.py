@@ -84,7 +84,10 @@ class DatagramSession(Session):
         raise StreamError(f"{wanted.verb}: datagrams have no bytes beside their messages: use receive")
 
     def decode_in_batches(self) -> None:
-        pass
+        pass  # each datagram is decoded as a whole
+
+    def take_faults(self) -> list[FrameTooLongError]:
+        return self._codec.take_faults()  # whose offsets begin anew with each datagram
 
     def adopt(self, framing: Framing) -> None:
         """Decode the datagrams that follow by another framing; each of those before was decoded as a whole."""

@@ -22,9 +22,8 @@ from socketkit.errors import (
 )
 from socketkit.framing.adapter import adapt
 from socketkit.framing.codec import Codec, Framing
-from socketkit.values import Value
 
-__all__ = ["TURN_MESSAGES", "ConnectionStatistics", "Session"]
+__all__ = ["TURN_MESSAGES", "Session"]
 
 TURN_MESSAGES = 512
 """Messages that are handed out, or sent, between two looks at the clock (see `turn`): to receive and send one takes 0.5
@@ -42,24 +41,6 @@ costs 1 to 2 us more so; to take a batch back, with the first bytes after it, co
 
 LARGE_FEED = 4 * 1024
 """Bytes from which on a codec is asked to release what it holds, before a wait."""
-
-
-class ConnectionStatistics(Value):
-    """The counters of a connection.
-
-    Attributes:
-        received_size, sent_size: bytes that were received, and that the system has taken.
-        received_count, sent_count: messages that were decoded, and that were sent.
-        waiting_count: messages that were decoded and not received yet.
-        unsent_size: bytes that were sent and that the system has not taken yet.
-    """
-
-    received_size: int
-    sent_size: int
-    received_count: int
-    sent_count: int
-    waiting_count: int
-    unsent_size: int
 
 
 class Session:
@@ -88,6 +69,7 @@ class Session:
         "_must_probe",
         "_portion",
         "_refusal",
+        "_reported_at",
         "_skipped",
         "_stream_end",
         "_undecoded",
@@ -128,6 +110,7 @@ class Session:
 
     def _use(self, codec: Codec) -> None:
         self._codec = adapt(codec)
+        self._reported_at = -1  # offset of the last frame that was reported as skipped
         self._unfed_size = self.received_size if self._unread is None else -1
         self._portion = min(FIRST_PORTION, self._codec.portion)
         self._must_probe = self._codec.must_probe
@@ -393,7 +376,13 @@ class Session:
     def take_faults(self) -> list[FrameTooLongError]:
         """Return an error for each over-long frame that the last bytes made us skip or truncate (`oversize`)."""
         skipped, self._skipped = self._skipped, []
-        return skipped + self._codec.take_faults()
+        faults = skipped + self._codec.take_faults()
+        if not faults:
+            return faults
+        # A frame that was skipped in a batch may come again, when the messages before it became bytes again.
+        fresh = [fault for fault in faults if fault.offset is None or fault.offset > self._reported_at]
+        self._reported_at = max([self._reported_at, *(fault.offset or 0 for fault in fresh)])
+        return fresh
 
     def adopt(self, framing: Framing) -> None:
         """Go on in another framing; see `reframe`."""
