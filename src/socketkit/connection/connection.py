@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -273,12 +273,12 @@ class Connection:
         """
         return await self._receive_bytes(Peek(size), timeout)
 
-    async def _receive_bytes(self, wanted: Wanted, timeout: float | None) -> bytes:
+    def _receive_bytes(self, wanted: Wanted, timeout: float | None) -> Coroutine[Any, Any, bytes]:
         if self._fd_channel is not None:
             raise StreamError(
                 f"{wanted.verb}: descriptors are passed on this connection, and belong to whole messages: use receive"
             )
-        return await self._receiver.receive_bytes(wanted, timeout)
+        return self._receiver.receive_bytes(wanted, timeout)
 
     def __aiter__(self) -> Connection:
         return self

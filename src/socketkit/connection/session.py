@@ -250,19 +250,22 @@ class Session:
                 says; nothing is taken.
             TypeError, FramingError: as for `reframe`; nothing has happened.
         """
-        if isinstance(self._stream_end, ClosedError):
-            raise self._stream_end.with_traceback(None)
-        unread = self._hold()
+        end = self._stream_end
+        if isinstance(end, ClosedError):
+            raise end.with_traceback(None)
+        unread: UnreadBytes | None = self._unread
+        if unread is None or self._has_blank or not self._is_between:
+            unread = self._hold()
+        self._calm = 0
         found = None if unread is None else wanted.find(unread)
-        if found is None and self._stream_end is not None:
-            found = wanted.at_end(self._held(), self._stream_end)
+        if found is None and end is not None:
+            found = wanted.at_end(self._held(), end)
         self.has_backlog = bool(self._unread)
         return found
 
     def _hold(self) -> UnreadBytes | None:
         """Decode on demand from here on, and hold every byte that was not received; None: read more first."""
         unread = self._unread
-        self._calm = 0
         if unread is None:
             unread = self._decode_on_demand()
         elif not self._is_between:

@@ -17,6 +17,10 @@ from socketkit.framing.codec import ConnectionCodec
 __all__ = ["Exactly", "Peek", "UnreadBytes", "Until", "Wanted"]
 
 
+_PASSED_SIZE = 64 * 1024
+"""Bytes that were received and are still held, at most, so that not each call moves those behind them."""
+
+
 class UnreadBytes:
     """The bytes between the last message, or the last bytes, that were received and the last byte that was read.
 
@@ -55,7 +59,8 @@ class UnreadBytes:
 
     def peek(self, size: int) -> bytes:
         """Return the first bytes, at most so many."""
-        return bytes(memoryview(self._data)[self._at : self._at + size])
+        data, at = self._data, self._at
+        return data[at : at + size] if type(data) is bytes else bytes(memoryview(data)[at : at + size])
 
     def take(self, size: int) -> bytes:
         """Remove and return the first bytes; so many are there."""
@@ -86,8 +91,8 @@ class UnreadBytes:
         self.offset += at - self._at
         if at == len(self._data):
             self._data, self._at = b"", 0
-        elif type(self._data) is bytearray:
-            del self._data[:at]  # moves the beginning, not the bytes
+        elif at >= _PASSED_SIZE and type(self._data) is bytearray:
+            del self._data[:at]
             self._at = 0
         else:
             self._at = at
@@ -221,6 +226,8 @@ def _checked_size(size: int | str, verb: str, name: str = "size") -> int:
         OptionError: it is negative.
         TypeError: it is no integer.
     """
+    if type(size) is int and size >= 0:
+        return size
     if isinstance(size, str):
         return parse_size(size, name=f"{verb}: {name}")
     if isinstance(size, bool):
