@@ -17,7 +17,7 @@ from socketkit import Address, BrokenError, ConnectError, EndOfStream, FramingEr
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
-from socketkit.events import Accepted, Closed, DatagramDropped
+from socketkit.events import Accepted, Closed, DatagramDropped, Received
 from socketkit.server.bind import listen_at
 from support.clock import virtual_engine
 from support.programs import PATIENCE
@@ -592,3 +592,46 @@ def test_a_group_of_ipv6() -> None:
         except BrokenError as error:
             pytest.skip(f"the loopback of this machine carries no IPv6 multicast: {error}")
         assert client.receive(timeout=FAR) == b"hello"
+
+
+def test_receive_many_takes_all_that_queued(engine: Engine) -> None:
+    """`receive_many` of a session, and of a client, returns every datagram that has arrived, in order; an observer
+    gets each of them."""
+    recorder = Recorder()
+
+    async def main() -> None:
+        async with listen("udp4://127.0.0.1:0", engine=engine, observer=recorder) as listener:
+            async with connect(listener.addresses[0], engine=engine, observer=recorder) as client:
+                await client.send_many([b"%d" % number for number in range(20)])
+                async with await listener.accept() as session:
+                    stream: Any = session.internals.stream
+                    await until(engine, lambda: len(stream.queue) == 20)
+                    expected = [b"%d" % number for number in range(20)]
+                    assert await session.receive_many(timeout=FAR) == expected
+                    assert [event.data for event in recorder.of(Received) if event.connection == session.number] == (
+                        expected
+                    )
+                    await session.send_many(expected)
+                    await session.flush()
+                    assert await client.receive_many(timeout=FAR) == expected
+
+    engine.run(main())
+
+
+def test_receive_many_ends_before_an_error(engine: Engine) -> None:
+    """A wrong datagram ends the list, and the next call raises its error; those behind it follow."""
+
+    async def main() -> None:
+        async with listen("udp4://127.0.0.1:0", engine=engine, framing="lines") as listener:
+            with plain() as sock:
+                for data in (b"one\n", b"two\n\xff\n", b"three\n"):
+                    sock.sendto(data, name_of(listener.addresses[0]))
+                async with await listener.accept() as session:
+                    stream: Any = session.internals.stream
+                    await until(engine, lambda: len(stream.queue) == 3)
+                    assert await session.receive_many(timeout=FAR) == ["one", "two"]
+                    with pytest.raises(FramingError):
+                        await session.receive_many(timeout=FAR)
+                    assert await session.receive_many(timeout=FAR) == ["three"]
+
+    engine.run(main())

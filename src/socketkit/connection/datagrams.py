@@ -7,11 +7,11 @@ and the next call goes on. A socket without a connection survives a loss in the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from socketkit.connection.sender import Sender
-from socketkit.connection.session import Session
+from socketkit.connection.session import TURN_MESSAGES, Session
 from socketkit.connection.unread_bytes import Wanted
 from socketkit.errors import (
     BrokenError,
@@ -37,12 +37,24 @@ class DatagramSession(Session):
         framing: makes a fresh codec for each datagram that comes.
         max_size: bytes of the largest datagram that can be sent.
         is_connectionless: whether a loss ends nothing: the next send or receive raises it, once.
+        receive_nowait: returns a datagram that has arrived already, or None.
+        arrived: is called with each of those.
     """
 
-    __slots__ = ("_fault", "_framing", "_is_connectionless", "_loss", "_max_size")
+    __slots__ = ("_arrived_nowait", "_fault", "_framing", "_is_connectionless", "_loss", "_max_size", "_receive_nowait")
 
-    def __init__(self, framing: Framing, *, max_size: int, is_connectionless: bool) -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        *,
+        max_size: int,
+        is_connectionless: bool,
+        receive_nowait: Callable[[], bytes | None] = lambda: None,
+        arrived: Callable[[bytes], object] | None = None,
+    ) -> None:
         super().__init__(framing.codec())  # the one that encodes
+        self._receive_nowait = receive_nowait
+        self._arrived_nowait = arrived
         self.outgoing: deque[bytes] = deque()
         self._framing = framing
         self._max_size = max_size
@@ -61,6 +73,28 @@ class DatagramSession(Session):
         self.received_size += len(data)
         feed_whole = self._codec.feed_whole
         self._arrived(self._decoded(data) if feed_whole is None else feed_whole(data))
+
+    def take_all(self) -> list[Any]:
+        """Remove and return every message that waits, and those of the datagrams that have arrived by now, in order.
+
+        An error, and a datagram behind a backlog of messages, are left to the next call.
+        """
+        messages = super().take_all()
+        while len(messages) < TURN_MESSAGES and self._fault is None and self._loss is None and not self.has_backlog:
+            try:
+                data = self._receive_nowait()
+            except (BrokenError, FrameTooLongError) as error:
+                self._fault = error
+                break
+            except ClosedError:
+                break  # the next call raises it
+            if data is None:
+                break
+            if self._arrived_nowait is not None:
+                self._arrived_nowait(data)
+            self.feed(data)
+            messages += super().take_all()
+        return messages
 
     def _decoded(self, data: bytes) -> list[Any]:
         codec = self._codec = adapt(self._framing.codec())

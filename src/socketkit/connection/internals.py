@@ -17,7 +17,7 @@ from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.connection.starttls import upgrade
 from socketkit.errors import SocketkitError
-from socketkit.events import Observer, Proxied, Secured
+from socketkit.events import Observer, Proxied, Received, Secured
 from socketkit.framing.codec import Framing
 from socketkit.streams.stream import DatagramStream, Stream
 
@@ -154,7 +154,13 @@ def both_sides(
     if isinstance(stream, DatagramStream):
         from socketkit.connection.datagrams import DatagramSender, DatagramSession
 
-        datagrams = DatagramSession(framing, max_size=stream.max_size, is_connectionless=stream.is_connectionless)
+        datagrams = DatagramSession(
+            framing,
+            max_size=stream.max_size,
+            is_connectionless=stream.is_connectionless,
+            receive_nowait=stream.receive_nowait,
+            arrived=None if observer is None else lambda data: observer(Received(number, data)),
+        )
         return datagrams, DatagramSender(datagrams, stream, number=number, observer=observer, **limits)
     session = Session(framing.codec())
     return session, Sender(session, stream, number=number, observer=observer, **limits)

@@ -107,6 +107,12 @@ class PeerStream(DatagramStream):
             if self._listener.failure is not None:
                 raise self._listener.failure.with_traceback(None)
             raise EndOfStream(f"{self.peer} was idle for too long, or its session was ended")
+        return self._take()
+
+    def receive_nowait(self) -> bytes | None:
+        return self._take() if self.queue and not self._closed else None
+
+    def _take(self) -> bytes:
         data = self._listener.take(self)
         self.received_count += 1
         if isinstance(data, FrameTooLongError):

@@ -253,6 +253,15 @@ class DatagramSocket(DatagramStream):
                     raise self._end() from None
                 await self._wait(self._descriptor, READ, deadline)
 
+    def receive_nowait(self) -> bytes | None:
+        if self._ended or self._descriptor < 0 or not self.is_connectionless:
+            return None  # a packet socket may be at its end, which `receive` raises
+        try:
+            return self._receive_now()
+        except BlockingIOError:
+            self._more = False
+            return None
+
     def _receive_now(self) -> bytes:
         if not self._buffer:
             self._buffer = memoryview(bytearray(self._size))

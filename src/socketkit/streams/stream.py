@@ -226,6 +226,14 @@ class DatagramStream(Stream):
             FrameTooLongError: the system does not take so large a datagram; holds both sizes.
         """
 
+    def receive_nowait(self) -> bytes | None:
+        """Return a datagram that is there already; None: there is none, or only the end.
+
+        Raises:
+            BrokenError, FrameTooLongError, ClosedError: as `receive`.
+        """
+        return None
+
     def send_now(self, data: bytes | memoryview) -> int:
         return len(data) if self.send_datagram(data) else 0
 
