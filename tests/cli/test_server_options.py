@@ -30,13 +30,13 @@ def test_networks_joined_or_repeated():
     with echo_server("--allow", "10.0.0.0/8,::1", "--allow", "unix", "-v") as (server, address):
         with pytest.raises(ConnectionResetError), call(address) as caller:
             caller.recv(1)
-        server.wait_line("its network is not allowed (allow)")
+        server.wait_line("its network is not allowed (--allow)")
 
 
 def test_who_is_silent_is_shown_out():
     with echo_server("--idle-timeout", "50ms", "-v") as (server, address), call(address) as caller:
         assert caller.recv(1) == b""
-        server.wait_line("it was silent for 0.05 s (idle_timeout)")
+        server.wait_line("it was silent for 0.05 s (--idle-timeout)")
 
 
 def test_a_proxy_speaks_for_others():

@@ -33,7 +33,7 @@ def test_there_and_back(server):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "unable to get local issuer certificate: trust its authority (ca=FILE)"),
+        ((), "unable to get local issuer certificate: trust its authority (--cacert FILE)"),
         (("--cacert", "CA", "--server-name", "other.example"), "not valid for 'other.example'"),
         (("--pin", "sha256:" + "0" * 64), "another one than pinned"),
         (("--cacert", "CA", "--alpn", "h2"), "we offered h2"),

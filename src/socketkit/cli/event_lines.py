@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import socketkit.events as events
 from socketkit.apps.relay.relay_events import RelayEnded, RelayStarted
+from socketkit.cli.option_words import in_options
 from socketkit.cli.output import excerpt, print_line
 from socketkit.config.durations import format_duration
 from socketkit.events import Event, TlsFacts
@@ -26,7 +27,8 @@ class Watch:
     def __call__(self, event: Event) -> None:
         teller = self._tellers.get(type(event))
         if teller is not None:
-            print_line(teller(event))
+            line = teller(event)
+            print_line(line if isinstance(event, (events.Received, events.Sent)) else in_options(line))
 
 
 def _size(count: int) -> str:

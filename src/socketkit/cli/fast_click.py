@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from socketkit import __version__
+from socketkit.cli.option_words import speak
 
 __all__ = ["VERSION_IN_FULL", "Command", "Group", "Option", "command", "option", "print_version"]
 
@@ -50,6 +51,11 @@ class Command(click.Command):
                 help="Show this message and exit.",
             )
         return self._own_help
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and note the options of this command: hints name them from here on."""
+        speak((name for parameter in self.params for name in parameter.opts), args)
+        return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
         """The help, as wide as the terminal: also where that is narrow."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
 
+from socketkit.cli.option_words import in_options
 from socketkit.config.address import Address
 from socketkit.errors import (
     AddressError,
@@ -157,8 +158,8 @@ def printing_above(show: Callable[[str], object]) -> Iterator[None]:
 
 
 def print_failure(error: BaseException | str) -> None:
-    """One line for a failure."""
-    text = str(error) or type(error).__name__
+    """One line for a failure, in the words of the verb's options."""
+    text = in_options(str(error) or type(error).__name__)
     print_line(f"socketkit: {' '.join(text.split())}")
 
 

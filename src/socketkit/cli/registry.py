@@ -18,6 +18,7 @@ except ImportError:  # the library stands alone; the command does not
 
 from socketkit.cli.fast_click import VERSION_IN_FULL, Group, option, print_version
 from socketkit.cli.help_examples import epilog
+from socketkit.cli.option_words import speak
 from socketkit.cli.output import Status, print_failure, status_of
 
 __all__ = ["VERBS", "Verbs", "run", "socketkit"]
@@ -125,6 +126,8 @@ def run(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
         return int(ended or 0)
     except click.ClickException as error:
+        if isinstance(getattr(error, "param", None), click.Argument):
+            speak(())  # an address has its own options, by the keywords' names
         print_failure(f"{error.format_message()} (see: {_path(error)} --help)")
         return Status.USAGE
     except click.Abort:

@@ -198,4 +198,4 @@ def test_idle_timeout_ends_connect():
     ):
         assert client.wait() == 124
         assert len(client.stderr_lines) == 1
-        assert "it was silent for 0.05 s (idle_timeout)" in client.stderr_lines[0]
+        assert "it was silent for 0.05 s (--idle-timeout)" in client.stderr_lines[0]
