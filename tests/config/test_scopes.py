@@ -43,7 +43,14 @@ VERBS = {
     "listen": listen,
     "serve": lambda address, **options: serve(echo, address, **options),
 }
-PLACES = {"TCP": "tcp://127.0.0.1:1", "UNIX": "unix:///s", "datagram": "udp://127.0.0.1:1", "stream": "unix:///s"}
+PLACES = {
+    "TCP": "tcp://127.0.0.1:1",
+    "UNIX": "unix:///s",
+    "datagram": "udp://127.0.0.1:1",
+    "stream": "unix:///s",
+    "internet": "udp://127.0.0.1:1",
+    "connection": "unixpacket:///s",
+}
 
 
 async def echo(connection):
@@ -110,6 +117,26 @@ def test_default_value_is_let_through(name, verb):
             "broadcast",
             "tcp://:1",
             "broadcast: it has no effect at tcp:; it acts at datagrams and raw sockets, as udp://, unixgram:// and ip://",
+        ),
+        (
+            "ttl",
+            "unixgram:///s",
+            "ttl: it has no effect at unixgram:; it acts at internet addresses, as tcp:// and udp://",
+        ),
+        (
+            "v6only",
+            "unix:///s",
+            "v6only: it has no effect at unix:; it acts at internet addresses, as tcp:// and udp://",
+        ),
+        (
+            "backlog",
+            "udp://:1",
+            "backlog: it has no effect at udp:; it acts at connections, as tcp:// and unixpacket://",
+        ),
+        (
+            "handshake_timeout",
+            "udp://:1",
+            "handshake_timeout: it has no effect at udp:; it acts at streams, as tcp:// and unix://",
         ),
         ("ca", "udp://:1", "ca: it has no effect at udp:; it acts at streams, as tcp:// and unix://"),
     ],
@@ -187,3 +214,8 @@ def test_option_on_every_command(words):
     assert done.returncode == 2, done
     assert re.search("(retry|backlog|send_proxy): it has no effect on (serve|connect|listen); it acts on", done.stderr)
     assert done.stderr.count("\n") <= 1
+
+
+def test_client_option_of_another_medium():
+    with pytest.raises(OptionError, match=r"^bind: it has no effect at unix:; it acts at internet addresses"):
+        connect("unix:///s", bind="127.0.0.1")

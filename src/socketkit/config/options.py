@@ -29,11 +29,16 @@ from socketkit.config.scopes import (
     ALL,
     BOUND,
     CLIENT,
+    CONNECTION_LISTENER,
     DATAGRAM,
     EVERYWHERE,
+    INTERNET,
+    INTERNET_CLIENT,
+    INTERNET_LISTENER,
     LISTENER,
     SERVER,
     SOCKET,
+    STREAM,
     TCP,
     TLS_LISTENER,
     TLS_STREAM,
@@ -75,7 +80,7 @@ class Options(Value):
         "none: as long as the system tries, often two minutes.",
     )
     happy_eyeballs_delay: float | None = _option(
-        CLIENT,
+        INTERNET_CLIENT,
         0.25,
         or_none(duration_kind()),
         "How long one address of a name has to answer before the next is tried beside it; 250ms as RFC 8305 has it; "
@@ -153,7 +158,7 @@ class Options(Value):
         "Unanswered probes before the peer counts as lost; 6: two minutes in all.",
     )
     backlog: int | None = _option(
-        LISTENER,
+        CONNECTION_LISTENER,
         None,
         or_none(count_kind()),
         "Connections that may wait to be accepted; none: as many as the system allows (somaxconn).",
@@ -184,38 +189,38 @@ class Options(Value):
         "File mode of a UNIX socket, octal, from its creation on; none: as the umask says.",
     )
     v6only: bool = _option(
-        LISTENER,
+        INTERNET_LISTENER,
         True,
         SWITCH,
         "Whether an IPv6 socket accepts IPv6 alone (IPV6_V6ONLY); yes: tcp:// has a socket for each family; no: "
         "one IPv6 socket for both, where the address means every interface.",
     )
     bind: str | None = _option(
-        CLIENT,
+        INTERNET_CLIENT,
         None,
         or_none(SOURCE),
         "Local address, a number with or without a port (10.0.0.1, [::1]:5000, :5000); none: as the routes say.",
     )
     device: str | None = _option(
-        SOCKET,
+        INTERNET,
         None,
         or_none(NAME),
         "Interface for all packets, as eth0 (SO_BINDTODEVICE, Linux); none: as the routes say.",
     )
     mark: int | None = _option(
-        SOCKET,
+        INTERNET,
         None,
         or_none(count_kind(maximum=2**32 - 1)),
         "Mark on each packet for firewall and routes (SO_MARK, Linux; needs CAP_NET_ADMIN); none: no mark.",
     )
     ttl: int | None = _option(
-        SOCKET,
+        INTERNET,
         None,
         or_none(count_kind(minimum=1, maximum=255)),
         "Routers that a packet may pass (IP_TTL, IPV6_UNICAST_HOPS); none: the system's default, mostly 64.",
     )
     tos: int | None = _option(
-        SOCKET,
+        INTERNET,
         None,
         or_none(count_kind(maximum=255)),
         "Traffic class of each packet, DSCP and ECN (IP_TOS, IPV6_TCLASS); none: 0, the system's default.",
@@ -287,7 +292,7 @@ class Options(Value):
         "none: no header is read, as it must not be guessed (proxy-protocol.txt, 2).",
     )
     handshake_timeout: float | None = _option(
-        ALL,
+        STREAM,
         10.0,
         or_none(duration_kind()),
         "How long a peer may take, in all, for what comes before the first message (a PROXY header, TLS); 10s: three "

@@ -13,11 +13,16 @@ __all__ = [
     "ALL",
     "BOUND",
     "CLIENT",
+    "CONNECTION_LISTENER",
     "DATAGRAM",
     "EVERYWHERE",
+    "INTERNET",
+    "INTERNET_CLIENT",
+    "INTERNET_LISTENER",
     "LISTENER",
     "SERVER",
     "SOCKET",
+    "STREAM",
     "TCP",
     "TLS_LISTENER",
     "TLS_STREAM",
@@ -29,6 +34,8 @@ _MEDIA: Final = {
     "stream": "streams, as tcp:// and unix://",
     "TCP": "TCP, as tcp:// and tls://",
     "datagram": "datagrams and raw sockets, as udp://, unixgram:// and ip://",
+    "internet": "internet addresses, as tcp:// and udp://",
+    "connection": "connections, as tcp:// and unixpacket://",
     "UNIX": "UNIX sockets, as unix:///path",
 }
 
@@ -78,9 +85,12 @@ def _fits(scheme: Scheme, medium: str) -> bool:
         return scheme.is_datagram
     if medium == "UNIX":
         return "AF_UNIX" in scheme.families
-    return scheme.kind == "SOCK_STREAM" and (
-        medium == "stream" or "AF_INET" in scheme.families or "AF_INET6" in scheme.families
-    )
+    if medium == "connection":
+        return not scheme.is_datagram
+    is_internet = "AF_INET" in scheme.families or "AF_INET6" in scheme.families
+    if medium == "internet":
+        return is_internet
+    return scheme.kind == "SOCK_STREAM" and (medium == "stream" or is_internet)
 
 
 _CONNECTED: Final = ("connect", "serve", "listen")
@@ -94,6 +104,11 @@ CLIENT: Final = Scope("client", ("connect",))
 LISTENER: Final = Scope("listener", ("serve", "listen"))
 BOUND: Final = Scope("listener", ("serve", "listen", "open_datagrams"))
 SERVER: Final = Scope("server", ("serve",))
+INTERNET: Final = Scope("internet", _SOCKETS, "internet")
+INTERNET_CLIENT: Final = Scope("internet client", ("connect",), "internet")
+INTERNET_LISTENER: Final = Scope("internet listener", ("serve", "listen"), "internet")
+CONNECTION_LISTENER: Final = Scope("connection listener", ("serve", "listen"), "connection")
+STREAM: Final = Scope("stream", _EVERY, "stream")
 TCP: Final = Scope("TCP", _CONNECTED, "TCP")
 DATAGRAM: Final = Scope("datagram", _SOCKETS, "datagram")
 TLS_STREAM: Final = Scope("TLS", _EVERY, "stream")

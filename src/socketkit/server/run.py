@@ -36,6 +36,7 @@ class OpenUntilSignal:
         self._engine = engine
         self._opening = opening
         self._server: Server | None = None
+        self._is_entered = False
         self._signals = ExitStack()
         self.number: int | None = None
 
@@ -45,11 +46,14 @@ class OpenUntilSignal:
         def stop(number: int) -> None:
             self.number = self.number or number
             group.cancel()
+            if self._is_entered and self._server is not None:  # just before `serve_until_signal` handles signals itself
+                self._engine.start(self._server.close())
 
         self._signals.enter_context(stop_signals(self._engine, stop))
         try:
             async with group:
                 group.start(self._open())
+            self._is_entered = self.number is None
             if self.number is not None and self._server is not None:
                 server, self._server = self._server, None
                 await server.close(grace=0)
