@@ -11,7 +11,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socketkit import framing
-    from socketkit.api import connect, listen, pair, serve
+    from socketkit.api import connect, copy_both, listen, pair, serve
     from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer
     from socketkit.config.address import Address
     from socketkit.config.options import Options
@@ -87,6 +87,7 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "TruncatedFrameError",
     "WouldBlock",
     "connect",
+    "copy_both",
     "framing",
     "listen",
     "open_datagrams",
@@ -95,7 +96,7 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
 ]
 
 _MODULES = {
-    "api": ("connect", "listen", "pair", "serve"),
+    "api": ("connect", "copy_both", "listen", "pair", "serve"),
     "blocking": ("BlockingConnection", "BlockingListener", "BlockingServer"),
     "config.address": ("Address",),
     "config.options": ("Options",),

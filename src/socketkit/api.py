@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 from socketkit import engines
 from socketkit import framing as framings
-from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer, in_threads
+from socketkit.blocking import BlockingConnection, BlockingListener, BlockingServer, copy_blocking, in_threads
 from socketkit.client.connect import open_connection, reconnect
 from socketkit.client.reconnect import Reconnect
 from socketkit.config.address import Address
@@ -19,6 +19,7 @@ from socketkit.config.option_types import parse_count
 from socketkit.config.options import Options, check_verb
 from socketkit.config.time_limits import CLEANUP_TIMEOUT
 from socketkit.connection.connection import Connection
+from socketkit.connection.tunnel import Copied, copy_between
 from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
@@ -31,7 +32,17 @@ from socketkit.server.server import Handler, Server
 from socketkit.sockets.systemd import notify
 from socketkit.streams.from_socket import stream_from_socket
 
-__all__ = ["ConnectContext", "ListenContext", "PairContext", "ServeContext", "connect", "listen", "pair", "serve"]
+__all__ = [
+    "ConnectContext",
+    "ListenContext",
+    "PairContext",
+    "ServeContext",
+    "connect",
+    "copy_both",
+    "listen",
+    "pair",
+    "serve",
+]
 
 
 class ConnectContext(OpenContext[BlockingConnection, Connection]):
@@ -435,3 +446,51 @@ def pair(
         OptionError: at once.
     """
     return PairContext(framing, engine, observer, options)
+
+
+@overload
+def copy_both(a: Connection, b: Connection) -> Coroutine[Any, Any, Copied]:
+    """Copy in async code; await the result."""
+
+
+@overload
+def copy_both(a: BlockingConnection, b: BlockingConnection) -> Copied:
+    """Copy in plain code."""
+
+
+def copy_both(
+    a: Connection | BlockingConnection, b: Connection | BlockingConnection
+) -> Coroutine[Any, Any, Copied] | Copied:
+    """Copy bytes between two connections, in both directions, until both directions have ended.
+
+    What was sent to either before leaves first, then what was read from the other and not received, then what its
+    peer sends: bytes as they came, whatever the framings are. The end of each direction is passed on as a half-close,
+    and the other direction goes on. Between plain sockets on Linux much data is moved by splice(2). A peer that does
+    not read holds the other one back. Closes neither connection: that stays with you.
+
+    Args:
+        a, b: two connections in async code, where the result is to be awaited; or two of plain code. Messages that
+            are sent to them meanwhile leave afterwards.
+
+    Returns:
+        How many bytes were copied: `there, back = await copy_both(a, b)`; or by name, `a_to_b` and `b_to_a`.
+
+    Raises:
+        BrokenError: one of them was lost. What came before the loss was passed on, for up to five seconds; then both
+            are aborted, so that the other peer gets a reset too.
+        ClosedError: one of them was closed or aborted at this end. Both are aborted.
+        DeadlineError: no byte passed in either direction for the shorter `idle_timeout` of both.
+        BusyError: a task receives from one of them, or both are the same. Nothing has happened; likewise below.
+        StreamError: one of them has datagrams; or they belong to two engines.
+        TypeError, FramingError: bytes that were read cannot be given back; see `reframe`.
+        TypeError: one is of plain code and the other is not.
+
+    Cancellation, and DeadlineError: both stay open and can be used, but a portion of each direction that was under way
+        (up to 256 KiB, in a pipe 1 MiB) may be lost. Close or abort them, unless that does not matter. In plain code
+        both are aborted then, because nothing else ends the threads that copy.
+    """
+    if isinstance(a, BlockingConnection) and isinstance(b, BlockingConnection):
+        return copy_blocking(a, b)
+    if isinstance(a, Connection) and isinstance(b, Connection):
+        return copy_between(a, b)
+    raise TypeError(f"copy_both takes two connections of async code, or two of plain code, not {a!r} and {b!r}")

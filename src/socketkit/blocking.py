@@ -21,6 +21,7 @@ from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
 from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
+from socketkit.connection.tunnel import Copied, copy_between
 from socketkit.engines.engine import Engine
 from socketkit.engines.engine import run_to_end as _step
 from socketkit.errors import BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
@@ -35,7 +36,7 @@ from socketkit.sockets.systemd import notify
 if TYPE_CHECKING:
     from socketkit.connection.proxy_protocol import ProxyHeader
 
-__all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "in_threads"]
+__all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "copy_blocking", "in_threads"]
 
 T = TypeVar("T")
 
@@ -259,6 +260,11 @@ class BlockingConnection:
 
     def __repr__(self) -> str:
         return f"<Blocking{repr(self._connection)[1:]}"
+
+
+def copy_blocking(a: BlockingConnection, b: BlockingConnection) -> Copied:
+    """`copy_both` for plain code."""
+    return _step(copy_between(a._connection, b._connection))
 
 
 class BlockingListener:

@@ -95,6 +95,14 @@ class Internals:
         self.session.decode_all()
         return self.session.waiting[::-1]
 
+    def take_unread_bytes(self) -> bytes:
+        """Take back every byte that was read and not received, as it came.
+
+        Raises:
+            TypeError, FramingError: as for `Session.reframe`. Nothing was taken.
+        """
+        return self.session.give_back(self.framing.codec())
+
     async def start_tls(self, side: Side, name: str | None, deadline: float | None = None) -> None:
         """Change to TLS; see `Connection.start_tls`.
 

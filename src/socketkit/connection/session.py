@@ -429,6 +429,16 @@ class Session:
             self._unread.offset, self._is_between = self.received_size, True
         return rest
 
+    def give_back(self, codec: Codec) -> bytes:
+        """As `take_unread`, also behind the end of the stream, and the bytes stay counted as received."""
+        rest = self._take_rest()
+        self._end = None
+        self._use(codec)
+        self._codec.offset = self.received_size
+        if self._unread is not None:
+            self._unread.offset, self._is_between = self.received_size, True
+        return rest
+
     def _take_rest(self) -> bytes:
         """Take back the bytes of every message that was not received, and all bytes behind them."""
         if self._unread is not None:

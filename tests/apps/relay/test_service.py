@@ -15,8 +15,8 @@ from socketkit import Address, Connection, connect, serve
 from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.relay_events import RelayEnded, RelayStarted
 from socketkit.apps.relay.service import Plan, Relay
-from socketkit.apps.relay.tunnel import Limits
 from socketkit.apps.relay.upstreams import Balance
+from socketkit.connection.tunnel import Limits
 from socketkit.engines.engine import Engine
 from socketkit.errors import BrokenError, ConnectError, EndOfStream
 from socketkit.events import Closed, Connected, Received

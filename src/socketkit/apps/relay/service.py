@@ -14,9 +14,9 @@ from typing import Any
 from socketkit.api import serve
 from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.loop_check import open_relay
+from socketkit.apps.relay.rates import LimitedPace
 from socketkit.apps.relay.relay_events import RelayEnded, RelayStarted
 from socketkit.apps.relay.token_bucket import TokenBucket, portion_of
-from socketkit.apps.relay.tunnel import Limits, Pace, run_tunnel
 from socketkit.apps.relay.upstreams import Balance, Target, Targets
 from socketkit.apps.single_client import SingleClient
 from socketkit.client.connect import open_connection
@@ -24,6 +24,7 @@ from socketkit.config.address import Address
 from socketkit.config.durations import format_duration
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
+from socketkit.connection.tunnel import Limits, run_tunnel
 from socketkit.endpoint import options_at
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
@@ -107,7 +108,7 @@ class Relay:
         self._options_of = {address: options_at(address, plan.portion, options) for address in targets}
         self._targets = Targets(targets, plan.balance)
         shared = (TokenBucket(plan.total_rate), TokenBucket(plan.total_rate)) if plan.total_rate else ()
-        self._pace = Pace(Pipes(), plan.rate, shared)
+        self._pace = LimitedPace(Pipes(), plan.rate, shared)
         self._log_is_failing = False
         self._report = (lambda line: None) if is_single else plan.report
 

@@ -16,7 +16,6 @@ from typing import Any, Final
 import click
 
 from socketkit.apps.relay.service import serve_relay
-from socketkit.apps.relay.tunnel import Limits, Pace, run_tunnel
 from socketkit.apps.talk.byte_formats import CrLf
 from socketkit.apps.talk.connect import call
 from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, run_until_signal
@@ -30,6 +29,7 @@ from socketkit.cli.talk_options import output_filter, terminal_options
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.connection.tunnel import Limits, Pace, run_tunnel
 from socketkit.engines.engine import Engine
 from socketkit.errors import ConnectError, DeadlineError, EndOfStream, OpenError, OptionError, ResolveError, StreamError
 from socketkit.events import Accepted, Connected, Event, Listening, Observer

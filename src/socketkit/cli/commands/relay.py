@@ -11,7 +11,6 @@ import click
 from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.loop_check import refuse_own_address
 from socketkit.apps.relay.service import Plan, serve_relay
-from socketkit.apps.relay.tunnel import Limits
 from socketkit.apps.relay.upstreams import Balance
 from socketkit.cli import common_options, server_options, tls_options
 from socketkit.cli.common_options import Read
@@ -22,6 +21,7 @@ from socketkit.config.address import Address
 from socketkit.config.durations import parse_duration
 from socketkit.config.option_types import parse_size
 from socketkit.config.options import format_option, parse_option
+from socketkit.connection.tunnel import Limits
 from socketkit.errors import OptionError
 from socketkit.events import Observer
 

@@ -1,4 +1,4 @@
-"""A tunnel: one client, one target, and the bytes in both directions, until both directions have ended.
+"""A tunnel: two connections, and the bytes between them in both directions, until both directions have ended.
 
 Each direction ends by itself: its end of stream is relayed, and the other direction goes on. A lost connection resets
 the other one, after the bytes that came before the loss were delivered, or a time limit.
@@ -6,20 +6,29 @@ the other one, after the bytes that came before the loss were delivered, or a ti
 
 from __future__ import annotations
 
-from socketkit.apps.relay.token_bucket import TokenBucket
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
 from socketkit.config.durations import format_duration
 from socketkit.config.time_limits import RELAY_DELIVERY_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.condition import Condition
 from socketkit.engines.group import Group
-from socketkit.errors import DeadlineError
-from socketkit.events import EndReceived, EndSent, Observer, Received, Sent, wants_data
+from socketkit.errors import BusyError, DeadlineError, StreamError, eof_sent_error
+from socketkit.events import EndReceived, EndSent, Event, Observer, Received, Sent, wants_data
 from socketkit.streams.copy import OnCopied, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
 from socketkit.streams.pipes import PipeStream
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import DatagramStream, Stream
 from socketkit.values import Value
 
-__all__ = ["Limits", "Pace", "run_tunnel"]
+__all__ = ["Bucket", "Copied", "Limits", "Pace", "copy_between", "run_tunnel"]
+
+
+class Copied(NamedTuple):
+    """How many bytes were copied in each direction; unpack it as `there, back`."""
+
+    a_to_b: int
+    b_to_a: int
 
 
 class Limits(Value):
@@ -29,27 +38,32 @@ class Limits(Value):
         idle_timeout: without a byte in either direction.
         max_duration: in all.
         linger: of the second direction after the end of the first.
+        idle_name: what the error calls the first of them.
     """
 
     idle_timeout: float | None = None
     max_duration: float | None = None
     linger: float | None = None
+    idle_name: str = "--idle-timeout"
+
+
+class Bucket(Protocol):
+    """Limits a rate."""
+
+    def take(self, size: int, now: float) -> float:
+        """Take so many bytes; return the seconds to wait before the next ones."""
+        ...
 
 
 class Pace:
-    """The rates of each direction, and the pipes for splice(2)."""
+    """The pipes for splice(2), and what limits the rate of a tunnel: nothing."""
 
-    def __init__(
-        self, pipes: Pipes | None = None, rate: int | None = None, shared: tuple[TokenBucket, ...] = ()
-    ) -> None:
-        self.pipes = None if rate or shared else pipes  # a limited rate needs the size of each portion
-        self._rate = rate
-        self._shared = shared
+    def __init__(self, pipes: Pipes | None = None) -> None:
+        self.pipes = pipes
 
-    def buckets(self, direction: int) -> list[TokenBucket]:
-        """The token buckets of one direction (0: to the target, 1: back) of a new tunnel."""
-        own = [TokenBucket(self._rate)] if self._rate else []
-        return [*own, self._shared[direction]] if self._shared else own
+    def buckets(self, direction: int) -> Sequence[Bucket]:
+        """What limits one direction (0: to the target, 1: back) of a new tunnel."""
+        return ()
 
 
 async def run_tunnel(
@@ -75,7 +89,65 @@ async def run_tunnel(
         DeadlineError: a limit was reached. Both were closed without a reset where it was the idle timeout, and no byte
             was under way.
     """
-    await _Tunnel(client, target, limits, pace, observer).run()
+    for connection in (client, target):
+        connection.internals.detach_stream()
+    first = [b"".join(connection.internals.unread_messages()) for connection in (client, target)]
+    await _Tunnel(client, target, limits, pace, observer).run(first, closes=True)
+
+
+async def copy_between(a: Connection, b: Connection) -> Copied:
+    """Copy bytes between two connections; see `socketkit.copy_both`."""
+    connections = (a, b)
+    if a is b:
+        raise BusyError("a connection cannot be copied to itself")
+    if a.engine is not b.engine and not (a.engine.blocks and b.engine.blocks):
+        raise StreamError(f"{a.peer} and {b.peer} are connections of two engines, and neither can wait for the other")
+    for connection in connections:
+        internals = connection.internals
+        if isinstance(internals.stream, DatagramStream):
+            raise StreamError(
+                f"{internals.peer}: datagrams are not copied as bytes, because they have no end of stream"
+            )
+        if internals.receiver.is_busy:
+            internals.receiver.begin()  # which raises
+    idle = [limit for limit in (connection.internals.options.idle_timeout for connection in connections) if limit]
+    limits = Limits(idle_timeout=min(idle, default=None), idle_name="idle_timeout")
+    shown = [connection.internals.observer for connection in connections]
+    tunnel = _Tunnel(a, b, limits, Pace(None if any(shown) else _PIPES), _both_observers(shown))
+    for connection in connections:
+        connection.internals.receiver.begin()
+    try:
+        for connection in connections:
+            await connection.flush()
+        first = [connection.internals.take_unread_bytes() for connection in connections]
+        for connection in connections:
+            connection.internals.sender.hold()
+        try:
+            await tunnel.run(first, closes=False)
+        finally:
+            for connection in connections:
+                if not connection.is_closed:
+                    connection.internals.sender.release(connection.internals.stream)
+    finally:
+        for connection in connections:
+            connection.internals.receiver.is_busy = False
+    return Copied(*tunnel.copied)
+
+
+_PIPES: Final = Pipes()
+"""For all calls of `copy_between` in this process."""
+
+
+def _both_observers(observers: Sequence[Observer | None]) -> Observer | None:
+    found = list(dict.fromkeys(observer for observer in observers if observer is not None))
+    if len(found) < 2:
+        return found[0] if found else None
+
+    def both(event: Event) -> None:
+        for observer in found:
+            observer(event)
+
+    return both
 
 
 class _Direction:
@@ -87,6 +159,7 @@ class _Direction:
         received, sent: the counts of the source and of the sink.
         first: bytes that are sent before any other.
         buckets: limit the rate.
+        number: 0: to the target, 1: back.
     """
 
     def __init__(
@@ -95,7 +168,8 @@ class _Direction:
         sink: Connection,
         streams: tuple[Stream, Stream],
         first: bytes,
-        buckets: list[TokenBucket],
+        buckets: Sequence[Bucket],
+        number: int,
     ) -> None:
         self.source = source
         self.sink = sink
@@ -103,6 +177,7 @@ class _Direction:
         self.received, self.sent = source.internals.session, sink.internals.session
         self.first = first
         self.buckets = buckets
+        self.number = number
 
 
 class _Tunnel:
@@ -126,18 +201,22 @@ class _Tunnel:
         self._began = self._last = self._engine.now()
         self._end_deadline: float | None = None  # by when the second direction has to end
         self._why_late = ""
+        self.copied = [0, 0]
 
-    async def run(self) -> None:
-        """Run it to its end; see `run_tunnel`."""
+    async def run(self, first: Sequence[bytes], *, closes: bool) -> None:
+        """Run it to its end.
+
+        Args:
+            first: bytes of each that are sent before any other.
+            closes: whether both are closed at the end (`run_tunnel`); else that is the caller's, except that a lost
+                connection resets the other.
+        """
         client, target = self._client, self._target
-        near, far = client.internals.detach_stream(), target.internals.detach_stream()
-        there = _Direction(
-            client, target, (near, far), b"".join(client.internals.unread_messages()), self._pace.buckets(0)
-        )
-        back = _Direction(
-            target, client, (far, near), b"".join(target.internals.unread_messages()), self._pace.buckets(1)
-        )
+        near, far = client.internals.stream, target.internals.stream
+        there = _Direction(client, target, (near, far), first[0], self._pace.buckets(0), 0)
+        back = _Direction(target, client, (far, near), first[1], self._pace.buckets(1), 1)
         is_whole = False
+        is_cut = False  # a connection was lost, and the other one is reset
         try:
             async with Group(self._engine) as group:
                 group.start(self._run(there))
@@ -147,16 +226,21 @@ class _Tunnel:
                     untaken = untaken_size(near) + untaken_size(far)
                     is_whole = self._failure is None or (self._is_idle and not untaken)
                 finally:
-                    self._note(client, target)
-                    if not is_whole:
+                    is_cut = self._failure is not None and not isinstance(self._failure, DeadlineError)
+                    if closes or is_cut:
+                        self._note(client, target)
+                    # Threads that copy may wait on other engines than this one, where only an abort wakes them.
+                    is_stuck = self._engine.blocks and not closes and self._going > 0
+                    if is_stuck or (not is_whole and (closes or is_cut)):
                         client.abort()  # also wakes threads
                         target.abort()
                     group.cancel()
-            if is_whole:
+            if is_whole and closes:
                 await target.close()
                 await client.close()
         finally:
-            target.abort()  # closed already, unless we were cancelled
+            if closes:
+                target.abort()  # closed already, unless we were cancelled
         if self._failure is not None:
             raise self._failure.with_traceback(None)
 
@@ -169,8 +253,11 @@ class _Tunnel:
         try:
             if direction.first:
                 await send_whole(direction.sink_stream, direction.first)
+                direction.sent.sent_size += len(direction.first)
+                self.copied[direction.number] += len(direction.first)
             pipes = None if self._shown is not None else self._pace.pipes
             await pump(direction.source_stream, direction.sink_stream, on_copied=self._passed(direction), pipes=pipes)
+            direction.sent.refuse(eof_sent_error(direction.sink.internals.peer))
             if self._observer is not None:
                 self._observer(EndReceived(direction.source.number))
                 self._observer(EndSent(direction.sink.number))
@@ -202,11 +289,13 @@ class _Tunnel:
 
     def _passed(self, direction: _Direction) -> OnCopied:
         received, sent, shown = direction.received, direction.sent, self._shown
+        copied, number = self.copied, direction.number
         buckets, now, is_timed = direction.buckets, self._engine.now, self._limits.idle_timeout is not None
 
         def passed(size: int, data: bytes | None) -> float:
             received.received_size += size
             sent.sent_size += size
+            copied[number] += size
             if is_timed:
                 self._last = now()
             if shown is not None and data is not None:
@@ -237,7 +326,9 @@ class _Tunnel:
         idle, longest = self._limits.idle_timeout, self._limits.max_duration
         limits: list[tuple[float, str, bool]] = []
         if idle is not None:
-            limits.append((self._last + idle, f"nothing passed for {format_duration(idle)} (--idle-timeout)", True))
+            limits.append(
+                (self._last + idle, f"nothing passed for {format_duration(idle)} ({self._limits.idle_name})", True)
+            )
         if longest is not None:
             limits.append(
                 (self._began + longest, f"it was open for {format_duration(longest)} (--max-duration)", False)
