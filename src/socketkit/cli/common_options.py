@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -36,6 +37,7 @@ __all__ = [
     "linger",
     "observer_for",
     "one_address",
+    "read_address",
     "ready_fd",
     "refuse_stdio",
     "retry",
@@ -139,14 +141,79 @@ def _default_address(text: str | None) -> dict[str, Any]:
     return {"required": True} if text is None else {"default": text, "required": False}
 
 
+def read_address(text: str) -> Address:
+    """An address as it is typed: also with a service's name as the port, `localhost:ssh`.
+
+    Raises:
+        AddressError: it is none, or the service is unknown.
+    """
+    try:
+        return Address.parse(text)
+    except AddressError:
+        match = re.fullmatch(_SERVICE, text)
+        if match is None:
+            raise
+        port = _service_port(match["service"], "udp" if text.startswith("udp") else "tcp")
+        if port is None:
+            raise
+        return Address.parse(f"{match['before']}{port}{match['after'] or ''}")
+
+
+_SERVICE: Final = (
+    r"(?P<before>(?:[a-z0-9+]+://)?(?:\[[^\]]*\]|[^\[\]:/?@]*):)(?P<service>[A-Za-z][\w+.-]*)(?P<after>\?.*)?"
+)
+"""An address whose port is a word; it may have a scheme and options."""
+
+
+def _service_port(name: str, protocol: str) -> int | None:
+    """The port of a service (services(5)); None where it has none."""
+    import socket
+
+    try:
+        return socket.getservbyname(name.lower(), protocol)
+    except OSError:
+        return None
+
+
 def one_address(default: str | None = None) -> Decorator[Any]:
-    """ADDRESS."""
-    return click.argument("address", type=Read("address", Address.parse), **_default_address(default))
+    """ADDRESS, or HOST PORT as two words."""
+
+    def read(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> Address | None:
+        if not words and default is None:
+            if ctx.resilient_parsing:
+                return None
+            raise click.MissingParameter(ctx=ctx, param=parameter)
+        try:
+            return _address_of(words or (default or "",))
+        except (AddressError, OptionError) as error:
+            raise click.BadParameter(str(error), ctx, parameter) from None
+
+    shown = "ADDRESS | HOST PORT" if default is None else "[ADDRESS | HOST PORT]"
+    return click.argument("address", metavar=shown, type=_Word("address"), nargs=-1, callback=read)
+
+
+class _Word(Read):
+    """A word of an address that may have two: completed as an address, and read later."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, str)
+
+
+def _address_of(words: Sequence[str]) -> Address:
+    if len(words) == 1:
+        return read_address(words[0])
+    if len(words) > 2:
+        raise AddressError(f"{len(words)} words are no address; allowed are ADDRESS, or HOST PORT")
+    host, port = words
+    is_plain = host and "/" not in host and not host.startswith("@") and (host.count(":") != 1 or host[0] == "[")
+    if not is_plain or not re.fullmatch(r"[\w+.-]+", port):
+        raise AddressError(f"{quote(host)} and {quote(port)} are two addresses; allowed is one, or HOST PORT")
+    return read_address(f"[{host}]:{port}" if ":" in host and host[0] != "[" else f"{host}:{port}")
 
 
 def several_addresses(function: F) -> F:
     """ADDRESS...; none is given as an empty tuple."""
-    return click.argument("addresses", metavar="[ADDRESS]...", type=Read("address", Address.parse), nargs=-1)(function)
+    return click.argument("addresses", metavar="[ADDRESS]...", type=Read("address", read_address), nargs=-1)(function)
 
 
 framing: Decorator[Any] = option(

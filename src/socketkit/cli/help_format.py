@@ -13,21 +13,25 @@ __all__ = ["GROUPS", "Formatter", "grouped", "heading_of"]
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Conversation": (
         *("--in", "--out", "--crlf", "--telnet", "--framing", "--send-only", "--receive-only", "--exec", "--keep"),
+        *("--shell", "--pty"),
         *("--once", "--name", "-l", "-k", "-u", "-U", "-z", "-N", "-d", "-C", "-t", "-e"),
     ),
-    "Connecting": ("--retry", "--backoff", "--send-proxy", "--bind", "--any", "--free", "-s", "-n", "-4", "-6", "-p"),
+    "Connecting": (
+        *("--retry", "--backoff", "--send-proxy", "--bind", "--any", "--free", "-s", "-n", "-4", "-6", "-p"),
+        *("--status", "--body", "--location", "--send", "--expect"),
+    ),
     "Clients": (
         *("--backlog", "--max-connections", "--overload", "--max-per-peer", "--accept-rate", "--allow", "--deny"),
         *("--accept-proxy", "--takeover", "--workers", "--ready-fd"),
     ),
-    "Targets": ("--balance", "--rate", "--total-rate"),
+    "Targets": ("--balance",),
     "TLS": (
         *("--tls", "--cacert", "--cert", "--key", "--insecure", "--pin", "--alpn", "--server-name", "--self-signed"),
-        *("--client-ca", "--require-client-cert"),
+        *("--client-ca", "--require-client-cert", "--starttls"),
     ),
     "Time": (
         *("--for", "--connect-timeout", "--handshake-timeout", "--idle-timeout", "--max-duration", "--linger"),
-        *("--reply-wait", "-w", "-q"),
+        *("--reply-wait", "--accept-timeout", "--rate", "--total-rate", "-w", "-q"),
     ),
     "Watching": (
         *("--verbose", "-v", "--explain", "--dump", "--dump-file", "--pcap", "--summary", "--progress"),

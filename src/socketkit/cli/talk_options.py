@@ -17,10 +17,16 @@ from socketkit.apps.talk.conversation import TalkOptions
 from socketkit.cli.common_options import Read, time_or_forever
 from socketkit.cli.fast_click import option
 from socketkit.cli.output import print_line
+from socketkit.config.option_types import parse_size
 
 __all__ = ["client_talk_options", "output_filter", "server_talk_options", "terminal_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _rate(text: str) -> int:
+    return parse_size(text.removesuffix("/s"), minimum=1)
+
 
 _OPTIONS = (
     option(
@@ -45,6 +51,12 @@ _OPTIONS = (
         "shown",
         type=click.Choice(list(INCOMING)),
         help=r"How standard output is written: text, hex, or mixed (\\x00 where it is no text; so on a terminal).",
+    ),
+    option(
+        "--rate",
+        metavar="SIZE",
+        type=Read("rate", _rate),
+        help="Bytes a second of each direction: 1MiB/s (default: no limit).",
     ),
     option("--telnet", is_flag=True, help="Answer telnet's negotiation, and keep it from being shown."),
 )
@@ -80,6 +92,7 @@ def _talk_options(function: F, *, reply_wait: str) -> F:
         written: str,
         shown: str | None,
         telnet: bool,
+        rate: int | None,
         **options: Any,
     ) -> Any:
         if send_only and receive_only:
@@ -97,6 +110,7 @@ def _talk_options(function: F, *, reply_wait: str) -> F:
             only=only,
             telnet=telnet,
             reply_wait=reply_wait,
+            rate=rate,
             **terminal_options(),
         )
         return function(*args, talk=talk, **options)

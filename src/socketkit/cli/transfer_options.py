@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from socketkit.events import Accepted, Closed, Connected, Event, Observer, Recei
 if TYPE_CHECKING:
     from socketkit.apps.talk.conversation import TalkOptions
 
-__all__ = ["with_statistics"]
+__all__ = ["input_size", "with_statistics"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +31,9 @@ _summary_option = option(
     help="Print at the end, on standard error: times of each step, bytes, rates. (SIGUSR1 prints them meanwhile.)",
 )
 _progress_option = option(
-    "--progress", is_flag=True, help="Show how much was transferred so far; only where standard error is a terminal."
+    "--progress",
+    is_flag=True,
+    help="Show what was transferred so far, and of a file as input the percentage and time left; on a terminal only.",
 )
 
 
@@ -91,29 +94,61 @@ def _progress(is_wanted: bool) -> Iterator[Observer | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+    from rich.progress import (
+        DownloadColumn,
+        Progress,
+        ProgressColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()]
+    columns.append(TimeElapsedColumn())
+    total = input_size(0)
+    if total is not None:
+        columns += [TaskProgressColumn(), TimeRemainingColumn()]
     console = Console(stderr=True)
 
     def show(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     with Progress(*columns, console=console, transient=True, refresh_per_second=5) as bar, printing_above(show):
-        yield _Bar(bar)
+        yield _Bar(bar, total)
+
+
+def input_size(descriptor: int) -> int | None:
+    """The bytes from here to the end of a regular file; None for anything else."""
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        return max(0, facts.st_size - os.lseek(descriptor, 0, os.SEEK_CUR))
+    except OSError:
+        return None
 
 
 class _Bar:
-    """Two lines for each conversation: what was sent, and what was received."""
+    """Two lines for each conversation: what was sent, and what was received.
 
-    def __init__(self, bar: Any) -> None:
+    With `total`, the size of the input, the first conversation shows also the percentage and the time left.
+    """
+
+    def __init__(self, bar: Any, total: int | None) -> None:
         self._bar = bar
+        self._total = total
         self._lines: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Connected | Accepted):
             names = (f"[{event.connection}] sent", f"[{event.connection}] received")
-            sent, received = (self._bar.add_task(name.replace("[", "\\["), total=None) for name in names)
+            totals, self._total = (self._total, None), None
+            sent, received = (
+                self._bar.add_task(name.replace("[", "\\["), total=total)
+                for name, total in zip(names, totals, strict=True)
+            )
             self._lines[event.connection] = (sent, received)
         elif isinstance(event, Received | Sent) and event.connection in self._lines:
             sent, received = self._lines[event.connection]

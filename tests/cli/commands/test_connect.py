@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +201,62 @@ def test_idle_timeout_ends_connect():
         assert client.wait() == 124
         assert len(client.stderr_lines) == 1
         assert "it was silent for 0.05 s (--idle-timeout)" in client.stderr_lines[0]
+
+        assert "it was silent for 0.05 s (idle_timeout)" in client.stderr_lines[0]
+
+
+@pytest.mark.parametrize("words", [("127.0.0.1", "{port}"), ("localhost", "{port}"), ("127.0.0.1:{port}",)])
+def test_host_and_port_as_two_words(words: tuple[str, ...]) -> None:
+    with echo_server("--once") as (_, address):
+        with socketkit("connect", *(word.format(port=address.port) for word in words)) as program:
+            assert (program.communicate(b"hello"), program.wait()) == (b"hello", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("a", "b", "c"), "3 words are no address"),
+        (("tcp://h:1", "2"), "are two addresses"),
+        (("h:1", "2"), "are two addresses"),
+        (("/run/x", "2"), "are two addresses"),
+        (("h", "nosuchservice"), "port 'nosuchservice' is not a port"),
+        (("h", "70000"), "port '70000'"),
+    ],
+)
+def test_bad_words_are_refused(words: tuple[str, ...], reason: str) -> None:
+    with socketkit("connect", *words) as program:
+        assert (program.communicate(), program.wait()) == (b"", 2)
+        assert len(program.stderr_lines) == 1 and reason in program.stderr_lines[0]
+
+
+def test_service_names() -> None:
+    """A port may be a service of services(5), also in an address with a scheme and options."""
+    from socketkit.cli.common_options import read_address
+
+    for text in ("localhost:http", "tcp://localhost:HTTP", "tcp://[::1]:http?nodelay=no", ":http"):
+        assert read_address(text).port == socket.getservbyname("http")
+    assert str(read_address("exec:cat")) == "exec:cat" and str(read_address("stdio:")) == "stdio:"
+
+
+def test_rate_limits_each_direction() -> None:
+    """Half a second's worth of bytes more than the first burst takes that long; every byte arrives."""
+    data = bytes(60_000)
+    with echo_server("--once") as (_, address):
+        began = time.monotonic()
+        with socketkit("connect", str(address), "--rate", "100KB/s") as program:
+            assert (program.communicate(data), program.wait()) == (data, 0)
+        assert time.monotonic() - began > 0.45
+    with socketkit("connect", "h:1", "--rate", "fast") as program:
+        assert (program.communicate(), program.wait()) == (b"", 2)
+
+
+def test_progress_knows_the_size_of_a_file(tmp_path: Path) -> None:
+    from socketkit.cli.transfer_options import input_size
+
+    with (tmp_path / "file").open("w+b", buffering=0) as file:
+        file.write(bytes(1000))
+        file.seek(400)
+        assert input_size(file.fileno()) == 600
+    with socket.socket() as sock:
+        assert input_size(sock.fileno()) is None
+    assert input_size(10_000) is None

@@ -105,3 +105,19 @@ def test_keep_receives_from_all_udp_senders() -> None:
                 sender.sendto(b"sender %d\n" % number, (address.host, address.port))
                 assert program.process.stdout.readline() == b"sender %d\n" % number
         assert program.stop() == 0
+
+
+def test_accept_timeout_is_124() -> None:
+    """Without a client in time; one line says where and how long."""
+    with socketkit("listen", "127.0.0.1", "0", "--accept-timeout", "50ms") as program:
+        address = program.address()
+        assert (program.communicate(), program.wait()) == (b"", 124)
+        assert program.stderr_lines[1:] == [f"socketkit: accepting at {address}: no connection within 0.05 s"]
+
+
+def test_accept_timeout_ends_with_the_first_client() -> None:
+    """It limits the wait for a client, and not the conversation."""
+    with socketkit("listen", "tcp://127.0.0.1:0", "--accept-timeout", "10s", "--receive-only") as program:
+        with socket.create_connection(("127.0.0.1", program.address().port or 0)) as client:
+            client.sendall(b"late data")
+        assert (program.communicate(), program.wait()) == (b"late data", 0)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from socketkit.apps.relay.token_bucket import TokenBucket, portion_of
 from socketkit.apps.talk.byte_formats import Filter
 from socketkit.apps.talk.line_messages import MessageFormat
 from socketkit.config.durations import format_duration
@@ -71,6 +72,7 @@ class TalkOptions(Value):
             None: the input is read to its end.
         is_output_closed: tells whether standard output has lost its reader. It is asked after the end of the input.
         on_peer_end: is called when the peer has ended its direction while the input goes on.
+        rate: bytes a second of each direction; a direction waits until it may go on. None: no limit.
     """
 
     linger: float | None = None
@@ -83,6 +85,7 @@ class TalkOptions(Value):
     input_timeout: float | None = None
     is_output_closed: Callable[[], bool] | None = None
     on_peer_end: Callable[[], object] | None = None
+    rate: int | None = None
 
 
 async def converse(
@@ -141,6 +144,8 @@ class _Conversation:
         self._has_eof = connection.peer.transport.kind not in ("SOCK_DGRAM", "SOCK_RAW")
         self._received_at = connection.engine.now()
         self._changed = Condition(connection.engine)
+        self._sending_rate = None if talk.rate is None else TokenBucket(talk.rate)
+        self._receiving_rate = None if talk.rate is None else TokenBucket(talk.rate)
         self._reading_since: float | None = None  # when the read of the input that waits now has begun
         self._input_ended = False
         self._sending_ended = False
@@ -289,8 +294,10 @@ class _Conversation:
                 messages = messages_of.to_messages(self._as_sent(data))
                 if not self._has_eof:
                     messages = _split_datagrams(messages)
-                if messages:
+                if messages and self._sending_rate is None:
                     await connection.send_many(messages)
+                elif self._sending_rate is not None:
+                    await self._send_slowly(messages, self._sending_rate)
             rest = self._typed.end() if self._typed is not None else b""
             last = [*(messages_of.to_messages(rest) if rest else ()), *messages_of.last_messages()]
             if last:
@@ -303,6 +310,19 @@ class _Conversation:
                 self._send_error = AbandonedError(f"{connection.peer} had ended, and did not take what we still sent")
         finally:
             self._input_ended = self._sending_ended = True
+
+    async def _send_slowly(self, messages: list[Any], rate: TokenBucket) -> None:
+        """Send in portions of a tenth of a second; a message that is no chunk of a stream is not divided."""
+        connection, size = self._connection, portion_of(self._talk.rate or 1)
+        is_divided = self._has_eof and self._messages.carries_chunks
+        for message in messages:
+            pieces = [message[at : at + size] for at in range(0, len(message), size)] if is_divided else [message]
+            for piece in pieces:
+                before = connection.statistics().sent_size
+                await connection.send(piece)
+                await connection.flush()
+                sent_size = connection.statistics().sent_size - before
+                await connection.engine.sleep(rate.take(sent_size, connection.engine.now()))
 
     def _as_sent(self, data: bytes) -> bytes:
         if self._typed is not None:
@@ -355,6 +375,8 @@ class _Conversation:
                     with suppress(ClosedError):  # the sending direction has ended: the answer cannot be sent
                         await connection.send(answers)
             await self._write(data if screen is None else screen.feed(data))
+            if self._receiving_rate is not None:
+                await connection.engine.sleep(self._receiving_rate.take(len(data), connection.engine.now()))
         if screen is not None:
             await self._write(screen.end())
         self._note_peer_end()

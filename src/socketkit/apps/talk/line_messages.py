@@ -14,7 +14,13 @@ __all__ = ["MessageFormat", "message_format"]
 
 
 class MessageFormat(Protocol):
-    """From bytes that a person gives to messages that a connection takes, and back. Made anew for each conversation."""
+    """From bytes that a person gives to messages that a connection takes, and back. Made anew for each conversation.
+
+    Attributes:
+        carries_chunks: whether a message is a piece of a stream, which may be divided.
+    """
+
+    carries_chunks: bool
 
     def to_messages(self, data: bytes) -> list[Any]:
         """The messages that are whole with these bytes.
@@ -55,6 +61,8 @@ def message_format(framing: str | None) -> MessageFormat:
 
 
 class _Bytes:
+    carries_chunks = True
+
     def to_messages(self, data: bytes) -> list[Any]:
         return [data]
 
@@ -67,6 +75,8 @@ class _Bytes:
 
 class _Lines:
     """Lines whose messages are those of the connection."""
+
+    carries_chunks = False
 
     def __init__(self, framing: FramingSpec) -> None:
         self._codec: Codec = framing.codec()

@@ -27,6 +27,7 @@ async def answer(
     person: Callable[[Engine], Stream],
     *,
     keep: bool = False,
+    accept_timeout: float | None = None,
     talk: TalkOptions = TalkOptions(),  # noqa: B008 - a value
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     lost: Callable[[Connection, SocketkitError], object] = lambda connection, error: None,
@@ -41,6 +42,7 @@ async def answer(
         address: where.
         person: makes the stream of standard input and output, anew for each client.
         keep: go on with the next client, until our output is closed. Clients wait in the backlog meanwhile.
+        accept_timeout: seconds to wait for a client; with `keep`, for the first and for each next one. None: no limit.
         talk: as for `converse`.
         listening: called with the real addresses once clients can connect.
         lost: with `keep`, called for each lost connection with the reason.
@@ -51,6 +53,7 @@ async def answer(
     Raises:
         AddressError, OptionError: before anything is opened.
         ResolveError, ListenError: the address cannot be listened at.
+        DeadlineError: no client came within `accept_timeout`.
         SocketkitError, OSError: without `keep`, as `converse`.
     """
     framing = framing or dict(address.options).get("framing")
@@ -71,17 +74,20 @@ async def answer(
     async with listen(address, framing=framing, engine=engine, observer=observer, **options) as listener:
         listening(listener.addresses)
         if keep and talk.only == "receive" and address.transport.kind == "SOCK_DGRAM":
-            await _receive_from_all(engine, listener, receive)
+            await _receive_from_all(engine, listener, receive, accept_timeout)
             return
         while is_heard:
-            connection = await listener.accept()
+            connection = await listener.accept(timeout=accept_timeout)
             if not keep:
                 listener.close()
             is_heard = await receive(connection) and keep
 
 
 async def _receive_from_all(
-    engine: Engine, listener: Listener, receive: Callable[[Connection], Coroutine[Any, Any, bool]]
+    engine: Engine,
+    listener: Listener,
+    receive: Callable[[Connection], Coroutine[Any, Any, bool]],
+    accept_timeout: float | None,
 ) -> None:
     """Receive from every sender of datagrams at the same time: a sender without an end must not hold up the others."""
     async with Group(engine) as group:
@@ -92,5 +98,5 @@ async def _receive_from_all(
 
         with suppress(ClosedError):
             while True:
-                group.start(serve(await listener.accept()))
+                group.start(serve(await listener.accept(timeout=accept_timeout)))
         group.cancel()

@@ -57,11 +57,19 @@ STORY: Final = {
         "A name has several addresses, and the first may be dead: try them all. A busy server may refuse: try "
         "again. And when nobody answers at all, the system goes on trying for two minutes.",
     ),
+    "pending": Telling(
+        SERVER,
+        "is a client waiting?",
+        "Clients that wait to be accepted: {pending}. That is `Listener.pending()`; it asks the system for the length "
+        "of the queue (TCP_INFO), and accepts nothing. `ss -lt` shows the same number as Recv-Q.",
+        "poll and select say only that the queue is not empty. And a client that waits here counts itself as "
+        "connected already: it may send, and its data waits with it.",
+    ),
     "accept": Telling(
         SERVER,
         "accept",
-        "One look into the queue (TCP_INFO tells its length): waiting clients: {pending}. Then accept gives a new "
-        "socket, {server}, for this one conversation; {listening} goes on listening.",
+        "accept takes the first client from the queue, and gives a new socket, {server}, for this one conversation; "
+        "{listening} goes on listening.",
         "The client was connected before: the systems shake hands by themselves, so being connected does not mean "
         "being served. And the new socket has no port of its own: both are at {port}. What tells conversations "
         "apart is the pair of addresses.",

@@ -107,12 +107,12 @@ class _Walk:
 
     async def _accept(self, listener: Listener) -> Connection:
         pending = listener.pending()
+        self._tell("pending", self._take("getsockopt"), states=[self._listening], pending=pending)
         server = await listener.accept()
         self._tell(
             "accept",
             self._take_but_options(),
             states=[self._listening, server.socket.fileno()],
-            pending=pending,
             server=server.socket.fileno(),
             listening=self._listening,
             port=server.local.port,

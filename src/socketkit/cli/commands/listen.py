@@ -10,7 +10,7 @@ from socketkit.apps.exec_server import serve_children
 from socketkit.apps.talk.conversation import TalkOptions, run_until_signal
 from socketkit.apps.talk.listen import answer
 from socketkit.cli import common_options, tls_options
-from socketkit.cli.common_options import Read
+from socketkit.cli.common_options import Read, time_or_forever
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
 from socketkit.cli.output import Status, print_failure, print_listening
@@ -23,7 +23,19 @@ from socketkit.events import Observer
 
 __all__ = ["listen"]
 
-_OF_A_PERSON = ("linger", "reply_wait", "send_only", "receive_only", "crlf", "written", "shown", "telnet", "framing")
+_OF_A_PERSON = (
+    "linger",
+    "reply_wait",
+    "send_only",
+    "receive_only",
+    "crlf",
+    "written",
+    "shown",
+    "telnet",
+    "framing",
+    "rate",
+    "accept_timeout",
+)
 
 
 def _command(text: str) -> str:
@@ -44,6 +56,12 @@ def _refuse_person(context: click.Context) -> None:
 @command()
 @common_options.one_address()
 @option("--keep", is_flag=True, help="Go on with the next client, one after another; with --exec, many at once.")
+@option(
+    "--accept-timeout",
+    metavar="TIME",
+    type=Read("time", time_or_forever),
+    help="End with status 124 when no client comes for so long (default: forever).",
+)
 @option(
     "--exec",
     "command",
@@ -66,6 +84,7 @@ def _refuse_person(context: click.Context) -> None:
 def listen(
     address: Address,
     keep: bool,
+    accept_timeout: float | None,
     command: str | None,
     talk: TalkOptions,
     engine: str | None,
@@ -104,6 +123,7 @@ def listen(
                 address,
                 person,
                 keep=keep,
+                accept_timeout=accept_timeout,
                 talk=talk,
                 listening=lambda real: print_listening(real, ready_fd),
                 lost=lambda connection, error: print_failure(error),

@@ -13,7 +13,7 @@ from socketkit.apps.relay.loop_check import refuse_own_address
 from socketkit.apps.relay.service import Plan, serve_relay
 from socketkit.apps.relay.upstreams import Balance
 from socketkit.cli import common_options, server_options, tls_options
-from socketkit.cli.common_options import Read
+from socketkit.cli.common_options import Read, read_address
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.output import Status, print_failure, print_listening
 from socketkit.cli.server_options import serve_by_workers
@@ -57,8 +57,8 @@ _LIMITS = (
 
 
 @command()
-@click.argument("address", metavar="LISTEN", type=Read("address", Address.parse))
-@click.argument("targets", metavar="TARGET...", type=Read("address", Address.parse), nargs=-1, required=True)
+@click.argument("address", metavar="LISTEN", type=Read("address", read_address))
+@click.argument("targets", metavar="TARGET...", type=Read("address", read_address), nargs=-1, required=True)
 @option(
     "--balance",
     metavar="NAME",

@@ -55,7 +55,7 @@ def _target(text: str) -> Address | str:
 
         HttpProbe(text)
         return text
-    return Address.parse(text)
+    return common_options.read_address(text)
 
 
 def _statuses(text: str) -> str:
