@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
+from socketkit._core import TURN_TASKS
 from socketkit.engines.engine import READ, Engine
 from socketkit.engines.group import Group
-from socketkit.engines.readiness import TURN_TASKS
 from support.running import turns
 
 CROWD = 4 * TURN_TASKS

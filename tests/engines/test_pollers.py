@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
+from socketkit._core import READ_BITS, WRITE_BITS
 from socketkit.engines.engine import READ, WRITE
-from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS, Poller
+from socketkit.engines.pollers import POLLERS, Poller
 from support.engines import READINESS
 
 Pair = tuple[socket.socket, socket.socket]

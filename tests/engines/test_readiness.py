@@ -13,10 +13,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from socketkit._core.kernel import LONGEST_POLL
 from socketkit.engines.engine import READ, WRITE, Event
 from socketkit.engines.group import Group
 from socketkit.engines.pollers import POLLERS, Poller
-from socketkit.engines.readiness import FEW_TIMERS, LONGEST_POLL, READINESS, ReadinessEngine
+from socketkit.engines.readiness import FEW_TIMERS, READINESS, ReadinessEngine
 from socketkit.errors import DeadlineError
 from support.clock import JumpingPoller, VirtualClock, virtual_engine
 from support.engines import READINESS as ENGINES

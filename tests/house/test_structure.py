@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "socketkit"
 
 TOP_LEVEL = {
     "__init__", "__main__",
-    "api", "blocking", "endpoint", "errors", "events", "metrics", "observe", "open_context", "values",
+    "_core", "api", "blocking", "endpoint", "errors", "events", "metrics", "observe", "open_context", "values",
     "apps", "cli", "client", "config", "connection", "datagrams", "engines", "framing", "server", "sockets",
     "streams", "tls",
 }  # fmt: skip

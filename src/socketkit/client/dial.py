@@ -17,7 +17,14 @@ from socketkit.endpoint import tls_for
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OptionError, StreamError
 from socketkit.events import Connecting, Failed, Observer
-from socketkit.sockets.calls import begin_connect, connect_socket, finish_connect, new_socket, reason_of
+from socketkit.sockets.calls import (
+    begin_connect,
+    connect_socket,
+    finish_connect,
+    name_of_peer,
+    new_socket,
+    reason_of,
+)
 from socketkit.sockets.resolver import Candidate, Lookup, ask_system, deadline_of_name, resolve
 from socketkit.sockets.socket_options import bind_source, prepare
 from socketkit.streams.from_socket import stream_from_socket
@@ -262,7 +269,7 @@ class Sockets:
 
 def _refuse_self(sock: socket.socket) -> None:
     """Whether a socket is connected to itself: dialling a free ephemeral port can do so (TCP's simultaneous open)."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname() == sock.getpeername():
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname() == name_of_peer(sock):
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
 

@@ -12,14 +12,17 @@ from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequ
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from socketkit._core import ConnectionCore
+from socketkit._core.connection import ConnectionCore as PythonCore
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.tls_settings import TLS
 from socketkit.connection.close import close_gracefully
 from socketkit.connection.end_event import closed_event
 from socketkit.connection.internals import Internals
-from socketkit.connection.sender import LARGE_SIZE, Drain, Sending
-from socketkit.connection.session import TURN_MESSAGES
+from socketkit.connection.receiver import Receiver
+from socketkit.connection.sender import LARGE_SIZE, Sender, Sending
+from socketkit.connection.session import TURN_MESSAGES, Session
 from socketkit.connection.statistics import ConnectionStatistics
 from socketkit.connection.unread_bytes import Exactly, Peek, Until, Wanted
 from socketkit.engines.engine import DONE, Engine
@@ -28,6 +31,7 @@ from socketkit.events import EndSent, Observer, TlsFacts
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Framing
 from socketkit.sockets.peer_credentials import Credentials, credentials_of
+from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
 from socketkit.tls.handshake import side_for
 
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "ConnectionStatistics"]
 
 
-class Connection:
+class Connection(ConnectionCore):
     """A connection to a peer, in messages. Made by `connect`, `serve`, `listen` and `pair`.
 
     Attributes:
@@ -49,6 +53,10 @@ class Connection:
 
     Concurrency: many tasks may send, one at a time receives.
     """
+
+    _session: Session
+    _sender: Sender
+    _receiver: Receiver
 
     def __init__(
         self,
@@ -67,16 +75,24 @@ class Connection:
         self._dialled = dialled
         self._options = options
         # What every message needs, without a way over `internals`.
-        self._session = internals.session
+        self._session = session = internals.session
         self._sender = internals.sender
         self._receiver = internals.receiver
-        self._waiting = self._session.waiting
-        self._unsent = self._session.outgoing
         self._high_water = options.high_water
         self._large = min(options.high_water, LARGE_SIZE)
         self._soon = stream.engine.call_soon
         self._blocks = stream.engine.blocks
-        self._flush = self._sender.flush
+        is_direct = internals.receiver.is_direct and not self._blocks
+        self._attach(
+            session,
+            internals.sender,
+            stream if observer is None else None,
+            stream.engine,
+            self._soon,
+            self._large,
+            is_direct,
+            session.encode_one is not None and not self._blocks,
+        )
         self._closed = False
         self._pid = os.getpid()  # a child of fork(2) has a copy of the descriptor
         self._end_sent_reported = False
@@ -87,58 +103,36 @@ class Connection:
 
     # Sending.
 
-    def send(self, message: Any) -> Sending:
-        """Send one message: it joins the batch of this turn of the engine, and leaves with it.
+    if TYPE_CHECKING:  # implemented in the core
 
-        Await the result, or start it as a task. It is done already, unless more than `high_water` bytes are unsent:
-        then it waits for the peer to read. The message is queued by the call itself, whole; cancelling the wait does
-        not take it back.
-
-        Args:
-            message: of the framing's type: bytes for `chunks`, str for `lines`.
-
-        Raises:
-            FramingError, TypeError: the message cannot be framed; nothing was sent.
-            ClosedError: this end, or its sending direction, was closed.
-            BrokenError: the connection was lost; what was sent before may be lost too.
-            DeadlineError: the peer took nothing for `send_timeout`. A frame may have been cut, so nothing can be sent
-                any more, and every later call raises this. Receiving goes on.
-        """
-        session = self._session
-        encode_one = session.encode_one
-        if encode_one is None:
-            return self.send_many((message,))
-        data = encode_one(message)
-        if self._blocks:
-            self._sender.push(data)
-            return DONE if session.outgoing_size < self._high_water else Drain(self._sender.drain)
-        unsent = self._unsent
-        unsent.append(data)
-        session.sent_count += 1
-        session.outgoing_size = size = session.outgoing_size + len(data)
-        count = len(unsent)
-        if count == 1:
-            self._soon(self._flush)
-        elif count >= TURN_MESSAGES:
-            return self._sender.send_large()
-        return DONE if size < self._large else self._sender.send_large()
+        def send(self, message: Any, /) -> Sending: ...
+        def __aiter__(self) -> Connection: ...
+        async def __anext__(self) -> Any: ...
 
     def send_many(self, messages: Collection[Any]) -> Sending:
         """Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.
 
         Raises and waits as `send` does.
         """
-        is_first = not self._unsent
         session = self._session
+        is_first = not session.has_unsent
         session.queue(messages, len(messages))
         if is_first:
             if self._blocks:
-                self._flush()
+                self._sender.flush()
                 self._sender.check()
             else:
-                self._soon(self._flush)
-        is_small = session.outgoing_size < self._large and len(self._unsent) < TURN_MESSAGES
+                self._soon(self._flush_soon)
+        is_small = session.outgoing_size < self._large and len(session.outgoing) < TURN_MESSAGES
         return DONE if is_small else self._sender.send_large()
+
+    _send_many = send_many
+
+    def _send_failed(self, number: int, reason: str) -> None:
+        """Take an error of send(2) in the compiled core."""
+        stream = self.internals.stream
+        assert isinstance(stream, SocketStream)  # the core sends over no other
+        self._sender.fail(stream.lost_sending(OSError(number, reason)))
 
     async def flush(self, *, timeout: float | None = None) -> None:
         """Wait until the system has taken everything that was sent. Whether the peer has read it, only the peer knows.
@@ -199,18 +193,25 @@ class Connection:
 
         Cancellation: nothing is lost; the next call gets it.
         """
-        if not self._waiting:
+        if timeout is None:
+            return await self._next()
+        waiting = self._session.waiting
+        if not waiting:
             await self._receiver.fill(timeout)
-        return self._waiting.pop()
+        return waiting.pop()
 
     async def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Return the decoded messages, at least one; raises as `receive` does.
 
         Of a flood of tiny messages it returns about five hundred at a time, so that other tasks run in between.
         """
-        if not self._waiting:
+        if timeout is None:
+            messages: list[Any] = await self._next_many()
+            return messages
+        session = self._session
+        if not session.waiting:
             await self._receiver.fill(timeout)
-        return self._session.take_all()
+        return session.take_all()
 
     async def receive_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
         """Return the next `size` bytes, as soon as all of them are there. Bytes and messages mix in any order.
@@ -280,23 +281,17 @@ class Connection:
             )
         return self._receiver.receive_bytes(wanted, timeout)
 
-    def __aiter__(self) -> Connection:
-        return self
-
-    async def __anext__(self) -> Any:
-        waiting = self._waiting
-        if not waiting:
-            try:
-                await self._receiver.fill()
-            except EndOfStream:
-                raise StopAsyncIteration from None
-        return waiting.pop()
+    # Called by the compiled core, where something is unusual.
+    _send_in_python = PythonCore.send
+    _iterate_in_python = PythonCore.__anext__
+    _receive_in_python = PythonCore._next
+    _receive_many_in_python = PythonCore._next_many
 
     async def batches(self) -> AsyncIterator[list[Any]]:
         """Iterate by lists, as `receive_many` returns them, until the end of stream."""
         while True:
             try:
-                messages = await self.receive_many()
+                messages = await self._next_many()
             except EndOfStream:
                 return
             yield messages
@@ -465,7 +460,7 @@ class Connection:
             except SocketkitError:
                 pass  # the block's own error goes on
         else:
-            self._flush()  # cancelled, or the program ends: send what the system takes now, and wait for nothing
+            self._sender.flush()  # cancelled, or the program ends: send what the system takes now, and wait for nothing
             self.abort() if not self._sender.is_empty else await self.engine.shielded(self.close())
 
     # Facts.
@@ -528,17 +523,18 @@ class Connection:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way: a task waits for a message, no part of one was read, nothing is unsent."""
-        return self._receiver.is_busy and self._session.is_between_messages and self._sender.is_empty
+        return bool(self._session.is_receiving) and self._session.is_between_messages and self._sender.is_empty
 
     def statistics(self) -> ConnectionStatistics:
         """Return the counters as they are now."""
         session = self._session
+        undecoded = session._count()
         return ConnectionStatistics(
             received_size=session.received_size,
             sent_size=session.sent_size,
-            received_count=session.received_count,
+            received_count=session.received_count + undecoded,
             sent_count=session.sent_count,
-            waiting_count=session.unread_count,
+            waiting_count=session.unread_count + undecoded,
             unsent_size=session.outgoing_size,
         )
 

@@ -7,7 +7,7 @@ and the next call goes on. A socket without a connection survives a loss in the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from socketkit.connection.sender import Sender
@@ -64,6 +64,7 @@ class DatagramSession(Session):
 
     def _use(self, codec: Codec) -> None:
         super()._use(codec)
+        self._use_native(None)
         self.encode_one = None
 
     # Incoming.
@@ -164,7 +165,7 @@ class DatagramSession(Session):
 
     # Outgoing.
 
-    def queue(self, messages: Iterable[Any], count: int) -> None:
+    def queue(self, messages: Collection[Any], count: int) -> None:
         """Append messages, as `Session` does. After a loss the first call raises it, and sends nothing."""
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)
@@ -230,15 +231,15 @@ class DatagramSender(Sender):
 
     def flush(self) -> None:
         """Hand over datagrams while the system takes them; the rest follows in the background. Never raises."""
-        if self._draining or not self._session.outgoing:
+        if self._session.is_draining or not self._session.outgoing:
             return
         try:
             if self._push():
                 return
         except StreamError as error:
-            self._fail(error)
+            self.fail(error)
             return
-        self._draining = True
+        self._session.is_draining = True
         self._engine.background(self._drain_datagrams())
 
     def check(self) -> None:
@@ -290,12 +291,12 @@ class DatagramSender(Sender):
                 if session.outgoing_size <= self._low:
                     self._changed.notify()
         except StreamError as error:
-            self._fail(error)
+            self.fail(error)
         except DeadlineError:
-            self._fail(self._stalled())
+            self.fail(self._stalled())
         except BaseException:
-            self._fail(BrokenError(f"sending to {stream.peer}: the engine ended, and datagrams were left unsent"))
+            self.fail(BrokenError(f"sending to {stream.peer}: the engine ended, and datagrams were left unsent"))
             raise
         finally:
-            self._draining = False
+            self._session.is_draining = False
             self._changed.notify()

@@ -118,7 +118,7 @@ class Internals:
             self.set_cause(error)
             raise
         finally:
-            self.receiver.is_busy = False
+            self.receiver.end()
         self.stream = secured
         if self.peer == stream.peer:
             self.peer = secured.peer

@@ -25,7 +25,6 @@ class Receiver:
     """The receiving side of one connection.
 
     Attributes:
-        is_busy: whether a task receives, or moves bytes past the framing.
         loss: what ended the connection, as far as it is known; the first cause stays.
     """
 
@@ -40,7 +39,6 @@ class Receiver:
         "_stream",
         "_turn",
         "_waits_for_turn",
-        "is_busy",
         "loss",
     )
 
@@ -60,7 +58,6 @@ class Receiver:
         self._number = number
         self._observer = observer
         self._waits_for_turn = not stream.engine.is_prompt
-        self.is_busy = False
         self.loss: BaseException | None = None
         self.use(stream, options)
 
@@ -73,24 +70,38 @@ class Receiver:
             None if self._ready is None or self._observer is not None else self._ready.receive_blocking
         )
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task receives, or moves bytes past the framing."""
+        return self._session.is_receiving
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the bytes may be received without this class: they are not reported, and no time limit holds."""
+        return self._ready is not None and self._observer is None and not self._waits_for_turn
+
     def begin(self) -> None:
         """Become busy.
 
         Raises:
             BusyError: another task receives.
         """
-        if self.is_busy:
+        if self._session.is_receiving:
             raise BusyError(f"another task already receives from {self._stream.peer}: one at a time")
-        self.is_busy = True
+        self._session.is_receiving = True
+
+    def end(self) -> None:
+        """Become free again."""
+        self._session.is_receiving = False
 
     async def fill(self, timeout: float | None = None) -> None:
         """Receive until at least one message is whole, or raise why there will be none; see `Connection.receive`."""
-        if self.is_busy:
+        if self._session.is_receiving:
             self.begin()  # which raises
         deadline = None if timeout is None else self._stream.engine.deadline(timeout)
         session, ready, observer, turn = self._session, self._ready, self._observer, self._turn
         waiting = session.waiting
-        self.is_busy = True
+        session.is_receiving = True
         try:
             while True:
                 if session.has_backlog:
@@ -105,7 +116,7 @@ class Receiver:
                     return
                 if end is not None:
                     raise end.with_traceback(None)
-                if self._waits_for_turn and session.outgoing:
+                if self._waits_for_turn and session.has_unsent:
                     self._sender.flush()  # before we wait: the peer may be waiting for it
                 data: bytes | None
                 try:
@@ -133,7 +144,14 @@ class Receiver:
         except DeadlineError as error:
             raise self._late(error, timeout) from None
         finally:
-            self.is_busy = False
+            session.is_receiving = False
+
+    async def fill_or_stop(self) -> None:
+        """The same for an iteration: it stops at the end of stream."""
+        try:
+            await self.fill()
+        except EndOfStream:
+            raise StopAsyncIteration from None
 
     async def receive_bytes(self, wanted: Wanted, timeout: float | None = None) -> bytes:
         """Receive until the bytes are there, or raise why there will be none; see `Connection.receive_exactly`."""
@@ -147,7 +165,7 @@ class Receiver:
                 data = session.take_bytes(wanted)
                 if data is not None:
                     return data
-                if self._waits_for_turn and session.outgoing:
+                if self._waits_for_turn and session.has_unsent:
                     self._sender.flush()  # before we wait: the peer may be waiting for it
                 try:
                     received = await (self._idle_timer or self._stream).receive(deadline=deadline)
@@ -160,7 +178,7 @@ class Receiver:
         except DeadlineError as error:
             raise self._late(error, timeout, wanted.nothing) from None
         finally:
-            self.is_busy = False
+            session.is_receiving = False
 
     def fill_directly(self) -> bool:
         """Do one step of `fill`, without a coroutine, on an engine that blocks; mostly it is enough.
@@ -170,11 +188,11 @@ class Receiver:
         """
         receive = self._receive_blocking
         session = self._session
-        if receive is None or self.is_busy or session.end() is not None:
+        if receive is None or session.is_receiving or session.end() is not None:
             return False
         if session.waiting:
             return True
-        self.is_busy = True
+        session.is_receiving = True
         try:
             data = receive()
             if data is not None:
@@ -182,7 +200,7 @@ class Receiver:
         except (EndOfStream, BrokenError, ClosedError) as error:
             self._end(error)
         finally:
-            self.is_busy = False
+            session.is_receiving = False
         return bool(session.waiting)
 
     def _end(self, error: EndOfStream | BrokenError | ClosedError) -> None:

@@ -70,7 +70,6 @@ class Sender:
 
     __slots__ = (
         "_changed",
-        "_draining",
         "_engine",
         "_high",
         "_limit",
@@ -106,8 +105,8 @@ class Sender:
         self._low = high_water // 4  # as asyncio: far enough below to be worth a wake-up
         self._number = number
         self._observer = observer
-        self._draining = False
         self._changed = Condition(stream.engine)
+        session.drain_waiters = self._changed.waiting
         self.turn = Turn(stream.engine)
         self.drained_size = 0
         self.error: StreamError | DeadlineError | None = None
@@ -115,7 +114,7 @@ class Sender:
     @property
     def is_empty(self) -> bool:
         """Whether the system has all of it."""
-        return not self._draining and not self._session.outgoing
+        return not self._session.is_draining and not self._session.has_unsent
 
     def flush(self) -> None:
         """Hand the batch to the system, as far as it takes it now; the rest follows in the background.
@@ -124,7 +123,9 @@ class Sender:
         """
         session = self._session
         unsent = session.outgoing
-        if not unsent or self._draining:
+        if session._out_size:
+            unsent.append(session._take_out())
+        if not unsent or session.is_draining:
             return
         # As `take` and `sent`, without the calls: this is done for every batch.
         data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
@@ -132,14 +133,14 @@ class Sender:
         try:
             count = self._stream.send_now(data)
         except StreamError as error:
-            self._fail(error)
+            self.fail(error)
             return
         session.sent_size += count
         session.outgoing_size -= count
         if self._observer is not None and count:
             self._observer(Sent(self._number, data[:count]))
         if count < len(data) or self._stream.has_unsent:
-            self._draining = True
+            self._session.is_draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
         elif self._changed.waiting:
             self._changed.notify()  # a sender that was woken may have found the room filled by others, and waits again
@@ -152,19 +153,19 @@ class Sender:
         """
         session = self._session
         session.sent_count += 1
-        if not session.outgoing and not self._draining and self._observer is None:
+        if not session.has_unsent and not session.is_draining and self._observer is None:
             # The batch is this message, and mostly it is taken at once: a third of the price of what is below.
             try:
                 count = self._stream.send_now(data)
             except StreamError as error:
                 session.outgoing_size += len(data)
-                self._fail(error)
+                self.fail(error)
                 raise
             session.sent_size += count
             if count == len(data) and not self._stream.has_unsent:
                 return
             session.outgoing_size += len(data) - count
-            self._draining = True
+            self._session.is_draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
         else:
             session.outgoing_size += len(data)
@@ -177,6 +178,10 @@ class Sender:
         self.flush()
         if self.error is None and self._session.outgoing_size < self._high and not self.turn.is_over():
             return DONE
+        return Drain(self.drain)
+
+    def drained(self) -> Sending:
+        """Return what waits until there is room again."""
         return Drain(self.drain)
 
     async def drain(self) -> None:
@@ -205,12 +210,12 @@ class Sender:
 
     def hold(self) -> None:
         """Hand nothing to the stream until `release`: it is being replaced. What is sent meanwhile waits."""
-        self._draining = True
+        self._session.is_draining = True
 
     def release(self, stream: Stream) -> None:
         """Go on, with this stream."""
         self._stream = stream
-        self._draining = False
+        self._session.is_draining = False
         self.flush()
 
     def check(self) -> None:
@@ -224,6 +229,7 @@ class Sender:
             self.error = reason
         self._session.refuse(self.error)
         self._session.outgoing.clear()
+        self._session._drop_out()
         self._changed.notify()
 
     async def _drain(self, rest: memoryview) -> None:
@@ -245,18 +251,18 @@ class Sender:
                 if session.outgoing_size <= self._low:
                     self._changed.notify()
                 if not rest:
-                    if not session.outgoing or self.error is not None:
+                    if not session.has_unsent or self.error is not None:
                         break
                     rest = memoryview(session.take())
         except StreamError as error:
-            self._fail(error)
+            self.fail(error)
         except DeadlineError:
-            self._fail(self._stalled())
+            self.fail(self._stalled())
         except BaseException:
-            self._fail(BrokenError(f"sending to {stream.peer}: the engine ended, and a message was cut"))
+            self.fail(BrokenError(f"sending to {stream.peer}: the engine ended, and a message was cut"))
             raise
         finally:
-            self._draining = False
+            self._session.is_draining = False
             self._changed.notify()
 
     def _stalled(self) -> BrokenError | DeadlineError:
@@ -267,5 +273,6 @@ class Sender:
         )
         return DeadlineError(f"{text}: nothing can be sent any more") if is_ours else BrokenError(text)
 
-    def _fail(self, error: StreamError | DeadlineError) -> None:
+    def fail(self, error: StreamError | DeadlineError) -> None:
+        """Drop what is unsent: it was lost."""
         self.cut(error.with_traceback(None))

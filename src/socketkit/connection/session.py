@@ -6,9 +6,10 @@ no engine and no clock. A large batch is decoded in portions, each when the mess
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableSequence
+from collections.abc import Callable, Collection, MutableSequence
 from typing import Any
 
+from socketkit._core import PART, UNUSUAL, WHOLE, SessionCore, native
 from socketkit.connection.unread_bytes import UnreadBytes, Wanted
 from socketkit.errors import (
     BrokenError,
@@ -21,7 +22,7 @@ from socketkit.errors import (
     StreamError,
 )
 from socketkit.framing.adapter import adapt
-from socketkit.framing.codec import Codec, Framing
+from socketkit.framing.codec import Codec, ConnectionCodec, Framing
 
 __all__ = ["TURN_MESSAGES", "Session"]
 
@@ -43,7 +44,7 @@ LARGE_FEED = 4 * 1024
 """Bytes from which on a codec is asked to release what it holds, before a wait."""
 
 
-class Session:
+class Session(SessionCore):
     """Both directions of one connection.
 
     Attributes:
@@ -61,9 +62,7 @@ class Session:
     __slots__ = (
         "_calm",
         "_codec",
-        "_end",
         "_has_blank",
-        "_has_work",
         "_is_between",
         "_later",
         "_must_probe",
@@ -75,34 +74,19 @@ class Session:
         "_undecoded",
         "_unfed_size",
         "_unread",
-        "encode_one",
-        "has_backlog",
-        "outgoing",
-        "outgoing_size",
-        "received_count",
-        "received_size",
-        "sent_count",
-        "sent_size",
-        "waiting",
     )
 
+    _end: SocketkitError | None
+
     def __init__(self, codec: Codec) -> None:
+        super().__init__()
         self._refusal: SocketkitError | None = None  # why nothing can be sent any more
-        self.received_size = 0
         self._unread: UnreadBytes | None = None  # set while messages are decoded one by one, on demand
         self._use(codec)
-        self.waiting: list[Any] = []
         self.outgoing: MutableSequence[bytes] = []
-        self.outgoing_size = 0
-        self.sent_size = 0
-        self.received_count = 0
-        self.sent_count = 0
-        self.has_backlog = False
         self._later: list[Any] = []  # decoded messages behind those of `waiting`, the oldest last
         self._undecoded = b""  # bytes behind those
         self._skipped: list[FrameTooLongError] = []  # of the portions before the last one
-        self._end: SocketkitError | None = None  # what a receiver gets after the last message
-        self._has_work = False  # `end` has more to do than to return `_end`
         self._stream_end: SocketkitError | None = None  # why no more bytes will be read
         self._is_between = False  # the codec holds nothing of what was not received
         self._has_blank = False  # white space that comes next may belong to the last message
@@ -112,6 +96,9 @@ class Session:
         self._codec = adapt(codec)
         self._reported_at = -1  # offset of the last frame that was reported as skipped
         self._unfed_size = self.received_size if self._unread is None else -1
+        self._use_native(self._codec.native)
+        if self._unread is not None:
+            self._leave()
         self._portion = min(FIRST_PORTION, self._codec.portion)
         self._must_probe = self._codec.must_probe
         if self._refusal is None:
@@ -126,6 +113,10 @@ class Session:
         if self._unread is not None:
             self._unread.append(data)
             self.has_backlog = True
+            return
+        if self.is_native:
+            self._put(data)
+            self._decode_native()
             return
         if size > LARGE_FEED and self._divide(data):
             return
@@ -142,6 +133,24 @@ class Session:
             elif codec.fault is not None:
                 self._end = codec.fault
 
+    def _decode_native(self) -> None:
+        """Decode the next messages, in the compiled core, as far as nothing is unusual."""
+        found = self._decode(TURN_MESSAGES)
+        if found == UNUSUAL and not self.waiting:
+            self._leave_native()
+        else:
+            self.has_backlog = self._has_work = found != PART
+
+    def _leave_native(self) -> None:
+        """Hand the bytes that were not decoded to the codec, which says what is wrong with them."""
+        rest = self._take_bytes(-1)
+        self._leave()
+        self.has_backlog = self._has_work = False
+        self._codec.offset = self.received_size - len(rest)
+        if rest:
+            self.received_size -= len(rest)  # counted already
+            self.feed(rest)
+
     def _divide(self, data: bytes) -> bool:
         """Decode the first portion of large data; return whether there is more than one."""
         self._has_work = True
@@ -156,6 +165,8 @@ class Session:
         """Take the end of stream; the message that it makes whole goes to `waiting`."""
         self._stream_end = end
         if self._unread is None:
+            if self.is_native:
+                self._leave_native()
             self._complete(end)
 
     def _complete(self, end: EndOfStream) -> None:
@@ -218,6 +229,9 @@ class Session:
         if self._unread is not None:
             self._decode_next(self._unread)
             return
+        if self.is_native:
+            self._decode_native()
+            return
         if self._later:
             self.waiting.extend(self._later[-TURN_MESSAGES:])
             del self._later[-TURN_MESSAGES:]
@@ -235,6 +249,10 @@ class Session:
         if self._must_probe:
             codec.probe()
             self._end = codec.fault
+        elif _is_decoded_natively(codec) and codec.fault is None:
+            rest = codec.take_rest()
+            self._use_native(codec.native)
+            self._put(rest)
 
     # Incoming, on demand: bytes beside messages.
 
@@ -287,6 +305,7 @@ class Session:
     def _decode_on_demand(self, *, is_reframing: bool = False) -> UnreadBytes:
         self._has_blank = not (is_unfed := self.received_size == self._unfed_size)
         rest = b"" if is_unfed and not is_reframing else self._take_rest()
+        self._leave()
         self._unread = unread = UnreadBytes(rest, self.received_size - len(rest))
         self._is_between = self._has_work = True
         self._end = None
@@ -355,10 +374,14 @@ class Session:
             self._codec.offset = unread.offset
         self._undecoded = unread.take(len(unread))
         self.has_backlog = bool(self._undecoded)
+        self._has_work = True  # to go back to the compiled core, when all was received
         self._unread = None
 
     def decode_all(self) -> None:
         """Put every message that was read from the stream into `waiting`."""
+        while self.is_native and self.has_backlog:
+            if self._decode(TURN_MESSAGES) != WHOLE:
+                return
         while (self.has_backlog and self._end is None) or self._later:
             waiting = self.waiting[:]
             self.waiting.clear()
@@ -400,6 +423,11 @@ class Session:
             TypeError: the codec in use cannot give back what it has read (it has no `take_rest`).
             FramingError: it cannot any more, as it was skipping an over-long frame.
         """
+        if self._unread is None and self.is_native and _is_decoded_natively(adapt(codec)):
+            self._rewind()
+            self._use(codec)
+            self.has_backlog = self._has_work = self._pending > 0
+            return
         unread = self._unread
         if unread is None:
             unread = self._decode_on_demand(is_reframing=True)
@@ -445,6 +473,11 @@ class Session:
             if not self._is_between:
                 self._unread.push_back(self._take_decoded())
             return self._unread.take(len(self._unread))
+        if self.is_native:
+            self._rewind()
+            rest = self._take_bytes(-1)
+            self._drop_unread()
+            return rest
         unread = self.unread_count
         rest = self._codec.take_rest(unread) + self._undecoded
         self.received_count -= unread
@@ -457,6 +490,7 @@ class Session:
         if self._unread is not None:
             self._unread.clear()
         self.has_backlog = False
+        self._drop()
 
     def fail(self, error: BrokenError | ClosedError | DeadlineError) -> bool:
         """Set why no more bytes will be received; the first reason stays, except after our own close. True: it ends."""
@@ -490,11 +524,11 @@ class Session:
     @property
     def has_part(self) -> bool:
         """Whether a part of a message was read, behind the whole ones. False for a codec that does not say."""
-        return self.has_backlog or bool(self._codec.buffered)
+        return self.has_backlog or self._pending > 0 or bool(self._codec.buffered)
 
     # Outgoing.
 
-    def queue(self, messages: Iterable[Any], count: int) -> None:
+    def queue(self, messages: Collection[Any], count: int) -> None:
         """Append messages to the outgoing batch, encoded: all of them, or none and an error.
 
         Raises:
@@ -503,14 +537,25 @@ class Session:
         """
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)
+        if self._encode(messages):
+            return
         data = self._codec.encode(messages)
+        if self._out_size:
+            self.outgoing.append(self._take_out())
         self.sent_count += count
         self.outgoing_size += len(data)
         self.outgoing.append(data)
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something is in the outgoing batch."""
+        return bool(self.outgoing) or self._out_size > 0
+
     def take(self) -> bytes:
         """Remove and return the outgoing batch, as one piece."""
         outgoing = self.outgoing
+        if self._out_size:
+            outgoing.append(self._take_out())
         data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
         outgoing.clear()
         return data
@@ -527,12 +572,18 @@ class Session:
         """
         if self._refusal is None or is_final:
             self._refusal = reason
+            self.is_refused = True
             self.encode_one = _refuser(reason)
 
     @property
     def refusal(self) -> SocketkitError | None:
         """Why nothing can be sent any more; None when it can."""
         return self._refusal
+
+
+def _is_decoded_natively(codec: ConnectionCodec) -> bool:
+    """Whether the compiled core, where it is in use, has the bytes of this framing."""
+    return native and codec.native is not None and codec.native[0] != "chunks"
 
 
 def _refuser(reason: StreamError | DeadlineError) -> Callable[[Any], bytes]:

@@ -9,6 +9,7 @@ from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, ClosedError, HandshakeError, OptionError
 from socketkit.framing.codec import Framing
+from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import DatagramStream, Stream
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ async def upgrade(
     await sender.wait_empty(deadline=deadline)
     sender.check()
     sender.hold()
+    if isinstance(stream, SocketStream):
+        stream.give_up_plain()
     try:
         unread = session.take_unread(framing.codec())
         if unread and not side.is_server:

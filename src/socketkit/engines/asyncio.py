@@ -8,14 +8,13 @@ turn of the loop (a turn costs more than ten messages).
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
-import itertools
 import os
 import time
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, TypeVar
 
+from socketkit._core import LoopCore, SideCore
 from socketkit.engines.engine import LEFT_BEHIND, READ, Engine, check_moment
 from socketkit.errors import BusyError, DeadlineError
 
@@ -25,96 +24,34 @@ T = TypeVar("T")
 
 _KEY = "_socketkit_engine"
 
-CROWD: Final = 4
-"""Callbacks in a turn from which on they wait for the end of the turn. Sending in a row costs less (a ping-pong over 50
-connections on uvloop: a tenth); for a single connection the loop's extra turn costs more."""
 
-TRIAL: Final = 64
-"""Turns of single callbacks after which the number of callbacks in a turn is measured again."""
-
-TURN_TASKS: Final = 32
-"""As in `readiness`: the first connection must not wait for the last of five hundred."""
-
-_NOTHING: Final = itertools.repeat(None).__next__
-"""A function that returns None, in C: asyncio's tasks ask a future for its result and its loop at each wait, and a call
-into Python costs three times as much."""
-
-
-class Side:
+class Side(SideCore):
     """One direction of a registered descriptor, and the wait there, as asyncio's tasks see a future.
 
     Made once, and used for one wait after the other.
     """
 
-    __slots__ = (
-        "_add", "_asyncio_future_blocking", "_callback", "_context", "_engine", "_error", "_remove", "_timer", "armed",
-        "busy", "deadline", "descriptor", "get_loop", "result",
-    )  # fmt: skip
+    __slots__ = ("_add", "_loop_engine", "_remove", "_timer")
 
     def __init__(self, engine: AsyncioEngine, descriptor: int, direction: int) -> None:
+        super().__init__(engine)
         loop = engine.loop
-        self._engine = engine
-        self.get_loop = engine.get_loop
-        self.result: Callable[[], None] = _NOTHING
+        self._loop_engine = engine
+        self.descriptor = descriptor
         self._add = loop.add_reader if direction == READ else loop.add_writer
         self._remove = loop.remove_reader if direction == READ else loop.remove_writer
-        # True: a task takes it for a future. None: `asyncio.isfuture` does not, and it is wrapped into a task.
-        self._asyncio_future_blocking: bool | None = None
-        self._callback: Callable[[Any], object] | None = None
-        self._context: contextvars.Context | None = None
-        self._error: BaseException | None = None
         self._timer: tuple[float, asyncio.TimerHandle] | None = None
-        self.descriptor = descriptor
-        self.armed = False
-        self.busy = False
-        self.deadline: float | None = None
-
-    # Called by the task, as on a future.
-
-    def __await__(self) -> Generator[Any, None, None]:
-        if self.busy:
-            raise self._engine.busy(self.descriptor)
-        if not self.armed and not self.arm():
-            return
-        if self.deadline is not None:
-            self._set_timer(check_moment(self.deadline))
-        self.busy = self._asyncio_future_blocking = True
-        try:
-            yield self
-        finally:
-            self.busy = False
-            self.result = _NOTHING
-            self._asyncio_future_blocking = self._error = self._callback = self.deadline = None
-
-    def add_done_callback(
-        self, callback: Callable[[Any], object], *, context: contextvars.Context | None = None
-    ) -> None:
-        self._callback = callback
-        self._context = context
 
     def cancel(self, msg: object = None) -> bool:
+        """Cancel the wait, as a task does with a future."""
         if self._callback is None or self._error is not None:
             return False
-        self._fail(asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg))
+        self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         # Not from here: a running task cancels, and tasks do not nest.
-        self._engine.loop.call_soon(self.finish)
+        self._loop_engine.loop.call_soon(self.finish)
         return True
 
-    def done(self) -> bool:
-        return self._callback is None
-
-    def _fail(self, error: BaseException) -> None:
-        self._error = error
-        self.result = self._raise_error
-
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    # Called by the engine.
-
     def arm(self) -> bool:
-        """Watch; False where it cannot be watched because it never blocks."""
         try:
             self._add(self.descriptor, self._on_ready)
         except PermissionError:  # EPERM, epoll_ctl(2): a regular file
@@ -126,42 +63,16 @@ class Side:
         self.armed = False
         self._remove(self.descriptor)
 
-    def finish(self) -> None:
-        """Resume the task, from a callback of the loop."""
-        callback, self._callback = self._callback, None
-        if callback is None:
-            return
-        if self._context is None:
-            callback(self)
-        else:
-            self._context.run(callback, self)
-
-    def _on_ready(self, watch: object = None) -> None:
-        del watch  # an exception that the program keeps holds this frame
-        callback = self._callback
-        if callback is None:
-            self.disarm()  # no task waits: it would be reported again at every turn
-        elif self._error is None:
-            engine = self._engine
-            engine._inside = True
-            self._callback = None
-            try:
-                if self._context is None:
-                    callback(self)
-                else:
-                    self._context.run(callback, self)
-            finally:
-                engine._inside = False
-                if engine._soon and (not engine._is_called or len(engine._soon) >= TURN_TASKS):
-                    engine._end_turn()
-
-    def _set_timer(self, deadline: float) -> None:
+    def _begin_timer(self) -> None:
         """One timer a direction, put back when it comes due too early: most deadlines never come."""
+        assert self.deadline is not None
+        deadline = check_moment(self.deadline)
         if self._timer is None or self._timer[0] > deadline:
             self.drop_timer()
-            self._timer = (deadline, self._engine.call_at(deadline, self._due))
+            self._timer = (deadline, self._loop_engine.call_at(deadline, self._due))
 
     def drop_timer(self) -> None:
+        """Wait for no deadline."""
         if self._timer is not None:
             self._timer[1].cancel()
             self._timer = None
@@ -170,10 +81,10 @@ class Side:
         self._timer = None
         if self.deadline is None or self._callback is None or self._error is not None:
             return
-        if self.deadline > self._engine.now():
-            self._set_timer(self.deadline)
+        if self.deadline > self._loop_engine.now():
+            self._begin_timer()
         else:
-            self._fail(DeadlineError("the deadline has passed"))
+            self._error = DeadlineError("the deadline has passed")
             self.finish()
 
 
@@ -202,8 +113,8 @@ class UvloopSide(Side):
         """Watch again if uvloop has ended the watch by itself."""
         if self.armed:  # else `disarm` ended it
             self.armed = False
-            if self.busy and not self._engine.loop.is_closed():
-                self._engine.loop.call_soon(self._arm_again)  # behind the closing
+            if self.busy and not self._loop_engine.loop.is_closed():
+                self._loop_engine.loop.call_soon(self._arm_again)  # behind the closing
 
     def _arm_again(self) -> None:
         if self.busy and not self.armed:
@@ -282,23 +193,17 @@ class LoopTask(asyncio.Task[None]):
         return super().cancel(msg)
 
 
-class AsyncioEngine(Engine):
+class AsyncioEngine(LoopCore, Engine):
     """Waiting in one asyncio loop. Made for a running loop by `engine_of`, or with a loop of its own by `run`."""
 
     name: ClassVar[str] = "asyncio"
     cancelled = asyncio.CancelledError
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__()
         self.loop: asyncio.AbstractEventLoop = loop if loop is not None else self._new_loop()
         self.now = self.loop.time
-        self._sides: tuple[dict[int, Side], dict[int, Side]] = ({}, {})  # readers, writers
-        self._soon: list[Callable[[], object]] = []
-        self._inside = False  # in one of our callbacks, which calls `_end_turn`
-        self._is_called = False  # the loop will call `_run_called`
-        self._is_crowded = False
-        self._gathered = 0  # callbacks since the turn began
-        self._trial = TRIAL  # turns until we look for a crowd
-        self.get_loop: Callable[[], asyncio.AbstractEventLoop] = itertools.repeat(self.loop).__next__
+        self._sides: tuple[dict[int, Side], dict[int, Side]] = (self._readers, {})  # readers, writers
         self._tasks: set[asyncio.Task[None]] = set()
         self._pid = os.getpid()
         setattr(self.loop, _KEY, self)  # a circle with the loop, which ends with it
@@ -318,11 +223,11 @@ class AsyncioEngine(Engine):
         if side is None:
             side = sides[descriptor] = self._new_side(descriptor, direction)
         elif side.busy:
-            raise self.busy(descriptor)
+            raise self.busy_error(descriptor)
         side.deadline = deadline
         return side
 
-    def busy(self, descriptor: int) -> BusyError:
+    def busy_error(self, descriptor: int) -> BusyError:
         """Return the error of the second of two waiters."""
         return BusyError(f"another task already waits for descriptor {descriptor} in that direction")
 
@@ -354,37 +259,8 @@ class AsyncioEngine(Engine):
     def event(self) -> LoopEvent:
         return LoopEvent(self)
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        if not self._inside and not self._is_called:
-            self._is_called = True
-            self._gathered = 0
-            self.loop.call_soon(self._run_called)
-        self._soon.append(callback)
-
-    def _end_turn(self) -> None:
-        """Make the calls at the end of one of our callbacks, or at the end of the turn where there are many."""
-        self._trial -= 1
-        if not self._is_called and (self._is_crowded or not self._trial):
-            self._is_called = True
-            self._gathered = 0
-            self.loop.call_soon(self._run_called)
-        else:
-            self._run_soon()
-
-    def _run_called(self) -> None:
-        self._is_called = False
-        self._run_soon()
-        self._is_crowded = self._gathered >= CROWD
-        self._trial = TRIAL
-
-    def _run_soon(self) -> None:
-        callbacks, self._soon = self._soon, []
-        self._gathered += len(callbacks)
-        for callback in callbacks:
-            try:
-                callback()
-            except Exception as error:  # the callbacks behind it belong to other connections
-                self._report_error("a deferred callback has failed", error)
+    def _report(self, error: BaseException) -> None:
+        self._report_error("a deferred callback has failed", error)
 
     def _report_error(self, message: str, error: BaseException) -> None:
         self.loop.call_exception_handler({"message": message, "exception": error})

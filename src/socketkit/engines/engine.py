@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
+from socketkit._core import DONE, READ, WRITE, Done
 from socketkit.config.durations import parse_timeout
 from socketkit.errors import OptionError
 
@@ -31,39 +32,11 @@ __all__ = [
     "run_to_end",
 ]
 
-READ: Final = 1
-WRITE: Final = 2
-
 LEFT_BEHIND: Final[list[object]] = []
 """Tasks that did not end when an engine did. They are kept, because Python throws GeneratorExit into a task that is
 collected, and reports that it ignored it."""
 
 T = TypeVar("T")
-
-
-class Done(Coroutine[Any, Any, None]):
-    """A coroutine that has ended, for a verb that has nothing to wait for. Tasks and nurseries accept it, and it may be
-    awaited any number of times.
-    """
-
-    __slots__ = ()
-
-    # A builtin function, called without arguments, returns an exhausted iterator: half the price of a Python function,
-    # and `await` is part of every `send`.
-    __await__: Any = [].__reversed__
-
-    def send(self, value: object, /) -> Any:
-        raise StopIteration
-
-    def throw(self, error: Any, value: Any = None, traceback: Any = None, /) -> Any:
-        raise error
-
-    def close(self) -> None:
-        pass
-
-
-DONE: Final = Done()
-"""Returned by a verb that has nothing to wait for."""
 
 
 def report_error(error: BaseException) -> None:

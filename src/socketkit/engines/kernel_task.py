@@ -10,36 +10,35 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from socketkit.engines.engine import READ
+from socketkit._core import READ, TaskState
 
-__all__ = ["Cancelled", "KernelEvent", "KernelTask", "Slot", "Sooner"]
+__all__ = ["Cancelled", "KernelEvent", "KernelTask", "Sooner"]
 
 
 class Cancelled(BaseException):
     """Raised inside a task that was cancelled. Clean up, and do not catch it for good."""
 
 
-class KernelTask:
-    """A coroutine, and where it is parked."""
+class KernelTask(TaskState):
+    """A coroutine, and where it is parked.
 
-    __slots__ = (
-        "cancelling", "context", "coroutine", "deadline", "direction", "done", "error", "event", "ready", "send",
-        "slot", "timer",
-    )  # fmt: skip
+    Attributes:
+        coroutine: is run in `context`.
+        ready: the kernel's queue of tasks that run next.
+        slot, direction: the descriptor where it is parked; `event`: the event; `deadline`: the moment.
+        timer: the moment of the heap's earliest live entry for this task.
+        error: is thrown at the next step.
+        cancelling: the next wait raises `Cancelled`.
+        done: it has ended.
+    """
+
+    __slots__ = ()
 
     def __init__(self, ready: deque[KernelTask], coroutine: Coroutine[Any, Any, Any]) -> None:
+        super().__init__()
         self.ready = ready
         self.coroutine = coroutine
-        self.send = coroutine.send
         self.context = contextvars.copy_context()
-        self.slot: Slot | None = None
-        self.direction = 0
-        self.event: KernelEvent | None = None
-        self.deadline: float | None = None
-        self.timer: float | None = None  # the moment of the heap's earliest live entry for this task
-        self.error: BaseException | None = None  # to be thrown at the next step
-        self.cancelling = False
-        self.done = False
 
     def cancel(self) -> None:
         if self.done or self.cancelling or isinstance(self.error, Cancelled):
@@ -88,17 +87,6 @@ class Sooner:
     @property
     def done(self) -> bool:
         return any(task.done for task in self._tasks)
-
-
-class Slot:
-    """A registered descriptor: what the poller watches, and which tasks wait."""
-
-    __slots__ = ("armed", "reader", "writer")
-
-    def __init__(self) -> None:
-        self.armed = 0
-        self.reader: KernelTask | None = None
-        self.writer: KernelTask | None = None
 
 
 Park = Callable[["KernelEvent", float | None], Awaitable[None]]

@@ -20,15 +20,9 @@ from socketkit.engines.engine import READ, WRITE
 
 __all__ = ["POLLERS", "Poller", "SelectPoller"]
 
-# The readiness bits of poll(2), which epoll(7) shares. An error or a hang-up makes both directions ready: the call that
-# follows reports it.
 IN: Final = 0x001
 OUT: Final = 0x004
-ERR: Final = 0x008
-HUP: Final = 0x010
 INVALID: Final = 0x020
-READ_BITS: Final = IN | ERR | HUP | INVALID
-WRITE_BITS: Final = OUT | ERR | HUP | INVALID
 
 MAX_EVENTS: Final = 512
 
@@ -173,7 +167,7 @@ if sys.platform == "linux":
             self._armed: dict[int, int] = {}
             self._epoll = select.epoll()
             _epolls.add(self)
-            self.descriptor: int | None = self._epoll.fileno()
+            self.epoll = self.descriptor = self._epoll.fileno()
 
         def arm(self, descriptor: int, before: int, after: int) -> None:
             if not after:

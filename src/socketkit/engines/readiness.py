@@ -15,9 +15,10 @@ from collections.abc import Callable, Coroutine, Generator
 from types import coroutine as generator_coroutine
 from typing import Any, Final, TypeVar
 
-from socketkit.engines.engine import LEFT_BEHIND, READ, WRITE, Engine, call_guarded, check_moment, report_error
-from socketkit.engines.kernel_task import Cancelled, KernelEvent, KernelTask, Slot, Sooner
-from socketkit.engines.pollers import POLLERS, READ_BITS, WRITE_BITS, Poller
+from socketkit._core import PARKED, Kernel, Slot
+from socketkit.engines.engine import LEFT_BEHIND, READ, Engine, call_guarded, check_moment, report_error
+from socketkit.engines.kernel_task import Cancelled, KernelEvent, KernelTask, Sooner
+from socketkit.engines.pollers import POLLERS, Poller
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
 
@@ -25,18 +26,8 @@ __all__ = ["READINESS", "Cancelled", "ReadinessEngine", "running"]
 
 T = TypeVar("T")
 
-LONGEST_POLL: Final = 24 * 3600.0
-"""Seconds: poll(2) and epoll_wait(2) take less than 25 days, and select(2) no infinity. As asyncio."""
-
-TURN_TASKS: Final = 32
-"""Callbacks (`call_soon`: batches to send) that may wait for the end of the turn. Sending for many in a row costs less
-than receiving and sending for each (a ping-pong of 64 bytes over 50 connections: 10.2 us, not 11.0), but the first
-connection must not wait for the last of five hundred."""
-
 FEW_TIMERS: Final = 64
 """Stale timers that the heap may hold before it is cleaned; from then on as many as live ones. As asyncio."""
-
-_PARKED: Final = object()  # yielded by every wait of this engine: anything else comes from another loop's awaitable
 
 
 class RunningKernel(threading.local):
@@ -53,7 +44,7 @@ def running() -> ReadinessEngine | None:
     return _running.kernel
 
 
-class ReadinessEngine(Engine):
+class ReadinessEngine(Kernel, Engine):
     """The kernel. Its subclasses differ in one class attribute: the poller."""
 
     cancelled = Cancelled
@@ -65,15 +56,16 @@ class ReadinessEngine(Engine):
         """
         self.now = clock
         self._poller: Poller = POLLERS[self.name]() if poller is None else poller
-        self._slots: dict[int, Slot] = {}
-        self._ready: deque[KernelTask] = deque()
-        self._timers: list[tuple[float, int, KernelTask]] = []
+        self._epoll = getattr(self._poller, "epoll", -1)
+        self._slots = {}
+        self._ready = deque()
+        self._timers = []
         self._timer_count = 0
         self._stale_count = 0  # entries of the heap whose task needs them no more
-        self._soon: deque[Callable[[], object]] = deque()
+        self._soon = deque()
         self.call_soon = self._soon.append
         self._tasks: set[KernelTask] = set()
-        self._current: KernelTask | None = None
+        self._current = None
         self._main: KernelTask | None = None
         self._result: Any = None
         self._error: BaseException | None = None
@@ -113,7 +105,7 @@ class ReadinessEngine(Engine):
             slot.writer = task
         task.slot = slot
         task.direction = direction
-        yield _PARKED
+        yield PARKED
 
     @generator_coroutine
     def _park_at(self, event: KernelEvent, deadline: float | None) -> Generator[object, None, None]:
@@ -124,7 +116,7 @@ class ReadinessEngine(Engine):
             self._set_timer(task, deadline)
         event.waiting[task] = None
         task.event = event
-        yield _PARKED
+        yield PARKED
 
     @generator_coroutine
     def _park_until(self, moment: float) -> Generator[object, None, None]:
@@ -132,7 +124,7 @@ class ReadinessEngine(Engine):
         assert task is not None
         task.take_cancellation()
         self._set_timer(task, moment)
-        yield _PARKED
+        yield PARKED
 
     @generator_coroutine
     def _yield_turn(self) -> Generator[object, None, None]:
@@ -140,7 +132,7 @@ class ReadinessEngine(Engine):
         assert task is not None
         task.take_cancellation()
         self._ready.append(task)
-        yield _PARKED
+        yield PARKED
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -217,7 +209,7 @@ class ReadinessEngine(Engine):
         _running.kernel = self
         self._main = self.start(coroutine)
         try:
-            self._loop_until(self._main)
+            self._loop_until(self._main, self._waker.fileno())
         finally:
             self._main = None  # it is done, or its result is not needed any more
             try:
@@ -246,7 +238,7 @@ class ReadinessEngine(Engine):
                 task.cancel()
             for task in left:
                 if not task.done:
-                    self._loop_until(task if alarm is None else Sooner(task, alarm))
+                    self._loop_until(task if alarm is None else Sooner(task, alarm), self._waker.fileno())
         if alarm is not None:
             alarm.coroutine.close()
             LEFT_BEHIND.extend(self._tasks - {alarm})
@@ -257,50 +249,6 @@ class ReadinessEngine(Engine):
         self._run_soon()
         self._poller.close()
         self._waker.close()
-
-    def _loop_until(self, main: KernelTask | Sooner) -> None:
-        slots, ready, soon, waker, step = self._slots, self._ready, self._soon, self._waker.fileno(), self._step
-        poll, timers = self._poller.poll, self._timers
-        while True:
-            for descriptor, bits in poll(self._timeout()):
-                slot = slots.get(descriptor)
-                if slot is None:
-                    if descriptor == waker:
-                        self._run_calls()
-                    continue
-                if bits & READ_BITS:
-                    task = slot.reader
-                    if task is not None:
-                        slot.reader = task.slot = task.deadline = None
-                        step(task)
-                    elif slot.armed & READ:
-                        self._disarm(descriptor, slot, READ)
-                if bits & WRITE_BITS:
-                    task = slot.writer
-                    if task is not None:
-                        slot.writer = task.slot = task.deadline = None
-                        step(task)
-                    elif slot.armed & WRITE:
-                        self._disarm(descriptor, slot, WRITE)
-                if len(soon) >= TURN_TASKS:
-                    self._run_soon()
-            if timers and timers[0][0] <= self.now():
-                self._run_timers()
-            for _ in range(len(ready)):
-                step(ready.popleft())
-                if len(soon) >= TURN_TASKS:
-                    self._run_soon()
-            if soon:
-                self._run_soon()
-            if main.done:
-                return
-
-    def _timeout(self) -> float | None:
-        if self._ready or self._soon:
-            return 0
-        if not self._timers:
-            return None
-        return min(max(0.0, self._timers[0][0] - self.now()), LONGEST_POLL)
 
     def _disarm(self, descriptor: int, slot: Slot, direction: int) -> None:
         """Stop watching what no task waits for: a level-triggered poller would report it at every call."""
@@ -335,35 +283,14 @@ class ReadinessEngine(Engine):
     def check_capacity(self) -> None:
         self._poller.check_capacity()
 
-    def _run_soon(self) -> None:
-        soon = self._soon
-        for _ in range(len(soon)):
-            try:  # as `call_guarded`, without a call for each message
-                soon.popleft()()
-            except Exception as error:
-                report_error(error)
+    def _foreign(self, stray: object) -> RuntimeError:
+        return RuntimeError(
+            f"the {self.name} engine cannot wait for {type(stray).__module__}.{type(stray).__qualname__}: it belongs "
+            f"to another event loop; use connection.engine.sleep() and friends here, or serve with engine='asyncio'"
+        )
 
-    def _step(self, task: KernelTask) -> None:
-        """Run one task up to its next wait."""
-        self._current = task
-        error = task.error
-        try:
-            if error is None:
-                stray = task.context.run(task.send, None)
-            else:
-                task.error = None
-                stray = task.context.run(task.coroutine.throw, error)
-            while stray is not _PARKED:  # the task awaited what only another loop can complete
-                stray = task.context.run(task.coroutine.throw, _foreign(self.name, stray))
-        except StopIteration as stop:
-            self._finish(task, stop.value, None)
-        except (KeyboardInterrupt, SystemExit):
-            self._finish(task, None, None)
-            raise
-        except BaseException as failure:
-            self._finish(task, None, failure)
-        finally:
-            error = None
+    def _report(self, error: BaseException) -> None:
+        report_error(error)
 
     def _finish(self, task: KernelTask, result: Any, error: BaseException | None) -> None:
         task.done = True
@@ -375,13 +302,6 @@ class ReadinessEngine(Engine):
             self._result, self._error = result, error
         elif error is not None and not isinstance(error, Cancelled):
             report_error(error)
-
-
-def _foreign(engine: str, stray: object) -> RuntimeError:
-    return RuntimeError(
-        f"the {engine} engine cannot wait for {type(stray).__module__}.{type(stray).__qualname__}: it belongs to "
-        f"another event loop; use connection.engine.sleep() and friends here, or serve with engine='asyncio'"
-    )
 
 
 def _subclass(name: str) -> type[ReadinessEngine]:

@@ -7,6 +7,7 @@ Nothing is held, so nothing can be too long: there is no `max_size`. Of a datagr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from socketkit.errors import FrameTooLongError
 from socketkit.framing.codec import ConnectionCodec
@@ -54,6 +55,10 @@ class _ChunksCodec(ConnectionCodec):
         self._last = data
         self.offset += len(data)
         return [data] if data else []
+
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("chunks",)
 
     @property
     def feed_whole(self) -> Callable[[bytes], list[bytes]]:

@@ -180,6 +180,12 @@ class ConnectionCodec:
         return None
 
     @property
+    def native(self) -> tuple[Any, ...] | None:
+        """What the compiled core needs to know to decode and encode the usual frames by itself: the name of the
+        framing, then its options. None: it cannot."""
+        return None
+
+    @property
     def buffered(self) -> int:
         """See `FullCodec`."""
         raise NotImplementedError

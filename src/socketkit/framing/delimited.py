@@ -90,6 +90,12 @@ class DelimitedCodec(DelimiterCodec):
     def __init__(self, framing: Delimited) -> None:
         super().__init__(framing, framing.delimiter)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self._oversize != "fail":
+            return None
+        return ("delimited", self._max_size, self._delimiter)
+
     def _read(self, block: bytes) -> list[Any]:
         messages = block.split(self._delimiter)
         del messages[-1]

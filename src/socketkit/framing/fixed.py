@@ -50,6 +50,10 @@ class _FixedCodec(LengthPrefixedCodec):
         super().__init__(framing)
         self._size = self._needed = framing.size
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("fixed", self._size)
+
     def _missing(self, data: bytes, start: int) -> int:
         return self._size - len(self._tail)
 

@@ -125,6 +125,23 @@ class _LengthCodec(LengthPrefixedCodec):
         self._counted = framing.counted
         self._most = 256**framing.width - 1 - self._counted  # bytes of payload that the field can express
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self._oversize != "fail":
+            return None
+        after = self._head - self._before - self._width
+        is_little = self._order == "little"
+        return (
+            "length",
+            self._max_size,
+            self._width,
+            is_little,
+            self._before,
+            after,
+            self._counted,
+            self._keep_header,
+        )
+
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
         begin = start + self._head
         if begin > len(data):

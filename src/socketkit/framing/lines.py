@@ -79,6 +79,12 @@ class _LinesCodec(DelimiterCodec):
         self._end = "\r\n" if framing.crlf else "\n"
         self._encoding = framing.encoding or ""
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self._oversize != "fail":
+            return None
+        return ("lines", self._max_size, self._encoding or None, self._end.encode())
+
     def _read(self, block: bytes) -> list[Any]:
         text = block.decode(self._encoding)
         if "\r" in text:
@@ -174,6 +180,7 @@ class _OneByOneCodec(_LinesCodec):
     """Lines of `str` in an encoding that may have a state: each begins anew."""
 
     __slots__ = ()
+    native = None
 
     def _read(self, block: bytes) -> list[Any]:
         lines = block.replace(b"\r\n", b"\n").split(b"\n")

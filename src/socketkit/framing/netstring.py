@@ -35,6 +35,12 @@ class _NetstringCodec(DecimalCodec):
     def __init__(self, framing: Netstring) -> None:
         super().__init__(framing, mark=b":", close=b",")
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self._oversize != "fail":
+            return None
+        return ("netstring", self._max_size)
+
     def encode(self, messages: Iterable[Any], /) -> bytes:
         payloads = as_bytes_list(messages, self._text)
         data = b"".join([b"%d:%b," % (len(payload), payload) for payload in payloads])

@@ -37,6 +37,12 @@ class _OctetsCodec(DecimalCodec):
     def __init__(self, framing: Octets) -> None:
         super().__init__(framing, mark=b" ")
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self._oversize != "fail":
+            return None
+        return ("octets", self._max_size)
+
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
         found = super()._header(data, start)
         if found is not None and not found[1]:

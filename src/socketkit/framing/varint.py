@@ -40,6 +40,12 @@ class _VarintCodec(LengthPrefixedCodec):
     def __init__(self, framing: Varint) -> None:
         super().__init__(framing)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self._oversize != "fail":
+            return None
+        return ("varint", self._max_size)
+
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
         number = data[start]
         if number < 0x80:

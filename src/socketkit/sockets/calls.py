@@ -23,6 +23,7 @@ __all__ = [
     "begin_connect",
     "connect_socket",
     "finish_connect",
+    "name_of_peer",
     "new_socket",
     "reason_of",
 ]
@@ -142,6 +143,20 @@ def _has_peer(sock: socket.socket) -> bool:
             return False
         raise
     return True
+
+
+def name_of_peer(sock: socket.socket) -> Any:
+    """Return what getpeername(2) gives of a socket that was connected a moment ago.
+
+    Raises:
+        ConnectionResetError: the peer has reset the connection since; getpeername(2) has no error for that.
+    """
+    try:
+        return sock.getpeername()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
 
 
 async def _pause(engine: Engine, seconds: float, deadline: float | None) -> None:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
-from typing import Any
 
 from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
-from socketkit.sockets.calls import address_text
+from socketkit.sockets.calls import address_text, name_of_peer
 from socketkit.sockets.socket_options import tune
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
 
 __all__ = ["stream_from_socket"]
-
-
-def _name_of_peer(sock: socket.socket) -> Any:
-    try:
-        return sock.getpeername()
-    except OSError as error:
-        if error.errno != errno.ENOTCONN:
-            raise
-        # It was connected a moment ago: the peer has reset it since, and getpeername(2) has no error for that.
-        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
 
 
 def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
@@ -44,7 +31,7 @@ def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *,
         tune(sock, options)
     local = address_text(family, kind, sock.getsockname())
     if peer is None:
-        peer = address_text(family, kind, _name_of_peer(sock))
+        peer = address_text(family, kind, name_of_peer(sock))
     if kind == getattr(socket, "SOCK_SEQPACKET", None):
         from socketkit.streams.datagram_socket import DatagramSocket
 

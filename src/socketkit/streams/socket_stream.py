@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 
+from socketkit._core import StreamCore
 from socketkit.engines.engine import READ, WRITE, Engine
 from socketkit.errors import BrokenError, ClosedError, EndOfStream, closed_error, end_of_stream, eof_sent_error
 from socketkit.sockets.calls import reason_of
@@ -44,7 +45,7 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 Socket = socket.socket
 
 
-class SocketStream(ReadyStream):
+class SocketStream(StreamCore, ReadyStream):
     """A connected stream socket."""
 
     socket: Socket
@@ -52,10 +53,7 @@ class SocketStream(ReadyStream):
     has_unsent = False  # a constant, not a property: it is read for each batch
 
     __slots__ = (
-        "_descriptor",
-        "_ended",
         "_eof_sent",
-        "_largest",
         "_loss",
         "_recv",
         "_send",
@@ -64,7 +62,6 @@ class SocketStream(ReadyStream):
         "_streak",
         "engine",
         "local",
-        "may_have_more",
         "peer",
         "socket",
     )
@@ -78,6 +75,7 @@ class SocketStream(ReadyStream):
         self._recv: Callable[..., bytes] = sock.recv
         self._send: Callable[..., int] = sock.send
         self._largest = receive_size
+        self._is_plain = getattr(type(sock), "recv", None) is socket.socket.recv
         self._size = min(USUAL_SIZE, receive_size)
         self.may_have_more = False  # the last call brought all that it asked for
         self._streak = 0
@@ -88,7 +86,12 @@ class SocketStream(ReadyStream):
 
     def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
         """Use other calls that behave as send(2) and recv(2) do (sendmsg and recvmsg)."""
+        self._is_plain = False
         self._send, self._recv = send, recv
+
+    def give_up_plain(self) -> None:
+        """Have no other code call recv(2) and send(2): another stream is put over this one."""
+        self._is_plain = False
 
     def lose(self, error: OSError) -> None:
         """Record an error that another call has met: it is raised after what was received before."""
@@ -144,7 +147,11 @@ class SocketStream(ReadyStream):
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise self._lost(error, "sending to") from None
+            raise self.lost_sending(error) from None
+
+    def lost_sending(self, error: OSError) -> ClosedError | BrokenError:
+        """Record an error of a call that sends; return what is to be raised."""
+        return self._lost(error, "sending to")
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
         if self._descriptor < 0:

@@ -1,0 +1,38 @@
+"""The hot path, compiled where it could be; else the same in Python.
+
+`native` says which. The environment variable `SOCKETKIT_PURE=1` chooses Python, which is also the oracle of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from socketkit._core.connection import DONE, ConnectionCore, Done
+from socketkit._core.kernel import PARKED, READ, READ_BITS, TURN_TASKS, WRITE, WRITE_BITS, Kernel, Slot, TaskState
+from socketkit._core.session import PART, UNUSUAL, WHOLE, SessionCore
+from socketkit._core.side import LoopCore, SideCore
+from socketkit._core.stream import StreamCore
+
+__all__ = [
+    "DONE", "PARKED", "PART", "READ", "READ_BITS", "TURN_TASKS", "UNUSUAL", "WHOLE", "WRITE", "WRITE_BITS",
+    "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot", "StreamCore", "TaskState",
+    "native",
+]  # fmt: skip
+
+native = False
+"""Whether the compiled core is in use."""
+
+if not TYPE_CHECKING and os.environ.get("SOCKETKIT_PURE", "0") in ("", "0"):
+    try:
+        _native = import_module(f"{__name__}._native")
+    except ImportError:  # it was not compiled: there was no compiler, or the system is none of its own
+        pass
+    else:
+        native = True
+        DONE, PARKED, Done, Kernel, Slot, TaskState = (
+            _native.DONE, _native.PARKED, _native.Done, _native.Kernel, _native.Slot, _native.TaskState,
+        )  # fmt: skip
+        LoopCore, SideCore = _native.LoopCore, _native.SideCore
+        ConnectionCore, SessionCore, StreamCore = _native.ConnectionCore, _native.SessionCore, _native.StreamCore

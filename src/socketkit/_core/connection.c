@@ -1,0 +1,831 @@
+/* `async for` and `send`. `connection.py` is the same in Python.
+
+   `Next` is what `__anext__` returns: a coroutine without a frame. It is used up when it has returned a message. */
+
+#include "core.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
+#endif
+
+enum { TURN_MESSAGES = 512 };         /* as in connection/session.py */
+enum { RECEIVE_SIZE = 64 * 1024 };    /* bytes that recv(2) is asked for at least */
+enum { USUAL_CHUNK = 8 * 1024, LARGE_CHUNK = 96 * 1024 }; /* as in streams/socket_stream.py */
+
+typedef struct {
+    PyObject_HEAD
+    CoreState *core;
+    Session *session;
+    Stream *stream;   /* NULL: not a plain socket, Python moves the bytes */
+    Kernel *kernel;   /* NULL: another engine */
+    Loop *loop;       /* NULL: another engine */
+    PyObject *engine; /* waits */
+    PyObject *soon;   /* calls at the end of the turn */
+    PyObject *sender; /* the Python one */
+    Py_ssize_t large; /* bytes from which on a batch leaves at once */
+    int run;          /* messages that were received since the last wait */
+    int chunk_size;   /* bytes that recv(2) is asked for, of `CHUNKS` */
+    char can_receive; /* whether receiving here is right: no observer, no idle timer, an engine that does not block */
+    char can_send;    /* whether sending here is */
+} Connection;
+
+typedef enum { ITERATE, RECEIVE, RECEIVE_MANY } Wanted;
+
+typedef struct {
+    PyObject_HEAD
+    Connection *connection;
+    PyObject *waiter;   /* the engine's own awaitable, which waits; NULL: parked here, or not waiting */
+    PyObject *delegate; /* the Python coroutine that has taken over */
+    Wanted wanted;
+    char is_waiting; /* has marked the session as receiving */
+    char is_over;
+} Next;
+
+/* Receiving. */
+
+static bool can_receive(Connection *self)
+{
+    Session *session = self->session;
+    return self->can_receive && session->format.kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
+           is_none(session->end) && self->stream != NULL && self->stream->is_plain && self->stream->descriptor >= 0 &&
+           !self->stream->ended && !self->stream->may_have_more;
+}
+
+/* Receive a chunk into a new object. */
+static Found receive_chunk(Connection *self, PyObject **message)
+{
+    Stream *stream = self->stream;
+    Py_ssize_t size = Py_MIN(self->chunk_size, stream->largest);
+    PyObject *data = PyBytes_FromStringAndSize(NULL, size);
+    if (data == NULL)
+        return FAILED;
+    Py_ssize_t count = recv(stream->descriptor, PyBytes_AS_STRING(data), size, MSG_DONTWAIT);
+    if (count <= 0) {
+        int number = errno;
+        Py_DECREF(data);
+        errno = count == 0 ? 0 : number;
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? PART : UNUSUAL;
+    }
+    stream->may_have_more = count == size;
+    if (count == size)
+        self->chunk_size = count >= LARGE_CHUNK ? SPARE_SIZE : LARGE_CHUNK;
+    else if (count < USUAL_CHUNK)
+        self->chunk_size = USUAL_CHUNK;
+    else if (count < LARGE_CHUNK)
+        self->chunk_size = LARGE_CHUNK;
+    if (_PyBytes_Resize(&data, count) < 0)
+        return FAILED;
+    self->session->received_size += count;
+    self->session->received_count++;
+    *message = data;
+    return WHOLE;
+}
+
+/* Receive bytes into the session's buffer. UNUSUAL: the end (errno 0), or an error. */
+static Found receive_bytes(Connection *self)
+{
+    Stream *stream = self->stream;
+    Session *session = self->session;
+    if (prepare_receive(session, RECEIVE_SIZE) < 0)
+        return FAILED;
+    Buffer *in = &session->in;
+    Py_ssize_t size = Py_MIN(in->capacity - in->end, stream->largest);
+    Py_ssize_t count = recv(stream->descriptor, in->data + in->end, size, MSG_DONTWAIT);
+    if (count > 0) {
+        in->end += count;
+        session->received_size += count;
+        stream->may_have_more = count == size;
+        return WHOLE;
+    }
+    int number = count == 0 ? 0 : errno;
+    settle_buffer(session);
+    errno = number;
+    return number == EAGAIN || number == EWOULDBLOCK || number == EINTR ? PART : UNUSUAL;
+}
+
+/* Tell the Python stream of an error that recv(2) has reported: the system reports it once. */
+static int report_loss(Connection *self, int number)
+{
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", number, strerror(number));
+    PyObject *result =
+        error == NULL ? NULL
+                      : PyObject_CallMethodOneArg((PyObject *)self->stream, self->core->names[NAME_lose], error);
+    Py_XDECREF(error);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* What the bytes that are there give: a message, or a list of them. */
+static Found decode(Next *self, PyObject **result)
+{
+    Connection *connection = self->connection;
+    Session *session = connection->session;
+    drop_consumed(session);
+    if (self->wanted == RECEIVE_MANY) {
+        Found found;
+        PyObject *messages = take_messages(session, TURN_MESSAGES, &found);
+        if (messages == NULL)
+            return FAILED;
+        if (PyList_GET_SIZE(messages) > 0) {
+            *result = messages;
+            found = WHOLE;
+        } else {
+            Py_DECREF(messages);
+        }
+        if (found == WHOLE)
+            connection->run += TURN_MESSAGES / 4; /* a batch is worth many messages */
+        session->has_backlog = session->has_work = session->in.next < session->in.end;
+        return found;
+    }
+    Found found = next_message(session, result);
+    if (found == WHOLE)
+        connection->run++;
+    session->has_backlog = session->has_work = session->in.next < session->in.end;
+    return found;
+}
+
+/* Take the oldest message of `waiting`, or all. */
+static PyObject *take_waiting(Next *self)
+{
+    PyObject *waiting = self->connection->session->waiting;
+    Py_ssize_t size = PyList_GET_SIZE(waiting);
+    if (self->wanted == RECEIVE_MANY) {
+        PyObject *messages = PyList_GetSlice(waiting, 0, size);
+        if (messages == NULL || PyList_Reverse(messages) < 0 || PyList_SetSlice(waiting, 0, size, NULL) < 0)
+            Py_CLEAR(messages);
+        return messages;
+    }
+    PyObject *message = Py_NewRef(PyList_GET_ITEM(waiting, size - 1));
+    if (PyList_SetSlice(waiting, size - 1, size, NULL) < 0)
+        Py_CLEAR(message);
+    return message;
+}
+
+static void stop_waiting(Next *self)
+{
+    if (self->is_waiting) {
+        self->is_waiting = false;
+        self->connection->session->is_receiving = false;
+    }
+    Py_CLEAR(self->waiter);
+}
+
+/* Run the Python coroutine, or the engine's awaitable, one step. */
+static PySendResult step(PyObject *awaitable, PyObject *value, PyObject **result)
+{
+    return PyIter_Send(awaitable, value, result);
+}
+
+/* Let Python do the whole thing from here on. */
+static PySendResult hand_over(Next *self, PyObject **result)
+{
+    static const int methods[] = {NAME__iterate_in_python, NAME__receive_in_python, NAME__receive_many_in_python};
+    PyObject *connection = (PyObject *)self->connection;
+    stop_waiting(self);
+    self->connection->run = 0;
+    PyObject *coroutine =
+        PyObject_CallMethodNoArgs(connection, self->connection->core->names[methods[self->wanted]]);
+    if (coroutine == NULL)
+        return PYGEN_ERROR;
+    self->delegate = coroutine;
+    PySendResult outcome = step(coroutine, Py_None, result);
+    if (outcome != PYGEN_NEXT) {
+        self->is_over = true;
+        Py_CLEAR(self->delegate);
+    }
+    return outcome;
+}
+
+/* Park the running task of a readiness engine where the descriptor is watched already. */
+static bool park(Connection *self, PyObject **result)
+{
+    Kernel *kernel = self->kernel;
+    if (kernel == NULL || is_none(kernel->current) || kernel->slots == NULL)
+        return false;
+    Task *task = (Task *)kernel->current;
+    if (task->cancelling)
+        return false; /* the engine's own wait raises it */
+    PyObject *key = PyLong_FromLong(self->stream->descriptor);
+    Slot *slot = key == NULL ? NULL : (Slot *)PyDict_GetItemWithError(kernel->slots, key);
+    Py_XDECREF(key);
+    if (slot == NULL || !(slot->armed & READ) || !is_none(slot->reader)) {
+        PyErr_Clear();
+        return false;
+    }
+    Py_XSETREF(slot->reader, Py_NewRef(task));
+    Py_XSETREF(task->slot, Py_NewRef(slot));
+    task->direction = READ;
+    *result = Py_NewRef(self->core->parked);
+    return true;
+}
+
+/* Wait until the descriptor is readable. PYGEN_RETURN: it is. */
+static PySendResult wait_readable(Next *self, PyObject **result)
+{
+    Connection *connection = self->connection;
+    connection->run = 0;
+    connection->session->is_receiving = self->is_waiting = true;
+    if (park(connection, result))
+        return PYGEN_NEXT;
+    if (connection->loop != NULL) {
+        self->waiter = start_side(connection->loop, connection->stream->descriptor, result);
+        if (self->waiter != NULL)
+            return PYGEN_NEXT;
+        if (PyErr_Occurred())
+            return PYGEN_ERROR;
+    }
+    PyObject *descriptor = PyLong_FromLong(connection->stream->descriptor), *direction = PyLong_FromLong(READ);
+    PyObject *awaitable = NULL;
+    if (descriptor != NULL && direction != NULL)
+        awaitable = PyObject_CallMethodObjArgs(connection->engine, connection->core->names[NAME_wait], descriptor,
+                                               direction, NULL);
+    Py_XDECREF(descriptor);
+    Py_XDECREF(direction);
+    if (awaitable == NULL)
+        return PYGEN_ERROR;
+    /* Awaitables of the engines are generators marked as coroutines, or have `__await__`. */
+    PyAsyncMethods *async = Py_TYPE(awaitable)->tp_as_async;
+    if (PyGen_CheckExact(awaitable) || async == NULL || async->am_await == NULL) {
+        self->waiter = awaitable;
+    } else {
+        self->waiter = async->am_await(awaitable);
+        Py_DECREF(awaitable);
+        if (self->waiter == NULL)
+            return PYGEN_ERROR;
+    }
+    PySendResult outcome = step(self->waiter, Py_None, result);
+    if (outcome == PYGEN_RETURN) {
+        Py_CLEAR(*result);
+        Py_CLEAR(self->waiter);
+    }
+    return outcome;
+}
+
+static PySendResult finish(Next *self, PyObject *message, PyObject **result)
+{
+    stop_waiting(self);
+    self->is_over = true;
+    *result = message;
+    return PYGEN_RETURN;
+}
+
+static PySendResult fail(Next *self)
+{
+    stop_waiting(self);
+    self->is_over = true;
+    return PYGEN_ERROR;
+}
+
+/* Go on until there is a message, or a wait. */
+static PySendResult proceed(Next *self, PyObject **result)
+{
+    Connection *connection = self->connection;
+    Session *session = connection->session;
+    bool is_readable = self->is_waiting; /* resumed */
+    for (;;) {
+        PyObject *message = NULL;
+        if (!self->is_waiting) {
+            if (PyList_GET_SIZE(session->waiting) > 0) {
+                message = take_waiting(self);
+                return message == NULL ? fail(self) : finish(self, message, result);
+            }
+        } else {
+            stop_waiting(self); /* others may look now; nothing runs in between */
+        }
+        if (!can_receive(connection) || connection->run >= TURN_MESSAGES)
+            return hand_over(self, result);
+        Found found = PART;
+        if (session->format.kind != CHUNKS) {
+            found = decode(self, &message);
+            if (found == WHOLE)
+                return finish(self, message, result);
+        }
+        if (found == PART && is_readable) {
+            is_readable = false;
+            if (session->format.kind == CHUNKS) {
+                found = receive_chunk(connection, &message);
+                if (found == WHOLE && self->wanted == RECEIVE_MANY) {
+                    PyObject *list = PyList_New(1);
+                    if (list == NULL) {
+                        Py_DECREF(message);
+                        return fail(self);
+                    }
+                    PyList_SET_ITEM(list, 0, message);
+                    message = list;
+                }
+                if (found == WHOLE)
+                    return finish(self, message, result);
+            } else {
+                found = receive_bytes(connection);
+                if (found == WHOLE)
+                    continue;
+            }
+            if (found == UNUSUAL) {
+                if (errno != 0 && report_loss(connection, errno) < 0)
+                    return fail(self);
+                return hand_over(self, result);
+            }
+        } else if (found == UNUSUAL) { /* for the codec */
+            PyObject *left =
+                PyObject_CallMethodNoArgs((PyObject *)session, connection->core->names[NAME__leave_native]);
+            if (left == NULL)
+                return fail(self);
+            Py_DECREF(left);
+            return hand_over(self, result);
+        }
+        if (found == FAILED)
+            return fail(self);
+        settle_buffer(session);
+        PySendResult outcome = wait_readable(self, result);
+        if (outcome == PYGEN_ERROR)
+            return fail(self);
+        if (outcome == PYGEN_NEXT)
+            return outcome;
+        is_readable = true;
+    }
+}
+
+static PySendResult next_send(Next *self, PyObject *value, PyObject **result)
+{
+    *result = NULL;
+    if (self->is_over) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return PYGEN_ERROR;
+    }
+    if (self->delegate != NULL) {
+        PySendResult outcome = step(self->delegate, value, result);
+        if (outcome != PYGEN_NEXT) {
+            self->is_over = true;
+            Py_CLEAR(self->delegate);
+        }
+        return outcome;
+    }
+    if (self->waiter != NULL) {
+        PySendResult outcome = step(self->waiter, value, result);
+        if (outcome == PYGEN_NEXT)
+            return outcome;
+        Py_CLEAR(self->waiter);
+        if (outcome == PYGEN_ERROR)
+            return fail(self);
+        Py_CLEAR(*result);
+    }
+    return proceed(self, result);
+}
+
+/* As an iterator: a value, or StopIteration with the message. */
+static PyObject *as_iteration(PySendResult outcome, PyObject *result)
+{
+    if (outcome == PYGEN_NEXT)
+        return result;
+    if (outcome == PYGEN_RETURN) {
+        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+        if (stop != NULL)
+            PyErr_SetObject(PyExc_StopIteration, stop);
+        Py_XDECREF(stop);
+        Py_DECREF(result);
+    }
+    return NULL;
+}
+
+static PyObject *next_iternext(Next *self)
+{
+    PyObject *result;
+    PySendResult outcome = next_send(self, Py_None, &result);
+    return as_iteration(outcome, result);
+}
+
+static PyObject *next_send_method(Next *self, PyObject *value)
+{
+    PyObject *result;
+    PySendResult outcome = next_send(self, value, &result);
+    return as_iteration(outcome, result);
+}
+
+static PyObject *next_throw(Next *self, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *inner = self->delegate != NULL ? self->delegate : self->waiter;
+    if (inner != NULL && !self->is_over) {
+        PyObject *method = PyObject_GetAttr(Py_NewRef(inner), self->connection->core->names[NAME_throw]);
+        PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, count, NULL);
+        Py_XDECREF(method);
+        Py_DECREF(inner);
+        if (result != NULL)
+            return result; /* it waits on */
+        if (self->delegate == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
+            PyErr_Clear(); /* the wait has ended in spite of it */
+            Py_CLEAR(self->waiter);
+            PySendResult outcome = proceed(self, &result);
+            return as_iteration(outcome, result);
+        }
+        stop_waiting(self);
+        self->is_over = true;
+        Py_CLEAR(self->delegate);
+        return NULL;
+    }
+    stop_waiting(self);
+    self->is_over = true;
+    return raise_thrown(args, count);
+}
+
+static PyObject *next_close(Next *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *inner = Py_XNewRef(self->delegate != NULL ? self->delegate : self->waiter);
+    PyObject *result = inner == NULL ? Py_NewRef(Py_None)
+                                     : PyObject_CallMethodNoArgs(inner, self->connection->core->names[NAME_close]);
+    Py_XDECREF(inner);
+    stop_waiting(self);
+    self->is_over = true;
+    Py_CLEAR(self->delegate);
+    return result;
+}
+
+static int next_traverse(Next *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->connection);
+    Py_VISIT(self->waiter);
+    Py_VISIT(self->delegate);
+    return 0;
+}
+
+static int next_clear(Next *self)
+{
+    Py_CLEAR(self->waiter);
+    Py_CLEAR(self->delegate);
+    return 0; /* the connection stays: the methods need it */
+}
+
+static void next_dealloc(Next *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    stop_waiting(self);
+    next_clear(self);
+    Py_CLEAR(self->connection);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef next_methods[] = {
+    {"send", (PyCFunction)next_send_method, METH_O, "As of a coroutine."},
+    {"throw", (PyCFunction)(void (*)(void))next_throw, METH_FASTCALL, "As of a coroutine."},
+    {"close", (PyCFunction)next_close, METH_NOARGS, "As of a coroutine."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot next_slots[] = {
+    {Py_am_await, itself},           {Py_am_send, next_send},     {Py_tp_iter, itself},
+    {Py_tp_iternext, next_iternext}, {Py_tp_methods, next_methods}, {Py_tp_traverse, next_traverse},
+    {Py_tp_clear, next_clear},       {Py_tp_dealloc, next_dealloc}, {0, NULL},
+};
+
+static PyType_Spec next_spec = {
+    .name = "socketkit._core._native.Next",
+    .basicsize = sizeof(Next),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = next_slots,
+};
+
+static PyObject *new_next(Connection *self, Wanted wanted)
+{
+    Next *next = PyObject_GC_New(Next, self->core->next_type);
+    if (next == NULL)
+        return NULL;
+    next->connection = (Connection *)Py_NewRef(self);
+    next->waiter = next->delegate = NULL;
+    next->wanted = wanted;
+    next->is_waiting = next->is_over = false;
+    PyObject_GC_Track(next);
+    return (PyObject *)next;
+}
+
+/* Done: a coroutine that has ended, for a verb that has nothing to wait for. */
+
+static PySendResult done_send(PyObject *self, PyObject *value, PyObject **result)
+{
+    (void)self, (void)value;
+    *result = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+static PyObject *done_iternext(PyObject *self)
+{
+    (void)self;
+    return NULL; /* StopIteration */
+}
+
+static PyObject *done_send_method(PyObject *self, PyObject *value)
+{
+    (void)self, (void)value;
+    PyErr_SetNone(PyExc_StopIteration);
+    return NULL;
+}
+
+static PyObject *done_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    (void)self;
+    return raise_thrown(args, count);
+}
+
+static PyObject *done_close(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return Py_NewRef(Py_None);
+}
+
+static PyMethodDef done_methods[] = {
+    {"send", done_send_method, METH_O, "As of a coroutine."},
+    {"throw", (PyCFunction)(void (*)(void))done_throw, METH_FASTCALL, "As of a coroutine."},
+    {"close", done_close, METH_NOARGS, "As of a coroutine."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot done_slots[] = {
+    {Py_am_await, itself},           {Py_am_send, done_send},       {Py_tp_iter, itself},
+    {Py_tp_iternext, done_iternext}, {Py_tp_methods, done_methods}, {0, NULL},
+};
+
+static PyType_Spec done_spec = {
+    .name = "socketkit._core._native.Done",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = done_slots,
+};
+
+/* Sending. */
+
+static bool can_flush(Connection *self)
+{
+    Session *session = self->session;
+    return self->can_send && self->stream != NULL && self->stream->is_plain && self->stream->descriptor >= 0 &&
+           !session->is_draining && (session->outgoing == NULL || PyObject_Size(session->outgoing) == 0) &&
+           (is_none(session->drain_waiters) || PyObject_Size(session->drain_waiters) == 0);
+}
+
+/* Call send(2) with all of it. WHOLE: all was taken; PART: `*taken` bytes; UNUSUAL: Python knows of the error now. */
+static Found send_bytes(Connection *self, const char *data, Py_ssize_t size, Py_ssize_t *taken)
+{
+    Session *session = self->session;
+    Py_ssize_t count = send(self->stream->descriptor, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    *taken = count < 0 ? 0 : count;
+    session->sent_size += *taken;
+    session->outgoing_size -= *taken;
+    if (count == size)
+        return WHOLE;
+    if (count >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return PART;
+    PyObject *result =
+        PyObject_CallMethod((PyObject *)self, "_send_failed", "is", errno, strerror(errno));
+    Py_XDECREF(result);
+    return result == NULL ? FAILED : UNUSUAL;
+}
+
+static int call_sender(Connection *self, int name)
+{
+    PyObject *result = PyObject_CallMethodNoArgs(self->sender, self->core->names[name]);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Hand the batch to the system, as far as it takes it now. */
+static int flush(Connection *self)
+{
+    Session *session = self->session;
+    Buffer *out = &session->out;
+    if (!can_flush(self))
+        return call_sender(self, NAME_flush);
+    if (out->end == 0)
+        return 0;
+    Py_ssize_t taken;
+    Found found = send_bytes(self, out->data, out->end, &taken);
+    if (found == FAILED)
+        return -1;
+    if (found == UNUSUAL)
+        return 0; /* what was unsent is dropped, and the next `send` raises */
+    if (found == WHOLE) {
+        out->end = 0;
+        session->out_count = 0;
+        if (out->capacity > RECEIVE_SIZE) {
+            PyMem_RawFree(out->data);
+            *out = (Buffer){0};
+        }
+        return 0;
+    }
+    memmove(out->data, out->data + taken, out->end - taken);
+    out->end -= taken;
+    return call_sender(self, NAME_flush); /* which waits in the background */
+}
+
+static PyObject *connection_flush_soon(Connection *self, PyObject *unused)
+{
+    (void)unused;
+    return flush(self) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* A batch that has become large leaves now; what the sender is to await says whether there is room for more. */
+static PyObject *send_large(Connection *self)
+{
+    if (self->session->out.end > 0 && flush(self) < 0)
+        return NULL;
+    return PyObject_CallMethodNoArgs(self->sender, self->core->names[NAME_send_large]);
+}
+
+static int flush_at_end_of_turn(Connection *self)
+{
+    PyObject *callback = PyObject_GetAttrString((PyObject *)self, "_flush_soon");
+    PyObject *result = callback == NULL ? NULL : PyObject_CallOneArg(self->soon, callback);
+    Py_XDECREF(callback);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Send a large chunk from where it is. NULL without an exception: it is to be copied. */
+static PyObject *send_chunk(Connection *self, PyObject *message)
+{
+    Session *session = self->session;
+    Py_ssize_t size = PyBytes_GET_SIZE(message), taken;
+    if (session->out.end > 0 || !can_flush(self))
+        return NULL;
+    session->sent_count++;
+    session->outgoing_size += size;
+    Found found = send_bytes(self, PyBytes_AS_STRING(message), size, &taken);
+    if (found == FAILED)
+        return NULL;
+    if (found == PART) {
+        PyObject *rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message) + taken, size - taken);
+        PyObject *result =
+            rest == NULL ? NULL : PyObject_CallMethodOneArg(session->outgoing, self->core->names[NAME_append], rest);
+        Py_XDECREF(rest);
+        Py_XDECREF(result);
+        if (result == NULL)
+            return NULL;
+    }
+    return send_large(self);
+}
+
+static PyObject *send_in_python(Connection *self, PyObject *message)
+{
+    return PyObject_CallMethodOneArg((PyObject *)self, self->core->names[NAME__send_in_python], message);
+}
+
+PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\n"
+                       "SEND_DOC");
+
+static PyObject *connection_send(Connection *self, PyObject *message)
+{
+    Session *session = self->session;
+    if (!self->can_send || session->format.kind == NOT_NATIVE || session->is_refused)
+        return send_in_python(self, message);
+    if (session->format.kind == CHUNKS && PyBytes_CheckExact(message) && PyBytes_GET_SIZE(message) >= self->large) {
+        PyObject *sent = send_chunk(self, message);
+        if (sent != NULL || PyErr_Occurred())
+            return sent;
+    }
+    Py_ssize_t before = session->out.end;
+    Found found = write_message(&session->format, &session->out, message);
+    if (found != WHOLE)
+        return found == FAILED ? NULL : send_in_python(self, message);
+    session->sent_count++;
+    session->outgoing_size += session->out.end - before;
+    if (++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
+        return NULL;
+    if (session->outgoing_size >= self->large || session->out_count >= TURN_MESSAGES)
+        return send_large(self);
+    return Py_NewRef(self->core->done);
+}
+
+static PyObject *connection_anext(Connection *self)
+{
+    return new_next(self, ITERATE);
+}
+
+static PyObject *connection_next(Connection *self, PyObject *unused)
+{
+    (void)unused;
+    return new_next(self, RECEIVE);
+}
+
+static PyObject *connection_next_many(Connection *self, PyObject *unused)
+{
+    (void)unused;
+    return new_next(self, RECEIVE_MANY);
+}
+
+static PyObject *connection_attach(Connection *self, PyObject *args)
+{
+    PyObject *session, *sender, *stream, *engine, *soon;
+    int can_receive, can_send;
+    Py_ssize_t large;
+    if (!PyArg_ParseTuple(args, "O!OOOOnpp:_attach", self->core->session_type, &session, &sender, &stream, &engine,
+                          &soon, &large, &can_receive, &can_send))
+        return NULL;
+    bool is_plain = PyObject_TypeCheck(stream, self->core->stream_type);
+    bool is_kernel = PyObject_TypeCheck(engine, self->core->kernel_type);
+    Py_XSETREF(self->session, (Session *)Py_NewRef(session));
+    Py_XSETREF(self->sender, Py_NewRef(sender));
+    Py_XSETREF(self->stream, is_plain ? (Stream *)Py_NewRef(stream) : NULL);
+    Py_XSETREF(self->kernel, is_kernel ? (Kernel *)Py_NewRef(engine) : NULL);
+    bool is_loop = PyObject_TypeCheck(engine, self->core->loop_type);
+    Py_XSETREF(self->loop, is_loop ? (Loop *)Py_NewRef(engine) : NULL);
+    Py_XSETREF(self->engine, Py_NewRef(engine));
+    Py_XSETREF(self->soon, Py_NewRef(soon));
+    self->large = large;
+    self->chunk_size = USUAL_CHUNK;
+    self->can_receive = can_receive && is_plain;
+    self->can_send = can_send;
+    return Py_NewRef(Py_None);
+}
+
+static PyMethodDef connection_methods[] = {
+    {"send", (PyCFunction)connection_send, METH_O, send_doc},
+    {"_attach", (PyCFunction)connection_attach, METH_VARARGS,
+     "_attach($self, session, sender, stream, engine, soon, large, can_receive, can_send, /)\n--\n\n"
+     "Set the parts of the hot path; again after each change of the stream."},
+    {"_flush_soon", (PyCFunction)connection_flush_soon, METH_NOARGS,
+     "_flush_soon($self, /)\n--\n\nHand the batch to the system, as far as it takes it now."},
+    {"_next", (PyCFunction)connection_next, METH_NOARGS, "_next($self, /)\n--\n\nReceive a message."},
+    {"_next_many", (PyCFunction)connection_next_many, METH_NOARGS,
+     "_next_many($self, /)\n--\n\nReceive the messages that are there, at least one."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *connection_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs; /* the class's own `__init__` takes them */
+    PyObject *module = PyType_GetModuleByDef(type, &core_module);
+    Connection *self = module == NULL ? NULL : (Connection *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->core = PyModule_GetState(module);
+    self->session = (Session *)PyObject_CallNoArgs((PyObject *)self->core->session_type);
+    if (self->session == NULL) { /* so that it is never NULL */
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int connection_traverse(Connection *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->session);
+    Py_VISIT(self->stream);
+    Py_VISIT(self->kernel);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->engine);
+    Py_VISIT(self->soon);
+    Py_VISIT(self->sender);
+    return 0;
+}
+
+/* The session stays: the methods need it, and it has a `tp_clear` of its own. */
+static int connection_clear(Connection *self)
+{
+    self->can_receive = self->can_send = false;
+    Py_CLEAR(self->stream);
+    Py_CLEAR(self->kernel);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->engine);
+    Py_CLEAR(self->soon);
+    Py_CLEAR(self->sender);
+    return 0;
+}
+
+static void connection_dealloc(Connection *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    connection_clear(self);
+    Py_CLEAR(self->session);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot connection_slots[] = {
+    {Py_tp_new, connection_new},           {Py_am_aiter, itself},
+    {Py_am_anext, connection_anext},       {Py_tp_methods, connection_methods},
+    {Py_tp_traverse, connection_traverse}, {Py_tp_clear, connection_clear},
+    {Py_tp_dealloc, connection_dealloc},   {0, NULL},
+};
+
+static PyType_Spec connection_spec = {
+    .name = "socketkit._core._native.ConnectionCore",
+    .basicsize = sizeof(Connection),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = connection_slots,
+};
+
+int add_connection(PyObject *module, CoreState *core)
+{
+    if (add_type(module, &next_spec, &core->next_type) < 0 || add_type(module, &done_spec, &core->done_type) < 0)
+        return -1;
+    core->done = PyObject_CallNoArgs((PyObject *)core->done_type);
+    if (core->done == NULL || PyModule_AddObjectRef(module, "DONE", core->done) < 0)
+        return -1;
+    return add_type(module, &connection_spec, &core->connection_type);
+}

@@ -1,0 +1,133 @@
+"""`async for` and `send`, in Python; `connection.c` is the same, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from socketkit._core.session import SessionCore
+
+__all__ = ["DONE", "ConnectionCore", "Done"]
+
+TURN_MESSAGES = 512
+"""Messages that may wait for the end of the turn."""
+
+
+class Done(Coroutine[Any, Any, None]):
+    """A coroutine that has ended, for a verb that has nothing to wait for. Tasks and nurseries accept it, and it may be
+    awaited any number of times.
+    """
+
+    __slots__ = ()
+
+    # A builtin function, called without arguments, returns an exhausted iterator: half the price of a Python function,
+    # and `await` is part of every `send`.
+    __await__: Any = [].__reversed__
+
+    def send(self, value: object, /) -> Any:
+        raise StopIteration
+
+    def throw(self, error: Any, value: Any = None, traceback: Any = None, /) -> Any:
+        raise error
+
+    def close(self) -> None:
+        pass
+
+
+DONE = Done()
+"""Returned by a verb that has nothing to wait for."""
+
+
+class ConnectionCore:
+    """What every message needs; see `connection.connection`."""
+
+    _session: Any
+    _sender: Any
+    _receiver: Any
+    _blocks: bool
+    _soon: Callable[[Callable[[], object]], object]
+    _large: int
+    _high_water: int
+
+    def _attach(
+        self,
+        session: SessionCore,
+        sender: object,
+        stream: object,
+        engine: object,
+        soon: object,
+        large: int,
+        can_receive: bool,
+        can_send: bool,
+        /,
+    ) -> None:
+        """Set the parts of the hot path; again after each change of the stream."""
+
+    def send(self, message: Any, /) -> Any:
+        """Send one message: it joins the batch of this turn of the engine, and leaves with it.
+
+        Await the result, or start it as a task. It is done already, unless more than `high_water` bytes are unsent:
+        then it waits for the peer to read. The message is queued by the call itself, whole; cancelling the wait does
+        not take it back.
+
+        Args:
+            message: of the framing's type: bytes for `chunks`, str for `lines`.
+
+        Raises:
+            FramingError, TypeError: the message cannot be framed; nothing was sent.
+            ClosedError: this end, or its sending direction, was closed.
+            BrokenError: the connection was lost; what was sent before may be lost too.
+            DeadlineError: the peer took nothing for `send_timeout`. A frame may have been cut, so nothing can be sent
+                any more, and every later call raises this. Receiving goes on.
+        """
+        session = self._session
+        encode_one = session.encode_one
+        if encode_one is None:
+            return self._send_many((message,))
+        data = encode_one(message)
+        if self._blocks:
+            self._sender.push(data)
+            return DONE if session.outgoing_size < self._high_water else self._sender.drained()
+        unsent = session.outgoing
+        if session._out_size:
+            unsent.append(session._take_out())
+        unsent.append(data)
+        session.sent_count += 1
+        session.outgoing_size = size = session.outgoing_size + len(data)
+        count = len(unsent)
+        if count == 1:
+            self._soon(self._flush_soon)
+        elif count >= TURN_MESSAGES:
+            return self._sender.send_large()
+        return DONE if size < self._large else self._sender.send_large()
+
+    def _send_many(self, messages: tuple[Any, ...]) -> Any:
+        raise NotImplementedError
+
+    def _flush_soon(self) -> None:
+        """Hand the batch to the system, as far as it takes it now."""
+        self._sender.flush()
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> Any:
+        waiting = self._session.waiting
+        if not waiting:
+            await self._receiver.fill_or_stop()
+        return waiting.pop()
+
+    async def _next(self) -> Any:
+        """Receive a message."""
+        waiting = self._session.waiting
+        if not waiting:
+            await self._receiver.fill()
+        return waiting.pop()
+
+    async def _next_many(self) -> list[Any]:
+        """Receive the messages that are there, at least one."""
+        session = self._session
+        if not session.waiting:
+            await self._receiver.fill()
+        messages: list[Any] = session.take_all()
+        return messages

@@ -1,0 +1,219 @@
+/* The compiled core: the hot path of the library, in C.
+
+   The model, in one page. Each C type here is the base of a Python class, and holds the state that the hot path needs;
+   everything else, every error and every unusual case is the Python class's. The module of the same name (`kernel.py`,
+   `connection.py`, ...) is the same code in Python: it serves where this one was not compiled, and it is the oracle.
+
+     Kernel      the state and the loop of a readiness engine.              kernel.c   engines/readiness.py
+     Task, Slot  a coroutine, and a descriptor where coroutines wait.       kernel.c   engines/kernel_task.py
+     Side        one direction of a descriptor in an asyncio loop.          side.c     engines/asyncio.py
+     StreamCore  a connected socket: its descriptor, and how it ended.      stream.c   streams/socket_stream.py
+     SessionCore bytes received and not decoded, bytes encoded and unsent.  session.c  connection/session.py
+     framing     one decoder and one encoder for each native framing.       framing.c  framing/
+     ConnectionCore   `async for` and `send`: one awaitable, no frame.      connection.c  connection/connection.py
+
+   How a message is received. `Next` (what `__anext__` returns) decodes one from the session's buffer. Without a whole
+   one it parks the running task at the descriptor and yields, as any wait of the engine does. Resumed, it calls
+   recv(2), decodes, and returns the message. It raises nothing by itself: whatever is unusual (the end, an error, a
+   frame over the limit, an observer, TLS) makes it await the Python coroutine that does the whole thing.
+
+   How one is sent. `send` encodes into the session's outgoing buffer and asks the engine to call `flush` at the end of
+   the turn; `flush` calls send(2) once. What the system does not take is handed to the Python sender.
+
+   References: a callee may run any Python code, which may close, reframe or cancel. So nothing borrowed is used after
+   such a call, and the state is read anew. */
+
+#ifndef SOCKETKIT_CORE_H
+#define SOCKETKIT_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <stdbool.h>
+
+enum { READ = 1, WRITE = 2 };
+
+enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connections share */
+
+/* The names of attributes and methods that are looked up at run time. */
+#define NAMES(X)                                                                                                       \
+    X(append) X(disarm) X(close) X(flush) X(lose) X(poll) X(popleft) X(send) X(send_large) X(throw) X(wait) X(arm) X(busy_error)  \
+    X(_disarm) X(_end_turn) X(_finish) X(_foreign) X(_leave_native) X(_report) X(_run_calls) X(_run_timers) X(_send_failed)         \
+    X(_send_in_python) X(_iterate_in_python) X(_receive_in_python) X(_receive_many_in_python)
+
+#define NAME_OF(name) NAME_##name,
+enum { NAMES(NAME_OF) NAME_COUNT };
+#undef NAME_OF
+
+/* What the module owns: one for each interpreter. */
+typedef struct {
+    PyTypeObject *kernel_type, *task_type, *slot_type, *stream_type, *session_type, *connection_type, *next_type,
+        *done_type, *loop_type, *side_type, *wait_type;
+    PyObject *parked; /* yielded by every wait of a readiness engine */
+    PyObject *done;   /* the coroutine of a verb that has nothing to wait for */
+    char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
+    PyObject *names[NAME_COUNT];
+} CoreState;
+
+extern struct PyModuleDef core_module;
+
+/* kernel.c */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *coroutine, *context, *ready, *slot, *event, *deadline, *timer, *error;
+    int direction;
+    char cancelling, done;
+} Task;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *reader, *writer;
+    int armed;
+} Slot;
+
+typedef struct {
+    PyObject_HEAD
+    CoreState *core;
+    PyObject *now, *slots, *ready, *soon, *timers, *current, *poller;
+    int epoll; /* the descriptor of epoll(7); -1: the poller is asked */
+} Kernel;
+
+int add_kernel(PyObject *module, CoreState *core);
+
+/* framing.c */
+
+typedef enum { NOT_NATIVE, CHUNKS, LINES, DELIMITED, FIXED, LENGTH, VARINT, NETSTRING, OCTETS } Kind;
+typedef enum { BYTES, UTF8, ASCII, LATIN1 } Encoding;
+
+/* A native framing, with its options. */
+typedef struct {
+    Kind kind;
+    Encoding encoding;    /* of `LINES` */
+    Py_ssize_t max_size;  /* bytes of payload; of `FIXED`: of each message */
+    char end[16];         /* `LINES`, `DELIMITED`: is sent behind a message; `DELIMITED` looks for it too */
+    int end_size;
+    int width, before, after, counted; /* `LENGTH`: bytes, as in framing/length.py */
+    bool is_little, keep_header;
+} Format;
+
+/* A frame in a buffer. */
+typedef struct {
+    Py_ssize_t begin, size; /* the payload */
+    Py_ssize_t next;        /* where the frame behind it starts */
+} Frame;
+
+typedef enum {
+    FAILED = -1, /* an exception is set */
+    PART,        /* more bytes are needed */
+    WHOLE,
+    UNUSUAL, /* the Python codec is to look at it: an error, an over-long frame */
+} Found;
+
+/* Bytes with room at the end. */
+typedef struct {
+    char *data;
+    Py_ssize_t capacity;
+    Py_ssize_t start; /* the first byte of the oldest message that was not received */
+    Py_ssize_t next;  /* the first byte that was not decoded */
+    Py_ssize_t end;   /* behind the last byte */
+} Buffer;
+
+int read_format(PyObject *description, Format *format);
+Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned, Frame *frame);
+Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message);
+Found write_message(const Format *format, Buffer *buffer, PyObject *message);
+int make_room(Buffer *buffer, Py_ssize_t size);
+
+/* stream.c */
+
+typedef struct {
+    PyObject_HEAD
+    int descriptor;     /* -1: closed */
+    int largest;        /* bytes that recv(2) is asked for at most */
+    char ended;         /* the end of stream or an error was met */
+    char may_have_more; /* the last recv(2) returned all that it was asked for */
+    char is_plain;      /* the calls are the system's own: recv(2) and send(2) */
+} Stream;
+
+int add_stream(PyObject *module, CoreState *core);
+
+/* session.c */
+
+typedef struct {
+    PyObject_HEAD
+    CoreState *core;
+    PyObject *waiting, *outgoing, *encode_one, *end, *drain_waiters;
+    Py_ssize_t outgoing_size, received_size, sent_size, received_count, sent_count;
+    char has_backlog, has_work, is_receiving, is_draining, is_refused;
+    char has_left; /* received bytes go to the codec, although the framing is native */
+    Format format;
+    Buffer in, out;
+    Py_ssize_t scanned;   /* no frame of `in` ends before here */
+    Py_ssize_t out_count; /* messages in `out` */
+} Session;
+
+int add_session(PyObject *module, CoreState *core);
+
+/* Whether received bytes are kept and decoded here. Chunks are not: they are received as they are. */
+static inline bool decodes(const Session *session)
+{
+    return session->format.kind > CHUNKS && !session->has_left;
+}
+
+int prepare_receive(Session *self, Py_ssize_t size);
+Found next_message(Session *self, PyObject **message);
+void drop_consumed(Session *self);
+void settle_buffer(Session *self);
+PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found);
+
+/* side.c */
+
+typedef struct {
+    PyObject_HEAD
+    CoreState *core;
+    PyObject *loop, *readers, *soon; /* asyncio's loop; the sides that read, by descriptor; calls at the turn's end */
+    int gathered;                    /* calls since the turn began */
+    int trial;                       /* turns until the number of calls in one is measured again */
+    char inside;                     /* in a callback of ours, at whose end the turn ends */
+    char is_called;                  /* the loop will call `_run_called` */
+    char is_crowded;                 /* the calls wait for the loop's next turn */
+} Loop;
+
+typedef struct {
+    PyObject_HEAD
+    CoreState *core;
+    Loop *engine;
+    PyObject *callback, *context, *error, *deadline;
+    PyObject *blocking; /* `_asyncio_future_blocking`: True: a task takes it for a future; None: nothing does */
+    int descriptor;
+    char armed, busy;
+    char is_yielded; /* the task has it */
+} Side;
+
+/* One wait at a side, as an iterator. */
+typedef struct {
+    PyObject_HEAD
+    Side *side;
+} SideWait;
+
+int add_side(PyObject *module, CoreState *core);
+PyObject *start_side(Loop *engine, int descriptor, PyObject **yielded);
+
+/* connection.c */
+
+int add_connection(PyObject *module, CoreState *core);
+
+/* Whether an attribute that Python may set holds nothing. */
+static inline bool is_none(PyObject *value)
+{
+    return value == NULL || value == Py_None;
+}
+
+PyObject *take_exception(void);
+void restore_exception(PyObject *error);
+PyObject *raise_thrown(PyObject *const *args, Py_ssize_t count);
+PyObject *itself(PyObject *self);
+int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **place);
+
+#endif

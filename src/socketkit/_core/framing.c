@@ -1,0 +1,391 @@
+/* The native framings: where a frame ends, what its message is, and the bytes of a message.
+
+   Only what is usual is decided here. Whatever is wrong with a frame, or over a limit, is UNUSUAL: the Python codec of
+   the framing gets the bytes from that frame on, and says what is wrong and where. So errors exist once. */
+
+#include "core.h"
+
+#include <string.h>
+
+enum { MAX_DIGITS = 19, MAX_VARINT_SIZE = 10 }; /* as in framing/decimal_prefixed.py and framing/varint.py */
+enum { SMALLEST_ROOM = 256 };
+
+/* Reading a description: the tuple that a codec's `native` returns. */
+
+static int read_lines(PyObject *description, Format *format)
+{
+    const char *name, *encoding, *end;
+    Py_ssize_t end_size;
+    if (!PyArg_ParseTuple(description, "snzy#", &name, &format->max_size, &encoding, &end, &end_size))
+        return -1;
+    format->kind = LINES;
+    format->encoding = encoding == NULL                 ? BYTES
+                       : strcmp(encoding, "utf-8") == 0 ? UTF8
+                       : strcmp(encoding, "ascii") == 0 ? ASCII
+                                                        : LATIN1;
+    memcpy(format->end, end, end_size);
+    format->end_size = (int)end_size;
+    return 0;
+}
+
+static int read_delimited(PyObject *description, Format *format)
+{
+    const char *name, *end;
+    Py_ssize_t end_size;
+    if (!PyArg_ParseTuple(description, "sny#", &name, &format->max_size, &end, &end_size))
+        return -1;
+    if (end_size < 1 || end_size > (Py_ssize_t)sizeof format->end)
+        return 0; /* too long: it stays with Python */
+    format->kind = DELIMITED;
+    memcpy(format->end, end, end_size);
+    format->end_size = (int)end_size;
+    return 0;
+}
+
+static int read_length(PyObject *description, Format *format)
+{
+    const char *name;
+    int is_little, keep_header;
+    format->kind = LENGTH;
+    if (!PyArg_ParseTuple(description, "snipiiip", &name, &format->max_size, &format->width, &is_little,
+                          &format->before, &format->after, &format->counted, &keep_header))
+        return -1;
+    format->is_little = is_little;
+    format->keep_header = keep_header;
+    return 0;
+}
+
+/* Read a description; None, or what is not known, is NOT_NATIVE. */
+int read_format(PyObject *description, Format *format)
+{
+    memset(format, 0, sizeof *format);
+    if (description == Py_None)
+        return 0;
+    if (!PyTuple_Check(description) || PyTuple_GET_SIZE(description) == 0) {
+        PyErr_SetString(PyExc_TypeError, "a description is a tuple that begins with the name of a framing");
+        return -1;
+    }
+    const char *name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(description, 0));
+    if (name == NULL)
+        return -1;
+    if (strcmp(name, "chunks") == 0) {
+        format->kind = CHUNKS;
+        return 0;
+    }
+    if (strcmp(name, "lines") == 0)
+        return read_lines(description, format);
+    if (strcmp(name, "delimited") == 0)
+        return read_delimited(description, format);
+    if (strcmp(name, "length") == 0)
+        return read_length(description, format);
+    Kind kind = strcmp(name, "fixed") == 0       ? FIXED
+                : strcmp(name, "varint") == 0    ? VARINT
+                : strcmp(name, "netstring") == 0 ? NETSTRING
+                : strcmp(name, "octets") == 0    ? OCTETS
+                                                 : NOT_NATIVE;
+    if (kind != NOT_NATIVE && !PyArg_ParseTuple(description, "sn", &name, &format->max_size))
+        return -1;
+    format->kind = kind;
+    return 0;
+}
+
+/* Finding a frame. `data` is the first byte that was not decoded, and `size` bytes are there. */
+
+static Found find_line(const Format *format, const char *data, Py_ssize_t size, Py_ssize_t *scanned, Frame *frame)
+{
+    const char *end = size > *scanned ? memchr(data + *scanned, '\n', size - *scanned) : NULL;
+    Py_ssize_t length = end == NULL ? size : end - data;
+    Py_ssize_t payload = length - (length > 0 && data[length - 1] == '\r');
+    if (payload > format->max_size)
+        return UNUSUAL;
+    *scanned = length;
+    if (end == NULL)
+        return PART;
+    *frame = (Frame){0, payload, length + 1};
+    return WHOLE;
+}
+
+static Found find_delimiter(const Format *format, const char *data, Py_ssize_t size, Py_ssize_t *scanned, Frame *frame)
+{
+    const char *end = NULL;
+    int width = format->end_size;
+    if (width == 1)
+        end = size > *scanned ? memchr(data + *scanned, format->end[0], size - *scanned) : NULL;
+    else if (size - *scanned >= width)
+        end = memmem(data + *scanned, size - *scanned, format->end, width);
+    Py_ssize_t length = end == NULL ? size : end - data;
+    if (length > format->max_size)
+        return UNUSUAL; /* without an end: a part of one may be there already, which Python looks for */
+    if (end == NULL) {
+        *scanned = Py_MAX(*scanned, size - width + 1);
+        return PART;
+    }
+    *scanned = length;
+    *frame = (Frame){0, length, length + width};
+    return WHOLE;
+}
+
+static Found find_fixed(const Format *format, Py_ssize_t size, Frame *frame)
+{
+    *frame = (Frame){0, format->max_size, format->max_size};
+    return size < format->max_size ? PART : WHOLE;
+}
+
+static Found find_length(const Format *format, const char *data, Py_ssize_t size, Frame *frame)
+{
+    int head = format->before + format->width + format->after;
+    if (size < head)
+        return PART;
+    const unsigned char *field = (const unsigned char *)data + format->before;
+    unsigned long long number = 0;
+    for (int i = 0; i < format->width; i++)
+        number = number << 8 | field[format->is_little ? format->width - 1 - i : i];
+    if (number < (unsigned)format->counted || number - format->counted > (unsigned long long)format->max_size)
+        return UNUSUAL;
+    Py_ssize_t payload = (Py_ssize_t)(number - format->counted);
+    *frame = format->keep_header ? (Frame){0, head + payload, head + payload}
+                                 : (Frame){head, payload, head + payload};
+    return size < head + payload ? PART : WHOLE;
+}
+
+static Found find_varint(const Format *format, const char *data, Py_ssize_t size, Frame *frame)
+{
+    unsigned long long number = 0;
+    for (int i = 0; i < size; i++) {
+        if (i == MAX_VARINT_SIZE - 1)
+            return UNUSUAL; /* it may fit 64 bits or not */
+        unsigned char byte = data[i];
+        number |= (unsigned long long)(byte & 0x7F) << 7 * i;
+        if (byte < 0x80) {
+            if (number > (unsigned long long)format->max_size)
+                return UNUSUAL;
+            *frame = (Frame){i + 1, (Py_ssize_t)number, i + 1 + (Py_ssize_t)number};
+            return size < frame->next ? PART : WHOLE;
+        }
+    }
+    return PART;
+}
+
+/* A decimal size, a mark, the payload; of a netstring a comma. */
+static Found find_decimal(const Format *format, const char *data, Py_ssize_t size, Frame *frame)
+{
+    char mark = format->kind == NETSTRING ? ':' : ' ';
+    int trailer = format->kind == NETSTRING;
+    Py_ssize_t number = 0;
+    for (int i = 0; i < size; i++) {
+        if (i > 0 && data[i] == mark) {
+            if (number > format->max_size || (number == 0 && format->kind == OCTETS))
+                return UNUSUAL;
+            *frame = (Frame){i + 1, number, i + 1 + number + trailer};
+            if (size < frame->next)
+                return PART;
+            return trailer && data[frame->next - 1] != ',' ? UNUSUAL : WHOLE;
+        }
+        bool has_leading_zero = i == 1 && data[0] == '0';
+        if (data[i] < '0' || data[i] > '9' || has_leading_zero || i == MAX_DIGITS - 1)
+            return UNUSUAL;
+        number = number * 10 + (data[i] - '0');
+    }
+    return PART;
+}
+
+/* Find the next frame of a buffer. `scanned` says how far an earlier call has searched for the end of this frame. */
+Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned, Frame *frame)
+{
+    const char *data = buffer->data + buffer->next;
+    Py_ssize_t size = buffer->end - buffer->next;
+    if (size == 0)
+        return PART;
+    switch (format->kind) {
+    case LINES:
+        return find_line(format, data, size, scanned, frame);
+    case DELIMITED:
+        return find_delimiter(format, data, size, scanned, frame);
+    case FIXED:
+        return find_fixed(format, size, frame);
+    case LENGTH:
+        return find_length(format, data, size, frame);
+    case VARINT:
+        return find_varint(format, data, size, frame);
+    case NETSTRING:
+    case OCTETS:
+        return find_decimal(format, data, size, frame);
+    case CHUNKS:
+        *frame = (Frame){0, size, size};
+        return WHOLE;
+    case NOT_NATIVE:
+        break;
+    }
+    return UNUSUAL;
+}
+
+/* Make the message of a whole frame. */
+Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message)
+{
+    const char *data = buffer->data + buffer->next + frame->begin;
+    switch (format->kind == LINES ? format->encoding : BYTES) {
+    case BYTES:
+        *message = PyBytes_FromStringAndSize(data, frame->size);
+        break;
+    case UTF8:
+        *message = PyUnicode_DecodeUTF8(data, frame->size, NULL);
+        break;
+    case ASCII:
+        *message = PyUnicode_DecodeASCII(data, frame->size, NULL);
+        break;
+    case LATIN1:
+        *message = PyUnicode_DecodeLatin1(data, frame->size, NULL);
+        break;
+    }
+    if (*message != NULL)
+        return WHOLE;
+    if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+        return FAILED;
+    PyErr_Clear();
+    return UNUSUAL;
+}
+
+/* Make room for so many bytes behind the last one. */
+int make_room(Buffer *buffer, Py_ssize_t size)
+{
+    if (buffer->capacity - buffer->end >= size)
+        return 0;
+    if (size > PY_SSIZE_T_MAX / 2 - buffer->end) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    Py_ssize_t capacity = Py_MAX(buffer->end + size, Py_MAX(SMALLEST_ROOM, 2 * buffer->end));
+    char *data = PyMem_RawRealloc(buffer->data, capacity);
+    if (data == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return 0;
+}
+
+/* Writing a message. */
+
+static Found append(Buffer *buffer, const char *head, int head_size, const char *data, Py_ssize_t size,
+                    const char *end, int end_size)
+{
+    if (make_room(buffer, head_size + size + end_size) < 0)
+        return FAILED;
+    char *place = buffer->data + buffer->end;
+    memcpy(place, head, head_size);
+    memcpy(place + head_size, data, size);
+    memcpy(place + head_size + size, end, end_size);
+    buffer->end += head_size + size + end_size;
+    return WHOLE;
+}
+
+/* Whether a line, or what is sent between two ends, can be sent as it is. */
+static bool is_plain_line(const Format *format, const char *data, Py_ssize_t size)
+{
+    return size + format->end_size <= format->max_size && memchr(data, '\n', size) == NULL &&
+           memchr(data, '\r', size) == NULL;
+}
+
+static Found write_line(const Format *format, Buffer *buffer, PyObject *message)
+{
+    PyObject *encoded = NULL;
+    const char *data;
+    Py_ssize_t size;
+    if (format->encoding == BYTES) {
+        if (!PyBytes_CheckExact(message))
+            return UNUSUAL;
+        data = PyBytes_AS_STRING(message);
+        size = PyBytes_GET_SIZE(message);
+    } else {
+        if (!PyUnicode_CheckExact(message))
+            return UNUSUAL;
+        if (PyUnicode_IS_COMPACT_ASCII(message)) {
+            data = (const char *)PyUnicode_1BYTE_DATA(message);
+            size = PyUnicode_GET_LENGTH(message);
+        } else {
+            encoded = format->encoding == UTF8     ? PyUnicode_AsUTF8String(message)
+                      : format->encoding == LATIN1 ? PyUnicode_AsLatin1String(message)
+                                                   : PyUnicode_AsASCIIString(message);
+            if (encoded == NULL) {
+                if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+                    return FAILED;
+                PyErr_Clear();
+                return UNUSUAL;
+            }
+            data = PyBytes_AS_STRING(encoded);
+            size = PyBytes_GET_SIZE(encoded);
+        }
+    }
+    Found found = UNUSUAL;
+    if (is_plain_line(format, data, size))
+        found = append(buffer, "", 0, data, size, format->end, format->end_size);
+    Py_XDECREF(encoded);
+    return found;
+}
+
+static Found write_bytes(const Format *format, Buffer *buffer, PyObject *message)
+{
+    char head[32];
+    int head_size = 0, end_size = 0;
+    const char *data = PyBytes_AS_STRING(message), *end = "";
+    Py_ssize_t size = PyBytes_GET_SIZE(message);
+    if (size > format->max_size && format->kind != CHUNKS)
+        return UNUSUAL;
+    switch (format->kind) {
+    case CHUNKS:
+        break;
+    case DELIMITED:
+        if (format->end_size > 1 || memchr(data, format->end[0], size) != NULL)
+            return UNUSUAL;
+        end = format->end;
+        end_size = 1;
+        break;
+    case FIXED:
+        if (size != format->max_size)
+            return UNUSUAL;
+        break;
+    case LENGTH: {
+        head_size = format->before + format->width + format->after;
+        unsigned long long number = (unsigned long long)size + format->counted;
+        if (format->keep_header || head_size > (int)sizeof head ||
+            (format->width < 8 && number >> (8 * format->width) != 0))
+            return UNUSUAL;
+        memset(head, 0, head_size);
+        for (int i = 0; i < format->width; i++) {
+            int place = format->is_little ? i : format->width - 1 - i;
+            head[format->before + place] = (char)(number >> (8 * i));
+        }
+        break;
+    }
+    case VARINT:
+        for (unsigned long long number = size;; number >>= 7) {
+            head[head_size++] = (char)((number & 0x7F) | (number >= 0x80 ? 0x80 : 0));
+            if (number < 0x80)
+                break;
+        }
+        break;
+    case NETSTRING:
+        head_size = snprintf(head, sizeof head, "%zd:", size);
+        end = ",";
+        end_size = 1;
+        break;
+    case OCTETS:
+        if (size == 0)
+            return UNUSUAL;
+        head_size = snprintf(head, sizeof head, "%zd ", size);
+        break;
+    case LINES:
+    case NOT_NATIVE:
+        return UNUSUAL;
+    }
+    return append(buffer, head, head_size, data, size, end, end_size);
+}
+
+/* Append the bytes of a message; UNUSUAL: nothing was appended, and the Python codec is to encode it. */
+Found write_message(const Format *format, Buffer *buffer, PyObject *message)
+{
+    if (format->kind == LINES)
+        return write_line(format, buffer, message);
+    return PyBytes_CheckExact(message) ? write_bytes(format, buffer, message) : UNUSUAL;
+}

@@ -1,0 +1,470 @@
+/* Both directions of one connection, as bytes: what was received and not decoded, what was encoded and not sent.
+
+   `session.py` is the same in Python. In a native framing the bytes are kept here and decoded on demand. Otherwise, and
+   from the first unusual frame on, the codec of `connection/session.py` has them, and `format` is NOT_NATIVE.
+
+   The buffer of `in`: the bytes from `start` to `next` are those of the messages in `waiting`, so that they can be taken
+   back; those from `next` to `end` were not decoded. */
+
+#include "core.h"
+
+#include <string.h>
+
+enum { LOOSE_SIZE = 4096 }; /* bytes that a buffer may be larger than what it holds while the connection waits */
+
+static void free_buffer(CoreState *core, Buffer *buffer)
+{
+    if (buffer->data != NULL) {
+        if (buffer->capacity == SPARE_SIZE && core->spare == NULL)
+            core->spare = buffer->data;
+        else
+            PyMem_RawFree(buffer->data);
+    }
+    *buffer = (Buffer){0};
+}
+
+/* Give `in` room for so many bytes to receive: the spare buffer where it is enough, else one that grows twofold. */
+int prepare_receive(Session *self, Py_ssize_t size)
+{
+    Buffer *in = &self->in;
+    if (in->start == in->end)
+        in->start = in->next = in->end = 0;
+    if (in->capacity - in->end >= size)
+        return 0;
+    Py_ssize_t held = in->end - in->start;
+    if (held + size <= SPARE_SIZE && in->capacity < SPARE_SIZE) {
+        char *data = self->core->spare;
+        self->core->spare = NULL;
+        if (data == NULL && (data = PyMem_RawMalloc(SPARE_SIZE)) == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        if (held > 0)
+            memcpy(data, in->data + in->start, held);
+        PyMem_RawFree(in->data);
+        in->data = data;
+        in->capacity = SPARE_SIZE;
+    } else if (in->start > 0) {
+        memmove(in->data, in->data + in->start, held);
+    } else {
+        return make_room(in, size);
+    }
+    in->next -= in->start;
+    in->end = held;
+    in->start = 0;
+    return make_room(in, size);
+}
+
+/* Let go the bytes of messages that were all received. */
+void drop_consumed(Session *self)
+{
+    if (PyList_GET_SIZE(self->waiting) == 0)
+        self->in.start = self->in.next;
+}
+
+/* Before a wait: hold no more memory than there are bytes. */
+void settle_buffer(Session *self)
+{
+    Buffer *in = &self->in;
+    Py_ssize_t held = in->end - in->start;
+    if (held == 0) {
+        free_buffer(self->core, in);
+    } else if (in->capacity == SPARE_SIZE && held <= SPARE_SIZE / 2) {
+        char *data = PyMem_RawMalloc(held);
+        if (data == NULL)
+            return; /* it stays large */
+        memcpy(data, in->data + in->start, held);
+        Py_ssize_t next = in->next - in->start;
+        free_buffer(self->core, in);
+        *in = (Buffer){.data = data, .capacity = held, .next = next, .end = held};
+    } else if (in->start > LOOSE_SIZE && in->start > held) {
+        memmove(in->data, in->data + in->start, held);
+        in->next -= in->start;
+        in->end = held;
+        in->start = 0;
+        char *data = PyMem_RawRealloc(in->data, held);
+        if (data != NULL) {
+            in->data = data;
+            in->capacity = held;
+        }
+    }
+}
+
+/* Decode one message. Its bytes stay where they are, before `next`. */
+Found next_message(Session *self, PyObject **message)
+{
+    Frame frame;
+    Found found = find_frame(&self->format, &self->in, &self->scanned, &frame);
+    if (found == WHOLE)
+        found = read_message(&self->format, &self->in, &frame, message);
+    if (found == WHOLE) {
+        self->in.next += frame.next;
+        self->scanned = 0;
+        self->received_count++;
+    }
+    return found;
+}
+
+/* Decode up to so many messages into a new list. `found` says why it ended: WHOLE: at the limit. */
+PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
+{
+    PyObject *messages = PyList_New(0);
+    *found = WHOLE;
+    while (messages != NULL && PyList_GET_SIZE(messages) < limit) {
+        PyObject *message;
+        *found = next_message(self, &message);
+        if (*found != WHOLE)
+            break;
+        if (PyList_Append(messages, message) < 0)
+            *found = FAILED;
+        Py_DECREF(message);
+        if (*found == FAILED)
+            break;
+    }
+    if (*found == FAILED)
+        Py_CLEAR(messages);
+    return messages;
+}
+
+/* Methods. */
+
+static PyObject *session_use_native(Session *self, PyObject *description)
+{
+    Format format;
+    if (read_format(description, &format) < 0)
+        return NULL;
+    self->format = format;
+    self->scanned = 0;
+    self->has_left = false;
+    return PyBool_FromLong(format.kind != NOT_NATIVE);
+}
+
+static PyObject *session_put(Session *self, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    drop_consumed(self);
+    Buffer *in = &self->in;
+    int status = 0;
+    if (in->start == in->end)
+        in->start = in->next = in->end = 0;
+    else if (in->start > in->capacity / 2) {
+        memmove(in->data, in->data + in->start, in->end - in->start);
+        in->next -= in->start;
+        in->end -= in->start;
+        in->start = 0;
+    }
+    if ((status = make_room(in, view.len)) == 0) {
+        memcpy(in->data + in->end, view.buf, view.len);
+        in->end += view.len;
+    }
+    PyBuffer_Release(&view);
+    return status < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *session_decode(Session *self, PyObject *argument)
+{
+    Py_ssize_t limit = PyLong_AsSsize_t(argument);
+    if (limit == -1 && PyErr_Occurred())
+        return NULL;
+    drop_consumed(self);
+    Found found;
+    PyObject *messages = take_messages(self, limit, &found);
+    if (messages == NULL)
+        return NULL;
+    int status = PyList_Reverse(messages);
+    if (status == 0) /* the oldest is the last */
+        status = PyList_SetSlice(self->waiting, 0, 0, messages);
+    Py_DECREF(messages);
+    if (found == PART && PyList_GET_SIZE(self->waiting) == 0)
+        settle_buffer(self);
+    return status < 0 ? NULL : PyLong_FromLong(found);
+}
+
+static PyObject *session_rewind(Session *self, PyObject *unused)
+{
+    (void)unused;
+    Buffer *in = &self->in;
+    Py_ssize_t unread = PyList_GET_SIZE(self->waiting), taken = 0, stop = in->next;
+    Frame frame;
+    self->scanned = 0;
+    if (unread > 0) { /* count the frames of the batch, then pass over those that were received */
+        Py_ssize_t total = 0;
+        for (in->next = in->start; in->next < stop; in->next += frame.next, total++, self->scanned = 0)
+            if (find_frame(&self->format, in, &self->scanned, &frame) != WHOLE)
+                break;
+        in->next = in->start;
+        for (self->scanned = 0; taken < total - unread; in->next += frame.next, taken++, self->scanned = 0)
+            if (find_frame(&self->format, in, &self->scanned, &frame) != WHOLE)
+                break;
+        self->scanned = 0;
+        self->received_count -= unread;
+        if (PyList_SetSlice(self->waiting, 0, unread, NULL) < 0)
+            return NULL;
+    }
+    in->start = in->next;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *session_take_bytes(Session *self, PyObject *argument)
+{
+    Py_ssize_t size = PyLong_AsSsize_t(argument), there = self->in.end - self->in.next;
+    if (size == -1 && PyErr_Occurred())
+        return NULL;
+    if (size < 0 || size > there)
+        size = there;
+    PyObject *data = PyBytes_FromStringAndSize(self->in.data == NULL ? "" : self->in.data + self->in.next, size);
+    if (data == NULL)
+        return NULL;
+    self->in.next += size;
+    self->scanned = 0;
+    drop_consumed(self);
+    if (self->in.start == self->in.end)
+        free_buffer(self->core, &self->in);
+    return data;
+}
+
+static PyObject *session_peek_bytes(Session *self, PyObject *argument)
+{
+    Py_ssize_t size = PyLong_AsSsize_t(argument), there = self->in.end - self->in.next;
+    if (size == -1 && PyErr_Occurred())
+        return NULL;
+    if (size < 0 || size > there)
+        size = there;
+    return PyBytes_FromStringAndSize(self->in.data == NULL ? "" : self->in.data + self->in.next, size);
+}
+
+/* Whole frames among the bytes that were not decoded. */
+static PyObject *session_count(Session *self, PyObject *unused)
+{
+    (void)unused;
+    Buffer ahead = self->in;
+    Py_ssize_t count = 0, scanned = 0;
+    Frame frame;
+    while (decodes(self) && find_frame(&self->format, &ahead, &scanned, &frame) == WHOLE) {
+        ahead.next += frame.next;
+        scanned = 0;
+        count++;
+    }
+    return PyLong_FromSsize_t(count);
+}
+
+static PyObject *session_find(Session *self, PyObject *const *args, Py_ssize_t count)
+{
+    Py_buffer mark;
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "find takes 2 arguments, not %zd", count);
+    Py_ssize_t from = PyLong_AsSsize_t(args[1]);
+    if ((from == -1 && PyErr_Occurred()) || PyObject_GetBuffer(args[0], &mark, PyBUF_SIMPLE) < 0)
+        return NULL;
+    const char *data = self->in.data + self->in.next, *found = NULL;
+    Py_ssize_t size = self->in.end - self->in.next;
+    if (self->in.data != NULL && from >= 0 && from < size && mark.len > 0)
+        found = memmem(data + from, size - from, mark.buf, mark.len);
+    PyBuffer_Release(&mark);
+    return PyLong_FromSsize_t(found == NULL ? -1 : found - data);
+}
+
+static PyObject *session_leave(Session *self, PyObject *unused)
+{
+    (void)unused;
+    self->has_left = true;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *session_drop(Session *self, PyObject *unused)
+{
+    (void)unused;
+    free_buffer(self->core, &self->in);
+    self->scanned = 0;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *session_encode(Session *self, PyObject *messages)
+{
+    Buffer *out = &self->out;
+    Py_ssize_t before = out->end;
+    if (self->format.kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
+        return Py_NewRef(Py_False); /* an iterator is consumed once: Python does it */
+    Found found = WHOLE;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(messages);
+    for (Py_ssize_t i = 0; i < count && found == WHOLE; i++)
+        found = write_message(&self->format, out, PySequence_Fast_GET_ITEM(messages, i));
+    if (found != WHOLE) {
+        out->end = before;
+        return found == FAILED ? NULL : Py_NewRef(Py_False);
+    }
+    self->sent_count += count;
+    self->outgoing_size += out->end - before;
+    self->out_count += count;
+    return Py_NewRef(Py_True);
+}
+
+/* The bytes of `out`; it is empty then. */
+static PyObject *session_take_out(Session *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *data = PyBytes_FromStringAndSize(self->out.data == NULL ? "" : self->out.data, self->out.end);
+    if (data != NULL) {
+        free_buffer(self->core, &self->out);
+        self->out_count = 0;
+    }
+    return data;
+}
+
+static PyObject *session_drop_out(Session *self, PyObject *unused)
+{
+    (void)unused;
+    free_buffer(self->core, &self->out);
+    self->out_count = 0;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *session_is_native(Session *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(decodes(self));
+}
+
+static PyObject *session_pending(Session *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSsize_t(self->in.end - self->in.next);
+}
+
+static PyObject *session_out_size(Session *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSsize_t(self->out.end);
+}
+
+static PyMethodDef session_methods[] = {
+    {"_use_native", (PyCFunction)session_use_native, METH_O,
+     "_use_native($self, description, /)\n--\n\nKeep and decode bytes here from now on; False: such a framing cannot."},
+    {"_put", (PyCFunction)session_put, METH_O, "_put($self, data, /)\n--\n\nAppend received bytes."},
+    {"_decode", (PyCFunction)session_decode, METH_O,
+     "_decode($self, limit, /)\n--\n\nDecode messages into `waiting`; return PART, WHOLE (the limit was reached) or "
+     "UNUSUAL."},
+    {"_rewind", (PyCFunction)session_rewind, METH_NOARGS,
+     "_rewind($self, /)\n--\n\nMake the messages in `waiting` bytes again."},
+    {"_take_bytes", (PyCFunction)session_take_bytes, METH_O,
+     "_take_bytes($self, size, /)\n--\n\nTake bytes that were not decoded; -1: all."},
+    {"_peek_bytes", (PyCFunction)session_peek_bytes, METH_O,
+     "_peek_bytes($self, size, /)\n--\n\nReturn bytes that were not decoded; they stay."},
+    {"_count", (PyCFunction)session_count, METH_NOARGS,
+     "_count($self, /)\n--\n\nReturn how many whole frames are among the bytes that were not decoded."},
+    {"_find", (PyCFunction)(void (*)(void))session_find, METH_FASTCALL,
+     "_find($self, mark, start, /)\n--\n\nReturn where a mark begins in the bytes that were not decoded, or -1."},
+    {"_leave", (PyCFunction)session_leave, METH_NOARGS,
+     "_leave($self, /)\n--\n\nKeep and decode bytes here no more; those that are encoded still are."},
+    {"_drop", (PyCFunction)session_drop, METH_NOARGS, "_drop($self, /)\n--\n\nDrop all received bytes."},
+    {"_encode", (PyCFunction)session_encode, METH_O,
+     "_encode($self, messages, /)\n--\n\nAppend messages to the outgoing bytes; False: Python is to encode them."},
+    {"_take_out", (PyCFunction)session_take_out, METH_NOARGS,
+     "_take_out($self, /)\n--\n\nTake the outgoing bytes that were encoded here."},
+    {"_drop_out", (PyCFunction)session_drop_out, METH_NOARGS, "_drop_out($self, /)\n--\n\nDrop them."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef session_getset[] = {
+    {"is_native", (getter)session_is_native, NULL, "Whether received bytes are kept and decoded here.", NULL},
+    {"_pending", (getter)session_pending, NULL, "Bytes that were not decoded.", NULL},
+    {"_out_size", (getter)session_out_size, NULL, "Bytes that were encoded here and not taken.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef session_members[] = {
+    {"_end", T_OBJECT, offsetof(Session, end), 0, NULL},
+    {"_has_work", T_BOOL, offsetof(Session, has_work), 0, NULL},
+    {"drain_waiters", T_OBJECT, offsetof(Session, drain_waiters), 0, NULL},
+    {"encode_one", T_OBJECT, offsetof(Session, encode_one), 0, NULL},
+    {"has_backlog", T_BOOL, offsetof(Session, has_backlog), 0, NULL},
+    {"is_draining", T_BOOL, offsetof(Session, is_draining), 0, NULL},
+    {"is_receiving", T_BOOL, offsetof(Session, is_receiving), 0, NULL},
+    {"is_refused", T_BOOL, offsetof(Session, is_refused), 0, NULL},
+    {"outgoing", T_OBJECT, offsetof(Session, outgoing), 0, NULL},
+    {"outgoing_size", T_PYSSIZET, offsetof(Session, outgoing_size), 0, NULL},
+    {"received_count", T_PYSSIZET, offsetof(Session, received_count), 0, NULL},
+    {"received_size", T_PYSSIZET, offsetof(Session, received_size), 0, NULL},
+    {"sent_count", T_PYSSIZET, offsetof(Session, sent_count), 0, NULL},
+    {"sent_size", T_PYSSIZET, offsetof(Session, sent_size), 0, NULL},
+    {"waiting", T_OBJECT, offsetof(Session, waiting), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs; /* the class's own `__init__` takes them */
+    PyObject *module = PyType_GetModuleByDef(type, &core_module);
+    Session *self = module == NULL ? NULL : (Session *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->core = PyModule_GetState(module);
+    self->waiting = PyList_New(0);
+    if (self->waiting == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int session_traverse(Session *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->waiting);
+    Py_VISIT(self->outgoing);
+    Py_VISIT(self->encode_one);
+    Py_VISIT(self->end);
+    Py_VISIT(self->drain_waiters);
+    return 0;
+}
+
+/* `waiting` stays: it is always a list. What it holds is let go. */
+static int session_clear(Session *self)
+{
+    if (self->waiting != NULL)
+        PyList_SetSlice(self->waiting, 0, PyList_GET_SIZE(self->waiting), NULL);
+    Py_CLEAR(self->outgoing);
+    Py_CLEAR(self->encode_one);
+    Py_CLEAR(self->end);
+    Py_CLEAR(self->drain_waiters);
+    return 0;
+}
+
+static void session_dealloc(Session *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    session_clear(self);
+    Py_CLEAR(self->waiting);
+    PyMem_RawFree(self->in.data);
+    PyMem_RawFree(self->out.data);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot session_slots[] = {
+    {Py_tp_new, session_new},           {Py_tp_methods, session_methods}, {Py_tp_members, session_members},
+    {Py_tp_getset, session_getset},     {Py_tp_clear, session_clear},     {Py_tp_traverse, session_traverse},
+    {Py_tp_dealloc, session_dealloc},   {0, NULL},
+};
+
+static PyType_Spec session_spec = {
+    .name = "socketkit._core._native.SessionCore",
+    .basicsize = sizeof(Session),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = session_slots,
+};
+
+int add_session(PyObject *module, CoreState *core)
+{
+    static const struct {
+        const char *name;
+        int value;
+    } results[] = {{"PART", PART}, {"WHOLE", WHOLE}, {"UNUSUAL", UNUSUAL}};
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++)
+        if (PyModule_AddIntConstant(module, results[i].name, results[i].value) < 0)
+            return -1;
+    return add_type(module, &session_spec, &core->session_type);
+}

@@ -1,0 +1,22 @@
+"""The state of a connected socket, in Python; `stream.c` is the same, compiled."""
+
+from __future__ import annotations
+
+__all__ = ["StreamCore"]
+
+
+class StreamCore:
+    """What the hot path needs of a stream; see `streams.socket_stream`."""
+
+    __slots__ = ("_descriptor", "_ended", "_is_plain", "_largest", "may_have_more")
+
+    _descriptor: int
+    """-1: closed."""
+    _ended: bool
+    """Whether the end of stream or an error was met."""
+    _is_plain: bool
+    """Whether the calls are the system's own: recv(2) and send(2)."""
+    _largest: int
+    """Bytes that recv(2) is asked for at most."""
+    may_have_more: bool
+    """Whether the last recv(2) returned all that it was asked for."""
