@@ -5,20 +5,28 @@ PYTHON ?= python3
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BUILT := $(VENV)/.built
+CORE := setup.py $(wildcard src/socketkit/_core/*.c src/socketkit/_core/*.h)
+BOTH_CORES := tests/core tests/connection tests/engines tests/framing tests/stories tests/faults
 
-.PHONY: run test check fast again soak soak-command reliability format docs matrix behaviours bench bench-framing bench-relay fuzz clean
+.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs matrix behaviours bench bench-framing bench-relay fuzz clean
 
-run: $(READY)
+run: $(BUILT)
 	@$(BIN)/socketkit tour
 
-test: check
+test: check $(BUILT)
 	@$(BIN)/pytest -n 4
+	@$(MAKE) -s pure
 
-fast: $(READY)
+# The contracts, laws, stories and faults once more, on the core in Python.
+pure: $(READY)
+	@SOCKETKIT_PURE=1 $(BIN)/pytest -n 4 -m "not slow" $(BOTH_CORES)
+
+fast: $(BUILT)
 	@$(BIN)/pytest -n 4 -m "not slow"
 
 # The tests that failed last, without others beside them.
-again: $(READY)
+again: $(BUILT)
 	@$(BIN)/pytest --last-failed --last-failed-no-failures none
 
 check: $(READY)
@@ -62,13 +70,34 @@ bench-framing: .venv-bench/.ready
 bench-relay: $(READY)
 	@$(BIN)/python bench/relay.py
 
-fuzz: .venv-fuzz/.ready
+fuzz: .venv-fuzz/.ready $(BUILT)
+	@PYTHONPATH=tests $(BIN)/python fuzz/core.py
 	@.venv-fuzz/bin/python fuzz/framing.py -max_total_time=60 -max_len=512 -len_control=0 -verbosity=0 -artifact_prefix=.venv-fuzz/
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $(READY)
+
+# The compiled core, in place. Without a compiler this succeeds, and the core in Python serves.
+$(BUILT): $(READY) $(CORE)
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $(BUILT)
+
+# The tests of the core with AddressSanitizer and UndefinedBehaviorSanitizer (gcc).
+SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
+sanitize: .venv-sanitize/.built
+	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc SANITIZED=1 \
+		.venv-sanitize/bin/pytest -n 2 -m "not slow" --timeout 300 tests/core tests/connection tests/engines
+
+.venv-sanitize/.built: pyproject.toml $(CORE) $(wildcard src/socketkit/*.py src/socketkit/*/*.py)
+	@test -x .venv-sanitize/bin/python || $(PYTHON) -m venv .venv-sanitize
+	@CFLAGS="$(SANITIZER)" LDFLAGS="-fsanitize=address,undefined" \
+		.venv-sanitize/bin/python -m pip install -q --disable-pip-version-check '.[dev]'
+	@CFLAGS="$(SANITIZER)" LDFLAGS="-fsanitize=address,undefined" \
+		.venv-sanitize/bin/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps --no-cache-dir .
+	@touch $@
 
 # Tools that the tests do not need have environments of their own, each from the extra of its name.
 .venv-%/.ready: pyproject.toml
@@ -77,4 +106,4 @@ $(READY): pyproject.toml
 	@touch $@
 
 clean:
-	@rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf build src/socketkit/_core/*.so .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -24,6 +24,12 @@ __all__ = [
 native = False
 """Whether the compiled core is in use."""
 
+_native_names = (
+    "DONE", "PARKED", "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot", "StreamCore",
+    "TaskState",
+)  # fmt: skip
+"""What exists twice."""
+
 if not TYPE_CHECKING and os.environ.get("SOCKETKIT_PURE", "0") in ("", "0"):
     try:
         _native = import_module(f"{__name__}._native")
@@ -31,8 +37,4 @@ if not TYPE_CHECKING and os.environ.get("SOCKETKIT_PURE", "0") in ("", "0"):
         pass
     else:
         native = True
-        DONE, PARKED, Done, Kernel, Slot, TaskState = (
-            _native.DONE, _native.PARKED, _native.Done, _native.Kernel, _native.Slot, _native.TaskState,
-        )  # fmt: skip
-        LoopCore, SideCore = _native.LoopCore, _native.SideCore
-        ConnectionCore, SessionCore, StreamCore = _native.ConnectionCore, _native.SessionCore, _native.StreamCore
+        globals().update((name, getattr(_native, name)) for name in _native_names)

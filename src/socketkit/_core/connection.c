@@ -673,8 +673,23 @@ static PyObject *send_in_python(Connection *self, PyObject *message)
     return PyObject_CallMethodOneArg((PyObject *)self, self->core->names[NAME__send_in_python], message);
 }
 
+/* As in connection.py, word for word. */
 PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\n"
-                       "SEND_DOC");
+                       "Send one message: it joins the batch of this turn of the engine, and leaves with it.\n"
+                       "\n"
+                       "Await the result, or start it as a task. It is done already, unless more than `high_water` bytes are unsent:\n"
+                       "then it waits for the peer to read. The message is queued by the call itself, whole; cancelling the wait does\n"
+                       "not take it back.\n"
+                       "\n"
+                       "Args:\n"
+                       "    message: of the framing's type: bytes for `chunks`, str for `lines`.\n"
+                       "\n"
+                       "Raises:\n"
+                       "    FramingError, TypeError: the message cannot be framed; nothing was sent.\n"
+                       "    ClosedError: this end, or its sending direction, was closed.\n"
+                       "    BrokenError: the connection was lost; what was sent before may be lost too.\n"
+                       "    DeadlineError: the peer took nothing for `send_timeout`. A frame may have been cut, so nothing can be sent\n"
+                       "        any more, and every later call raises this. Receiving goes on.\n");
 
 static PyObject *connection_send(Connection *self, PyObject *message)
 {
