@@ -130,7 +130,7 @@ async def copy_between(a: Connection, b: Connection) -> Copied:
                     connection.internals.sender.release(connection.internals.stream)
     finally:
         for connection in connections:
-            connection.internals.receiver.is_busy = False
+            connection.internals.receiver.end()
     return Copied(*tunnel.copied)
 
 
