@@ -36,6 +36,7 @@ class Subject:
         payload: makes a message whose payload has exactly so many bytes; None where there is no limit to meet.
         beside: bytes that a frame may hold beside its payload while it is gathered, for so large a limit.
         policies: what `oversize` may be.
+        head: bytes of a message that are no payload: they stay where it is truncated.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Subject:
     payload: Callable[[int], Any] | None = lambda size: b"x" * size
     beside: Callable[[int], int] = lambda limit: 32
     policies: tuple[str, ...] = ("fail", "skip", "truncate")
+    head: int = 0
 
     def framing(self, **limits: object) -> Any:
         """Return the framing with other limits."""
@@ -316,7 +318,7 @@ class FramingLaws:
         decoded = decode_all(codec, data.draw(cut(b"".join(encoded))))
         assert decoded.fault is None
         assert decoded.passed == [(offset, FrameTooLongError) for offset in offsets]
-        shortened = [message[:limit] if policy == "truncate" else message for message in messages]
+        shortened = [message[: limit + subject.head] if policy == "truncate" else message for message in messages]
         assert decoded.messages == [
             message for message, size in zip(shortened, sizes, strict=True) if size <= limit or policy == "truncate"
         ]

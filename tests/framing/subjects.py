@@ -91,6 +91,20 @@ SUBJECTS = [
         payload=None,
     ),
     Subject("varint", BYTES, (b"\3abc", b"\x83\0abc", b"\x80", b"\xff" * 9, b"\xff" * 11, b"\xff\1", b"0123456789")),
+    Subject(
+        "varint:before=1",
+        BYTES.map(lambda payload: b"t" + payload),
+        (b"t\3abc", b"\x83\0abc", b"t", b"\x80", b"\xff" * 11, b"0123456789"),
+        payload=lambda size: b"x" * (size + 1),
+        head=1,
+    ),
+    Subject(r"length:2,before=2,after=1,beside=\x01\x02\x2c", BYTES, LENGTHS),
+    Subject(
+        "length:4,before=2,keep_header,fill",
+        BYTES.map(lambda payload: b"tf" + len(payload).to_bytes(4, "big") + payload),
+        (b"tf\0\0\0\3abc", *LENGTHS),
+        payload=None,
+    ),
     Subject("netstring", BYTES, (b"3:abc,", b"0:,", b"3:", b"03:", b"9", b":", b",", b"99999999999999999999")),
     Subject("octets", BYTES.filter(bool), (b"3 abc", b"0 ", b"3 ", b"03 ", b"9", b" ", b"99999999999999999999")),
     Subject(

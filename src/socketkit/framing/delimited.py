@@ -6,53 +6,18 @@ The delimiter may be longer than a byte; it is found from the left, without over
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
-from socketkit.errors import FramingError, OptionError
+from socketkit.errors import FramingError
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
+from socketkit.framing.escapes import read_escaped, write_escaped
 from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Delimited"]
-
-
-_ESCAPES = {"0": b"\0", "n": b"\n", "r": b"\r", "t": b"\t", "\\": b"\\"}
-_PART = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0nrt\\]))|([^\\])", re.DOTALL)
-_PLAIN = re.compile(rb"[!-~]")
-_ALLOWED = r"allowed are characters, and for the others \0 \n \r \t \\ \xNN (a comma is \x2c)"
-
-
-def _read_delimiter(value: object, *, name: str = "") -> bytes:
-    if isinstance(value, (bytes, bytearray)) and value:
-        return bytes(value)
-    if not isinstance(value, str) or not value:
-        raise OptionError(f"{name}: {quote(value)} is no delimiter; {_ALLOWED}")
-    made = bytearray()
-    position = 0
-    while position < len(value):
-        part = _PART.match(value, position)
-        if part is None:
-            raise OptionError(f"{name}: {quote(value[position:])} is no escape; {_ALLOWED}")
-        number, letter, plain = part.groups()
-        made += bytes.fromhex(number) if number else _ESCAPES[letter] if letter else plain.encode("utf-8", "replace")
-        position = part.end()
-    return bytes(made)
-
-
-def _write_delimiter(value: bytes) -> str:
-    letters = {code: letter for letter, code in _ESCAPES.items()}
-    written = []
-    for number in value:
-        byte = bytes([number])
-        if byte in letters:
-            written.append(f"\\{letters[byte]}")
-        else:
-            written.append(byte.decode() if _PLAIN.match(byte) and byte not in b",=" else f"\\x{number:02x}")
-    return "".join(written)
 
 
 class Delimited(FramingSpec):
@@ -62,7 +27,7 @@ class Delimited(FramingSpec):
     title = "bytes up to a delimiter"
 
     delimiter: bytes = option(
-        OptionType("delimiter", _read_delimiter, _write_delimiter),
+        OptionType("delimiter", read_escaped, write_escaped),
         r"What ends a message: characters, \0 \n \r \t \\ \xNN.",
     )
     max_size: int = max_size()
@@ -73,7 +38,7 @@ class Delimited(FramingSpec):
         return DelimitedCodec(self) if len(self.delimiter) == 1 else _LongDelimiterCodec(self)
 
     def _arguments(self) -> list[str]:
-        return [_write_delimiter(self.delimiter), *self._keyed(["max_size", "oversize"])]
+        return [write_escaped(self.delimiter), *self._keyed(["max_size", "oversize"])]
 
     @classmethod
     def _read_bare(cls, argument: str) -> Mapping[str, object]:

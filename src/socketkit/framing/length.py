@@ -7,14 +7,16 @@ A payload that the number cannot express is refused when it is encoded, never cu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from struct import Struct
 from typing import Any
 
-from socketkit.config.option_types import SWITCH, OptionType, choice_kind, count_kind
+from socketkit.config.option_types import SWITCH, OptionType, choice_kind, count_kind, or_none
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.decoder import as_bytes_list, check_sizes
+from socketkit.framing.escapes import read_escaped, write_escaped
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
@@ -72,11 +74,37 @@ class Length(FramingSpec):
     after: int = option(
         count_kind(0, _MAX_BESIDE), "Bytes between the number and the payload; they are sent as zeros.", default=0
     )
+    beside: bytes | None = option(
+        or_none(OptionType("bytes", partial(read_escaped, what="bytes of a header"), write_escaped)),
+        r"What is sent around the number, before and after it in one: \x01\x00; none: zeros. It is not checked.",
+        default=None,
+    )
     keep_header: bool = option(
         SWITCH, "Messages are whole frames, both ways, to read and write the bytes beside the number.", default=False
     )
+    fill: bool = option(
+        SWITCH, "With keep_header: the number in a frame that is sent is filled in, whatever it was.", default=False
+    )
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beside is not None and len(self.beside) != self.before + self.after:
+            raise OptionError(
+                f"{self.name}: beside has {len(self.beside)} bytes; there are {self.before} before and {self.after} "
+                "after the number; allowed are as many"
+            )
+        if self.beside is not None and self.keep_header:
+            raise OptionError(f"{self.name}: beside is for messages without a header (keep_header=no)")
+        if self.fill and not self.keep_header:
+            raise OptionError(f"{self.name}: fill is for messages with a header; give keep_header too")
+
+    @property
+    def around(self) -> tuple[bytes, bytes]:
+        """What is sent before and after the number."""
+        beside = bytes(self.before + self.after) if self.beside is None else self.beside
+        return beside[: self.before], beside[self.before :]
 
     @property
     def counted(self) -> int:
@@ -158,6 +186,8 @@ class _LengthCodec(LengthPrefixedCodec):
     def encode(self, messages: Iterable[Any], /) -> bytes:
         payloads = as_bytes_list(messages, self._text)
         if self._keep_header:
+            if self._framing.fill:
+                payloads = self._filled(payloads)
             for index, frame in enumerate(payloads):
                 self._check_frame(frame, index)
             data = b"".join(payloads)
@@ -169,13 +199,25 @@ class _LengthCodec(LengthPrefixedCodec):
         return data
 
     def _join(self, payloads: list[bytes]) -> bytes:
-        before, after = bytes(self._before), bytes(self._head - self._before - self._width)
+        before, after = self._framing.around
         return b"".join(
             [
                 before + (len(payload) + self._counted).to_bytes(self._width, self._order) + after + payload
                 for payload in payloads
             ]
         )
+
+    def _filled(self, frames: list[bytes]) -> list[bytes]:
+        """The frames with their own numbers; those that are too short stay."""
+        self._check_fit([frame[self._head :] for frame in frames])
+        begin, end = self._before, self._before + self._width
+        counted = self._counted - self._head
+        return [
+            frame[:begin] + (len(frame) + counted).to_bytes(self._width, self._order) + frame[end:]
+            if len(frame) >= self._head
+            else frame
+            for frame in frames
+        ]
 
     def _check_fit(self, payloads: list[bytes]) -> None:
         """Refuse what the field cannot express."""
@@ -220,7 +262,10 @@ class _StructCodec(_LengthCodec):
         order = "<" if framing.order == "little" else ">"
         number = _FORMATS[framing.width]
         self._unpack = Struct(f"{order}{framing.before}x{number}").unpack_from
-        self._pack = Struct(f"{order}{framing.before}x{number}{framing.after}x").pack
+        self._pack: Callable[[int], bytes] = Struct(f"{order}{framing.before}x{number}{framing.after}x").pack
+        if framing.beside is not None:
+            (before, after), pack = framing.around, Struct(f"{order}{number}").pack
+            self._pack = lambda value: before + pack(value) + after
 
     def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
         unpack, append, total = self._unpack, messages.append, len(data)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.config.option_types import count_kind
+from socketkit.errors import FramingError
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 
 __all__ = ["Varint"]
 
@@ -24,12 +26,15 @@ class Varint(FramingSpec):
     name = "varint"
     title = "size as a varint, payload (protobuf)"
 
+    before: int = option(
+        count_kind(0, 1024), "Bytes before the size; they begin each message (1: MQTT's packets).", default=0
+    )
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
     def codec(self) -> _VarintCodec:
         """Return a fresh codec for one connection."""
-        return _VarintCodec(self)
+        return _HeadedVarintCodec(self) if self.before else _VarintCodec(self)
 
 
 class _VarintCodec(LengthPrefixedCodec):
@@ -38,7 +43,7 @@ class _VarintCodec(LengthPrefixedCodec):
     portion = 16 * 1024  # 0.6 us a message, which may be a single byte
 
     def __init__(self, framing: Varint) -> None:
-        super().__init__(framing)
+        super().__init__(framing, keep_header=framing.before > 0)
 
     @property
     def native(self) -> tuple[Any, ...] | None:
@@ -66,6 +71,43 @@ class _VarintCodec(LengthPrefixedCodec):
         data = b"".join([_varint(len(payload)) + payload for payload in payloads])
         if len(data) > self._max_size:
             check_sizes(self._framing, payloads)
+        return data
+
+
+class _HeadedVarintCodec(_VarintCodec):
+    """Bytes, the size as a varint, the payload. A message is the bytes and the payload, without the size."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self, framing: Varint) -> None:
+        super().__init__(framing)
+        self._before = framing.before
+
+    def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
+        start += self._before
+        return super()._header(data, start) if start < len(data) else None
+
+    def _cut(self, data: bytes, messages: list[Any], start: int = 0) -> int:
+        frames: list[bytes] = []
+        end = super()._cut(data, frames, start)
+        before, header = self._before, self._header
+        for frame in frames:
+            begin, _ = header(frame, 0) or (before, 0)
+            messages.append(frame[:before] + frame[begin:])
+        return end
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        payloads, before = as_bytes_list(messages, self._text), self._before
+        for index, payload in enumerate(payloads):
+            if len(payload) < before:
+                raise FramingError(
+                    f"{self._text}: message {index} has {len(payload)} bytes, and begins with the {before} before its "
+                    "size (before); nothing was encoded",
+                    framing=self._text,
+                )
+        data = b"".join([each[:before] + _varint(len(each) - before) + each[before:] for each in payloads])
+        if len(data) > self._max_size:
+            check_sizes(self._framing, payloads, lambda payload: len(payload) - before)
         return data
 
 
