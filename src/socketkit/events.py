@@ -220,7 +220,7 @@ class DatagramDropped(Event):
 
 
 class EndReceived(Event):
-    """The peer has sent the end of the stream."""
+    """The peer has sent the end of the stream. UDP and other datagrams without connections have none."""
 
     connection: int
 

@@ -206,7 +206,7 @@ class Receiver:
     def _end(self, error: EndOfStream | BrokenError | ClosedError) -> None:
         if isinstance(error, EndOfStream):
             self._session.feed_eof(error)
-            if self._observer is not None:
+            if self._observer is not None and not self._stream.is_connectionless:
                 self._observer(EndReceived(self._number))
         elif self._session.fail(error):
             self.set_cause(error)

@@ -29,6 +29,7 @@ class Stream(ABC):
         engine: the engine on which its methods wait.
         local: the address of this end, as text.
         peer: the address of the other end, as text.
+        is_connectionless: whether the peer has no end that it could send (UDP): receiving ends at this end only.
 
     Concurrency: one task may receive while another sends. Two in the same direction are an error of the code that
     uses the stream; `Connection` prevents it.
@@ -39,6 +40,7 @@ class Stream(ABC):
     engine: Engine
     local: str
     peer: str
+    is_connectionless: bool = False
 
     @property
     def socket(self) -> Socket | None:

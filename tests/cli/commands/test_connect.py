@@ -100,6 +100,20 @@ def test_verbose_and_explain_on_stderr() -> None:
             assert re.search(line, told, re.MULTILINE), f"{line} is not in\n{told}"
 
 
+@pytest.mark.parametrize("scheme", ["udp", "unixgram"])
+def test_verbose_of_datagrams_reports_no_end_of_the_peer(tmp_path, scheme: str) -> None:
+    """A peer without a connection sends no end, so that none is reported when the wait for replies is over."""
+    place = "udp://127.0.0.1:0" if scheme == "udp" else f"unixgram://{tmp_path}/s"
+    with socketkit("echo", place, "-v") as server:
+        with socketkit("connect", str(server.address()), "-v") as client:
+            assert client.communicate(b"hello") == b"hello"
+            assert client.wait() == 0
+        assert server.stop() == 0
+    for told in (client.stderr_lines, server.stderr_lines):
+        assert any("received 5 bytes" in line for line in told)
+        assert not any("the peer has ended" in line for line in told), told
+
+
 def test_closed_stdout_is_no_failure() -> None:
     """`socketkit connect ... | head -1`: quiet, status 0."""
 
