@@ -7,13 +7,14 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from socketkit import Address
 from support.connections import call, read_all
 from support.engines import ENGINES
-from support.programs import Program, socketkit
+from support.programs import Program, needs, socketkit
 from support.streams import reset
 
 
@@ -121,3 +122,30 @@ def test_accept_timeout_ends_with_the_first_client() -> None:
         with socket.create_connection(("127.0.0.1", program.address().port or 0)) as client:
             client.sendall(b"late data")
         assert (program.communicate(), program.wait()) == (b"late data", 0)
+
+
+@pytest.mark.parametrize("place", ["udp://127.0.0.1:0", "unixgram"])
+def test_keep_receives_from_all_while_the_first_is_answered(place: str, tmp_path: Path) -> None:
+    """Senders of datagrams are received side by side; -v says who has sent; the input goes to the first of them."""
+    socat = needs("socat")
+    where = f"unixgram://{tmp_path}/in" if place == "unixgram" else place
+    with listener("--keep", "-v", place=where) as (program, address):
+        if place == "unixgram":
+            to = [f"UNIX-SENDTO:{address.path},bind={tmp_path}/{name}" for name in "ab"]
+        else:
+            to = [f"UDP-SENDTO:{address.host}:{address.port}"] * 2
+        assert program.process.stdin is not None and program.process.stdout is not None
+        with Program(socat, "-", to[0]) as first, Program(socat, "-", to[1]) as second:
+            for number, sender in enumerate((first, second, first, second)):
+                assert sender.process.stdin is not None
+                sender.process.stdin.write(b"message %d\n" % number)
+                sender.process.stdin.flush()
+                assert program.process.stdout.readline() == b"message %d\n" % number
+            program.process.stdin.write(b"answer\n")
+            program.process.stdin.flush()
+            assert first.process.stdout is not None
+            assert first.process.stdout.readline() == b"answer\n"
+            for number in (1, 2):
+                program.wait_line("connection from ", number)
+                program.wait_line(f"[{number}] received 10 bytes", 2)
+        assert program.stop() == 0

@@ -138,7 +138,7 @@ def test_lists_and_the_access_log(tmp_path: Path) -> None:
             with pytest.raises(ConnectionResetError):
                 denied.connect(("127.0.0.1", relay.address().port))
                 denied.recv(1)
-        relay.wait_line("was reset: its network is denied (deny)")
+        relay.wait_line("was reset: its network is denied (--deny)")
         relay.wait_line("closed, 5 bytes received, 5 bytes sent", 2)
         assert relay.stop() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]

@@ -17,6 +17,7 @@ from socketkit.errors import ClosedError, FramingError, SocketkitError, StreamEr
 from socketkit.events import Observer
 from socketkit.server.listener import Listener
 from socketkit.streams.stream import Stream
+from socketkit.values import replace
 
 __all__ = ["answer"]
 
@@ -41,7 +42,8 @@ async def answer(
         engine: runs already.
         address: where.
         person: makes the stream of standard input and output, anew for each client.
-        keep: go on with the next client, until our output is closed. Clients wait in the backlog meanwhile.
+        keep: go on with the next client, until our output is closed. Clients wait in the backlog meanwhile. Senders of
+            datagrams are received side by side; the input goes to the first of them.
         accept_timeout: seconds to wait for a client; with `keep`, for the first and for each next one. None: no limit.
         talk: as for `converse`.
         listening: called with the real addresses once clients can connect.
@@ -60,7 +62,7 @@ async def answer(
     message_format(framing)  # a mistake shows before anything is opened
     is_heard = True
 
-    async def receive(connection: Connection) -> bool:
+    async def receive(connection: Connection, talk: TalkOptions = talk) -> bool:
         try:
             async with connection:
                 with closing(person(engine)) as stream:
@@ -73,8 +75,8 @@ async def answer(
 
     async with listen(address, framing=framing, engine=engine, observer=observer, **options) as listener:
         listening(listener.addresses)
-        if keep and talk.only == "receive" and address.transport.kind == "SOCK_DGRAM":
-            await _receive_from_all(engine, listener, receive, accept_timeout)
+        if keep and talk.only != "send" and address.transport.kind == "SOCK_DGRAM":
+            await _receive_from_all(engine, listener, receive, talk, accept_timeout)
             return
         while is_heard:
             connection = await listener.accept(timeout=accept_timeout)
@@ -86,17 +88,28 @@ async def answer(
 async def _receive_from_all(
     engine: Engine,
     listener: Listener,
-    receive: Callable[[Connection], Coroutine[Any, Any, bool]],
+    receive: Callable[[Connection, TalkOptions], Coroutine[Any, Any, bool]],
+    talk: TalkOptions,
     accept_timeout: float | None,
 ) -> None:
-    """Receive from every sender of datagrams at the same time: a sender without an end must not hold up the others."""
-    async with Group(engine) as group:
+    """Receive from every sender of datagrams at the same time: a sender without an end must not delay the others.
 
-        async def serve(connection: Connection) -> None:
-            if not await receive(connection):
+    The input is sent to the first sender, and to the next new one after that one's session has ended.
+    """
+    async with Group(engine) as group:
+        has_input = False
+
+        async def serve(connection: Connection, how: TalkOptions) -> None:
+            nonlocal has_input
+            if not await receive(connection, how):
                 listener.close()  # standard output has no reader
+            if how is talk:
+                has_input = False
 
         with suppress(ClosedError):
             while True:
-                group.start(serve(await listener.accept(timeout=accept_timeout)))
+                connection = await listener.accept(timeout=accept_timeout)
+                how = replace(talk, only="receive") if has_input else talk
+                has_input = True
+                group.start(serve(connection, how))
         group.cancel()

@@ -55,7 +55,7 @@ def _refuse_person(context: click.Context) -> None:
 
 @command()
 @common_options.one_address()
-@option("--keep", is_flag=True, help="Go on with the next client, one after another; with --exec, many at once.")
+@option("--keep", is_flag=True, help="Go on with the next client; with --exec, and over udp, many at once.")
 @option(
     "--accept-timeout",
     metavar="TIME",
