@@ -34,6 +34,7 @@ __all__ = [
     "Listening",
     "Observer",
     "Proxied",
+    "ReachableAgain",
     "Received",
     "Refused",
     "Resolved",
@@ -43,6 +44,7 @@ __all__ = [
     "Sent",
     "StoppedListening",
     "TlsFacts",
+    "Unreachable",
     "WorkerEnded",
     "WorkerStarted",
     "combine",
@@ -90,6 +92,21 @@ class Retrying(Event):
 
     address: str
     error: BaseException | None
+    count: int
+    seconds: float
+
+
+class Unreachable(Event):
+    """A loop over connections cannot connect. One event an episode: until `ReachableAgain`, or the end of the loop."""
+
+    address: str
+    error: BaseException
+
+
+class ReachableAgain(Event):
+    """A loop over connections has connected after an `Unreachable`: so many attempts had failed, in so many seconds."""
+
+    address: str
     count: int
     seconds: float
 

@@ -23,6 +23,8 @@ LEVELS: Final[Mapping[type[Event], int]] = {
     events.Proxied: logging.INFO,
     events.Closed: logging.INFO,
     events.WorkerStarted: logging.INFO,
+    events.Unreachable: logging.WARNING,
+    events.ReachableAgain: logging.WARNING,
     events.Refused: logging.WARNING,
     events.DatagramDropped: logging.WARNING,
     events.FrameSkipped: logging.WARNING,

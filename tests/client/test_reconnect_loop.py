@@ -16,7 +16,7 @@ import socketkit
 from socketkit import AddressError, BrokenError, BusyError, ConnectError, OptionError, Retry, connect, listen, serve
 from socketkit.blocking import BlockingServer
 from socketkit.engines.engine import Engine
-from socketkit.events import Closed, Connected, Retrying
+from socketkit.events import Closed, Connected, ReachableAgain, Retrying, Unreachable
 from support.dead_ports import refusing_port
 from support.recorder import Recorder
 from support.running import FAR, Running, until
@@ -268,3 +268,54 @@ def test_an_interrupt_ends_a_pause_at_once() -> None:
         timer.join()
         signal.signal(signal.SIGINT, before)
     assert len(seen.of(Retrying)) == 1
+
+
+def _ports_later(address, framing="lines"):
+    """A server at a port that refused before."""
+
+    def say(connection):
+        connection.send("hello")
+
+    return serve(say, address, framing=framing)
+
+
+def test_unreachable_is_reported_once(tmp_path: Path) -> None:
+    """A loop that cannot connect says so once, however often it tries, and once when it has connected again."""
+    address, seen, later = f"unix://{tmp_path}/s", Recorder(), []
+
+    def observe(event: Any) -> None:
+        seen(event)
+        if len(seen.of(Retrying)) == 5 and not later:
+            later.append(_ports_later(address).open())
+
+    for connection in connect(address, framing="lines", retry=Retry(first=0.001, maximum=0.002), observer=observe):
+        assert connection.receive(timeout=FAR) == "hello"
+        break
+    later[0].close()
+    (lost,), (back,) = seen.of(Unreachable), seen.of(ReachableAgain)
+    assert (lost.address, back.address, back.count) == (address, address, 5)
+    assert isinstance(lost.error, ConnectError) and back.seconds > 0
+    names = [name for name in seen.names() if name in ("Unreachable", "ReachableAgain", "Connected")]
+    assert names == ["Unreachable", "Connected", "ReachableAgain"]
+
+
+def test_unreachable_is_logged_without_observer(tmp_path: Path, caplog: Any) -> None:
+    """Without an observer both are warnings in the log: a loop that waits for ever would be silent else."""
+    address, timer = f"unix://{tmp_path}/s", []
+    later = threading.Timer(0.1, lambda: timer.append(_ports_later(address).open()))
+    later.start()
+    for connection in connect(address, framing="lines", retry=Retry(first=0.001, maximum=0.002)):
+        assert connection.receive(timeout=FAR) == "hello"
+        break
+    later.join()
+    timer[0].close()
+    first, last = [record.getMessage() for record in caplog.records]
+    assert address in first and first.endswith("; it is tried again")
+    assert last.startswith(f"{address} is reachable again, after ")
+
+
+def test_single_connection_reports_no_episode(tmp_path: Path, caplog: Any) -> None:
+    """Opening with retries raises its error: nothing is logged besides."""
+    with pytest.raises(ConnectError):
+        connect(f"unix://{tmp_path}/s", retry=Retry(attempts=3, first=0.001, maximum=0.002)).open()
+    assert caplog.records == []

@@ -17,7 +17,7 @@ import pytest
 from contracts.engine_waits import FAR
 from socketkit import engines
 from socketkit.engines.condition import Condition
-from socketkit.engines.engine import READ, WRITE, Engine, Event
+from socketkit.engines.engine import MAX_THREADS, READ, WRITE, Engine, Event
 from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError, OptionError
 
@@ -351,6 +351,32 @@ class ThreadContract:
                 await engine.run_in_thread(release.wait)
 
         engine.run(main())
+
+    def test_run_in_thread_is_bounded(self, engine: Engine) -> None:
+        """As many functions run as there may be threads; one more waits, until its deadline or until one has ended.
+        Lookups have threads of their own."""
+        release, running = threading.Event(), []
+
+        def block() -> None:
+            running.append(threading.get_ident())
+            release.wait(FAR)
+
+        async def main() -> None:
+            far = engine.now() + FAR
+            async with Group(engine) as group:
+                for _ in range(MAX_THREADS):
+                    group.start(engine.run_in_thread(block, deadline=far))
+                while len(running) < MAX_THREADS:
+                    await engine.sleep(0.001)
+                with pytest.raises(DeadlineError):
+                    await engine.run_in_thread(block, deadline=engine.now() + 0.01)
+                assert len(running) == MAX_THREADS
+                assert await engine.run_in_thread(lambda: 7, deadline=far, purpose="lookups") == 7
+                release.set()
+                assert await engine.run_in_thread(lambda: 8, deadline=far) == 8
+
+        engine.run(main())
+        assert len(running) == MAX_THREADS
 
     @pytest.mark.parametrize("kind", [MineError, OSError, KeyError, SystemExit])
     def test_run_in_thread_raises(self, engine: Engine, kind: type[BaseException]) -> None:

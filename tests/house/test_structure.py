@@ -13,7 +13,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "socketkit"
 
 TOP_LEVEL = {
     "__init__", "__main__",
-    "_core", "api", "blocking", "endpoint", "errors", "events", "metrics", "observe", "open_context", "values",
+    "_core", "api", "blocking", "endpoint", "errors", "events", "health", "metrics", "observe", "open_context",
+    "values",
     "apps", "cli", "client", "config", "connection", "datagrams", "engines", "framing", "server", "sockets",
     "streams", "tls",
 }  # fmt: skip

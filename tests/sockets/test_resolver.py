@@ -8,11 +8,13 @@ import threading
 import pytest
 
 from socketkit import Address, engines
+from socketkit.engines.engine import MAX_THREADS
+from socketkit.engines.group import Group
 from socketkit.errors import DeadlineError, ResolveError
 from socketkit.events import Resolved
 from socketkit.sockets.resolver import Candidate, resolve
 from support.recorder import Recorder
-from support.running import Running, turns, until
+from support.running import FAR, Running, turns, until
 
 TCP = socket.SOCK_STREAM
 
@@ -269,3 +271,25 @@ def test_unexpected_lookup_error_is_raised(engine):
     """What a lookup must not raise is raised all the same."""
     with pytest.raises(ZeroDivisionError):
         find("tcp://name:1", engine, lookup=Table(error=ZeroDivisionError()))
+
+
+def test_lookup_without_thread_leaves_no_trace(engine):
+    """A lookup that got no thread in time is not waited for by the next one of the same name."""
+    hung, table = threading.Event(), Table("127.0.0.1")
+
+    async def main() -> int:
+        far = engine.now() + FAR
+        async with Group(engine) as group:
+            for _ in range(MAX_THREADS):
+                group.start(engine.run_in_thread(lambda: hung.wait(FAR), deadline=far, purpose="lookups"))
+            await turns(engine)
+            late = running(engine, table, deadline=engine.now() + 0.2)
+            await turns(engine)
+            sharing = running(engine, table, deadline=far)
+            assert isinstance(await late.outcome(), DeadlineError)
+            assert table.asked == []
+            hung.set()
+            return len(await sharing.result())
+
+    assert engine.run(main()) == 1
+    assert len(table.asked) == 1

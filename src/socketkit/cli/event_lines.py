@@ -87,6 +87,7 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     RelayEnded: _relay_ended,
     events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
     events.Proxied: lambda event: f"[{event.connection}] {event.proxy} speaks for {event.peer}",
+    events.ReachableAgain: lambda event: f"{event.address} is reachable again, after {event.seconds:.1f} s",
     events.WorkerEnded: lambda event: f"worker {event.worker} (process {event.pid}) has ended: {_ended(event.status)}",
     events.AcceptFailed: lambda event: f"{event.local}: accepting has failed: {event.error}",
     events.AcceptPaused: lambda event: f"{event.local}: accepting is paused: {event.error}",

@@ -14,7 +14,7 @@ from socketkit.config.retry import Retry, RetryState, is_transient
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import ConnectError, DeadlineError, SocketkitError
-from socketkit.events import Observer, Retrying
+from socketkit.events import Event, Observer, ReachableAgain, Retrying, Unreachable
 
 __all__ = ["Dial", "Reconnect"]
 
@@ -30,7 +30,8 @@ class Reconnect:
         address: for errors and events.
         retry: how to try again.
         dial: connects once.
-        observer: receives `Retrying`.
+        observer: receives `Retrying`, and in a loop (`next`) `Unreachable` and `ReachableAgain`; without one the loop
+            logs these two, or an address that cannot be reached would never be noticed.
         luck: gives a chance from 0 to 1.
 
     Concurrency: one task at a time.
@@ -55,6 +56,9 @@ class Reconnect:
         self._tries = RetryState(retry)
         self._connection: Connection | None = None
         self._connected = 0.0
+        self._is_loop = False
+        self._unreachable_since: float | None = None
+        self._failed_count = 0  # in this episode
 
     async def open(self) -> Connection:
         """Try until a connection is open.
@@ -73,6 +77,7 @@ class Reconnect:
             except SocketkitError as error:
                 if not is_transient(error):
                     raise
+                self._begin_episode(error)
                 pause = self._pause(error)
                 if pause is None:
                     if not self._tries.is_over():
@@ -92,8 +97,10 @@ class Reconnect:
         """
         if self._connection is not None:
             await self._after_loss(self._connection)
+        self._is_loop = True
         connection = await self.open()
         self._connected = self._engine.now()
+        self._end_episode()
         self._connection = connection
         return connection
 
@@ -142,6 +149,30 @@ class Reconnect:
     def _tell(self, error: BaseException | None, pause: float) -> None:
         if self._observer is not None:
             self._observer(Retrying(self._address, error, self._tries.count, pause))
+
+    def _begin_episode(self, error: SocketkitError) -> None:
+        """Count a failed attempt of a loop; report the first."""
+        self._failed_count += 1
+        if self._is_loop and self._unreachable_since is None:
+            self._unreachable_since = self._engine.now()
+            self._failed_count = 1
+            self._report(Unreachable(self._address, error.with_traceback(None)), f"{error}; it is tried again")
+
+    def _end_episode(self) -> None:
+        """Report the first connection after an episode."""
+        if self._unreachable_since is not None:
+            seconds = self._engine.now() - self._unreachable_since
+            self._unreachable_since = None
+            event = ReachableAgain(self._address, self._failed_count, seconds)
+            self._report(event, f"{self._address} is reachable again, after {seconds:.1f} s")
+
+    def _report(self, event: Event, text: str) -> None:
+        if self._observer is not None:
+            self._observer(event)
+            return
+        import logging
+
+        logging.getLogger("socketkit").warning("%s", text)
 
     def _row(self) -> str:
         count, seconds = self._tries.count, self._tries.seconds(self._engine.now())

@@ -236,10 +236,12 @@ class BlockingEngine(Engine):
     def from_thread(self, callback: Callable[[], object]) -> None:
         call_guarded(callback)
 
-    async def run_in_thread(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
+    async def run_in_thread(
+        self, function: Callable[[], T], *, deadline: float | None = None, purpose: str = "functions"
+    ) -> T:
         if deadline is None and self._here.task is None:
             return function()  # nothing could interrupt it anyway
-        return await super().run_in_thread(function, deadline=deadline)
+        return await super().run_in_thread(function, deadline=deadline, purpose=purpose)
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
         here = self._here

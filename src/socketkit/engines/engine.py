@@ -15,11 +15,13 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from socketkit._core import DONE, READ, WRITE, Done
 from socketkit.config.durations import parse_timeout
+from socketkit.engines.thread_slots import ThreadSlots
 from socketkit.errors import OptionError
 
 __all__ = [
     "DONE",
     "LEFT_BEHIND",
+    "MAX_THREADS",
     "READ",
     "WRITE",
     "Done",
@@ -31,6 +33,10 @@ __all__ = [
     "report_error",
     "run_to_end",
 ]
+
+MAX_THREADS: Final = 64
+"""Threads of `run_in_thread` at a time on one engine, for each purpose: each costs a stack (8 MiB of address space).
+AnyIO allows 40, Trio 20, Python's executors four more than there are processors, at most 32."""
 
 LEFT_BEHIND: Final[list[object]] = []
 """Tasks that did not end when an engine did. They are kept, because Python throws GeneratorExit into a task that is
@@ -227,15 +233,29 @@ class Engine(ABC):
             OSError: EMFILE: select(2) takes descriptors below 1024 only, and they are all in use.
         """
 
-    async def run_in_thread(self, function: Callable[[], T], *, deadline: float | None = None) -> T:
+    async def run_in_thread(
+        self, function: Callable[[], T], *, deadline: float | None = None, purpose: str = "functions"
+    ) -> T:
         """Run a blocking function in a thread of its own; wait for its result.
 
+        At most `MAX_THREADS` (64) of these threads run at a time on one engine; the next function waits for the end of
+        one, first come, first served. Lookups of names, and waits for children, have as many threads of their own, so
+        that functions which wait for a name cannot keep it from being resolved. A function must not wait for another
+        one that has not begun.
+
+        Args:
+            function: what to run.
+            deadline: a time of this engine's clock, for the wait for a thread too.
+            purpose: the threads of each purpose are counted apart.
+
         Raises:
-            DeadlineError: the deadline passed first. The thread cannot be stopped: it goes on as a daemon, which does
-                not delay the end of the program, and its result is dropped.
+            DeadlineError: the deadline passed first. A thread that was started cannot be stopped: it goes on as a
+                daemon, which does not delay the end of the program, and its result is dropped.
 
         Cancellation: as for the deadline.
         """
+        slots = self._thread_slots(purpose)
+        await slots.take(deadline)
         done = self.event()
         outcome: list[tuple[T | None, BaseException | None]] = []
 
@@ -244,12 +264,17 @@ class Engine(ABC):
                 outcome.append((function(), None))
             except BaseException as error:  # raised in the waiting task
                 outcome.append((None, error))
+            slots.leave()
             try:
                 self.from_thread(done.set)
             except RuntimeError:
                 pass  # the engine has ended: no task waits any more
 
-        threading.Thread(target=work, name="socketkit run_in_thread", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="socketkit run_in_thread", daemon=True).start()
+        except BaseException:  # no thread could be started
+            slots.leave()
+            raise
         await done.wait(deadline=deadline)
         result, error = outcome.pop()
         if error is not None:
@@ -258,6 +283,11 @@ class Engine(ABC):
             finally:
                 del error  # no circle of exception and frame
         return result  # type: ignore[return-value]
+
+    def _thread_slots(self, purpose: str) -> ThreadSlots:
+        # `setdefault` is one step: where the engine blocks, two threads get the same object.
+        all_slots: dict[str, ThreadSlots] = self.__dict__.setdefault("_slots", {})
+        return all_slots.get(purpose) or all_slots.setdefault(purpose, ThreadSlots(self, MAX_THREADS))
 
     @abstractmethod
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:

@@ -153,13 +153,15 @@ class Query:
     Attributes:
         answers: as getaddrinfo(3) returns them.
         error: the error that it failed with.
+        has_begun: whether its thread runs, or has run.
     """
 
-    __slots__ = ("answers", "error")
+    __slots__ = ("answers", "error", "has_begun")
 
     def __init__(self) -> None:
         self.answers: list[Any] = []
         self.error: BaseException | None = None
+        self.has_begun = False
 
     def put(self, ask: Callable[[], list[Any]]) -> None:
         """Look up, in this thread."""
@@ -178,14 +180,15 @@ async def _look_up_in_thread(
     engine: Engine, key: tuple[object, ...], ask: Callable[[], list[Any]], deadline: float | None
 ) -> Query:
     """Look up in a thread. A task that is cancelled or late leaves the thread running, for the others."""
-    under_way = _pending.get(key)
-    if under_way is not None:
+    while (under_way := _pending.get(key)) is not None:
         query, answered = under_way
         await answered.wait(deadline=deadline)
-        return query
+        if query.has_begun:
+            return query
     query, answered = _pending[key] = Query(), engine.event()
 
     def work() -> None:
+        query.has_begun = True
         query.put(ask)
         _pending.pop(key, None)
         try:
@@ -194,9 +197,11 @@ async def _look_up_in_thread(
             pass  # the engine has ended meanwhile: no task waits any more
 
     try:
-        await engine.run_in_thread(work, deadline=deadline)
-    except RuntimeError:  # no thread could be started
-        _pending.pop(key, None)
+        await engine.run_in_thread(work, deadline=deadline, purpose="lookups")
+    except BaseException:
+        if not query.has_begun:  # no thread could be started, or none was free in time: the others try themselves
+            _pending.pop(key, None)
+            answered.set()
         raise
     return query
 

@@ -185,7 +185,7 @@ class ChildStream(PipeStream):
         try:
             while process.poll() is None:
                 if handle is None:
-                    await self.engine.run_in_thread(process.wait, deadline=deadline)
+                    await self.engine.run_in_thread(process.wait, deadline=deadline, purpose="children")
                 else:
                     await self.engine.wait(handle, READ, deadline)
         except DeadlineError:
