@@ -25,6 +25,7 @@ __all__ = [
     "Connected",
     "Connecting",
     "DatagramDropped",
+    "DatagramsOverflowed",
     "EndReceived",
     "EndSent",
     "Event",
@@ -234,6 +235,18 @@ class DatagramDropped(Event):
     size: int
     reason: str
     count: int
+
+
+class DatagramsOverflowed(Event):
+    """The kernel has dropped datagrams, because the receive buffer of a socket was full (`receive_buffer`).
+
+    One event for each ten seconds in which it did. `count` is the number since the last such event, `total` all of this
+    socket.
+    """
+
+    local: str
+    count: int
+    total: int
 
 
 class EndReceived(Event):

@@ -55,6 +55,7 @@ class PrometheusObserver:
         self._attempts = count("connect_failures_total", "Addresses that could not be connected to.", "error")
         self._skipped = count("frames_skipped_total", "Frames that were too long, and were skipped or cut.")
         self._dropped = count("datagrams_dropped_total", "Datagrams that were received and dropped.")
+        self._overflowed = count("datagrams_overflowed_total", "Datagrams that the kernel dropped: a full buffer.")
         self._workers = count("workers_ended_total", "Worker processes that ended.")
         self._open: dict[int, _Open] = {}
         self._counters: dict[type[Event], Any] = {
@@ -70,6 +71,7 @@ class PrometheusObserver:
             events.HandlerFailed: lambda event: self._failures.inc(),
             events.Failed: lambda event: self._attempts.labels(_kind_of(event.error)).inc(),
             events.DatagramDropped: lambda event: self._dropped.inc(),
+            events.DatagramsOverflowed: lambda event: self._overflowed.inc(event.count),
             events.FrameSkipped: lambda event: self._skipped.inc(),
             events.WorkerEnded: lambda event: self._workers.inc(),
         }

@@ -27,6 +27,7 @@ LEVELS: Final[Mapping[type[Event], int]] = {
     events.ReachableAgain: logging.WARNING,
     events.Refused: logging.WARNING,
     events.DatagramDropped: logging.WARNING,
+    events.DatagramsOverflowed: logging.WARNING,
     events.FrameSkipped: logging.WARNING,
     events.AcceptPaused: logging.WARNING,
     events.AcceptResumed: logging.WARNING,

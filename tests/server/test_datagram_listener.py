@@ -6,19 +6,20 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import socketkit.server.datagram_listener as peers
 from socketkit import Address, BrokenError, ConnectError, EndOfStream, FramingError, OptionError, connect, listen, serve
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
-from socketkit.events import Accepted, Closed, DatagramDropped, Received
+from socketkit.events import Accepted, Closed, DatagramDropped, DatagramsOverflowed, Received
 from socketkit.server.bind import listen_at
+from socketkit.sockets.kernel_drops import kernel_drops
 from support.clock import virtual_engine
 from support.programs import PATIENCE
 from support.recorder import Recorder
@@ -227,13 +228,13 @@ def test_session_table_evicts_longest_idle() -> None:
         assert ended == [f"udp://127.0.0.1:{socks[1].getsockname()[1]}"]
 
 
-def test_queue_bounded_drops_reported(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+def test_queue_bounded_drops_reported(engine: Engine) -> None:
     """A queue is bounded and each drop is reported."""
-    monkeypatch.setattr(peers, "MAX_QUEUED", 3)
     recorder = Recorder()
 
     async def main() -> None:
-        [door] = await listen_at(engine, Address.parse("udp4://127.0.0.1:0"), Options(), observer=recorder)
+        options = Options(max_queued=3)
+        [door] = await listen_at(engine, Address.parse("udp4://127.0.0.1:0"), options, observer=recorder)
         with plain() as sock:
             for number in range(6):
                 sock.sendto(b"%d" % number, name_of(door.address))
@@ -257,7 +258,7 @@ def test_unix_datagrams_meet_back_pressure(tmp_path: Path, engine_name: str) -> 
     """A UNIX datagram server that does not keep up is not read, so the kernel blocks the sender; nothing is dropped."""
     gate, all_received, received, recorder = threading.Event(), threading.Event(), [], Recorder()
     with open("/proc/sys/net/unix/max_dgram_qlen") as limit:  # unix(7)
-        total = 2 * peers.MAX_QUEUED + int(limit.read()) + 100
+        total = 2 * Options().max_queued + int(limit.read()) + 100
 
     async def handler(connection: Connection) -> None:
         await connection.engine.run_in_thread(gate.wait)
@@ -635,3 +636,88 @@ def test_receive_many_ends_before_an_error(engine: Engine) -> None:
                     assert await session.receive_many(timeout=FAR) == ["three"]
 
     engine.run(main())
+
+
+def test_drops_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """`dropped_count` of the statistics has every drop; without an observer the log has one warning."""
+    release = threading.Event()
+
+    def handler(connection: Any) -> None:
+        release.wait(FAR)
+
+    with serve(handler, "udp4://127.0.0.1:0", max_queued=2) as server, plain() as sock:
+        for _ in range(10):
+            sock.sendto(b"x", name_of(server.addresses[0]))
+        deadline = time.monotonic() + PATIENCE
+        while server.statistics().dropped_count < 8:
+            assert time.monotonic() < deadline
+        assert server.statistics().dropped_count == 8
+        release.set()
+    warnings = [record for record in caplog.records if "dropping datagrams" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "its queue is full" in warnings[0].getMessage()
+
+
+def test_kernel_drops_are_reported_once(engine: Engine) -> None:
+    """What the kernel drops is in `kernel_dropped_count`, and one event says how many."""
+    recorder = Recorder()
+
+    async def main() -> None:
+        options = Options(receive_buffer=4096)
+        [listener] = await listen_at(engine, Address.parse("udp4://127.0.0.1:0"), options, observer=recorder)
+        with plain() as sock:
+            for _ in range(2000):
+                sock.sendto(bytes(1000), name_of(listener.address))
+        if kernel_drops(listener.socket) is None:  # type: ignore[attr-defined]
+            pytest.skip("this system does not count them (SO_MEMINFO)")
+        count = listener.kernel_dropped_count
+        listener.close()
+        assert sum(event.count for event in recorder.of(DatagramsOverflowed)) == listener.kernel_dropped_count == count
+        assert count > 0 or engine.blocks  # where a thread receives meanwhile, it may be fast enough
+
+    engine.run(main())
+
+
+def test_new_unix_peers_wait(tmp_path: Path) -> None:
+    """New peers of a UNIX socket are not dropped when too many wait to be accepted: the socket is not read."""
+    engine, _ = virtual_engine()
+    recorder = Recorder()
+
+    async def main() -> None:
+        address = Address.parse(f"unixgram:{tmp_path}/s")
+        [listener] = await listen_at(engine, address, Options(backlog=2), observer=recorder)
+        with contextlib.ExitStack() as stack:
+            for number in range(5):
+                sock = stack.enter_context(plain(socket.AF_UNIX, str(tmp_path / f"c{number}")))
+                sock.sendto(b"%d" % number, str(tmp_path / "s"))
+            got = []
+            for _ in range(5):
+                await listener.wait_incoming(deadline=engine.now() + FAR)
+                assert listener.pending() <= 2
+                stream = listener.accept_nowait().open()
+                got.append(await stream.receive(deadline=engine.now() + FAR))
+                stream.close()
+        assert got == [b"0", b"1", b"2", b"3", b"4"]
+        assert recorder.of(DatagramDropped) == []
+        listener.close()
+
+    engine.run(main())
+
+
+def test_threads_of_plain_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handlers that do not return keep a bounded number of threads; further peers are dropped, with a reason."""
+    monkeypatch.setattr("socketkit.server.datagram_listener.MAX_PLAIN_SESSIONS", 2)
+    release, recorder = threading.Event(), Recorder()
+
+    def handler(connection: Any) -> None:
+        release.wait(FAR)
+
+    with serve(handler, "udp4://127.0.0.1:0", observer=recorder) as server, contextlib.ExitStack() as stack:
+        for _ in range(9):
+            stack.enter_context(plain()).sendto(b"x", name_of(server.addresses[0]))
+        deadline = time.monotonic() + PATIENCE
+        while len(recorder.of(DatagramDropped)) < 5:
+            assert time.monotonic() < deadline
+        assert server.statistics().accepted_count <= 4
+        assert "have a thread each" in recorder.of(DatagramDropped)[0].reason
+        release.set()

@@ -79,6 +79,9 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.EndReceived: lambda event: f"[{event.connection}] the peer has ended",
     events.EndSent: lambda event: f"[{event.connection}] we have ended",
     events.DatagramDropped: lambda event: f"dropped {_size(event.size)} from {event.peer}: {event.reason}",
+    events.DatagramsOverflowed: lambda event: (
+        f"{event.local}: the kernel dropped {event.count} datagrams, as the receive buffer was full (receive_buffer)"
+    ),
     events.HandlerFailed: lambda event: f"[{event.connection}] its handler failed: {event.error!r}",
     events.Closed: _closed,
     RelayStarted: lambda event: (

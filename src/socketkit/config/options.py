@@ -31,6 +31,7 @@ from socketkit.config.scopes import (
     CLIENT,
     CONNECTION_LISTENER,
     DATAGRAM,
+    DATAGRAM_SERVER,
     EVERYWHERE,
     INTERNET,
     INTERNET_CLIENT,
@@ -329,6 +330,19 @@ class Options(Value):
         False,
         SWITCH,
         "Allow sending to a broadcast address (SO_BROADCAST); no: to reach every machine is rarely meant.",
+    )
+    max_queued: int = _option(
+        DATAGRAM_SERVER,
+        256,
+        count_kind(minimum=1),
+        "Datagrams of one session that may wait for its handler; 256, as a socket of its own would hold; more are "
+        "dropped and counted, or wait at a UNIX sender.",
+    )
+    max_queued_size: int = _option(
+        DATAGRAM_SERVER,
+        256 * 1024,
+        size_kind(minimum=1),
+        "The same in bytes; 256KiB; all sessions of an address together have 64 times as much.",
     )
     protocol: str | None = _option(
         DATAGRAM,

@@ -15,6 +15,7 @@ __all__ = [
     "CLIENT",
     "CONNECTION_LISTENER",
     "DATAGRAM",
+    "DATAGRAM_SERVER",
     "EVERYWHERE",
     "INTERNET",
     "INTERNET_CLIENT",
@@ -111,6 +112,7 @@ CONNECTION_LISTENER: Final = Scope("connection listener", ("serve", "listen"), "
 STREAM: Final = Scope("stream", _EVERY, "stream")
 TCP: Final = Scope("TCP", _CONNECTED, "TCP")
 DATAGRAM: Final = Scope("datagram", _SOCKETS, "datagram")
+DATAGRAM_SERVER: Final = Scope("datagram listener", ("serve", "listen"), "datagram")
 TLS_STREAM: Final = Scope("TLS", _EVERY, "stream")
 TLS_LISTENER: Final = Scope("TLS listener", ("serve", "listen", "pair"), "stream")
 UNIX_LISTENER: Final = Scope("UNIX listener", ("serve", "listen", "open_datagrams"), "UNIX")

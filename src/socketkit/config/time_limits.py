@@ -9,6 +9,7 @@ __all__ = [
     "CANCEL_TIMEOUT",
     "CLEANUP_TIMEOUT",
     "DATAGRAM_SESSION_TIMEOUT",
+    "DROP_REPORT_INTERVAL",
     "FAREWELL_TIMEOUT",
     "IDLE_TIME",
     "KILL_TIMEOUT",
@@ -16,6 +17,7 @@ __all__ = [
     "METRICS_REQUEST_TIMEOUT",
     "NAME_CACHE_TIMEOUT",
     "NO_BUFFERS_TIMEOUT",
+    "PLAIN_SESSION_TIMEOUT",
     "PROBE_CLOSE_TIMEOUT",
     "RELAY_DELIVERY_TIMEOUT",
     "TAKEOVER_TIMEOUT",
@@ -36,8 +38,14 @@ IDLE_TIME: Final = 1.0
 DATAGRAM_SESSION_TIMEOUT: Final = 60.0
 """Without a datagram; then a peer's session ends, unless `idle_timeout` says otherwise, as UDP has no close."""
 
+PLAIN_SESSION_TIMEOUT: Final = 5.0
+"""The same where each session has a thread, which a silent peer should not keep."""
+
 NAME_CACHE_TIMEOUT: Final = 60.0
 """For a name that datagrams are sent to; then the next send resolves it again. A usual time to live in the DNS."""
+
+DROP_REPORT_INTERVAL: Final = 10.0
+"""Between two warnings of lost datagrams at one address; those in between are counted."""
 
 WORKER_KILL_TIMEOUT: Final = 1.0
 """For a worker to end beyond the grace, and after a second signal; then it is killed."""

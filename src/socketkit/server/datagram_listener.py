@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
-from socketkit.config.time_limits import CANCEL_TIMEOUT, DATAGRAM_SESSION_TIMEOUT
+from socketkit.config.time_limits import CANCEL_TIMEOUT, DATAGRAM_SESSION_TIMEOUT, PLAIN_SESSION_TIMEOUT
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import READ, Engine
 from socketkit.errors import (
@@ -28,7 +28,8 @@ from socketkit.errors import (
     closed_error,
     eof_sent_error,
 )
-from socketkit.events import DatagramDropped, Listening, Observer, StoppedListening
+from socketkit.events import Listening, Observer, StoppedListening
+from socketkit.server.datagram_drops import DropCounter
 from socketkit.server.stream_listener import OpenIncoming, StreamListener
 from socketkit.sockets.accept_errors import is_resource_shortage
 from socketkit.sockets.calls import address_of, reason_of
@@ -46,12 +47,12 @@ from socketkit.streams.stream import DatagramStream
 
 __all__ = ["DatagramListener", "PeerStream"]
 
-MAX_QUEUED: Final = 256
-MAX_PEER_SIZE: Final = 256 * 1024
-"""Queued datagrams of one peer, and their bytes: as much as a socket of its own would hold."""
+ALL_QUEUES: Final = 64
+"""How many full queues of bytes all peers may have together: ten thousand peers may not have as much each as one."""
 
-MAX_QUEUED_SIZE: Final = 16 * 1024 * 1024
-"""Queued bytes of all peers together: ten thousand peers may not have as much as one."""
+MAX_PLAIN_SESSIONS: Final = 256
+"""Sessions of one address where each has a thread. Twice as many threads may be busy while those of ended sessions
+return."""
 
 MAX_PENDING: Final = 1024
 """New peers that wait to be accepted, unless `backlog` says otherwise."""
@@ -185,7 +186,7 @@ class DatagramListener(StreamListener):
     Args:
         engine: where it waits; a task of its own receives (a thread, where the engine blocks).
         sock: bound and non-blocking; the listener owns it from now on.
-        options: `max_connections`, `idle_timeout`, `backlog`, `receive_size`.
+        options: `max_connections`, `idle_timeout`, `backlog`, `receive_size`, `max_queued`, `max_queued_size`.
         address: the real one.
         observer: receives what is dropped.
         path: the file of a UNIX socket, removed by `close`.
@@ -208,13 +209,18 @@ class DatagramListener(StreamListener):
         self.address = address
         self.max_size = largest(sock)
         self.failure: BrokenError | None = None
-        self.dropped_count = 0
+        self._drops = DropCounter(sock, str(address), engine.now, observer=observer)
         self._observer = observer
         self._inherited_from = inherited_from
         self._path = path
         self._identity = identity_of(path) if path is not None else None
-        self._idle = DATAGRAM_SESSION_TIMEOUT if options.idle_timeout is None else options.idle_timeout
-        self._max_peers = options.max_connections
+        # A session on an engine that blocks has a thread: a silent peer keeps it for a short time only.
+        usual = PLAIN_SESSION_TIMEOUT if engine.blocks else DATAGRAM_SESSION_TIMEOUT
+        self._idle = usual if options.idle_timeout is None else options.idle_timeout
+        self._max_peers = min(options.max_connections, MAX_PLAIN_SESSIONS) if engine.blocks else options.max_connections
+        self._max_queued = options.max_queued
+        self._max_peer_size = options.max_queued_size
+        self._max_all_size = ALL_QUEUES * options.max_queued_size
         self._max_pending = MAX_PENDING if options.backlog is None else max(1, options.backlog)
         # No datagram of the internet is larger than its 16-bit length.
         is_internet = sock.family in (socket.AF_INET, socket.AF_INET6)
@@ -245,9 +251,22 @@ class DatagramListener(StreamListener):
         if not self._pending and self.failure is not None:
             raise OSError(self.failure.errno, str(self.failure))
         try:
-            return OpenIncoming(self._pending.popleft())
+            incoming = OpenIncoming(self._pending.popleft())
         except IndexError:
             raise BlockingIOError("no peer waits") from None
+        if self._is_unix and len(self._pending) == self._max_pending - 1:
+            self._changed.notify()  # the socket is read again
+        return incoming
+
+    @property
+    def dropped_count(self) -> int:  # type: ignore[override]
+        """Datagrams that were received and dropped."""
+        return self._drops.count
+
+    @property
+    def kernel_dropped_count(self) -> int:  # type: ignore[override]
+        """Datagrams that the kernel dropped, because the receive buffer was full."""
+        return self._drops.kernel_count
 
     def pending(self) -> int:
         return len(self._pending)
@@ -300,9 +319,9 @@ class DatagramListener(StreamListener):
     def _has_space(self, peer: PeerStream) -> bool:
         """Whether half of the limits is free again: a reader resumes then, not at each datagram."""
         return (
-            len(peer.queue) * 2 <= MAX_QUEUED
-            and peer.queued_size * 2 <= MAX_PEER_SIZE
-            and (self._queued_size * 2 <= MAX_QUEUED_SIZE or not peer.queue)
+            len(peer.queue) * 2 <= self._max_queued
+            and peer.queued_size * 2 <= self._max_peer_size
+            and (self._queued_size * 2 <= self._max_all_size or not peer.queue)
         )
 
     def send(self, peer: PeerStream, data: bytes | memoryview) -> None:
@@ -348,16 +367,17 @@ class DatagramListener(StreamListener):
         try:
             while not self._over:
                 try:
-                    if self._stalled is None:
+                    if not self._is_stalled():
                         await self.engine.wait(self.socket.fileno(), READ, self._next_end())
                     else:
                         await self._changed.wait_until(
-                            lambda: self._stalled is None or self._over, deadline=self._next_end()
+                            lambda: not self._is_stalled() or self._over, deadline=self._next_end()
                         )
                 except DeadlineError:
                     pass
                 self._end_idle()
-                if not self._over and self._stalled is None and self._receive_some():
+                if not self._over and not self._is_stalled() and self._receive_some():
+                    self._drops.check_kernel()
                     await self.engine.sleep(0)  # other tasks have their turn
         except OSError as reason:
             error = reason
@@ -365,6 +385,12 @@ class DatagramListener(StreamListener):
             if not self._over:
                 self._fail(error)
             self._received_all.set()
+
+    def _is_stalled(self) -> bool:
+        """Whether a UNIX socket is not read, so that its senders wait: a queue is full, or that of new peers is."""
+        return self._stalled is not None or (
+            self._is_unix and not self._closed and len(self._pending) >= self._max_pending
+        )
 
     def _receive_some(self) -> bool:
         """Receive what is there, and queue it for its peer; True: there may be more."""
@@ -389,7 +415,7 @@ class DatagramListener(StreamListener):
             elif self._has_header and size:
                 data = bytes(self._buffer[(self._buffer[0] & 15) * 4 : size])
             self._put((name, local), name, source, data, min(size, self._size))
-            if self._stalled is not None:
+            if self._is_stalled():
                 return False
         return True
 
@@ -415,9 +441,9 @@ class DatagramListener(StreamListener):
                     peer.queued_size += size
                     self._queued_size += size
                     if self._is_unix and (
-                        len(peer.queue) >= MAX_QUEUED
-                        or peer.queued_size >= MAX_PEER_SIZE
-                        or self._queued_size >= MAX_QUEUED_SIZE
+                        len(peer.queue) >= self._max_queued
+                        or peer.queued_size >= self._max_peer_size
+                        or self._queued_size >= self._max_all_size
                     ):
                         self._stalled = peer
             break
@@ -430,15 +456,19 @@ class DatagramListener(StreamListener):
     def _why_refused(self, peer: PeerStream, size: int) -> str | None:
         if self._is_unix:
             return None  # the socket is not read while a queue is full
-        if len(peer.queue) >= MAX_QUEUED or (peer.queue and peer.queued_size + size > MAX_PEER_SIZE):
+        if len(peer.queue) >= self._max_queued or (peer.queue and peer.queued_size + size > self._max_peer_size):
             return "its queue is full"
-        if self._queued_size + size > MAX_QUEUED_SIZE:
+        if self._queued_size + size > self._max_all_size:
             return "the queues of all peers are full"
         return None
 
     def _new_peer(self, key: Any, name: Name, source: list[Any], size: int) -> PeerStream | None:
         if self._closed or len(self._pending) >= self._max_pending:
             reason = "the listener is closed" if self._closed else "too many new peers wait to be accepted"
+            self._drop(self._text(name), size, reason)
+            return None
+        if self.engine.blocks and len(self._open) >= 2 * self._max_peers:
+            reason = f"{len(self._open)} sessions have a thread each (max_connections={self._max_peers})"
             self._drop(self._text(name), size, reason)
             return None
         local = str(self.address.replace(host=key[1])) if key[1] else str(self.address)
@@ -501,15 +531,14 @@ class DatagramListener(StreamListener):
         return address_of(self.socket, name)
 
     def _drop(self, peer: str, size: int, reason: str) -> None:
-        self.dropped_count += 1
-        if self._observer is not None:
-            self._observer(DatagramDropped(str(self.address), peer, size, reason, self.dropped_count))
+        self._drops.add(peer, size, reason)
 
     def _end_if_empty(self) -> None:
         with self._lock:
             if not self._closed or self._open or self._over:
                 return
             self._over = True
+        self._drops.check_kernel(is_end=True)
         self.engine.unregister(self.socket.fileno())
         if self.engine.blocks:
             self._received_all.wait(CANCEL_TIMEOUT)  # a poll under way holds the socket, and with it the address

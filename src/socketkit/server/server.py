@@ -91,7 +91,7 @@ class Server:
         self._signal_stops: list[SignalStop] = []
         self._pid = os.getpid()  # sockets and files belong to the process that opened them
         self._accepted_count = self._handshake_failed_count = self._failed_count = 0
-        self._received_size = self._sent_size = self._dropped_count = 0
+        self._received_size = self._sent_size = self._dropped_count = self._kernel_dropped_count = 0
 
     # Listeners
 
@@ -180,6 +180,7 @@ class Server:
         self._names.clear()
         for listener, _, _ in listeners:
             self._dropped_count += listener.dropped_count
+            self._kernel_dropped_count += listener.kernel_dropped_count
             listener.close()
         self._changed.notify()
 
@@ -532,6 +533,8 @@ class Server:
             sent_size=self._sent_size + sum(one.sent_size for one in running),
             is_paused=self._acceptor.is_paused,
             dropped_count=self._dropped_count + sum(listener.dropped_count for listener, _, _ in self._listeners),
+            kernel_dropped_count=self._kernel_dropped_count
+            + sum(listener.kernel_dropped_count for listener, _, _ in self._listeners),
         )
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ class ServerStatistics(Value):
         received_size, sent_size: bytes of all connections so far.
         is_paused: whether a resource shortage pauses accepting now.
         dropped_count: datagrams that were received and dropped so far.
+        kernel_dropped_count: datagrams that the kernel dropped so far, because a receive buffer was full (Linux).
     """
 
     active_count: int
@@ -30,6 +31,7 @@ class ServerStatistics(Value):
     sent_size: int
     is_paused: bool
     dropped_count: int = 0
+    kernel_dropped_count: int = 0
 
     @property
     def unwelcome_count(self) -> int:

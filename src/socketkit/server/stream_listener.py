@@ -71,12 +71,14 @@ class StreamListener(ABC):
     Attributes:
         address: the real one, with the port that the system has chosen.
         dropped_count: datagrams that were received and dropped.
+        kernel_dropped_count: datagrams that the kernel dropped, because the receive buffer was full.
 
     Concurrency: one task at a time waits at a listener.
     """
 
     address: Address
     dropped_count: int = 0
+    kernel_dropped_count: int = 0
 
     @abstractmethod
     async def wait_incoming(self, *, deadline: float | None = None) -> None:
