@@ -19,6 +19,7 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("socketkit connect /run/app.sock --framing json", "a JSON value a line, over a UNIX socket"),
         ("echo 00ff | socketkit connect host:1 --in hex --out hex --linger 2s", "bytes"),
         ("socketkit connect host:1 --retry 5 --backoff 0.1s..10s", "try again while nothing listens"),
+        ("socketkit connect mail.example.org:25 --starttls smtp --crlf", "TLS after SMTP's STARTTLS"),
         ("socketkit connect host:1 --dump hex --pcap talk.pcapng --summary text", "watch it"),
     ),
     "listen": (

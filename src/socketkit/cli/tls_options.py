@@ -122,7 +122,7 @@ def _is_secure(options: dict[str, Any]) -> bool:
         UsageError: it is not, and an option was given that would do nothing then.
     """
     addresses: tuple[Address | None, ...] = options.get("addresses") or (options.get("address"),)
-    if options["tls"] or any(map(_speaks_tls, addresses)):
+    if options["tls"] or options.get("starttls") or any(map(_speaks_tls, addresses)):
         return True
     _refuse(options, "without TLS: say tls://… or --tls")
     return False

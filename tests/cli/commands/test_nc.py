@@ -242,3 +242,12 @@ def test_nc_slow_input_after_peer_eof():
                 assert client.communicate(b"two") == b""
                 assert peer.recv(10, socket.MSG_WAITALL) == b"two"
         assert client.stderr_lines == []
+
+
+def test_long_options_of_ncat() -> None:
+    """Those of ncat that have an equal: a server by long names, and a client by long names."""
+    with socketkit("nc", "--listen", "--verbose", "--source", "127.0.0.1", "0", "--exec", "cat") as server:
+        port = server.wait_line("Listening on ").split()[-1]
+        with socketkit("nc", "--nodns", "--crlf", "--wait", "10", "127.0.0.1", port) as client:
+            assert (client.communicate(b"one\n"), client.wait()) == (b"one\r\n", 0), client.stderr_lines
+        assert server.wait() == 0

@@ -25,6 +25,7 @@ async def call(
     *,
     talk: TalkOptions = TalkOptions(),  # noqa: B008 - a value
     framing: str | None = None,
+    starttls: str | None = None,
     observer: Observer | None = None,
     **options: object,
 ) -> int:
@@ -36,6 +37,7 @@ async def call(
         person: makes the stream of standard input and output, once the connection is open.
         talk: as for `converse`.
         framing: by name; None: as the address says, else bytes as they come.
+        starttls: the protocol in which TLS is asked for first; see `apps.talk.starttls`.
         observer: receives the events.
         options: by the names of `Options`.
 
@@ -53,6 +55,10 @@ async def call(
     connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     try:
         async with connection:
+            if starttls is not None:
+                from socketkit.apps.talk.starttls import negotiate
+
+                await negotiate(connection, starttls)
             with closing(person(engine)) as stream:
                 await converse(connection, stream, messages=messages, talk=talk)
     except SocketkitError:

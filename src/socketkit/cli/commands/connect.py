@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
+
 from socketkit.apps.talk.connect import call
 from socketkit.apps.talk.conversation import TalkOptions, run_until_signal
 from socketkit.cli import common_options, tls_options
-from socketkit.cli.fast_click import command
+from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
 from socketkit.cli.talk_options import client_talk_options
 from socketkit.cli.transfer_options import with_statistics
@@ -24,6 +26,12 @@ __all__ = ["connect"]
 @common_options.idle_timeout
 @common_options.retry
 @common_options.send_proxy
+@option(
+    "--starttls",
+    metavar="PROTOCOL",
+    type=click.Choice(["smtp", "imap", "pop3", "xmpp", "postgres", "ldap"]),
+    help="Ask for TLS in this protocol first: smtp, imap, pop3, xmpp, postgres, ldap.",
+)
 @common_options.framing
 @common_options.engine
 @common_options.with_observer_options
@@ -39,6 +47,9 @@ def connect(address: Address, talk: TalkOptions, engine: str | None, observer: O
     status is passed on.
     """
     common_options.refuse_stdio(address)
+    is_plain = options["framing"] in (None, "chunks") and not address.transport.is_secure and not options["tls"]
+    if options["starttls"] is not None and not is_plain:
+        raise click.UsageError("--starttls begins with plain bytes; it takes no --framing, --tls or tls://")
     statuses: list[int] = []
     with open_terminal(engine, address) as (way, person):
 
