@@ -1,0 +1,124 @@
+"""How one flooding connection delays the others: `python -m bench.fairness`.
+
+A server echoes lines in a process of its own, on each engine. One client floods it with `x\\n`; another sends a
+line and waits for the echo, again and again. Printed for each engine: the echo's median and worst time, and the
+flooder's messages a second, with and without the turns that a flooder has to hand over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+ENGINES = ("epoll", "poll", "select", "asyncio", "uvloop", "trio", "blocking")
+
+
+def run_server(engine: str, has_turns: bool) -> None:
+    """Serve until standard input ends."""
+    from socketkit import serve
+    from socketkit.connection import turn
+
+    if not has_turns:
+        turn.TURN_TIME = 1e9  # type: ignore[misc]
+
+    async def echo(connection):  # type: ignore[no-untyped-def]
+        async for message in connection:
+            await connection.send(message)
+
+    def echo_plainly(connection):  # type: ignore[no-untyped-def]
+        for message in connection:
+            connection.send(message)
+
+    work = echo_plainly if engine == "blocking" else echo
+    with serve(work, "tcp://127.0.0.1:0", engine=engine, framing="lines") as server:
+        print(server.addresses[0].port, flush=True)
+        sys.stdin.read()
+
+
+def flood(port: int, ended: threading.Event, counts: list[int]) -> None:
+    """Send without a pause, read every echo, and count the bytes."""
+    sock = socket.create_connection(("127.0.0.1", port))
+
+    def send() -> None:
+        data = b"x\n" * 50_000
+        try:
+            while not ended.is_set():
+                sock.sendall(data)
+        except OSError:
+            pass
+
+    threading.Thread(target=send, daemon=True).start()
+    while not ended.is_set():
+        counts[0] += len(sock.recv(1 << 18))
+    sock.close()
+
+
+def run_flood(port: int, seconds: float) -> None:
+    """Flood for so long, and print the messages a second."""
+    ended, counts = threading.Event(), [0]
+    threading.Timer(seconds, ended.set).start()
+    began = time.perf_counter()
+    flood(port, ended, counts)
+    print(counts[0] / 2 / (time.perf_counter() - began), flush=True)
+
+
+def measure(engine: str, seconds: float, has_turns: bool) -> tuple[list[float], float]:
+    """The times of the echoes in seconds, and the flooder's messages a second."""
+    program = [sys.executable, "-m", "bench.fairness"]
+    serving = [*program, "--serve", engine, *([] if has_turns else ["--no-turns"])]
+    with subprocess.Popen(serving, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None and server.stdin is not None
+        port = int(server.stdout.readline())
+        flooding = [*program, "--flood", str(port), "--seconds", str(seconds + 1)]
+        with subprocess.Popen(flooding, stdout=subprocess.PIPE, text=True) as flooder:
+            time.sleep(0.5)
+            times = []
+            with socket.create_connection(("127.0.0.1", port)) as sock:
+                sock.settimeout(seconds)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                last = time.perf_counter() + seconds
+                while (began := time.perf_counter()) < last:
+                    sock.sendall(b"hello\n")
+                    try:
+                        sock.recv(100)
+                    except TimeoutError:
+                        times.append(float("inf"))
+                        break
+                    times.append(time.perf_counter() - began)
+            assert flooder.stdout is not None
+            rate = float(flooder.stdout.readline())
+        server.stdin.close()
+    return times, rate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--serve")
+    parser.add_argument("--no-turns", action="store_true")
+    parser.add_argument("--flood", type=int)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("engines", nargs="*")
+    given = parser.parse_args()
+    if given.serve:
+        run_server(given.serve, not given.no_turns)
+    elif given.flood:
+        run_flood(given.flood, given.seconds)
+    else:
+        for engine in given.engines or ENGINES:
+            times, rate = measure(engine, given.seconds, True)
+            _, free = measure(engine, given.seconds, False)
+            print(
+                f"{engine:9} echo: median {statistics.median(times) * 1e3:.2f} ms, worst {max(times) * 1e3:.1f} ms, "
+                f"{len(times)} echoes; flooder {rate:,.0f} messages/s, without turns {free:,.0f} "
+                f"({(rate / free - 1) * 100:+.1f} %)",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
