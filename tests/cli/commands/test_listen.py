@@ -149,3 +149,17 @@ def test_keep_receives_from_all_while_the_first_is_answered(place: str, tmp_path
                 program.wait_line("connection from ", number)
                 program.wait_line(f"[{number}] received 10 bytes", 2)
         assert program.stop() == 0
+
+
+def test_exec_by_a_shell() -> None:
+    """With --shell pipes and variables work; its status is ours; without it they are words."""
+    with listener("--exec", "tr a-z A-Z | cat; exit $((3 + 4))", "--shell") as (program, address):
+        with call(address) as client:
+            client.sendall(b"loud")
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b"LOUD"
+        assert program.wait() == 7
+    with listener("--exec", "echo $HOME | cat") as (program, address), call(address) as client:
+        assert read_all(client) == b"$HOME | cat\n"
+    with socketkit("listen", ":0", "--shell") as program:
+        assert (program.communicate(), program.wait()) == (b"", 2)

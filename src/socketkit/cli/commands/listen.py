@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -69,6 +70,7 @@ def _refuse_person(context: click.Context) -> None:
     type=Read("command", _command),
     help="Run a program for each client, without a shell; its status is ours. Its input is what the client sends.",
 )
+@option("--shell", "is_shell", is_flag=True, help="With --exec: run COMMAND by sh -c, with pipes and variables.")
 @server_talk_options
 @common_options.idle_timeout
 @common_options.framing
@@ -86,6 +88,7 @@ def listen(
     keep: bool,
     accept_timeout: float | None,
     command: str | None,
+    is_shell: bool,
     talk: TalkOptions,
     engine: str | None,
     ready_fd: int | None,
@@ -99,6 +102,8 @@ def listen(
     end; its environment describes the client (SOCKETKIT_PEER, SOCKETKIT_LOCAL; see docs/addresses.md).
     """
     common_options.refuse_stdio(address)
+    if is_shell and command is None:
+        raise click.UsageError("--shell says how --exec runs its command; give --exec COMMAND")
     if command is not None:
         _refuse_person(click.get_current_context())
         way = common_options.engine_for(engine, address)
@@ -107,7 +112,7 @@ def listen(
             serve_children(
                 way,
                 address,
-                command,
+                f"sh -c {shlex.quote(command)}" if is_shell else command,
                 once=not keep,
                 report=print_failure,
                 listening=lambda real: print_listening(real, ready_fd),
