@@ -30,7 +30,7 @@ from socketkit import (
 from socketkit.datagrams.datagrams import MAX_BATCH, Datagrams
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.events import Bound, Listening, Resolved, StoppedListening
+from socketkit.events import Bound, DatagramsOverflowed, Listening, Resolved, StoppedListening
 from support.recorder import Recorder
 from support.running import FAR
 from support.streams import why_not
@@ -261,8 +261,10 @@ def test_statistics() -> None:
 
 
 def test_kernel_drops_are_counted() -> None:
-    """What the kernel drops because nothing is received is in the statistics, also after the close."""
-    with open_datagrams("udp4://127.0.0.1:0", receive_buffer=4096) as right:
+    """What the kernel drops because nothing is received is in the statistics, also after the close, and one event
+    reports it."""
+    recorder = Recorder()
+    with open_datagrams("udp4://127.0.0.1:0", receive_buffer=4096, observer=recorder) as right:
         if right.statistics().kernel_dropped_count is None:
             pytest.skip("this system does not count them (SO_MEMINFO)")
         with open_datagrams("udp4://127.0.0.1:0") as left:
@@ -271,6 +273,7 @@ def test_kernel_drops_are_counted() -> None:
         got = len(right.receive_many_from(timeout=FAR))
         assert right.statistics().kernel_dropped_count == 200 - got > 0
     assert right.statistics().kernel_dropped_count == 200 - got
+    assert [(event.count, event.total) for event in recorder.of(DatagramsOverflowed)] == [(200 - got, 200 - got)]
 
 
 def test_batch_is_bounded() -> None:

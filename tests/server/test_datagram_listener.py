@@ -721,3 +721,20 @@ def test_threads_of_plain_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) 
         assert server.statistics().accepted_count <= 4
         assert "have a thread each" in recorder.of(DatagramDropped)[0].reason
         release.set()
+
+
+def test_silent_plain_session_ends_soon(engine: Engine) -> None:
+    """Without `idle_timeout` a session ends after 60 s; where it has a thread, after 5 s."""
+
+    async def main() -> None:
+        [listener] = await listen_at(engine, Address.parse("udp4://127.0.0.1:0"), Options())
+        with plain() as sock:
+            sock.sendto(b"x", name_of(listener.address))
+            await listener.wait_incoming(deadline=engine.now() + FAR)
+            session = listener.accept_nowait().open()
+            end = listener._next_end()  # type: ignore[attr-defined]
+            assert end - session.last == pytest.approx(5 if engine.blocks else 60)  # type: ignore[attr-defined]
+            session.close()
+        listener.close()
+
+    engine.run(main())

@@ -10,6 +10,7 @@ from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
 from socketkit.events import Observer, StoppedListening
+from socketkit.server.datagram_drops import DropCounter
 from socketkit.sockets.kernel_drops import kernel_drops
 from socketkit.sockets.unix_paths import identity_of, remove_file
 from socketkit.streams.datagram_socket import ask_true_size, largest
@@ -87,6 +88,7 @@ class BoundSocket:
         self._buffer = memoryview(b"")  # allocated by the first receive: some sockets only send
         self._pid = os.getpid()  # the file belongs to the process that bound it
         self._dropped: int | None = None  # by the kernel, at the end
+        self._drops = DropCounter(sock, str(address), engine.now, observer=observer)
 
     def receive(self, limit: int) -> list[Datagram]:
         """Receive what is queued, as `receive_batch`."""
@@ -108,11 +110,16 @@ class BoundSocket:
         """Datagrams that the kernel dropped because the receive buffer was full; None where it does not say."""
         return self._dropped if self.descriptor < 0 else kernel_drops(self.socket)
 
+    def report_drops(self) -> None:
+        """Report what the kernel has dropped, once an episode: an event, or a warning in the log."""
+        self._drops.check_kernel()
+
     def close(self) -> None:
         """Close it, and remove its file. A task that waits is resumed. Harmless twice."""
         if self.descriptor < 0:
             return
         self._dropped = kernel_drops(self.socket)
+        self._drops.check_kernel(is_end=True)
         descriptor, self.descriptor = self.descriptor, -1
         self.engine.unregister(descriptor)
         self.socket.close()

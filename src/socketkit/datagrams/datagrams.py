@@ -195,6 +195,7 @@ class Datagrams:
                 self._decode(bound, data, size, name)
             if left <= 0:
                 self._is_full = True
+                bound.report_drops()
                 break
 
     def _decode(self, bound: BoundSocket, data: bytes, size: int, name: Any) -> None:

@@ -70,7 +70,7 @@ def open_datagrams(
             who only send.
         framing: how messages lie in each datagram; None: what the address says, else `"chunks"`, a datagram each.
         engine: None: in async code the engine that runs, in plain code blocking.
-        observer: receives the events `Resolved`, `Bound`, `Listening` and `StoppedListening`.
+        observer: receives the events `Resolved`, `Bound`, `Listening`, `DatagramsOverflowed` and `StoppedListening`.
         options: by the names of `Options`; they overrule the address's own.
 
     Raises:

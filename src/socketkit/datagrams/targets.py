@@ -10,8 +10,9 @@ from socketkit.config.options import Options
 from socketkit.config.time_limits import NAME_CACHE_TIMEOUT
 from socketkit.datagrams.bound_socket import BoundSocket
 from socketkit.engines.engine import Engine
-from socketkit.errors import AddressError
+from socketkit.errors import AddressError, BrokenError
 from socketkit.events import Observer
+from socketkit.sockets.calls import reason_of
 from socketkit.sockets.multicast import is_group, scoped, set_datagram_options
 from socketkit.sockets.resolver import Candidate, deadline_of_name, resolve
 
@@ -89,7 +90,10 @@ class Targets:
                     name = candidate.name
                     is_inet = candidate.family in (socket.AF_INET, socket.AF_INET6)
                     if is_inet and is_group(bound.socket, name):
-                        set_datagram_options(bound.socket, name, self._options)
+                        try:
+                            set_datagram_options(bound.socket, name, self._options)
+                        except OSError as error:
+                            raise BrokenError(f"sending to {address}: {reason_of(error)}", errno=error.errno) from None
                         name = scoped(bound.socket, name, self._options)
                     return bound, name
         ours = " and ".join(str(bound.address) for bound in self._sockets)
