@@ -137,6 +137,24 @@ def test_thread_frames_do_not_interleave():
     assert sorted(lines) == sorted(letter * 3000 for letter in "abcd" for _ in range(30))
 
 
+def test_stop_receiving_after_what_has_arrived():
+    with pair(framing="lines") as (left, right):
+        right.send_many(["a", "b"])
+        left.stop_receiving()
+        assert list(left) == ["a", "b"]
+        left.send("c")
+        assert right.receive(timeout=PATIENCE) == "c"
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:0", "udp://127.0.0.1:0", "tcp://localhost:0"])
+def test_listener_sockets(address):
+    """They are the real ones, one for each address."""
+    with listen(address) as listener:
+        assert [sock.getsockname()[1] for sock in listener.sockets] == [each.port for each in listener.addresses]
+        for sock in listener.sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+
+
 def test_send_while_receiving():
     """One thread sends while another receives."""
     data = os.urandom(1_000_000)

@@ -138,6 +138,11 @@ class BlockingConnection:
         with self._sending_alone("ending our direction to"):
             _step(self._connection.send_eof())
 
+    def stop_receiving(self) -> None:
+        """Shut down the receiving direction: what has arrived is still received, then receiving ends as if the peer
+        had ended its direction. From any thread; a thread that waits for a message goes on."""
+        self._connection.stop_receiving()
+
     def close(self) -> None:
         """Send what is unsent, end our direction, and close; harmless twice.
 
@@ -277,6 +282,11 @@ class BlockingListener:
     def addresses(self) -> tuple[Address, ...]:
         """The real addresses, with the port that the system has chosen."""
         return self._listener.addresses
+
+    @property
+    def sockets(self) -> tuple[socket, ...]:
+        """The real listening sockets, for their options, in the order of `addresses`."""
+        return self._listener.sockets
 
     def open(self) -> None:
         """Listen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -20,7 +21,9 @@ from socketkit.framing.codec import Framing
 from socketkit.server.acceptor import Acceptor
 from socketkit.server.admission import Entry
 from socketkit.server.bind import listen_at
+from socketkit.server.datagram_listener import DatagramListener
 from socketkit.server.handshake import is_needed, try_handshake
+from socketkit.server.socket_listener import SocketListener
 from socketkit.server.stream_listener import StreamListener
 from socketkit.sockets.accept_errors import is_peer_error
 from socketkit.streams.stream import Stream
@@ -71,6 +74,14 @@ class Listener:
     def addresses(self) -> tuple[Address, ...]:
         """The real addresses, with the port that the system has chosen."""
         return tuple(listener.address for listener in self._listeners)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The real listening sockets, for their options, in the order of `addresses`; none for standard input and
+        output. Accepting from them directly bypasses the limits."""
+        return tuple(
+            listener.socket for listener in self._listeners if isinstance(listener, (SocketListener, DatagramListener))
+        )
 
     async def accept(self, *, timeout: float | None = None) -> Connection:
         """Return the next connection whose handshake (a PROXY header, TLS) is done; without one, the next connection.
