@@ -220,24 +220,29 @@ def test_several_servers_stop_together(start, how):
     assert program.stderr_lines[-1] == "handlers restored"
 
 
-def test_run_obeys_lame_duck(tmp_path, manager):
-    """`run` accepts for the time of its option too."""
+@pytest.mark.parametrize("workers", [1, 2])
+def test_run_obeys_lame_duck(tmp_path, manager, workers):
+    """`run` accepts for the time of its option too, and so does each worker, whose supervisor does not kill it."""
     script = tmp_path / "run.py"
     script.write_text(
         SERVICE.partition("before =")[0] + "serve(talk, 'tcp://127.0.0.1:0', framing='lines',"
-        " lame_duck='0.5s').run(listening=lambda found: say('listening', found[0]))\n"
+        " lame_duck='1.5s', grace='0.1s').run(workers=int(sys.argv[1]),"
+        " listening=lambda found: say('listening', found[0]))\n"
     )
     environment = {"NOTIFY_SOCKET": manager.getsockname()}
-    with Program(sys.executable, str(script), "run", "", "", env=environment) as program:
+    with Program(sys.executable, str(script), str(workers), "", "", env=environment) as program:
         address = program.address()
         assert manager.recv(1000) == b"READY=1"
+        for _ in range(40 * (workers - 1)):  # until every worker serves
+            with call(address) as client:
+                assert ask(client, b"hello") == b"hello"
         began = time.monotonic()
         program.process.send_signal(signal.SIGTERM)
         assert manager.recv(1000) == b"STOPPING=1"
         with call(address) as client:
             assert ask(client, b"hello") == b"hello"
         assert program.wait() == 0
-        assert time.monotonic() - began >= 0.5
+        assert time.monotonic() - began >= 1.5
 
 
 async def echo(connection):

@@ -44,6 +44,8 @@ class OpenUntilSignal:
         group = Group(self._engine)
 
         def stop(number: int) -> None:
+            if self._server is not None and self._server.is_stopped_by_signals:
+                return  # `serve_until_signal` handles them from now on
             self.number = self.number or number
             group.cancel()
             if self._is_entered and self._server is not None:  # just before `serve_until_signal` handles signals itself
@@ -101,6 +103,7 @@ async def serve_until_signal(
     stop = SignalStop(server.engine, [server], lame_duck=server.lame_duck, stopping=stopping)
     if until is None:
         with stop_signals(server.engine, stop.signalled), server.reloading():
+            server.is_stopped_by_signals = True
             listening(server.addresses)
             await stop.wait()
             await server.close()
@@ -114,6 +117,7 @@ async def serve_until_signal(
             server.engine.start(server.close(grace=0))
 
     with stop_signals(server.engine, end), server.reloading():
+        server.is_stopped_by_signals = True
         listening(server.addresses)
         await until()
         await server.close()

@@ -87,6 +87,7 @@ class Server:
         self._deadline: float | None = None  # of the stop that is under way
         self._is_closed = False
         self._is_lame_duck = False
+        self.is_stopped_by_signals = False  # set by what handles them
         self._lame_duck = addresses[0][1].lame_duck
         self._signal_stops: list[SignalStop] = []
         self._pid = os.getpid()  # sockets and files belong to the process that opened them

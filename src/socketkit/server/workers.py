@@ -85,7 +85,7 @@ class Workers:
         self._work = work
         self._listening = listening
         self._observer = observer
-        self._grace = max(options.grace for _, options in endpoints)
+        self._grace = max(options.lame_duck + options.grace for _, options in endpoints)  # each worker has both
         self._listeners: list[
             tuple[int, list[SocketListener]]
         ] = []  # of an endpoint: a socket for each worker, or one for all
