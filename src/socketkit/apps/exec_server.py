@@ -14,10 +14,12 @@ from typing import Final
 
 from socketkit.api import serve
 from socketkit.apps.single_client import SingleClient
+from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.schemes import split_command
 from socketkit.connection.connection import Connection
+from socketkit.endpoint import Endpoint
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
@@ -27,7 +29,7 @@ from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.process import ChildStream, start_child
 
-__all__ = ["serve_children", "variables_of"]
+__all__ = ["call_with_child", "serve_children", "variables_of"]
 
 
 async def serve_children(
@@ -107,6 +109,44 @@ async def serve_children(
     if only.failure is not None and not status:
         raise only.failure.with_traceback(None)
     return status
+
+
+async def call_with_child(
+    engine: Engine, address: Address, command: str, *, observer: Observer | None = None, **options: object
+) -> int:
+    """Connect, and run a child process whose input and output are the connection.
+
+    Args:
+        engine: runs already.
+        address: where to connect.
+        command: the program and its arguments; no shell is used. Its environment describes the peer.
+        observer: receives the events.
+        options: by the names of `Options`.
+
+    Returns:
+        The status of the child, as a shell says it.
+
+    Raises:
+        AddressError, OptionError: before anything is opened; so is a ConnectError for a command that is not there.
+        ResolveError, ConnectError, DeadlineError: no connection could be opened; nothing was run.
+        SocketkitError: the connection was lost, unless the child failed itself.
+
+    Cancellation: the connection is reset, and the child gets SIGTERM, and SIGKILL a second later.
+    """
+    words = split_command(command)
+    _check_program(words[0], command)
+    place = Endpoint(address, "chunks", options)
+    connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
+    async with connection:
+        child = _start(engine, words, connection, command)
+        try:
+            await _ChildSession(connection, child).hold(place.options.close_timeout)
+        except SocketkitError:
+            if not child.exit_status:
+                raise
+        finally:
+            child.abort()  # it has ended already, unless we were cancelled
+    return child.exit_status or 0
 
 
 def _check_program(name: str, command: str) -> None:

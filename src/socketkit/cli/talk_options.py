@@ -18,8 +18,16 @@ from socketkit.cli.common_options import Read, time_or_forever
 from socketkit.cli.fast_click import option
 from socketkit.cli.output import print_line
 from socketkit.config.option_types import parse_size
+from socketkit.config.schemes import split_command
 
-__all__ = ["client_talk_options", "output_filter", "server_talk_options", "terminal_options"]
+__all__ = [
+    "checked_command",
+    "client_talk_options",
+    "output_filter",
+    "refuse_person",
+    "server_talk_options",
+    "terminal_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,6 +126,37 @@ def _talk_options(function: F, *, reply_wait: str) -> F:
     for each in (*reversed(_OPTIONS), waiting):
         with_talk = each(with_talk)
     return with_talk  # type: ignore[return-value]
+
+
+_OF_A_PERSON = (
+    "linger",
+    "reply_wait",
+    "send_only",
+    "receive_only",
+    "crlf",
+    "written",
+    "shown",
+    "telnet",
+    "framing",
+    "rate",
+    "accept_timeout",
+)
+
+
+def checked_command(text: str) -> str:
+    """The command of --exec as it is; raises AddressError where it cannot be split into words."""
+    split_command(text)
+    return text
+
+
+def refuse_person(context: click.Context) -> None:
+    """Where a program is the other end, what is said of a person would go unheard: so it is refused."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _OF_A_PERSON and source == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{parameter.opts[0]} is for a terminal or a pipe; with --exec a program has the connection"
+            )
 
 
 def output_filter(shown: str | None) -> Callable[[], Filter] | None:

@@ -272,3 +272,20 @@ def test_progress_knows_the_size_of_a_file(tmp_path: Path) -> None:
     with socket.socket() as sock:
         assert input_size(sock.fileno()) is None
     assert input_size(10_000) is None
+
+
+def test_exec_runs_a_program_against_the_peer() -> None:
+    """Its output is sent, the peer's data is its input, its status is ours."""
+
+    def part(sock: socket.socket) -> None:
+        sock.sendall(b"question\n")
+        assert read_all(sock) == b"QUESTION\n"
+
+    with (
+        peer(part) as address,
+        socketkit("connect", address, "--exec", "head -1 | tr a-z A-Z; exit 7", "--shell") as it,
+    ):
+        assert (it.wait(), it.stderr_lines) == (7, [])
+    for arguments, status in ((("h:1", "--shell"), 2), (("h:1", "--exec", "nosuchprogram"), 127)):
+        with socketkit("connect", *arguments) as it:
+            assert (it.communicate(), it.wait(), len(it.stderr_lines)) == (b"", status, 1)

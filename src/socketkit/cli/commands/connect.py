@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -9,9 +10,10 @@ import click
 from socketkit.apps.talk.connect import call
 from socketkit.apps.talk.conversation import TalkOptions, run_until_signal
 from socketkit.cli import common_options, tls_options
+from socketkit.cli.common_options import Read, engine_for
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
-from socketkit.cli.talk_options import client_talk_options
+from socketkit.cli.talk_options import checked_command, client_talk_options, refuse_person
 from socketkit.cli.transfer_options import with_statistics
 from socketkit.config.address import Address
 from socketkit.events import Observer
@@ -21,6 +23,14 @@ __all__ = ["connect"]
 
 @command()
 @common_options.one_address(default=common_options.DEFAULT_ADDRESS)
+@option(
+    "--exec",
+    "command",
+    metavar="COMMAND",
+    type=Read("command", checked_command),
+    help="Run a program, without a shell: the peer's data is its input, its output is sent; its status is ours.",
+)
+@option("--shell", "is_shell", is_flag=True, help="With --exec: run COMMAND by sh -c, with pipes and variables.")
 @client_talk_options
 @common_options.connect_timeout
 @common_options.idle_timeout
@@ -38,7 +48,15 @@ __all__ = ["connect"]
 @tls_options.client
 @with_statistics
 @common_options.debug
-def connect(address: Address, talk: TalkOptions, engine: str | None, observer: Observer | None, **options: Any) -> int:
+def connect(
+    address: Address,
+    command: str | None,
+    is_shell: bool,
+    talk: TalkOptions,
+    engine: str | None,
+    observer: Observer | None,
+    **options: Any,
+) -> int:
     """Send standard input to a socket, and what comes back to standard output (default: tcp://localhost:50000).
 
     At the end of the input the peer sees the end, and is received until it ends too. A peer that ends first is still
@@ -51,6 +69,21 @@ def connect(address: Address, talk: TalkOptions, engine: str | None, observer: O
     if options["starttls"] is not None and not is_plain:
         raise click.UsageError("--starttls begins with plain bytes; it takes no --framing, --tls or tls://")
     statuses: list[int] = []
+    if is_shell and command is None:
+        raise click.UsageError("--shell says how --exec runs its command; give --exec COMMAND")
+    if command is not None:
+        from socketkit.apps.exec_server import call_with_child  # it imports the servers
+
+        refuse_person(click.get_current_context())
+        del options["framing"], options["starttls"]
+        line, runner = f"sh -c {shlex.quote(command)}" if is_shell else command, engine_for(engine, address)
+
+        async def run() -> None:
+            given = common_options.given_options(**options)
+            statuses.append(await call_with_child(runner, address, line, observer=observer, **given))
+
+        ended = runner.run(run_until_signal(runner, run))
+        return statuses.pop() if ended is None else 128 + ended
     with open_terminal(engine, address) as (way, person):
 
         async def work() -> None:

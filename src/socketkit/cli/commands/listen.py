@@ -16,42 +16,12 @@ from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
 from socketkit.cli.output import Status, print_failure, print_listening
 from socketkit.cli.server_options import metrics, some_limits
-from socketkit.cli.talk_options import server_talk_options
+from socketkit.cli.talk_options import checked_command, refuse_person, server_talk_options
 from socketkit.cli.transfer_options import with_statistics
 from socketkit.config.address import Address
-from socketkit.config.schemes import split_command
 from socketkit.events import Observer
 
 __all__ = ["listen"]
-
-_OF_A_PERSON = (
-    "linger",
-    "reply_wait",
-    "send_only",
-    "receive_only",
-    "crlf",
-    "written",
-    "shown",
-    "telnet",
-    "framing",
-    "rate",
-    "accept_timeout",
-)
-
-
-def _command(text: str) -> str:
-    split_command(text)
-    return text
-
-
-def _refuse_person(context: click.Context) -> None:
-    """Where a program is the other end, what is said of a person would go unheard: so it is refused."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in _OF_A_PERSON and source == click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"{parameter.opts[0]} is for a terminal or a pipe; with --exec a program has the connection"
-            )
 
 
 @command()
@@ -67,7 +37,7 @@ def _refuse_person(context: click.Context) -> None:
     "--exec",
     "command",
     metavar="COMMAND",
-    type=Read("command", _command),
+    type=Read("command", checked_command),
     help="Run a program for each client, without a shell; its status is ours. Its input is what the client sends.",
 )
 @option("--shell", "is_shell", is_flag=True, help="With --exec: run COMMAND by sh -c, with pipes and variables.")
@@ -105,7 +75,7 @@ def listen(
     if is_shell and command is None:
         raise click.UsageError("--shell says how --exec runs its command; give --exec COMMAND")
     if command is not None:
-        _refuse_person(click.get_current_context())
+        refuse_person(click.get_current_context())
         way = common_options.engine_for(engine, address)
         del options["framing"]
         return way.run(
