@@ -60,6 +60,7 @@ def _ours(engine: str, package: str = "") -> Peer:
 PEERS = [
     Peer("C, epoll (the limit)", (), is_ours=False),
     Peer("uvloop, raw protocol", ("uvloop_protocol.py",), _ECHO, "uvloop"),
+    Peer("uvloop, line protocol by hand", ("uvloop_lines.py",), {LINES: LINES}, "uvloop"),
     _ours("epoll"),
     Peer("ours, epoll, by batches", ("ours.py", "epoll"), _BATCHES, is_ours=True),
     _ours("poll"),

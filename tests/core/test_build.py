@@ -63,7 +63,7 @@ def test_both_have_the_same_members(name: str) -> None:
 
 
 PYTHON_ONLY = {
-    "ConnectionCore": {"_blocks", "_high_water", "_large", "_receiver", "_sender", "_session", "_soon", "_send_many"},
+    "ConnectionCore": {"_blocks", "_high_water", "_large", "_receiver", "_sender", "_session", "_soon", "_next_batch"},
     "Done": {"_abc_impl"},
     "Kernel": {"_step", "_timeout"},
     "LoopCore": {"_end_turn", "_run_soon"},
@@ -73,8 +73,9 @@ PYTHON_ONLY = {
 
 
 @pytest.mark.skipif(not _core.native, reason="the core is not compiled, or SOCKETKIT_PURE is set")
-def test_send_has_the_same_documentation() -> None:
+@pytest.mark.parametrize("name", ["send", "send_many", "batches"])
+def test_documentation_is_the_same(name: str) -> None:
     """`help(Connection.send)` says the same on both cores."""
-    assert connection.ConnectionCore.send.__doc__ is not None
-    words = _core.ConnectionCore.send.__doc__.split()  # type: ignore[union-attr]
-    assert words == connection.ConnectionCore.send.__doc__.split()
+    documented = getattr(connection.ConnectionCore, name).__doc__
+    assert documented
+    assert getattr(_core.ConnectionCore, name).__doc__.split() == documented.split()

@@ -3,6 +3,7 @@
    `Next` is what `__anext__` returns: a coroutine without a frame. It is used up when it has returned a message. */
 
 #include "core.h"
+#include "docs.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,7 +34,12 @@ typedef struct {
     char can_send;    /* whether sending here is */
 } Connection;
 
-typedef enum { ITERATE, RECEIVE, RECEIVE_MANY } Wanted;
+typedef enum { ITERATE, ITERATE_MANY, RECEIVE, RECEIVE_MANY } Wanted;
+
+static inline bool wants_many(Wanted wanted)
+{
+    return wanted == ITERATE_MANY || wanted == RECEIVE_MANY;
+}
 
 typedef struct {
     PyObject_HEAD
@@ -125,7 +131,7 @@ static Found decode(Next *self, PyObject **result)
     Connection *connection = self->connection;
     Session *session = connection->session;
     drop_consumed(session);
-    if (self->wanted == RECEIVE_MANY) {
+    if (wants_many(self->wanted)) {
         Found found;
         PyObject *messages = take_messages(session, TURN_MESSAGES, &found);
         if (messages == NULL)
@@ -153,7 +159,7 @@ static PyObject *take_waiting(Next *self)
 {
     PyObject *waiting = self->connection->session->waiting;
     Py_ssize_t size = PyList_GET_SIZE(waiting);
-    if (self->wanted == RECEIVE_MANY) {
+    if (wants_many(self->wanted)) {
         PyObject *messages = PyList_GetSlice(waiting, 0, size);
         if (messages == NULL || PyList_Reverse(messages) < 0 || PyList_SetSlice(waiting, 0, size, NULL) < 0)
             Py_CLEAR(messages);
@@ -183,7 +189,8 @@ static PySendResult step(PyObject *awaitable, PyObject *value, PyObject **result
 /* Let Python do the whole thing from here on. */
 static PySendResult hand_over(Next *self, PyObject **result)
 {
-    static const int methods[] = {NAME__iterate_in_python, NAME__receive_in_python, NAME__receive_many_in_python};
+    static const int methods[] = {NAME__iterate_in_python, NAME__iterate_many_in_python, NAME__receive_in_python,
+                                  NAME__receive_many_in_python};
     PyObject *connection = (PyObject *)self->connection;
     stop_waiting(self);
     self->connection->run = 0;
@@ -308,7 +315,7 @@ static PySendResult proceed(Next *self, PyObject **result)
             is_readable = false;
             if (session->format.kind == CHUNKS) {
                 found = receive_chunk(connection, &message);
-                if (found == WHOLE && self->wanted == RECEIVE_MANY) {
+                if (found == WHOLE && wants_many(self->wanted)) {
                     PyObject *list = PyList_New(1);
                     if (list == NULL) {
                         Py_DECREF(message);
@@ -349,7 +356,7 @@ static PySendResult proceed(Next *self, PyObject **result)
     }
 }
 
-static PySendResult next_send(Next *self, PyObject *value, PyObject **result)
+static PySendResult next_send_untracked(Next *self, PyObject *value, PyObject **result)
 {
     *result = NULL;
     if (self->is_over) {
@@ -374,6 +381,14 @@ static PySendResult next_send(Next *self, PyObject *value, PyObject **result)
         Py_CLEAR(*result);
     }
     return proceed(self, result);
+}
+
+static PySendResult next_send(Next *self, PyObject *value, PyObject **result)
+{
+    PySendResult outcome = next_send_untracked(self, value, result);
+    if (outcome == PYGEN_NEXT && !PyObject_GC_IsTracked((PyObject *)self))
+        PyObject_GC_Track(self);
+    return outcome;
 }
 
 /* As an iterator: a value, or StopIteration with the message. */
@@ -466,7 +481,12 @@ static void next_dealloc(Next *self)
     PyObject_GC_UnTrack(self);
     stop_waiting(self);
     next_clear(self);
+    CoreState *core = self->connection->core;
     Py_CLEAR(self->connection);
+    if (core->free_next_count < (int)(sizeof core->free_next / sizeof *core->free_next)) {
+        core->free_next[core->free_next_count++] = (PyObject *)self; /* it keeps its reference to the type */
+        return;
+    }
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -493,15 +513,75 @@ static PyType_Spec next_spec = {
 
 static PyObject *new_next(Connection *self, Wanted wanted)
 {
-    Next *next = PyObject_GC_New(Next, self->core->next_type);
-    if (next == NULL)
-        return NULL;
+    CoreState *core = self->core;
+    Next *next;
+    if (core->free_next_count > 0) {
+        next = (Next *)core->free_next[--core->free_next_count];
+        _Py_NewReference((PyObject *)next);
+    } else {
+        next = PyObject_GC_New(Next, core->next_type);
+        if (next == NULL)
+            return NULL;
+    }
     next->connection = (Connection *)Py_NewRef(self);
     next->waiter = next->delegate = NULL;
     next->wanted = wanted;
     next->is_waiting = next->is_over = false;
-    PyObject_GC_Track(next);
-    return (PyObject *)next;
+    return (PyObject *)next; /* it is tracked when it waits: mostly it does not */
+}
+
+/* Batches: what `batches` returns, an iterator by lists. */
+
+typedef struct {
+    PyObject_HEAD
+    Connection *connection;
+} Batches;
+
+static PyObject *batches_anext(Batches *self)
+{
+    return new_next(self->connection, ITERATE_MANY);
+}
+
+static int batches_traverse(Batches *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->connection);
+    return 0;
+}
+
+static void batches_dealloc(Batches *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(self->connection);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot batches_slots[] = {
+    {Py_am_aiter, itself},
+    {Py_am_anext, batches_anext},
+    {Py_tp_traverse, batches_traverse},
+    {Py_tp_dealloc, batches_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec batches_spec = {
+    .name = "socketkit._core._native.Batches",
+    .basicsize = sizeof(Batches),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = batches_slots,
+};
+
+/* Free what was kept to be used again. */
+void free_kept_next(CoreState *core)
+{
+    while (core->free_next_count > 0) {
+        PyObject *next = core->free_next[--core->free_next_count];
+        PyTypeObject *type = Py_TYPE(next);
+        type->tp_free(next);
+        Py_DECREF(type);
+    }
 }
 
 /* Done: a coroutine that has ended, for a verb that has nothing to wait for. */
@@ -637,7 +717,7 @@ static PyObject *send_large(Connection *self)
 
 static int flush_at_end_of_turn(Connection *self)
 {
-    PyObject *callback = PyObject_GetAttrString((PyObject *)self, "_flush_soon");
+    PyObject *callback = PyObject_GetAttr((PyObject *)self, self->core->names[NAME__flush_soon]);
     PyObject *result = callback == NULL ? NULL : PyObject_CallOneArg(self->soon, callback);
     Py_XDECREF(callback);
     Py_XDECREF(result);
@@ -673,24 +753,6 @@ static PyObject *send_in_python(Connection *self, PyObject *message)
     return PyObject_CallMethodOneArg((PyObject *)self, self->core->names[NAME__send_in_python], message);
 }
 
-/* As in connection.py, word for word. */
-PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\n"
-                       "Send one message: it joins the batch of this turn of the engine, and leaves with it.\n"
-                       "\n"
-                       "Await the result, or start it as a task. It is done already, unless more than `high_water` bytes are unsent:\n"
-                       "then it waits for the peer to read. The message is queued by the call itself, whole; cancelling the wait does\n"
-                       "not take it back.\n"
-                       "\n"
-                       "Args:\n"
-                       "    message: of the framing's type: bytes for `chunks`, str for `lines`.\n"
-                       "\n"
-                       "Raises:\n"
-                       "    FramingError, TypeError: the message cannot be framed; nothing was sent.\n"
-                       "    ClosedError: this end, or its sending direction, was closed.\n"
-                       "    BrokenError: the connection was lost; what was sent before may be lost too.\n"
-                       "    DeadlineError: the peer took nothing for `send_timeout`. A frame may have been cut, so nothing can be sent\n"
-                       "        any more, and every later call raises this. Receiving goes on.\n");
-
 static PyObject *connection_send(Connection *self, PyObject *message)
 {
     Session *session = self->session;
@@ -714,9 +776,37 @@ static PyObject *connection_send(Connection *self, PyObject *message)
     return Py_NewRef(self->core->done);
 }
 
+static PyObject *connection_send_many(Connection *self, PyObject *messages)
+{
+    Session *session = self->session;
+    bool is_first = session->out.end == 0 && (session->outgoing == NULL || PyObject_Size(session->outgoing) == 0);
+    Py_ssize_t before = session->outgoing_size;
+    int encoded = self->can_send && !session->is_refused ? encode_messages(session, messages) : 0;
+    if (encoded <= 0)
+        return encoded < 0 ? NULL
+                           : PyObject_CallMethodOneArg((PyObject *)self,
+                                                       self->core->names[NAME__send_many_in_python], messages);
+    if (is_first && session->outgoing_size > before && flush_at_end_of_turn(self) < 0)
+        return NULL;
+    if (session->outgoing_size >= self->large || session->out_count >= TURN_MESSAGES)
+        return send_large(self);
+    return Py_NewRef(self->core->done);
+}
+
 static PyObject *connection_anext(Connection *self)
 {
     return new_next(self, ITERATE);
+}
+
+static PyObject *connection_batches(Connection *self, PyObject *unused)
+{
+    (void)unused;
+    Batches *batches = PyObject_GC_New(Batches, self->core->batches_type);
+    if (batches == NULL)
+        return NULL;
+    batches->connection = (Connection *)Py_NewRef(self);
+    PyObject_GC_Track(batches);
+    return (PyObject *)batches;
 }
 
 static PyObject *connection_next(Connection *self, PyObject *unused)
@@ -758,6 +848,8 @@ static PyObject *connection_attach(Connection *self, PyObject *args)
 
 static PyMethodDef connection_methods[] = {
     {"send", (PyCFunction)connection_send, METH_O, send_doc},
+    {"send_many", (PyCFunction)connection_send_many, METH_O, send_many_doc},
+    {"batches", (PyCFunction)connection_batches, METH_NOARGS, batches_doc},
     {"_attach", (PyCFunction)connection_attach, METH_VARARGS,
      "_attach($self, session, sender, stream, engine, soon, large, can_receive, can_send, /)\n--\n\n"
      "Set the parts of the hot path; again after each change of the stream."},
@@ -837,6 +929,8 @@ static PyType_Spec connection_spec = {
 
 int add_connection(PyObject *module, CoreState *core)
 {
+    if (add_type(module, &batches_spec, &core->batches_type) < 0)
+        return -1;
     if (add_type(module, &next_spec, &core->next_type) < 0 || add_type(module, &done_spec, &core->done_type) < 0)
         return -1;
     core->done = PyObject_CallNoArgs((PyObject *)core->done_type);

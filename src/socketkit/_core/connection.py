@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from typing import Any
 
 from socketkit._core.session import SessionCore
@@ -83,7 +83,7 @@ class ConnectionCore:
         session = self._session
         encode_one = session.encode_one
         if encode_one is None:
-            return self._send_many((message,))
+            return ConnectionCore.send_many(self, (message,))
         data = encode_one(message)
         if self._blocks:
             self._sender.push(data)
@@ -101,8 +101,22 @@ class ConnectionCore:
             return self._sender.send_large()
         return DONE if size < self._large else self._sender.send_large()
 
-    def _send_many(self, messages: tuple[Any, ...]) -> Any:
-        raise NotImplementedError
+    def send_many(self, messages: Collection[Any], /) -> Any:
+        """Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.
+
+        Raises and waits as `send` does.
+        """
+        session = self._session
+        is_first = not session.has_unsent
+        session.queue(messages, len(messages))
+        if is_first:
+            if self._blocks:
+                self._sender.flush()
+                self._sender.check()
+            else:
+                self._soon(self._flush_soon)
+        is_small = session.outgoing_size < self._large and len(session.outgoing) < TURN_MESSAGES
+        return DONE if is_small else self._sender.send_large()
 
     def _flush_soon(self) -> None:
         """Hand the batch to the system, as far as it takes it now."""
@@ -116,6 +130,24 @@ class ConnectionCore:
         if not waiting:
             await self._receiver.fill_or_stop()
         return waiting.pop()
+
+    async def batches(self) -> AsyncIterator[list[Any]]:
+        """Iterate by lists, as `receive_many` returns them, until the end of stream."""
+        while True:
+            try:
+                messages = await self._next_batch()
+            except StopAsyncIteration:
+                return
+            yield messages
+            del messages  # or an idle connection would hold them
+
+    async def _next_batch(self) -> list[Any]:
+        """Receive the messages that are there, at least one; stop at the end of stream."""
+        session = self._session
+        if not session.waiting:
+            await self._receiver.fill_or_stop()
+        messages: list[Any] = session.take_all()
+        return messages
 
     async def _next(self) -> Any:
         """Receive a message."""

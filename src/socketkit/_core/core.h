@@ -37,9 +37,10 @@ enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connec
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
-    X(append) X(disarm) X(close) X(flush) X(lose) X(poll) X(popleft) X(send) X(send_large) X(throw) X(wait) X(arm) X(busy_error)  \
-    X(_disarm) X(_end_turn) X(_finish) X(_foreign) X(_leave_native) X(_report) X(_run_calls) X(_run_timers) X(_send_failed)         \
-    X(_send_in_python) X(_iterate_in_python) X(_receive_in_python) X(_receive_many_in_python)
+    X(append) X(arm) X(busy_error) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send) X(send_large)        \
+    X(throw) X(wait) X(_disarm) X(_end_turn) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
+    X(_run_calls) X(_run_timers) X(_send_failed) X(_send_in_python) X(_send_many_in_python) X(_iterate_in_python)      \
+    X(_iterate_many_in_python) X(_receive_in_python) X(_receive_many_in_python)
 
 #define NAME_OF(name) NAME_##name,
 enum { NAMES(NAME_OF) NAME_COUNT };
@@ -48,9 +49,11 @@ enum { NAMES(NAME_OF) NAME_COUNT };
 /* What the module owns: one for each interpreter. */
 typedef struct {
     PyTypeObject *kernel_type, *task_type, *slot_type, *stream_type, *session_type, *connection_type, *next_type,
-        *done_type, *loop_type, *side_type, *wait_type;
+        *batches_type, *done_type, *loop_type, *side_type, *wait_type;
     PyObject *parked; /* yielded by every wait of a readiness engine */
     PyObject *done;   /* the coroutine of a verb that has nothing to wait for */
+    PyObject *free_next[8]; /* `Next` objects to be used again: one is made for each message */
+    int free_next_count;
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
     PyObject *names[NAME_COUNT];
 } CoreState;
@@ -166,6 +169,7 @@ Found next_message(Session *self, PyObject **message);
 void drop_consumed(Session *self);
 void settle_buffer(Session *self);
 PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found);
+int encode_messages(Session *self, PyObject *messages);
 
 /* side.c */
 
@@ -203,6 +207,7 @@ PyObject *start_side(Loop *engine, int descriptor, PyObject **yielded);
 /* connection.c */
 
 int add_connection(PyObject *module, CoreState *core);
+void free_kept_next(CoreState *core);
 
 /* Whether an attribute that Python may set holds nothing. */
 static inline bool is_none(PyObject *value)

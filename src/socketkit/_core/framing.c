@@ -219,6 +219,26 @@ Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned
     return UNUSUAL;
 }
 
+/* Text of UTF-8. Mostly it is ASCII, which is copied as it is. */
+static PyObject *read_utf8(const char *data, Py_ssize_t size)
+{
+    Py_ssize_t at = 0;
+    for (uint64_t word; at + (Py_ssize_t)sizeof word <= size; at += sizeof word) {
+        memcpy(&word, data + at, sizeof word);
+        if (word & UINT64_C(0x8080808080808080))
+            return PyUnicode_DecodeUTF8(data, size, NULL);
+    }
+    for (; at < size; at++)
+        if (data[at] & 0x80)
+            return PyUnicode_DecodeUTF8(data, size, NULL);
+    if (size < 2)
+        return PyUnicode_DecodeASCII(data, size, NULL); /* the shared objects of short texts */
+    PyObject *text = PyUnicode_New(size, 0x7F);
+    if (text != NULL)
+        memcpy(PyUnicode_1BYTE_DATA(text), data, size);
+    return text;
+}
+
 /* Make the message of a whole frame. */
 Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message)
 {
@@ -228,7 +248,7 @@ Found read_message(const Format *format, const Buffer *buffer, const Frame *fram
         *message = PyBytes_FromStringAndSize(data, frame->size);
         break;
     case UTF8:
-        *message = PyUnicode_DecodeUTF8(data, frame->size, NULL);
+        *message = read_utf8(data, frame->size);
         break;
     case ASCII:
         *message = PyUnicode_DecodeASCII(data, frame->size, NULL);

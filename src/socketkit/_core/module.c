@@ -91,6 +91,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(core->session_type);
     Py_VISIT(core->connection_type);
     Py_VISIT(core->next_type);
+    Py_VISIT(core->batches_type);
     Py_VISIT(core->done_type);
     Py_VISIT(core->loop_type);
     Py_VISIT(core->side_type);
@@ -103,6 +104,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
 static int core_clear(PyObject *module)
 {
     CoreState *core = PyModule_GetState(module);
+    free_kept_next(core);
     Py_CLEAR(core->kernel_type);
     Py_CLEAR(core->task_type);
     Py_CLEAR(core->slot_type);
@@ -110,6 +112,7 @@ static int core_clear(PyObject *module)
     Py_CLEAR(core->session_type);
     Py_CLEAR(core->connection_type);
     Py_CLEAR(core->next_type);
+    Py_CLEAR(core->batches_type);
     Py_CLEAR(core->done_type);
     Py_CLEAR(core->loop_type);
     Py_CLEAR(core->side_type);

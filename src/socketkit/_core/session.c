@@ -281,24 +281,31 @@ static PyObject *session_drop(Session *self, PyObject *unused)
     return Py_NewRef(Py_None);
 }
 
-static PyObject *session_encode(Session *self, PyObject *messages)
+/* Append messages to `out`: all of them, and 1; or none, and 0: the Python codec is to encode them. */
+int encode_messages(Session *self, PyObject *messages)
 {
     Buffer *out = &self->out;
     Py_ssize_t before = out->end;
     if (self->format.kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
-        return Py_NewRef(Py_False); /* an iterator is consumed once: Python does it */
+        return 0; /* an iterator is consumed once */
     Found found = WHOLE;
     Py_ssize_t count = PySequence_Fast_GET_SIZE(messages);
     for (Py_ssize_t i = 0; i < count && found == WHOLE; i++)
         found = write_message(&self->format, out, PySequence_Fast_GET_ITEM(messages, i));
     if (found != WHOLE) {
         out->end = before;
-        return found == FAILED ? NULL : Py_NewRef(Py_False);
+        return found == FAILED ? -1 : 0;
     }
     self->sent_count += count;
     self->outgoing_size += out->end - before;
     self->out_count += count;
-    return Py_NewRef(Py_True);
+    return 1;
+}
+
+static PyObject *session_encode(Session *self, PyObject *messages)
+{
+    int encoded = encode_messages(self, messages);
+    return encoded < 0 ? NULL : PyBool_FromLong(encoded);
 }
 
 /* The bytes of `out`; it is empty then. */

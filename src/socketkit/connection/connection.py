@@ -22,11 +22,11 @@ from socketkit.connection.end_event import closed_event
 from socketkit.connection.internals import Internals
 from socketkit.connection.receiver import Receiver
 from socketkit.connection.sender import LARGE_SIZE, Sender, Sending
-from socketkit.connection.session import TURN_MESSAGES, Session
+from socketkit.connection.session import Session
 from socketkit.connection.statistics import ConnectionStatistics
 from socketkit.connection.unread_bytes import Exactly, Peek, Until, Wanted
-from socketkit.engines.engine import DONE, Engine
-from socketkit.errors import DeadlineError, EndOfStream, SocketkitError, StreamError, closed_error, eof_sent_error
+from socketkit.engines.engine import Engine
+from socketkit.errors import DeadlineError, SocketkitError, StreamError, closed_error, eof_sent_error
 from socketkit.events import EndSent, Observer, TlsFacts
 from socketkit.framing import of as framing_of
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Framing
@@ -106,27 +106,10 @@ class Connection(ConnectionCore):
     if TYPE_CHECKING:  # implemented in the core
 
         def send(self, message: Any, /) -> Sending: ...
+        def send_many(self, messages: Collection[Any], /) -> Sending: ...
         def __aiter__(self) -> Connection: ...
         async def __anext__(self) -> Any: ...
-
-    def send_many(self, messages: Collection[Any]) -> Sending:
-        """Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.
-
-        Raises and waits as `send` does.
-        """
-        session = self._session
-        is_first = not session.has_unsent
-        session.queue(messages, len(messages))
-        if is_first:
-            if self._blocks:
-                self._sender.flush()
-                self._sender.check()
-            else:
-                self._soon(self._flush_soon)
-        is_small = session.outgoing_size < self._large and len(session.outgoing) < TURN_MESSAGES
-        return DONE if is_small else self._sender.send_large()
-
-    _send_many = send_many
+        def batches(self) -> AsyncIterator[list[Any]]: ...
 
     def _send_failed(self, number: int, reason: str) -> None:
         """Take an error of send(2) in the compiled core."""
@@ -283,19 +266,11 @@ class Connection(ConnectionCore):
 
     # Called by the compiled core, where something is unusual.
     _send_in_python = PythonCore.send
+    _send_many_in_python = PythonCore.send_many
     _iterate_in_python = PythonCore.__anext__
+    _iterate_many_in_python = PythonCore._next_batch
     _receive_in_python = PythonCore._next
     _receive_many_in_python = PythonCore._next_many
-
-    async def batches(self) -> AsyncIterator[list[Any]]:
-        """Iterate by lists, as `receive_many` returns them, until the end of stream."""
-        while True:
-            try:
-                messages = await self._next_many()
-            except EndOfStream:
-                return
-            yield messages
-            del messages  # or an idle connection would hold them
 
     def reframe(self, framing: object) -> None:
         """Change the framing of both directions, from here: after the last message that was received, and after the
