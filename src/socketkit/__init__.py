@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from socketkit.config.options import Options
     from socketkit.config.retry import Retry
     from socketkit.config.tls_settings import TLS
+    from socketkit.connection.broadcast import broadcast
     from socketkit.connection.connection import Connection, ConnectionStatistics
     from socketkit.datagrams.blocking import BlockingDatagrams
     from socketkit.datagrams.datagrams import Datagrams, DatagramsStatistics
@@ -86,6 +87,7 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "TlsFacts",
     "TruncatedFrameError",
     "WouldBlock",
+    "broadcast",
     "connect",
     "copy_both",
     "framing",
@@ -96,6 +98,7 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
 ]
 
 _MODULES = {
+    "connection.broadcast": ("broadcast",),
     "api": ("connect", "copy_both", "listen", "pair", "serve"),
     "blocking": ("BlockingConnection", "BlockingListener", "BlockingServer"),
     "config.address": ("Address",),

@@ -19,6 +19,7 @@ from socketkit.config.address import Address
 from socketkit.config.durations import parse_duration
 from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
+from socketkit.connection.broadcast import LockedConnection
 from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.connection.tunnel import Copied, copy_between
@@ -41,7 +42,7 @@ __all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "copy_blo
 T = TypeVar("T")
 
 
-class BlockingConnection:
+class BlockingConnection(LockedConnection):
     """A connection with a peer, in messages: every verb returns when it is done, and raises as in `Connection`.
 
     Concurrency: many threads may send, one at a time receives; one may send while another receives.

@@ -24,7 +24,7 @@ PUBLIC = """
     BusyError ClosedError ConnectError Connection ConnectionStatistics Datagrams DatagramsStatistics DeadlineError
     EndOfStream FrameTooLongError FramingError HandshakeError ListenError Listener OpenError OptionError Options
     RejectedError ResolveError Retry Server ServerStatistics SocketkitError StreamError TLS TlsFacts
-    TruncatedFrameError WouldBlock connect copy_both framing listen open_datagrams pair serve
+    TruncatedFrameError WouldBlock broadcast connect copy_both framing listen open_datagrams pair serve
 """
 
 NO_NAMES = {"base", "common", "door", "entrance", "helpers", "manager", "misc", "room", "recipe", "utils", "welcome"}

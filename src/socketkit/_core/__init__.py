@@ -9,7 +9,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from socketkit._core.connection import DONE, ConnectionCore, Done
+from socketkit._core.connection import DONE, ConnectionCore, Done, broadcast
 from socketkit._core.kernel import PARKED, READ, READ_BITS, TURN_TASKS, WRITE, WRITE_BITS, Kernel, Slot, TaskState
 from socketkit._core.session import PART, UNUSUAL, WHOLE, SessionCore
 from socketkit._core.side import LoopCore, SideCore
@@ -18,7 +18,7 @@ from socketkit._core.stream import StreamCore
 __all__ = [
     "DONE", "PARKED", "PART", "READ", "READ_BITS", "TURN_TASKS", "UNUSUAL", "WHOLE", "WRITE", "WRITE_BITS",
     "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot", "StreamCore", "TaskState",
-    "native",
+    "broadcast", "native",
 ]  # fmt: skip
 
 native = False
@@ -26,7 +26,7 @@ native = False
 
 _native_names = (
     "DONE", "PARKED", "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot", "StreamCore",
-    "TaskState",
+    "TaskState", "broadcast",
 )  # fmt: skip
 """What exists twice."""
 

@@ -28,6 +28,7 @@ typedef struct {
     PyObject *soon;   /* calls at the end of the turn */
     PyObject *sender; /* the Python one */
     Py_ssize_t large; /* bytes from which on a batch leaves at once */
+    Py_ssize_t high;  /* bytes unsent from which on a sender waits */
     int run;          /* messages that were received since the last wait */
     int chunk_size;   /* bytes that recv(2) is asked for, of `CHUNKS` */
     char can_receive; /* whether receiving here is right: no observer, no idle timer, an engine that does not block */
@@ -825,9 +826,9 @@ static PyObject *connection_attach(Connection *self, PyObject *args)
 {
     PyObject *session, *sender, *stream, *engine, *soon;
     int can_receive, can_send;
-    Py_ssize_t large;
-    if (!PyArg_ParseTuple(args, "O!OOOOnpp:_attach", self->core->session_type, &session, &sender, &stream, &engine,
-                          &soon, &large, &can_receive, &can_send))
+    Py_ssize_t large, high;
+    if (!PyArg_ParseTuple(args, "O!OOOOnnpp:_attach", self->core->session_type, &session, &sender, &stream, &engine,
+                          &soon, &large, &high, &can_receive, &can_send))
         return NULL;
     bool is_plain = PyObject_TypeCheck(stream, self->core->stream_type);
     bool is_kernel = PyObject_TypeCheck(engine, self->core->kernel_type);
@@ -840,6 +841,7 @@ static PyObject *connection_attach(Connection *self, PyObject *args)
     Py_XSETREF(self->engine, Py_NewRef(engine));
     Py_XSETREF(self->soon, Py_NewRef(soon));
     self->large = large;
+    self->high = high;
     self->chunk_size = USUAL_CHUNK;
     self->can_receive = can_receive && is_plain;
     self->can_send = can_send;
@@ -851,7 +853,7 @@ static PyMethodDef connection_methods[] = {
     {"send_many", (PyCFunction)connection_send_many, METH_O, send_many_doc},
     {"batches", (PyCFunction)connection_batches, METH_NOARGS, batches_doc},
     {"_attach", (PyCFunction)connection_attach, METH_VARARGS,
-     "_attach($self, session, sender, stream, engine, soon, large, can_receive, can_send, /)\n--\n\n"
+     "_attach($self, session, sender, stream, engine, soon, large, high, can_receive, can_send, /)\n--\n\n"
      "Set the parts of the hot path; again after each change of the stream."},
     {"_flush_soon", (PyCFunction)connection_flush_soon, METH_NOARGS,
      "_flush_soon($self, /)\n--\n\nHand the batch to the system, as far as it takes it now."},
@@ -926,6 +928,77 @@ static PyType_Spec connection_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = connection_slots,
 };
+
+/* Broadcast. */
+
+/* Whether all are connections that encode the same way here. Those that take nothing any more are not asked. */
+static bool encode_alike(CoreState *core, PyObject *targets, Connection **first)
+{
+    *first = NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(targets); i++) {
+        Connection *target = (Connection *)PyTuple_GET_ITEM(targets, i);
+        if (!PyObject_TypeCheck((PyObject *)target, core->connection_type))
+            return false;
+        if (target->session->is_refused)
+            continue;
+        const Format *format = &target->session->format;
+        if (!target->can_send || format->kind == NOT_NATIVE)
+            return false;
+        if (*first == NULL)
+            *first = target;
+        else if (memcmp(format, &(*first)->session->format, sizeof *format) != 0)
+            return false;
+    }
+    return *first != NULL;
+}
+
+/* Append an encoded message, which leaves at the end of the turn. */
+static int push_encoded(Connection *self, const Buffer *encoded)
+{
+    Session *session = self->session;
+    if (make_room(&session->out, encoded->end) < 0)
+        return -1;
+    memcpy(session->out.data + session->out.end, encoded->data, encoded->end);
+    session->out.end += encoded->end;
+    session->outgoing_size += encoded->end;
+    session->sent_count++;
+    if (++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
+        return -1;
+    return session->out.end >= self->large ? flush(self) : 0;
+}
+
+PyObject *core_broadcast(PyObject *module, PyObject *args)
+{
+    CoreState *core = PyModule_GetState(module);
+    PyObject *targets, *message;
+    Connection *first;
+    if (!PyArg_ParseTuple(args, "O!O:broadcast", &PyTuple_Type, &targets, &message))
+        return NULL;
+    if (!encode_alike(core, targets, &first))
+        return Py_NewRef(Py_None);
+    Buffer encoded = {0};
+    Found found = write_message(&first->session->format, &encoded, message);
+    PyObject *slow = found == WHOLE ? PyList_New(0) : NULL;
+    Py_ssize_t count = 0;
+    int status = slow == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(targets) && status == 0; i++) {
+        Connection *target = (Connection *)PyTuple_GET_ITEM(targets, i);
+        if (target->session->is_refused)
+            continue;
+        if (target->session->outgoing_size >= target->high) {
+            status = PyList_Append(slow, (PyObject *)target);
+        } else {
+            status = push_encoded(target, &encoded);
+            count++;
+        }
+    }
+    PyMem_RawFree(encoded.data);
+    if (found == UNUSUAL)
+        return Py_NewRef(Py_None);
+    PyObject *result = status < 0 ? NULL : Py_BuildValue("nO", count, slow);
+    Py_XDECREF(slow);
+    return result;
+}
 
 int add_connection(PyObject *module, CoreState *core)
 {

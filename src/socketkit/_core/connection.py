@@ -38,6 +38,15 @@ DONE = Done()
 """Returned by a verb that has nothing to wait for."""
 
 
+def broadcast(targets: tuple[Any, ...], message: Any, /) -> tuple[int, list[Any]] | None:
+    """Send a message to all these connections, where they encode it alike; none is over its high-water mark.
+
+    Returns:
+        How many took it, and those that are over their mark; None: nothing was sent, do it one by one.
+    """
+    return None
+
+
 class ConnectionCore:
     """What every message needs; see `connection.connection`."""
 
@@ -57,6 +66,7 @@ class ConnectionCore:
         engine: object,
         soon: object,
         large: int,
+        high: int,
         can_receive: bool,
         can_send: bool,
         /,
@@ -84,7 +94,11 @@ class ConnectionCore:
         encode_one = session.encode_one
         if encode_one is None:
             return ConnectionCore.send_many(self, (message,))
-        data = encode_one(message)
+        return self._send_encoded(encode_one(message))
+
+    def _send_encoded(self, data: bytes) -> Any:
+        """Send the bytes of one message, as `send` does."""
+        session = self._session
         if self._blocks:
             self._sender.push(data)
             return DONE if session.outgoing_size < self._high_water else self._sender.drained()

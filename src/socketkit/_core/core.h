@@ -208,6 +208,7 @@ PyObject *start_side(Loop *engine, int descriptor, PyObject **yielded);
 
 int add_connection(PyObject *module, CoreState *core);
 void free_kept_next(CoreState *core);
+PyObject *core_broadcast(PyObject *module, PyObject *args);
 
 /* Whether an attribute that Python may set holds nothing. */
 static inline bool is_none(PyObject *value)

@@ -131,6 +131,12 @@ static void core_free(void *module)
     core_clear(module);
 }
 
+static PyMethodDef core_methods[] = {
+    {"broadcast", core_broadcast, METH_VARARGS,
+     "broadcast($module, targets, message, /)\n--\n\nAs in `connection.py`."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyModuleDef_Slot core_slots[] = {
     {Py_mod_exec, core_exec},
 #if PY_VERSION_HEX >= 0x030C0000
@@ -147,6 +153,7 @@ struct PyModuleDef core_module = {
     .m_name = "socketkit._core._native",
     .m_doc = "The compiled core; see `core.h`.",
     .m_size = sizeof(CoreState),
+    .m_methods = core_methods,
     .m_slots = core_slots,
     .m_traverse = core_traverse,
     .m_clear = core_clear,

@@ -90,6 +90,7 @@ class Connection(ConnectionCore):
             stream.engine,
             self._soon,
             self._large,
+            self._high_water,
             is_direct,
             session.encode_one is not None and not self._blocks,
         )
@@ -266,6 +267,7 @@ class Connection(ConnectionCore):
 
     # Called by the compiled core, where something is unusual.
     _send_in_python = PythonCore.send
+    _send_encoded = PythonCore._send_encoded
     _send_many_in_python = PythonCore.send_many
     _iterate_in_python = PythonCore.__anext__
     _iterate_many_in_python = PythonCore._next_batch

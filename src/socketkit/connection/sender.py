@@ -173,6 +173,27 @@ class Sender:
             self.flush()
         self.check()
 
+    def offer(self, data: bytes) -> None:
+        """Send one encoded message as far as the system takes it now, on an engine that blocks. The rest leaves with
+        the next message, or on close."""
+        session = self._session
+        session.sent_count += 1
+        session.outgoing_size += len(data)
+        session.outgoing.append(data)
+        if session.is_draining or self.error is not None:
+            return
+        batch = session.take()
+        try:
+            count = self._stream.send_now(batch)
+        except StreamError as error:
+            self.fail(error)
+            return
+        session.sent(count)
+        if self._observer is not None and count:
+            self._observer(Sent(self._number, batch[:count]))
+        if count < len(batch):
+            session.outgoing.insert(0, batch[count:])
+
     def send_large(self) -> Sending:
         """Flush a batch that has become large; return what the sender is to await."""
         self.flush()
