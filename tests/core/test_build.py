@@ -63,7 +63,17 @@ def test_both_have_the_same_members(name: str) -> None:
 
 
 PYTHON_ONLY = {
-    "ConnectionCore": {"_blocks", "_high_water", "_large", "_receiver", "_sender", "_session", "_soon", "_next_batch"},
+    "ConnectionCore": {
+        "_send_encoded",
+        "_blocks",
+        "_high_water",
+        "_large",
+        "_receiver",
+        "_sender",
+        "_session",
+        "_soon",
+        "_next_batch",
+    },
     "Done": {"_abc_impl"},
     "Kernel": {"_step", "_timeout"},
     "LoopCore": {"_end_turn", "_run_soon"},
