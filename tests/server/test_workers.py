@@ -190,6 +190,125 @@ def test_workers_share_unix_and_both_families(start, tmp_path):
     assert not path.exists()
 
 
+STOPPED_EARLY = """
+import os, signal, socket, sys
+from socketkit import serve
+from socketkit.events import WorkerStarted
+
+clients = []
+
+async def greet(connection):
+    async for message in connection:
+        await connection.send(f"hello {message}")
+
+def stop_early(event):
+    if isinstance(event, WorkerStarted):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(sys.argv[1])
+        client.sendall(b"%d\\n" % event.worker)
+        clients.append(client)
+        if len(clients) == 2:  # no worker has had the time to import what it serves with
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(event.pid, signal.SIGHUP)
+
+if __name__ == "__main__":
+    serve(greet, f"unix://{sys.argv[1]}", framing="lines", engine="poll", observer=stop_early).run(workers=2)
+    print(*(client.makefile().readline().strip() for client in clients), sep=",")
+"""
+
+
+def test_stop_while_workers_start(tmp_path):
+    """A SIGTERM before the workers handle signals: each client that connected is served all the same."""
+    script = tmp_path / "service.py"
+    script.write_text(STOPPED_EARLY)
+    with Program(sys.executable, str(script), str(tmp_path / "s")) as program:
+        assert program.communicate() == b"hello 0,hello 1\n", program.stderr_lines
+        assert program.wait() == 0
+    assert not (tmp_path / "s").exists()
+
+
+FAILS_TWICE = """
+import os, sys
+from socketkit import serve
+from socketkit.events import WorkerStarted
+
+def told(addresses):
+    print("listening", addresses[0], sum(os.path.exists(f"{folder}/{n}") for n in range(2)), file=sys.stderr, flush=True)
+
+def fail(event):
+    print(type(event).__name__, file=sys.stderr, flush=True)
+
+folder, supervisor = sys.argv[1], os.getpid()
+import socketkit.engines as engines
+make = engines.make
+
+def failing(name, **options):
+    if os.getpid() != supervisor:
+        for number in range(2):
+            try:
+                os.close(os.open(f"{folder}/{number}", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                continue
+            raise RuntimeError("a failure at the start")
+    return make(name, **options)
+
+async def handler(connection):
+    pass
+
+if __name__ == "__main__":
+    engines.make = failing
+    serve(handler, "tcp://127.0.0.1:0", engine="poll", observer=fail).run(workers=2, listening=told)
+"""
+
+
+def test_announced_when_all_workers_serve(tmp_path):
+    """Workers that die at the start are replaced; the service is announced once all serve."""
+    script = tmp_path / "service.py"
+    script.write_text(FAILS_TWICE)
+    with Program(sys.executable, str(script), str(tmp_path)) as program:
+        assert program.wait_line("listening tcp://127.0.0.1:").endswith(" 2")
+        assert program.stderr_lines.count("WorkerEnded") == 2
+        assert program.stop() == 0
+
+
+LAME_DUCK = """
+import sys
+from socketkit import serve
+
+async def echo(connection):
+    async for message in connection:
+        await connection.send(message)
+
+if __name__ == "__main__":
+    serve(echo, sys.argv[1], "tcp://127.0.0.1:0", framing="lines", engine="poll", lame_duck=sys.argv[2]).run(
+        workers=2, listening=lambda addresses: print("listening", *addresses, file=sys.stderr, flush=True)
+    )
+"""
+
+
+def test_lame_duck_of_unix_clients(tmp_path):
+    """The file of a UNIX socket stays for the lame-duck time of the workers, which a second signal ends."""
+    script, path = tmp_path / "service.py", tmp_path / "s"
+    script.write_text(LAME_DUCK)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(PATIENCE)
+        manager.bind(str(tmp_path / "manager"))
+        notified = {"NOTIFY_SOCKET": str(tmp_path / "manager")}
+        with Program(sys.executable, str(script), f"unix://{path}", "600s", env=notified) as program:
+            assert manager.recv(100) == b"READY=1"
+            program.process.send_signal(signal.SIGTERM)
+            for _ in range(3):  # from the supervisor and both workers
+                assert manager.recv(100) == b"STOPPING=1"
+            assert ask(f"unix://{path}", "after") == "after"
+            program.process.send_signal(signal.SIGTERM)
+            assert program.wait() == 0
+        assert not path.exists()
+        with Program(sys.executable, str(script), f"unix://{path}", "50ms") as program:
+            program.wait_line("listening")
+            assert program.stop() == 0
+        assert not path.exists()
+
+
 def test_what_cannot_be_shared_is_refused():
     async def handler(connection):
         pass

@@ -3,6 +3,9 @@
 The supervisor opens every listening socket before it starts the first worker, and keeps them open. Connections that
 wait for a dead worker are accepted by its replacement. The supervisor restarts workers with a backoff, forwards
 signals, and waits for their end. A worker whose supervisor is gone stops as at SIGTERM.
+
+A worker reports through a pipe that it serves, which is after it has set its signal handlers. The supervisor sends it
+no signal before that, except SIGKILL, and announces the service when all workers have reported.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
 
@@ -42,11 +46,16 @@ LAST_PAUSE: Final = 1.0
 STEADY: Final = 5.0
 """Seconds after which a worker's death resets the backoff: its replacement starts at once."""
 
+_REPORT: Final = struct.Struct("=iq")
+"""What a worker writes when it serves: its index and its pid."""
+
 Work = Callable[[list[tuple[int, Address]], Callable[[], None]], object]
 """What a worker runs: it serves until SIGTERM at these addresses (inherited descriptors, each with the number of its
-endpoint), and calls the second argument when it listens, which closes those descriptors."""
+endpoint), and calls the second argument when it listens and handles signals, which closes those descriptors."""
 
 _FORWARDED: Final = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+_BLOCKED: Final = (signal.SIGINT, signal.SIGTERM, *_FORWARDED)
+"""Signals that a new process must not receive before it has exchanged the supervisor's handlers for its own."""
 
 
 class Workers:
@@ -57,8 +66,10 @@ class Workers:
             the system distributes connections; elsewhere all accept at one socket.
         count: the number of workers.
         work: what each worker runs; it returns after SIGTERM.
-        listening: called once with the real addresses, when clients can connect.
+        listening: called once with the real addresses, when all workers serve.
         observer: receives the start and the end of each worker.
+        shared: the numbers of the endpoints at whose sockets all workers accept, on Linux too: a worker that hangs
+            holds up no client there.
 
     Raises:
         OptionError: this system has no fork.
@@ -72,6 +83,7 @@ class Workers:
         *,
         listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
         observer: Observer | None = None,
+        shared: Collection[int] = (),
     ) -> None:
         if not hasattr(os, "fork"):
             raise OptionError("workers need fork(2), which this system has not: leave `workers` out")
@@ -85,13 +97,21 @@ class Workers:
         self._work = work
         self._listening = listening
         self._observer = observer
+        self._shared = shared
+        self._lame_duck = endpoints[0][1].lame_duck  # as `Server` takes it
         self._grace = max(options.lame_duck + options.grace for _, options in endpoints)  # each worker has both
         self._listeners: list[
             tuple[int, list[SocketListener]]
         ] = []  # of an endpoint: a socket for each worker, or one for all
         self._members: list[_Member] = []
+        self._is_announced = False
         self._stops = 0
-        self._deadline = float("inf")
+        self._closing_time = self._deadline = float("inf")
+
+    @property
+    def addresses(self) -> list[tuple[int, Address]]:
+        """The real addresses, each with the number of its endpoint; empty while nothing listens."""
+        return [(number, listeners[0].address) for number, listeners in self._listeners]
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM, then drain; a second signal ends it at once.
@@ -106,30 +126,31 @@ class Workers:
             Certificates().prepare(options)
         self._listen()
         self._lifeline = os.pipe()  # nothing is written: it ends with the supervisor
+        self._reports = os.pipe()  # each worker writes its index and pid here when it serves
+        os.set_blocking(self._reports[0], False)
         try:
             with _signal_pipe() as (wakeups, numbers):
                 self._members = [_Member(index) for index in range(self._count)]
-                self._listening(tuple(listeners[0].address for _, listeners in self._listeners))
                 self._supervise(wakeups, numbers)
         finally:
             self._close_listeners()
-            for descriptor in self._lifeline:
+            for descriptor in (*self._lifeline, *self._reports):
                 os.close(descriptor)
 
     def _listen(self) -> None:
         try:
             for number, (address, options) in enumerate(self._endpoints):
-                self._listeners += [(number, listeners) for listeners in self._listen_at(address, options)]
+                self._listeners += [(number, listeners) for listeners in self._listen_at(number, address, options)]
         except BaseException:
             self._close_listeners()
             raise
 
-    def _listen_at(self, address: Address, options: Options) -> list[list[SocketListener]]:
+    def _listen_at(self, number: int, address: Address, options: Options) -> list[list[SocketListener]]:
         """For each socket address of this one (a name may have several): its sockets."""
-        shares = sys.platform == "linux" and address.port is not None
-        options = replace(options, reuse_port=True) if shares else options
+        has_several = sys.platform == "linux" and address.port is not None and number not in self._shared
+        options = replace(options, reuse_port=True) if has_several else options
         sockets = [[listener] for listener in self._open(address, options)]
-        if shares:
+        if has_several:
             for listeners in sockets:
                 endpoint = listeners[0].address.replace(options=address.options)
                 for _ in range(1, self._count):
@@ -147,11 +168,14 @@ class Workers:
             raise _one_connection_only(address)
         return [listener for listener in listeners if isinstance(listener, SocketListener)]
 
-    def _close_listeners(self) -> None:
-        for _, listeners in self._listeners:
-            for listener in listeners:
-                listener.close()
-        self._listeners = []
+    def _close_listeners(self, *, keeps_files: bool = False) -> None:
+        """Close the listeners, but for those with a file where `keeps_files`: without it no client reaches a worker."""
+        kept = [(number, several) for number, several in self._listeners if keeps_files and several[0].address.path]
+        for entry in self._listeners:
+            if entry not in kept:
+                for listener in entry[1]:
+                    listener.close()
+        self._listeners = kept
 
     def _supervise(self, wakeups: int, numbers: list[int]) -> None:
         while True:
@@ -160,47 +184,68 @@ class Workers:
                 member.reap(now, self._observer)
                 if not self._stops and member.is_due(now):
                     self._begin(member)
+            self._read_reports()
             while numbers:
                 self._handle_signal(numbers.pop(0))
             if self._stops:
                 if not any(member.pid for member in self._members):
                     return
-                if time.monotonic() >= self._deadline:
+                now = time.monotonic()
+                if now >= self._closing_time:
+                    self._close_listeners()
+                    self._closing_time = float("inf")
+                if now >= self._deadline:
                     self._signal_all(signal.SIGKILL)
             self._wait(wakeups)
 
     def _wait(self, wakeups: int) -> None:
-        moments = [member.due for member in self._members if not member.pid] if not self._stops else [self._deadline]
+        dues = [member.due for member in self._members if not member.pid]
+        moments = [self._deadline, self._closing_time] if self._stops else dues
         ahead = min(moments, default=float("inf")) - time.monotonic()
         poller = select.poll()  # not select(2), which fails beyond 1024 descriptors
         poller.register(wakeups, select.POLLIN)
-        if poller.poll(min(max(ahead, 0.0), 60.0) * 1000):
+        poller.register(self._reports[0], select.POLLIN)
+        ready = [descriptor for descriptor, _ in poller.poll(min(max(ahead, 0.0), 60.0) * 1000)]
+        if wakeups in ready:
             os.read(wakeups, 4096)
+
+    def _read_reports(self) -> None:
+        """Send the workers that serve by now what was kept for them; announce the service once all do."""
+        with suppress(BlockingIOError):
+            while report := os.read(self._reports[0], _REPORT.size):  # the pipe passes each whole (pipe(7), PIPE_BUF)
+                index, pid = _REPORT.unpack(report)
+                if self._members[index].pid == pid:
+                    self._members[index].serves()
+        if not (self._is_announced or self._stops) and all(member.is_serving for member in self._members):
+            self._is_announced = True
+            self._listening(tuple(address for _, address in self.addresses))
 
     def _handle_signal(self, number: int) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
             notify("STOPPING=1")
             self._stops += 1
-            self._deadline = time.monotonic() + (self._grace if self._stops == 1 else 0.0) + WORKER_KILL_TIMEOUT
-            self._close_listeners()  # the workers' stay open until they have accepted what waits
-            self._signal_all(signal.SIGTERM)
+            is_first = self._stops == 1
+            now = time.monotonic()
+            self._deadline = now + (self._grace if is_first else 0.0) + WORKER_KILL_TIMEOUT
+            # The workers' own stay open until they have accepted what waits.
+            self._close_listeners(keeps_files=is_first and self._lame_duck > 0)
+            self._closing_time = now + self._lame_duck if self._listeners else float("inf")
+            self._signal_all(signal.SIGTERM, is_urgent=not is_first)
         elif number in _FORWARDED:
             self._signal_all(number)
 
-    def _signal_all(self, number: int) -> None:
+    def _signal_all(self, number: int, *, is_urgent: bool = False) -> None:
         for member in self._members:
-            if member.pid:
-                with suppress(ProcessLookupError):
-                    os.kill(member.pid, number)
+            member.signal(number, is_urgent=is_urgent or number == signal.SIGKILL)
 
     def _begin(self, member: _Member) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # delivered when the worker can handle them
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         pid = os.fork()
         if pid == 0:
             self._run_worker(member)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
         member.begun(pid, time.monotonic())
         if self._observer is not None:
             self._observer(WorkerStarted(member.index, pid))
@@ -209,15 +254,18 @@ class Workers:
         """Run the worker in the child process, then exit."""
         status = 1
         try:
+            early: list[int] = []
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, lambda number, frame: early.append(number))  # until the work handles it
             for number in _FORWARDED:
                 signal.signal(number, lambda number, frame: None)  # unless the work handles it
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals the group; the supervisor forwards it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
             os.close(self._lifeline[1])
+            os.close(self._reports[0])
             threading.Thread(target=_watch, args=(self._lifeline[0],), daemon=True).start()
-            self._work(*self._own(member.index))
+            self._work(*self._own(member.index, early))
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -233,8 +281,13 @@ class Workers:
                 sys.stderr.flush()
             os._exit(status)
 
-    def _own(self, index: int) -> tuple[list[tuple[int, Address]], Callable[[], None]]:
-        """The addresses of one worker, and a function that closes the descriptors once it listens."""
+    def _own(self, index: int, early: Sequence[int]) -> tuple[list[tuple[int, Address]], Callable[[], None]]:
+        """The addresses of one worker, and what it calls once it listens and handles signals.
+
+        Args:
+            index: the worker's number.
+            early: stop signals that came before it handled them; sent again then.
+        """
         own: list[tuple[int, socket.socket]] = []
         for number, listeners in self._listeners:
             mine = listeners[index % len(listeners)]
@@ -247,7 +300,10 @@ class Workers:
         def listens() -> None:
             for _, sock in own:
                 sock.close()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+            with suppress(BrokenPipeError):  # the supervisor is gone: `_watch` stops this process
+                os.write(self._reports[1], _REPORT.pack(index, os.getpid()))
+            if early:
+                os.kill(os.getpid(), signal.SIGTERM)
 
         return addresses, listens
 
@@ -259,12 +315,15 @@ class _Member:
         index: its number.
         pid: its process; 0: none runs.
         due: when a replacement may start.
+        is_serving: whether its process has reported that it serves.
     """
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.pid = 0
         self.due = 0.0
+        self.is_serving = False
+        self._kept: list[int] = []  # signals for a process that does not serve yet
         self._since = 0.0
         self._backoff = Backoff(FIRST_PAUSE, LAST_PAUSE)
 
@@ -273,6 +332,23 @@ class _Member:
 
     def begun(self, pid: int, now: float) -> None:
         self.pid, self._since = pid, now
+        self.is_serving = False
+        self._kept.clear()
+
+    def serves(self) -> None:
+        """The process handles signals from now on: send what was kept for it."""
+        self.is_serving = True
+        kept, self._kept = self._kept, []
+        for number in kept:
+            self.signal(number)
+
+    def signal(self, number: int, *, is_urgent: bool = False) -> None:
+        """Send a signal to the process, if one runs; kept until it serves, unless `is_urgent`."""
+        if self.pid and (self.is_serving or is_urgent):
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+        elif self.pid:
+            self._kept.append(number)
 
     def reap(self, now: float, observer: Observer | None) -> None:
         """If the process has ended, compute when its replacement is due."""
@@ -281,7 +357,7 @@ class _Member:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
             return
-        self.pid = 0
+        self.pid, self.is_serving = 0, False
         if now - self._since >= STEADY:
             self._backoff.reset()
             self.due = now
