@@ -233,7 +233,8 @@ from socketkit import serve
 from socketkit.events import WorkerStarted
 
 def told(addresses):
-    print("listening", addresses[0], sum(os.path.exists(f"{folder}/{n}") for n in range(2)), file=sys.stderr, flush=True)
+    count = sum(os.path.exists(f"{folder}/{number}") for number in range(2))
+    print("listening", addresses[0], count, file=sys.stderr, flush=True)
 
 def fail(event):
     print(type(event).__name__, file=sys.stderr, flush=True)
