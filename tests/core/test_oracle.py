@@ -22,7 +22,18 @@ def test_framing_is_native(framing: str) -> None:
     assert Session(of(framing).codec()).is_native
 
 
-@pytest.mark.parametrize("framing", ["lines:oversize=skip", "lines:encoding=shift_jis", "json", "cobs", "chunks"])
+@pytest.mark.parametrize(
+    "framing",
+    [
+        r"length:2,before=1,beside=\x07",
+        "lines:oversize=skip",
+        "lines:encoding=shift_jis",
+        "json",
+        "cobs",
+        "chunks",
+        "varint:before=1",
+    ],
+)
 def test_others_stay_with_codec(framing: str) -> None:
     """A framing that the core does not know, or a policy, leaves every byte to the codec."""
     assert not Session(of(framing).codec()).is_native

@@ -50,6 +50,8 @@ def broadcast(targets: tuple[Any, ...], message: Any, /) -> tuple[int, list[Any]
 class ConnectionCore:
     """What every message needs; see `connection.connection`."""
 
+    __slots__ = ()
+
     _session: Any
     _sender: Any
     _receiver: Any

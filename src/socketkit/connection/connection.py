@@ -54,6 +54,28 @@ class Connection(ConnectionCore):
     Concurrency: many tasks may send, one at a time receives.
     """
 
+    __slots__ = (
+        "__dict__",  # made when a handler keeps something of its own here
+        "__weakref__",
+        "_blocks",
+        "_closed",
+        "_dialled",
+        "_end_sent_reported",
+        "_fd_channel",
+        "_high_water",
+        "_large",
+        "_options",
+        "_pid",
+        "_receiver",
+        "_sender",
+        "_session",
+        "_soon",
+        "engine",
+        "internals",
+        "number",
+        "server_closing",
+    )
+
     _session: Session
     _sender: Sender
     _receiver: Receiver

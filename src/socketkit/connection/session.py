@@ -6,7 +6,7 @@ no engine and no clock. A large batch is decoded in portions, each when the mess
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, MutableSequence
+from collections.abc import Callable, Collection, MutableSequence, Sequence
 from typing import Any
 
 from socketkit._core import PART, UNUSUAL, WHOLE, SessionCore, native
@@ -84,9 +84,9 @@ class Session(SessionCore):
         self._unread: UnreadBytes | None = None  # set while messages are decoded one by one, on demand
         self._use(codec)
         self.outgoing: MutableSequence[bytes] = []
-        self._later: list[Any] = []  # decoded messages behind those of `waiting`, the oldest last
+        self._later: Sequence[Any] = ()  # decoded messages behind those of `waiting`, the oldest last
         self._undecoded = b""  # bytes behind those
-        self._skipped: list[FrameTooLongError] = []  # of the portions before the last one
+        self._skipped: Sequence[FrameTooLongError] = ()  # of the portions before the last one
         self._stream_end: SocketkitError | None = None  # why no more bytes will be read
         self._is_between = False  # the codec holds nothing of what was not received
         self._has_blank = False  # white space that comes next may belong to the last message
@@ -195,11 +195,11 @@ class Session(SessionCore):
     def _decode_backlog(self) -> None:
         """Decode portions until a message is whole, an error is found, or no bytes are left."""
         data, start, codec = self._undecoded, 0, self._codec
-        self._skipped = []
+        self._skipped = ()
         while start < len(data) and not self.waiting and self._end is None:
             cut = codec.next_cut(data, start, self._portion)
             count = self.received_count
-            self._skipped += codec.take_faults()
+            self._skipped = [*self._skipped, *codec.take_faults()]
             self.received_size -= cut - start  # counted already
             self.feed(data[start:cut])
             self._adapt_portion(cut - start, self.received_count - count)
@@ -234,7 +234,7 @@ class Session(SessionCore):
             return
         if self._later:
             self.waiting.extend(self._later[-TURN_MESSAGES:])
-            del self._later[-TURN_MESSAGES:]
+            self._later = self._later[:-TURN_MESSAGES]
             self.has_backlog = bool(self._later or self._undecoded)
             return
         if self._undecoded:
@@ -319,14 +319,14 @@ class Session(SessionCore):
         rest = codec.take_rest(unread)
         self.received_count -= unread
         self.waiting.clear()
-        self._later = []
+        self._later = ()
         self._end = None
         return rest
 
     def _decode_next(self, unread: UnreadBytes) -> None:
         """Decode until a message is whole, or an error is found, or no bytes are left."""
         codec = self._codec
-        self._skipped = []
+        self._skipped = ()
         if self._end is not None:
             return
         if self._is_between:
@@ -340,7 +340,7 @@ class Session(SessionCore):
             if not unread:
                 self._end_on_demand()
                 break
-            self._skipped += codec.take_faults()
+            self._skipped = [*self._skipped, *codec.take_faults()]
             messages = unread.decode_first(codec)
             if messages:
                 self._arrived(messages)
@@ -401,8 +401,8 @@ class Session(SessionCore):
 
     def take_faults(self) -> list[FrameTooLongError]:
         """Return an error for each over-long frame that the last bytes made us skip or truncate (`oversize`)."""
-        skipped, self._skipped = self._skipped, []
-        faults = skipped + self._codec.take_faults()
+        skipped, self._skipped = self._skipped, ()
+        faults = [*skipped, *self._codec.take_faults()]
         if not faults:
             return faults
         # A frame that was skipped in a batch may come again, when the messages before it became bytes again.
@@ -486,7 +486,7 @@ class Session(SessionCore):
 
     def _drop_unread(self) -> None:
         self.waiting.clear()
-        self._later, self._undecoded = [], b""
+        self._later, self._undecoded = (), b""
         if self._unread is not None:
             self._unread.clear()
         self.has_backlog = False

@@ -61,7 +61,7 @@ class FrameDecoder(ConnectionCodec):
         self._at_eof = False  # the last call was `feed_eof`, and its message was ended by the stream's end
         self._unusual = False  # one of the three below is set: so the usual feed checks one attribute only
         self.fault: FramingError | None = None
-        self._faults: list[FrameTooLongError] = []
+        self._faults: Sequence[FrameTooLongError] = ()
         self._skipping = 0  # bytes of an over-long frame that are still to be skipped
 
     @property
@@ -73,8 +73,8 @@ class FrameDecoder(ConnectionCodec):
         return bool(self._skipping)
 
     def take_faults(self) -> list[FrameTooLongError]:
-        faults, self._faults = self._faults, []
-        return faults
+        faults, self._faults = self._faults, ()
+        return list(faults)
 
     def take_rest(self, unread: int = 0, /) -> bytes:
         if self._skipping:
@@ -128,7 +128,7 @@ class FrameDecoder(ConnectionCodec):
         self._consumed, self._consumed_size, self._at_eof = b"", 0, False
         if self.fault is not None:
             raise self.fault.with_traceback(None)
-        self._faults = []
+        self._faults = ()
         if self._skipping:
             data = self._skip(data)
         self._unusual = bool(self._skipping)
@@ -181,7 +181,7 @@ class FrameDecoder(ConnectionCodec):
 
     def _report(self, fault: FrameTooLongError) -> None:
         """Record that an over-long frame was skipped or truncated."""
-        self._faults.append(fault)
+        self._faults = [*self._faults, fault]
         self._unusual = True
 
     def _malformed(self, offset: int, problem: str) -> FramingError:

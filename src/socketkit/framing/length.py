@@ -155,7 +155,7 @@ class _LengthCodec(LengthPrefixedCodec):
 
     @property
     def native(self) -> tuple[Any, ...] | None:
-        if self._oversize != "fail":
+        if self._oversize != "fail" or self._framing.beside is not None:
             return None
         after = self._head - self._before - self._width
         is_little = self._order == "little"

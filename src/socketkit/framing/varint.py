@@ -78,6 +78,7 @@ class _HeadedVarintCodec(_VarintCodec):
     """Bytes, the size as a varint, the payload. A message is the bytes and the payload, without the size."""
 
     __slots__ = ("_before",)
+    native = None
 
     def __init__(self, framing: Varint) -> None:
         super().__init__(framing)

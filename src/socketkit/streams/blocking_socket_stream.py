@@ -91,7 +91,7 @@ class BlockingSocketStream(SocketStream):
     def send_now(self, data: bytes | memoryview) -> int:
         self._is_sending = True
         try:
-            return self.socket.send(data, _NO_WAIT) if self._is_blocking else self._send(data)
+            return self.socket.send(data, _NO_WAIT) if self._is_blocking else (self._send or self.socket.send)(data)
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -72,8 +72,8 @@ class SocketStream(StreamCore, ReadyStream):
         self.local = local
         self.peer = peer
         self._descriptor = sock.fileno()
-        self._recv: Callable[..., bytes] = sock.recv
-        self._send: Callable[..., int] = sock.send
+        self._recv: Callable[..., bytes] | None = None  # None: the socket's own (a bound method each takes 72 bytes)
+        self._send: Callable[..., int] | None = None
         self._largest = receive_size
         self._is_plain = getattr(type(sock), "recv", None) is socket.socket.recv
         self._size = min(USUAL_SIZE, receive_size)
@@ -106,7 +106,7 @@ class SocketStream(StreamCore, ReadyStream):
         if self._ended:
             raise self._end()
         try:
-            data = self._recv(self._size)
+            data = (self._recv or self.socket.recv)(self._size)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -143,7 +143,7 @@ class SocketStream(StreamCore, ReadyStream):
 
     def send_now(self, data: bytes | memoryview) -> int:
         try:
-            return self._send(data)
+            return (self._send or self.socket.send)(data)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -256,7 +256,7 @@ class SocketStream(StreamCore, ReadyStream):
             if not self._eof_sent:
                 self.socket.shutdown(socket.SHUT_WR)
             left = DISCARD_SIZE
-            while left > 0 and (count := len(self._recv(USUAL_SIZE))):
+            while left > 0 and (count := len((self._recv or self.socket.recv)(USUAL_SIZE))):
                 left -= count
         except OSError:
             pass  # nothing there, or lost already
