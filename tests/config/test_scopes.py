@@ -15,6 +15,7 @@ from socketkit.errors import OptionError
 VALUES = {
     "retry": 3,
     "send_proxy": "v1",
+    "proxy": "socks5://h",
     "takeover": "/run/t",
     "mode": "600",
     "bind": "127.0.0.1",

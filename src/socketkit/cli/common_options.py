@@ -37,6 +37,7 @@ __all__ = [
     "linger",
     "observer_for",
     "one_address",
+    "proxy",
     "read_address",
     "ready_fd",
     "refuse_stdio",
@@ -260,6 +261,12 @@ send_proxy: Decorator[Any] = option(
     metavar="v1|v2",
     type=Read("version", _option("send_proxy")),
     help="Send a PROXY header of this version first, before TLS.",
+)
+proxy: Decorator[Any] = option(
+    "--proxy",
+    metavar="PROXIES",
+    type=Read("proxies", _option("proxy")),
+    help="Connect through: socks5://USER:PASSWORD@HOST:PORT, socks4a://…, http://…, several with commas; or env.",
 )
 idle_timeout: Decorator[Any] = option(
     "--idle-timeout",

@@ -17,7 +17,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("--once", "--name", "-l", "-k", "-u", "-U", "-z", "-N", "-d", "-C", "-t", "-e"),
     ),
     "Connecting": (
-        *("--retry", "--backoff", "--send-proxy", "--bind", "--any", "--free", "-s", "-n", "-4", "-6", "-p"),
+        *("--retry", "--backoff", "--send-proxy", "--proxy", "--bind", "--any", "--free"),
+        *("-s", "-n", "-4", "-6", "-p", "-x", "-X", "-P"),
         *("--status", "--body", "--location", "--send", "--expect"),
     ),
     "Clients": (

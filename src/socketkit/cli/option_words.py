@@ -32,6 +32,7 @@ KEYWORDS: Final = {
     "max_per_peer": "--max-per-peer",
     "overload": "--overload",
     "pin": "--pin",
+    "proxy": "--proxy",
     "require_client_cert": "--require-client-cert",
     "retry": "--retry",
     "self_signed": "--self-signed",

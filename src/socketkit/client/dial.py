@@ -13,9 +13,10 @@ from typing import Final
 from socketkit.client.happy_eyeballs import HappyEyeballs
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.config.proxy import Proxy
 from socketkit.endpoint import tls_for
 from socketkit.engines.engine import Engine
-from socketkit.errors import Attempt, ConnectError, DeadlineError, OptionError, StreamError
+from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, OptionError, StreamError
 from socketkit.events import Connecting, Failed, Observer
 from socketkit.sockets.calls import (
     begin_connect,
@@ -72,7 +73,7 @@ async def open_stream(
         ResolveError: the name is unknown.
         ConnectError: no candidate could be connected; `attempts` has the error of each.
         HandshakeError: a candidate answered, and the TLS handshake failed; no other candidate is tried then.
-        OptionError: TLS is wanted, and a file that it needs cannot be used.
+        OptionError: TLS is wanted, and a file that it needs cannot be used; or a proxy, which cannot connect there.
         DeadlineError: the time was over; `attempts` says how each stood.
 
     Cancellation: every descriptor that was opened is closed.
@@ -96,11 +97,51 @@ async def _open_plain(
     on_behalf: Ends | None,
 ) -> Stream:
     deadline = engine.deadline(options.connect_timeout)
+    chain: tuple[Proxy, ...] = ()
+    if options.proxy is not None:
+        from socketkit.client.proxies.dialler import chain_for
+
+        chain = chain_for(address, options)
     if address.is_given:
         from socketkit.streams.inherited import open_local_stream  # only who is given something pays for it
 
         given = open_local_stream(engine, address, options, observer=observer)
         return await _announced(given, options, on_behalf, deadline)
+    if chain:
+        stream = await _open_through(engine, address, options, chain, observer, lookup, deadline)
+    else:
+        stream = await _open_socket(engine, address, options, observer, lookup, deadline)
+    return await _announced(stream, options, on_behalf, deadline)
+
+
+async def _open_through(
+    engine: Engine,
+    address: Address,
+    options: Options,
+    chain: tuple[Proxy, ...],
+    observer: Observer | None,
+    lookup: Lookup,
+    deadline: float | None,
+) -> Stream:
+    """Connect to the first proxy, as to any address, and ask for the rest of the way."""
+    from socketkit.client.proxies.dialler import connect_through, unreached
+
+    gateway = Address("tcp", chain[0].host, chain[0].port)
+    try:
+        stream = await _open_socket(engine, gateway, options, observer, lookup, deadline)
+    except (OpenError, DeadlineError) as error:
+        raise unreached(address, chain[0], error) from None
+    return await connect_through(engine, stream, chain, address, options, lookup=lookup, deadline=deadline)
+
+
+async def _open_socket(
+    engine: Engine,
+    address: Address,
+    options: Options,
+    observer: Observer | None,
+    lookup: Lookup,
+    deadline: float | None,
+) -> Stream:
     name_deadline = deadline_of_name(engine, options.connect_timeout)
     candidates = await resolve(engine, address, deadline=name_deadline, observer=observer, lookup=lookup)
     if deadline is not None and not address.is_numeric_host and engine.now() >= deadline:
@@ -112,7 +153,7 @@ async def _open_plain(
         stream = await sockets.connect(candidates[0], deadline)
         if stream is None:
             raise sockets.late() if sockets.is_late else sockets.refused()
-        return await _announced(stream, options, on_behalf, deadline)
+        return stream
     race = HappyEyeballs(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
     try:
         stream = await race.run()
@@ -120,7 +161,7 @@ async def _open_plain(
         raise sockets.refused(error) from None
     if stream is None:
         raise sockets.late(race.untried) if race.is_late else sockets.refused()
-    return await _announced(stream, options, on_behalf, deadline)
+    return stream
 
 
 async def _announced(stream: Stream, options: Options, on_behalf: Ends | None, deadline: float | None) -> Stream:

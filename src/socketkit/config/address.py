@@ -1,8 +1,9 @@
 """Where: an address as a URL, one spelling for each meaning.
 
-`Address.parse` and `str` are inverse on the canonical form; two addresses are equal when they mean the same. All of an
-address is checked, its options too, before anybody opens anything. An address is a plain value: nothing here looks up a
-name, touches a file, or knows a socket. What each scheme means stands in `scheme`.
+`Address.parse` and `str` are inverse on the canonical form, but for the passwords of proxies, which `str` hides. Two
+addresses are equal when they mean the same. All of an address is checked, its options too, before anything is opened.
+An address is a plain value: nothing here looks up a name, touches a file, or knows a socket. What each scheme means
+stands in `scheme`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from socketkit.config.host import PLACEHOLDER, host_family
 from socketkit.config.options import format_option
 from socketkit.config.percent_encoding import QUERY_SAFE, decode_text, encode, split_command_query, to_bytes
+from socketkit.config.proxy import hide_passwords
 from socketkit.config.quoting import quote
 from socketkit.config.schemes import Parts, Scheme, find_scheme, is_bare, scheme_of_socket, socket_path
 from socketkit.errors import AddressError, OptionError
@@ -82,7 +84,7 @@ class Address(Value):
         try:
             return _parse(text, default_scheme)
         except AddressError as error:
-            raise AddressError(f"address {quote(text)}: {error}") from error.__cause__
+            raise AddressError(f"address {quote(_without_secrets(text))}: {error}") from error.__cause__
 
     @classmethod
     def from_socket_name(cls, family: _Constant, kind: _Constant, name: Any) -> Address:
@@ -111,8 +113,18 @@ class Address(Value):
 
     def __str__(self) -> str:
         body = self.transport.body.write(Parts(self.host, self.port, self.path))
-        query = "&".join(f"{name}={encode(value, QUERY_SAFE)}" for name, value in self.options)
+        query = "&".join(f"{name}={encode(value, QUERY_SAFE)}" for name, value in self._shown_options())
         return f"{self.scheme}:{body}?{query}" if query else f"{self.scheme}:{body}"
+
+    def __repr__(self) -> str:
+        fields = {name: getattr(self, name) for name in Address.fields} | {"options": self._shown_options()}
+        return f"Address({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+
+    def _shown_options(self) -> tuple[tuple[str, str], ...]:
+        """The options without the passwords of proxies."""
+        if not self.options:
+            return ()
+        return tuple((name, hide_passwords(value) if name == "proxy" else value) for name, value in self.options)
 
     @property
     def transport(self) -> Scheme:
@@ -208,6 +220,14 @@ def _parse(text: str, default_scheme: str) -> Address:
     name, body = _split_scheme(place, default_scheme)
     parts = find_scheme(name).body.read(body)
     return Address(name, parts.host, parts.port, parts.path, _read_query(query) if query else ())
+
+
+_SECRET = r"(?i)\bproxy=[^&]*|=[^&]*(?::|%3A)[^&]*(?:@|%40)[^&]*"
+"""The value of `proxy`, and of a misspelled option that looks like one: it may hold a password."""
+
+
+def _without_secrets(text: str) -> str:
+    return re.sub(_SECRET, lambda found: f"{found[0].partition('=')[0]}=***", text) if "=" in text else text
 
 
 def _split_query(text: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from socketkit.config.option_types import (
     or_none,
     size_kind,
 )
+from socketkit.config.proxy import PROXIES, Proxies
 from socketkit.config.quoting import quote, suggest
 from socketkit.config.retry import RETRY, Retry
 from socketkit.config.schemes import Scheme
@@ -41,6 +42,7 @@ from socketkit.config.scopes import (
     SOCKET,
     STREAM,
     TCP,
+    TCP_CLIENT,
     TLS_LISTENER,
     TLS_STREAM,
     UNIX_LISTENER,
@@ -130,6 +132,13 @@ class Options(Value):
         None,
         or_none(choice_kind("v1", "v2")),
         "Send a PROXY header of this version first, to a server that accepts it; none: no header.",
+    )
+    proxy: Proxies | None = _option(
+        TCP_CLIENT,
+        None,
+        or_none(PROXIES),
+        "Connect through these proxies, nearest first: socks5, socks4a or http, as socks5://user:password@host:1080, "
+        "joined by commas; env: as ALL_PROXY, HTTPS_PROXY and NO_PROXY say; none: directly.",
     )
     nodelay: bool = _option(
         TCP,

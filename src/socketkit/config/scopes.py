@@ -25,6 +25,7 @@ __all__ = [
     "SOCKET",
     "STREAM",
     "TCP",
+    "TCP_CLIENT",
     "TLS_LISTENER",
     "TLS_STREAM",
     "UNIX_LISTENER",
@@ -111,6 +112,7 @@ INTERNET_LISTENER: Final = Scope("internet listener", ("serve", "listen"), "inte
 CONNECTION_LISTENER: Final = Scope("connection listener", ("serve", "listen"), "connection")
 STREAM: Final = Scope("stream", _EVERY, "stream")
 TCP: Final = Scope("TCP", _CONNECTED, "TCP")
+TCP_CLIENT: Final = Scope("TCP client", ("connect",), "TCP")
 DATAGRAM: Final = Scope("datagram", _SOCKETS, "datagram")
 DATAGRAM_SERVER: Final = Scope("datagram listener", ("serve", "listen"), "datagram")
 TLS_STREAM: Final = Scope("TLS", _EVERY, "stream")

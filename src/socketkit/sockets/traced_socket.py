@@ -20,6 +20,11 @@ class TracedSocket(socket.socket):
     """A socket that reports its calls as they return."""
 
     _observer: Observer | None = None
+    _hides_data = False
+
+    def hide_data(self, is_hidden: bool) -> None:
+        """Report calls without their data from now on, or with it again: a proxy is told a password."""
+        self._hides_data = is_hidden
 
     @classmethod
     def open(cls, family: int, kind: int, protocol: int, observer: Observer | None) -> TracedSocket:
@@ -160,7 +165,7 @@ class TracedSocket(socket.socket):
     ) -> None:
         if self._observer is not None:
             number = self.fileno() if descriptor is None else descriptor
-            self._observer(Called(number, name, arguments, result, data))
+            self._observer(Called(number, name, arguments, result, b"" if self._hides_data else data))
 
     def _name(self, name: Any) -> str:
         return str(Address.from_socket_name(self.family, self.type, name))

@@ -61,6 +61,8 @@ async def refuse_own_address(engine: Engine, listening: Sequence[Address], targe
         OptionError: a target is an address that the relay itself listens at, or leads back to one.
     """
     for target in targets:
+        if dict(target.options).get("proxy", "none") != "none":
+            continue  # the proxy resolves it, and this machine's addresses may be others there
         address = await _found(engine, listening, target)
         if address is not None:
             raise OptionError(f"{target}: the relay listens there itself ({address}), and would connect to itself")

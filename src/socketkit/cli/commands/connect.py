@@ -36,6 +36,7 @@ __all__ = ["connect"]
 @common_options.idle_timeout
 @common_options.retry
 @common_options.send_proxy
+@common_options.proxy
 @option(
     "--starttls",
     metavar="PROTOCOL",

@@ -1,7 +1,7 @@
 """`socketkit nc`: the flags that people paste from OpenBSD's nc, ncat and the traditional netcat, on our verbs.
 
-One meaning for each letter; where the flavours differ, -v says which one was taken. What no flavour shares (proxies,
-shells) is refused with what to use instead. Phrases that scripts look for are OpenBSD's.
+One meaning for each letter; where the flavours differ, -v says which one was taken. What no flavour shares (shells)
+is refused with what to use instead. Phrases that scripts look for are OpenBSD's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 
@@ -29,6 +30,7 @@ from socketkit.cli.talk_options import output_filter, terminal_options
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.options import Options
+from socketkit.config.proxy import Proxy, parse_proxies
 from socketkit.connection.tunnel import Limits, Pace, run_tunnel
 from socketkit.engines.engine import Engine
 from socketkit.errors import ConnectError, DeadlineError, EndOfStream, OpenError, OptionError, ResolveError, StreamError
@@ -38,12 +40,13 @@ from socketkit.streams.copy import Pipes
 
 __all__ = ["nc"]
 
-_WITH_VALUE: Final = "pswqieIOT"
+_WITH_VALUE: Final = "pswqieIOTxXP"
 """Letters that take a value: in a bundle, what follows one is its value."""
 
 _DIFFERS: Final = {
     "-w": "OpenBSD's meaning is taken: connecting, and silence later on (ncat: connecting alone); 0 awaits no answer",
     "-q": "Debian's meaning is taken: seconds to hear the peer out after our end (the default here: to its end)",
+    "-x": "OpenBSD's meaning is taken: a proxy (ncat: a file for a hex dump)",
     "-p": "as ncat and the traditional netcat have it: the port to listen at (OpenBSD's nc refuses it with -l)",
 }
 
@@ -51,8 +54,6 @@ _INSTEAD: Final = {
     "-c": "a shell for ncat, TLS for OpenBSD; take `-e 'sh -c COMMAND'`, or `socketkit connect tls://…`",
     "-i": "a pause between lines for OpenBSD, an idle time-out for ncat; take -w",
     "-o": "a file for ncat; take `socketkit connect --dump hex --dump-file FILE`",
-    "-x": "a proxy for OpenBSD, a hex dump for ncat; take `--dump hex` of `socketkit connect`",
-    "-X": "OpenBSD's kind of proxy, which is not spoken here",
 }
 
 
@@ -124,6 +125,9 @@ def _seconds(text: str) -> float:
 @option("-6", "is_six", is_flag=True, help="IPv6 alone.")
 @option("-C", "--crlf", "crlf", is_flag=True, help="Send line feeds as CR LF.")
 @option("-t", "--telnet", "telnet", is_flag=True, help="Answer telnet's negotiation.")
+@option("-x", "proxy", metavar="HOST[:PORT]", help="Connect through this proxy.")
+@option("-X", "proxy_kind", metavar="4|5|connect", help="The protocol of -x: SOCKS 4, 5 (default), or HTTP CONNECT.")
+@option("-P", "proxy_user", metavar="USER[:PASSWORD]", help="The user for the proxy.")
 @option("-e", "--exec", "program", metavar="PROGRAM", help="Run a program, and put the other end through to it.")
 @option(
     "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version."
@@ -137,6 +141,7 @@ def nc(words: tuple[str, ...], **flags: Any) -> int:
     nc -lk -p 5000 -e cat         an echo server
     nc -zv host 20-25 80          who accepts?
     nc -U /run/app.sock           a UNIX socket
+    nc -X connect -x gw:3128 host 22    through an HTTP proxy
     """
     run = _Run(words, **flags)
     for line in run.warnings():
@@ -161,6 +166,7 @@ class _Run:
         if self.only_test and self.listens:
             raise click.UsageError("-z tests who listens elsewhere: it does not go with -l")
         self._refuse_unused()
+        self._proxy = _proxy(flags["proxy"], flags["proxy_kind"], flags["proxy_user"])
         self._phrases = _Phrases(self) if flags["verbose"] else None
         self._observer: Observer | None = self._phrases
         timeout = flags["timeout"]
@@ -197,6 +203,18 @@ class _Run:
             "-s": (flags["source"] is not None and flags["is_path"], "-U: a UNIX socket has no such address"),
             "-p": (flags["port"] is not None and flags["is_path"], "-U: a UNIX socket has no port"),
             "-n": (flags["numeric"] and flags["is_path"], "-U: no name is looked up"),
+            "-x": (
+                flags["proxy"] is not None and (self.listens or flags["datagrams"] or flags["is_path"]),
+                "-l, -u and -U: a proxy is asked for TCP connections",
+            ),
+            "-X": (
+                flags["proxy_kind"] is not None and flags["proxy"] is None,
+                "no -x HOST:PORT, which names the proxy",
+            ),
+            "-P": (
+                flags["proxy_user"] is not None and flags["proxy"] is None,
+                "no -x HOST:PORT, which names the proxy",
+            ),
             "-4": (flags["is_four"] and flags["is_path"], "-U: a UNIX socket has no address family of IP"),
             "-6": (flags["is_six"] and flags["is_path"], "-U: a UNIX socket has no address family of IP"),
         }
@@ -214,6 +232,7 @@ class _Run:
             "-w": self._flags["timeout"] is not None,
             "-q": self._flags["quit_after"] is not None,
             "-p": self.listens and self._flags["port"] is not None,
+            "-x": self._flags["proxy"] is not None,
         }
         return [f"{flag}: {_DIFFERS[flag]}" for flag, is_given in given.items() if is_given and self._flags["verbose"]]
 
@@ -357,6 +376,8 @@ class _Run:
     def _dial_options(self) -> dict[str, Any]:
         source, port = self._flags["source"], self._flags["port"]
         options: dict[str, Any] = self._idle()
+        if self._proxy is not None:
+            options["proxy"] = self._proxy
         if self._timeout:
             options["connect_timeout"] = self._timeout
         if source or port:
@@ -417,6 +438,27 @@ def _service(port: int, protocol: str) -> str:
         return socket.getservbyport(port, protocol)
     except OSError:
         return "*"
+
+
+_PROXY_KINDS: Final = {None: "socks5", "5": "socks5", "4": "socks4", "connect": "http"}
+"""OpenBSD's names of the protocols."""
+
+
+def _proxy(place: str | None, kind: str | None, secret: str | None) -> tuple[Proxy, ...] | None:
+    """The proxy of -x, -X and -P; None without -x."""
+    if kind not in _PROXY_KINDS:
+        raise click.UsageError(f"-X {kind!r} is none of 4, 5 and connect")
+    if place is None:
+        return None
+    scheme = _PROXY_KINDS[kind]
+    if "@" in place or "://" in place:
+        raise click.UsageError("-x takes HOST or HOST:PORT; the protocol is for -X, the user for -P")
+    found = parse_proxies(f"{scheme}://{place}", name="-x")
+    assert not isinstance(found, str)
+    if secret is None:
+        return found
+    user, _, password = secret.partition(":")
+    return parse_proxies([f"{scheme}://{quote(user, '')}:{quote(password, '')}@{place}"], name="-P")  # type: ignore[return-value]
 
 
 def _ports(word: str) -> list[str]:

@@ -78,6 +78,7 @@ _LIMITS = (
 @common_options.connect_timeout
 @common_options.retry
 @common_options.send_proxy
+@common_options.proxy
 @server_options.workers
 @common_options.engine
 @common_options.backlog
@@ -97,6 +98,7 @@ def relay(
     rate: int | None,
     total_rate: int | None,
     send_proxy: str | None,
+    proxy: str | None,
     access_log: str | None,
     bind: str | None,
     connect_timeout: str | None,
@@ -127,7 +129,13 @@ def relay(
     )
     how = common_options.given_options(**options)
     target_options = common_options.given_options(
-        bind=bind, send_proxy=send_proxy, connect_timeout=connect_timeout, retry=retry, backoff=backoff, **trust
+        bind=bind,
+        send_proxy=send_proxy,
+        proxy=proxy,
+        connect_timeout=connect_timeout,
+        retry=retry,
+        backoff=backoff,
+        **trust,
     )
 
     def serve(addresses: Sequence[Address], listening: Callable[[tuple[Address, ...]], object]) -> int | None:

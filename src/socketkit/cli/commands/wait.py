@@ -155,6 +155,7 @@ def _probe(word: Address | str, given: dict[str, Any]) -> Target:
     type=common_options.Read("time", partial(format_option, "connect_timeout")),
     help="How long one look may take, over all addresses of the name (default 2s; exec: 10s).",
 )
+@common_options.proxy
 @common_options.engine
 @common_options.verbose
 @common_options.explain
