@@ -8,6 +8,7 @@ ready while no task waits for it.
 from __future__ import annotations
 
 import heapq
+import signal
 import threading
 import time
 from collections import deque
@@ -70,7 +71,7 @@ class ReadinessEngine(Kernel, Engine):
         self._result: Any = None
         self._error: BaseException | None = None
         self._calls: deque[Callable[[], object]] = deque()  # from other threads
-        self._waker = Waker()
+        self._waker = Waker(takes_signals=True)
         self._poller.arm(self._waker.fileno(), 0, READ)
         self._ended = False
 
@@ -208,6 +209,7 @@ class ReadinessEngine(Kernel, Engine):
         before = running()
         _running.kernel = self
         self._main = self.start(coroutine)
+        old_wakeup = self._watch_signals()
         try:
             self._loop_until(self._main, self._waker.fileno())
         finally:
@@ -216,6 +218,8 @@ class ReadinessEngine(Kernel, Engine):
                 self._end_all(cleanup_timeout)
             finally:
                 _running.kernel = before
+                if old_wakeup is not None:
+                    signal.set_wakeup_fd(old_wakeup)
                 self._close()
         error, result = self._error, self._result
         try:
@@ -224,6 +228,20 @@ class ReadinessEngine(Kernel, Engine):
             return result  # type: ignore[no-any-return]
         finally:
             self._error = self._result = error = None  # no circle of exception, frame and engine
+
+    def _watch_signals(self) -> int | None:
+        """In the main thread: end a wait at each signal, for Python's handlers run between two waits only.
+
+        Returns:
+            The wake-up descriptor to set at the end; None: another one was set already, and stays.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        old = signal.set_wakeup_fd(self._waker.signal_fileno(), warn_on_full_buffer=False)
+        if old != -1:
+            signal.set_wakeup_fd(old, warn_on_full_buffer=False)
+            return None
+        return old
 
     def _end_all(self, cleanup_timeout: float | None) -> None:
         """Cancel what is left, main included, until nothing is: a task may start another in its clean-up."""

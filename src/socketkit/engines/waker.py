@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from weakref import WeakSet
 
 __all__ = ["Waker"]
@@ -17,11 +18,14 @@ class Waker:
 
     A child of fork(2) gets flags of its own, under the same numbers: an eventfd that it shares with the parent would
     wake the parent, and take the parent's wake-ups.
+
+    Args:
+        takes_signals: `signal_fileno` may be set as Python's wake-up descriptor; costs a second descriptor.
     """
 
     __slots__ = ("__weakref__", "_awake", "_lock", "_near", "_socket")
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_signals: bool = False) -> None:
         self._near = -1
         self._socket: tuple[socket.socket, socket.socket] | None = None
         self._awake = False
@@ -29,9 +33,10 @@ class Waker:
         # same number meanwhile. Reentrant, because a signal handler interrupts its own thread anywhere.
         self._lock = threading.RLock()
         # eventfd(2) costs one descriptor; a pair of sockets is the portable form (Windows polls nothing but sockets).
-        if hasattr(os, "eventfd"):
+        # Python writes a single byte for a signal, which an eventfd does not take.
+        if hasattr(os, "eventfd") and not takes_signals:
             self._near = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        else:  # pragma: no cover - could not be run on Linux
+        else:
             self._socket = pair = socket.socketpair()
             for end in pair:
                 end.setblocking(False)
@@ -42,6 +47,15 @@ class Waker:
         """The descriptor to watch for reading."""
         return self._near
 
+    def signal_fileno(self) -> int:
+        """The descriptor for `signal.set_wakeup_fd`: a signal makes `fileno` readable then.
+
+        Without it a signal that comes just before a wait in the system is handled only after that wait: Python's
+        handlers run between two instructions of Python.
+        """
+        assert self._socket is not None, "made without takes_signals"
+        return self._socket[1].fileno()
+
     def wake(self) -> None:
         """Make it readable; harmless twice, and after the end."""
         with self._lock:
@@ -50,15 +64,16 @@ class Waker:
             self._awake = True
             if self._socket is None:
                 os.eventfd_write(self._near, 1)
-            else:  # pragma: no cover - could not be run on Linux
-                self._socket[1].send(b"\0")
+            else:
+                with suppress(BlockingIOError):  # full of signals: it is readable
+                    self._socket[1].send(b"\0")
 
     def clear(self) -> bool:
         """Make it unreadable again; return whether it was readable. Check afterwards what the wake-up was for."""
         try:
             if self._socket is None:
                 os.eventfd_read(self._near)
-            else:  # pragma: no cover - could not be run on Linux
+            else:
                 self._socket[0].recv(64)
         except BlockingIOError:
             return False
@@ -70,7 +85,7 @@ class Waker:
         """Close the descriptor. Harmless twice."""
         with self._lock:
             near, self._near = self._near, -1
-            if self._socket is not None:  # pragma: no cover - could not be run on Linux
+            if self._socket is not None:
                 for end in self._socket:
                     end.close()
             elif near >= 0:
@@ -86,7 +101,7 @@ class Waker:
             fresh = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             os.dup2(fresh, self._near, inheritable=False)
             os.close(fresh)
-        else:  # pragma: no cover - could not be run on Linux
+        else:
             for end, new in zip(self._socket, socket.socketpair(), strict=True):
                 new.setblocking(False)
                 os.dup2(new.fileno(), end.fileno(), inheritable=False)
