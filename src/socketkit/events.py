@@ -8,7 +8,9 @@ reads a clock where it needs one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from socketkit.errors import FrameTooLongError
 from socketkit.values import Value
@@ -28,6 +30,7 @@ __all__ = [
     "DatagramsOverflowed",
     "EndReceived",
     "EndSent",
+    "Episodes",
     "Event",
     "Failed",
     "FrameSkipped",
@@ -385,6 +388,71 @@ class _Several:
         for observer in self._observers:
             if observer.wants_calls or not isinstance(event, Called):
                 observer(event)
+
+
+EPISODE_SECONDS: Final = 10.0
+"""`Refused` and `DatagramDropped` are shown once an episode of this length at one address, then counted."""
+
+
+class EpisodeEnd(Value):
+    """The end of an episode: how many more events than the first there were, in how many seconds, and the last."""
+
+    last: Event
+    local: str
+    count: int
+    seconds: float
+
+
+class Episodes:
+    """Keeps a crowd that is refused, or a flood of dropped datagrams, from filling a log: counts events by kind and
+    address. An observer calls `ended` with each event, then `is_new` with a `Refused` or `DatagramDropped`.
+
+    Args:
+        clock: seconds, of a clock that never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open: dict[tuple[type[Event], str], _Episode] = {}
+
+    def is_new(self, event: Event) -> bool:
+        """Whether this event begins an episode, and is to be shown; else it is counted."""
+        if not isinstance(event, Refused | DatagramDropped):
+            return True
+        episode = self._open.get((type(event), event.local))
+        if episode is None:
+            self._open[type(event), event.local] = _Episode(self._clock())
+            return True
+        episode.count += 1
+        episode.last = event
+        return False
+
+    def ended(self, event: Event) -> list[EpisodeEnd]:
+        """The episodes that are over at this event, with more than one event: after their time, or because their
+        address stops listening."""
+        if not self._open:
+            return []
+        now = self._clock()
+        stopped = event.local if isinstance(event, StoppedListening) else None
+        ends = []
+        for key, episode in list(self._open.items()):
+            if now - episode.began < EPISODE_SECONDS and key[1] != stopped:
+                continue
+            # Another thread may have ended it meanwhile.
+            if self._open.pop(key, None) is not None and episode.last is not None:
+                ends.append(EpisodeEnd(episode.last, key[1], episode.count, now - episode.began))
+        return ends
+
+
+class _Episode:
+    """Events of one kind at one address: since when, how many were not shown, and the last of them."""
+
+    __slots__ = ("began", "count", "last")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.count = 0
+        self.last: Event | None = None
 
 
 class TlsFacts(Value):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import socketkit.events as events
-from socketkit.events import Event, combine
+from socketkit.events import EPISODE_SECONDS, Episodes, Event, combine
 
 __all__ = ["EPISODE_SECONDS", "LEVELS", "LoggingObserver", "combine"]
 
@@ -36,9 +36,6 @@ LEVELS: Final[Mapping[type[Event], int]] = {
     events.AcceptFailed: logging.ERROR,
 }
 """The level of each kind of event; DEBUG for all others. A `Closed` with an error is a WARNING."""
-
-EPISODE_SECONDS: Final = 10.0
-"""`Refused` and `DatagramDropped` are logged once an episode of this length at one address, then counted."""
 
 _SIZES: Final = ("data",)
 """Fields that hold data of peers: their size is logged, because no secret belongs in a log."""
@@ -69,58 +66,24 @@ class LoggingObserver:
         self._logger = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger or "socketkit")
         self._levels = {**LEVELS, **(levels or {})}
         self._own = set(levels or ())
-        self._clock = clock
-        self._episodes: dict[tuple[type[Event], str], _Episode] = {}
+        self._episodes = Episodes(clock)
 
     def __call__(self, event: Event) -> None:
         """Log one event."""
         kind = type(event)
-        if self._episodes:
-            self._end_episodes(event)
+        for end in self._episodes.ended(event):
+            ended = type(end.last)
+            text = f"{ended.__name__} local={_safe(end.local)} more={end.count} seconds={end.seconds:.0f}"
+            self._logger.log(self._levels.get(ended, logging.DEBUG), "%s", text, extra={"event": end.last})
         level = self._levels.get(kind, logging.DEBUG)
         if isinstance(event, events.Closed) and event.error is not None and kind not in self._own:
             level = logging.WARNING
-        elif isinstance(event, events.Refused | events.DatagramDropped) and self._is_in_episode(event):
+        elif not self._episodes.is_new(event):
             level = min(level, logging.DEBUG)
         if not self._logger.isEnabledFor(level):
             return
         error = event.error if isinstance(event, events.HandlerFailed) else None
         self._logger.log(level, "%s", _line(event), exc_info=error, extra={"event": event})
-
-    def _is_in_episode(self, event: events.Refused | events.DatagramDropped) -> bool:
-        """Count an event; whether its episode has been logged."""
-        episode = self._episodes.get((type(event), event.local))
-        if episode is None:
-            self._episodes[type(event), event.local] = _Episode(self._clock())
-            return False
-        episode.count += 1
-        episode.last = event
-        return True
-
-    def _end_episodes(self, event: Event) -> None:
-        """Log the counts of episodes that are over: after their time, or when their address stops listening."""
-        now = self._clock()
-        stopped = event.local if isinstance(event, events.StoppedListening) else None
-        for key, episode in list(self._episodes.items()):
-            if now - episode.began < EPISODE_SECONDS and key[1] != stopped:
-                continue
-            # Another thread may have ended it meanwhile.
-            if self._episodes.pop(key, None) is not None and episode.last is not None:
-                kind, local = key
-                text = f"{kind.__name__} local={_safe(local)} more={episode.count} seconds={now - episode.began:.0f}"
-                level = self._levels.get(kind, logging.DEBUG)
-                self._logger.log(level, "%s", text, extra={"event": episode.last})
-
-
-class _Episode:
-    """Events of one kind at one address: since when, how many were not logged at their level, and the last of them."""
-
-    __slots__ = ("began", "count", "last")
-
-    def __init__(self, began: float) -> None:
-        self.began = began
-        self.count = 0
-        self.last: Event | None = None
 
 
 def _line(event: Event) -> str:

@@ -25,6 +25,30 @@ def test_too_many_are_reset_and_told():
         assert server.stop() == 0
 
 
+def reset_all(address, count):
+    for _ in range(count):
+        with pytest.raises(ConnectionResetError), call(address) as caller:
+            caller.recv(1)
+
+
+def test_crowd_of_refused_is_one_line():
+    """With -v the first client that is refused has a line; the others are counted in one line at the end."""
+    with echo_server("--deny", "127.0.0.1", "-v") as (server, address):
+        reset_all(address, 20)
+        assert server.stop() == 0
+    lines = [line for line in server.stderr_lines if "reset" in line]
+    assert len(lines) == 2, lines
+    assert lines[0].startswith(f"{address}: tcp://127.0.0.1:")
+    assert lines[1].startswith(f"{address}: 19 more clients were reset in ") and "; the last: tcp://127" in lines[1]
+
+
+def test_each_refused_has_a_line_with_vv():
+    with echo_server("--deny", "127.0.0.1", "-vv") as (server, address):
+        reset_all(address, 5)
+        assert server.stop() == 0
+    assert sum(" was reset: " in line for line in server.stderr_lines) == 5
+
+
 def test_networks_joined_or_repeated():
     """Lists may be given together or one by one."""
     with echo_server("--allow", "10.0.0.0/8,::1", "--allow", "unix", "-v") as (server, address):

@@ -10,22 +10,32 @@ from socketkit.apps.relay.relay_events import RelayEnded, RelayStarted
 from socketkit.cli.option_words import in_options
 from socketkit.cli.output import excerpt, print_line
 from socketkit.config.durations import format_duration
-from socketkit.events import Event, TlsFacts
+from socketkit.events import EpisodeEnd, Episodes, Event, TlsFacts
 
 __all__ = ["Watch"]
 
 
 class Watch:
-    """An observer that prints connections, data, ends and losses; with `-vv` also the steps before them."""
+    """An observer that prints connections, data, ends and losses; with `-vv` also the steps before them.
+
+    A crowd that is refused, or a flood of dropped datagrams, is one line, and a second one says after ten seconds how
+    many more there were; with `-vv` each has its line.
+    """
 
     def __init__(self, level: int, *, shows_data: bool = True) -> None:
         self.wants_data = shows_data
         tellers = _ALWAYS | _MORE if level > 1 else _ALWAYS
         hidden = () if shows_data else (events.Received, events.Sent)
+        self._episodes = Episodes() if level == 1 else None
         self._tellers = {kind: teller for kind, teller in tellers.items() if kind not in hidden}
 
     def __call__(self, event: Event) -> None:
         teller = self._tellers.get(type(event))
+        if self._episodes is not None:
+            for end in self._episodes.ended(event):
+                print_line(in_options(_episode_ended(end)))
+            if not self._episodes.is_new(event):
+                return
         if teller is not None:
             line = teller(event)
             print_line(line if isinstance(event, (events.Received, events.Sent)) else in_options(line))
@@ -55,6 +65,14 @@ def _relay_ended(event: RelayEnded) -> str:
     counts = f"{_size(event.received_size)} there, {_size(event.sent_size)} back"
     why = event.end if event.error is None else f"{event.end}: {event.error}"
     return f"[{event.connection}] relayed {way}, {counts}, {format_duration(round(event.seconds, 3))}, {why}"
+
+
+def _episode_ended(end: EpisodeEnd) -> str:
+    what = "client" if isinstance(end.last, events.Refused) else "datagram"
+    done = "reset" if what == "client" else "dropped"
+    noun = f"{what} was" if end.count == 1 else f"{what}s were"
+    last = _ALWAYS[type(end.last)](end.last).removeprefix(f"{end.local}: ")
+    return f"{end.local}: {end.count} more {noun} {done} in {end.seconds:.0f} s; the last: {last}"
 
 
 def _agreement(facts: TlsFacts) -> str:

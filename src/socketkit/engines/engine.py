@@ -255,7 +255,7 @@ class Engine(ABC):
         Cancellation: as for the deadline.
         """
         slots = self._thread_slots(purpose)
-        await slots.take(deadline)
+        await slots.take(self, deadline)
         done = self.event()
         outcome: list[tuple[T | None, BaseException | None]] = []
 
@@ -264,7 +264,7 @@ class Engine(ABC):
                 outcome.append((function(), None))
             except BaseException as error:  # raised in the waiting task
                 outcome.append((None, error))
-            slots.leave()
+            slots.leave(self)
             try:
                 self.from_thread(done.set)
             except RuntimeError:
@@ -273,7 +273,7 @@ class Engine(ABC):
         try:
             threading.Thread(target=work, name="socketkit run_in_thread", daemon=True).start()
         except BaseException:  # no thread could be started
-            slots.leave()
+            slots.leave(self)
             raise
         await done.wait(deadline=deadline)
         result, error = outcome.pop()
@@ -287,7 +287,7 @@ class Engine(ABC):
     def _thread_slots(self, purpose: str) -> ThreadSlots:
         # `setdefault` is one step: where the engine blocks, two threads get the same object.
         all_slots: dict[str, ThreadSlots] = self.__dict__.setdefault("_slots", {})
-        return all_slots.get(purpose) or all_slots.setdefault(purpose, ThreadSlots(self, MAX_THREADS))
+        return all_slots.get(purpose) or all_slots.setdefault(purpose, ThreadSlots(MAX_THREADS))
 
     @abstractmethod
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:

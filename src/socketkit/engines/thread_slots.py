@@ -26,20 +26,19 @@ class ThreadSlots:
     """Slots for threads. A slot is taken by a task before it starts a thread, and left by the thread at its end.
 
     Args:
-        engine: where the tasks wait.
         size: how many slots there are.
 
     Concurrency: `leave` may be called in any thread.
     """
 
-    def __init__(self, engine: _Engine, size: int) -> None:
-        self._engine = engine
+    # It does not keep the engine, which keeps it: an engine without references is freed at once, with its descriptors.
+    def __init__(self, size: int) -> None:
         self._free_count = size
         self._waiting: deque[_Event] = deque()
         self._lock = threading.Lock()
 
-    async def take(self, deadline: float | None) -> None:
-        """Take a slot, as soon as one is free.
+    async def take(self, engine: _Engine, deadline: float | None) -> None:
+        """Take a slot, as soon as one is free; the task waits on its engine.
 
         Raises:
             DeadlineError: the deadline passed first; no slot was taken.
@@ -50,7 +49,7 @@ class ThreadSlots:
             if self._free_count:
                 self._free_count -= 1
                 return
-            event = self._engine.event()
+            event = engine.event()
             self._waiting.append(event)
         try:
             await event.wait(deadline=deadline)
@@ -60,10 +59,10 @@ class ThreadSlots:
                 if is_waiting:
                     self._waiting.remove(event)
             if not is_waiting:  # it was given a slot at the same moment
-                self.leave()
+                self.leave(engine)
             raise
 
-    def leave(self) -> None:
+    def leave(self, engine: _Engine) -> None:
         """Leave a slot, to the task that has waited longest."""
         with self._lock:
             if not self._waiting:
@@ -71,6 +70,6 @@ class ThreadSlots:
                 return
             event = self._waiting.popleft()
         try:
-            self._engine.from_thread(event.set)
+            engine.from_thread(event.set)
         except RuntimeError:
             pass  # the engine has ended: no task waits any more
