@@ -8,7 +8,6 @@ reads a clock where it needs one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -411,7 +410,7 @@ class Episodes:
         clock: seconds, of a clock that never goes back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._open: dict[tuple[type[Event], str], _Episode] = {}
 

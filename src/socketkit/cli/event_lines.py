@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ class Watch:
         self.wants_data = shows_data
         tellers = _ALWAYS | _MORE if level > 1 else _ALWAYS
         hidden = () if shows_data else (events.Received, events.Sent)
-        self._episodes = Episodes() if level == 1 else None
+        self._episodes = Episodes(time.monotonic) if level == 1 else None
         self._tellers = {kind: teller for kind, teller in tellers.items() if kind not in hidden}
 
     def __call__(self, event: Event) -> None:
