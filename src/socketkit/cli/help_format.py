@@ -14,6 +14,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Conversation": (
         *("--in", "--out", "--crlf", "--telnet", "--framing", "--send-only", "--receive-only", "--exec", "--keep"),
         *("--shell", "--pty"),
+        *("--store", "--history", "--json", "--lang"),
         *("--once", "--name", "-l", "-k", "-u", "-U", "-z", "-N", "-d", "-C", "-t", "-e"),
     ),
     "Connecting": (
@@ -24,6 +25,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Clients": (
         *("--backlog", "--max-connections", "--overload", "--max-per-peer", "--accept-rate", "--allow", "--deny"),
         *("--accept-proxy", "--takeover", "--workers", "--ready-fd"),
+        *("--max-guests", "--password-file"),
     ),
     "Targets": ("--balance",),
     "TLS": (

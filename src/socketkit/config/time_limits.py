@@ -11,12 +11,14 @@ __all__ = [
     "DATAGRAM_SESSION_TIMEOUT",
     "DROP_REPORT_INTERVAL",
     "FAREWELL_TIMEOUT",
+    "FIRST_BYTES_TIMEOUT",
     "IDLE_TIME",
     "KILL_TIMEOUT",
     "LOCK_TIMEOUT",
     "METRICS_REQUEST_TIMEOUT",
     "NAME_CACHE_TIMEOUT",
     "NO_BUFFERS_TIMEOUT",
+    "PASSWORD_TIMEOUT",
     "PLAIN_SESSION_TIMEOUT",
     "PROBE_CLOSE_TIMEOUT",
     "RELAY_DELIVERY_TIMEOUT",
@@ -77,6 +79,12 @@ METRICS_REQUEST_TIMEOUT: Final = 5.0
 
 FAREWELL_TIMEOUT: Final = 2.0
 """For a chat's host to close after a guest has left."""
+
+FIRST_BYTES_TIMEOUT: Final = 0.05
+"""For a client of a chat to send first, as HTTP does; then it is greeted. A person does not notice it."""
+
+PASSWORD_TIMEOUT: Final = 30.0
+"""For a guest to give a chat's password."""
 
 UNFINISHED_LINE_TIMEOUT: Final = 0.5
 """Without a byte; then text without a line end is a line of a chat. A program's next piece comes in milliseconds."""

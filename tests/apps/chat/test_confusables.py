@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from socketkit.apps.chat.confusables import skeletons
-from socketkit.apps.chat.room import Room
+from socketkit.apps.chat.hub import Hub
 
 ALIKE = [
     ("ANNA", "ΑΝΝΑ"), ("MAX", "ΜΑΧ"), ("TOM", "ΤΟΜ"), ("BOB", "ΒΟΒ"), ("Zoe", "Ζoe"), ("Hugo", "Ηugo"),
@@ -41,7 +41,7 @@ def test_distinct_names(name: str, other: str) -> None:
 def test_room_refuses_confusable(name: str, other: str) -> None:
     """Whichever of two names came first, the other one is refused, and the proposed name is taken."""
     for first, second in ((name, other), (other, name)):
-        room = Room()
+        room = Hub()
         room.join()
         room.join()
         room.receive(1, f"/name {first}".encode())

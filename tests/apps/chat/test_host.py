@@ -14,8 +14,9 @@ import pytest
 from socketkit import Address, engines, serve
 from socketkit.apps.chat import guest as guest_module
 from socketkit.apps.chat import host
+from socketkit.apps.chat.hub import MAX_LINE_SIZE
+from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.participant import PERSON_FRAMING, Piped
-from socketkit.apps.chat.room import MAX_LINE_SIZE
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
@@ -347,7 +348,12 @@ def test_reset_inside_a_line() -> None:
 def test_slow_guest_is_dropped(engine_name: str) -> None:
     """A guest that has stopped reading slows no one and is closed."""
     count, text = 2500, "x" * 4000  # 10 MB: more than the system and the bound hold together
-    with hosting(engine_name) as room, Nc(room, "Slow", receive_buffer=4096) as slow, Nc(room, "Fast") as fast:
+    limits = Limits(rate=None)
+    with (
+        hosting(engine_name, limits=limits) as room,
+        Nc(room, "Slow", receive_buffer=4096) as slow,
+        Nc(room, "Fast") as fast,
+    ):
         with Nc(room, "Speaker") as speaker:
             assert [fast.reads(), fast.reads()] == ["* guest3 has joined", "* guest3 is Speaker now"]
             speaking = threading.Thread(target=lambda: [speaker.says(f"{number} {text}") for number in range(count)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from socketkit.api import connect
+from socketkit.apps.chat.hub import is_farewell
 from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant
-from socketkit.apps.chat.room import is_farewell
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.apps.terminal_escape import visible
 from socketkit.config.address import Address

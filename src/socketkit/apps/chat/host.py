@@ -1,40 +1,47 @@
-"""The chat host: a room, the connections of its guests, and the person at the host.
+"""The chat host: a hub, the connections of its guests, and the person at the host.
 
-The room decides which line goes to which member; the host carries that out. It never waits for a guest that does not
-read: the unsent bytes of each guest are bounded, and a guest beyond the bound is disconnected.
+The hub decides which line goes to which member; the host carries that out, in order. It never waits for a guest that
+does not read: the unsent bytes of each guest are bounded, and a guest beyond the bound is disconnected.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from socketkit.api import serve
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, Search, ShowLine
+from socketkit.apps.chat.http_refusal import HTTP_REFUSAL, is_http_request
+from socketkit.apps.chat.hub import Hub
+from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
+from socketkit.apps.chat.outlets import SLOW_READER_SIZE, LineGuest, Outlet, show_to
 from socketkit.apps.chat.participant import Participant
-from socketkit.apps.chat.room import HOST, Decision, Disconnect, EndChat, Room, ShowLine
 from socketkit.apps.chat.telnet import strip_telnet
+from socketkit.apps.chat.wait_budget import WaitBudget
 from socketkit.config.address import Address
-from socketkit.config.time_limits import UNFINISHED_LINE_TIMEOUT
+from socketkit.config.time_limits import FIRST_BYTES_TIMEOUT, PASSWORD_TIMEOUT, UNFINISHED_LINE_TIMEOUT
 from socketkit.connection.connection import Connection
-from socketkit.engines.engine import Engine
+from socketkit.engines.engine import Engine, Event
 from socketkit.engines.group import Group
-from socketkit.errors import BrokenError, DeadlineError, EndOfStream, OptionError, StreamError
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, HandshakeError, OptionError
 from socketkit.events import Observer
 from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.server.server import Server
 
+if TYPE_CHECKING:
+    from socketkit.apps.chat.store import Store
+
 __all__ = ["MAX_UNSENT_SIZE", "ChatHost", "WaitBudget", "host"]
 
-SLOW_READER_SIZE: Final = 64 * 1024
-"""Unsent bytes from which on a guest is a slow reader: speakers wait for it, as far as the wait budget goes."""
-
 MAX_UNSENT_SIZE: Final = 1024 * 1024
-"""Unsent bytes at which a guest is disconnected; beyond what the system's own buffers hold, mostly megabytes."""
+"""Unsent bytes at which a guest is disconnected; beyond what the system's own buffers hold, mostly megabytes. With
+`Limits.max_guests` this bounds the memory of the host."""
 
-MAX_GUESTS: Final = 1000
-"""With `MAX_UNSENT_SIZE` this bounds the memory of the host; further clients wait in the backlog."""
+SPARE_CONNECTIONS: Final = 64
+"""Connections beyond the guests: those of clients that are told that the chat is full. More wait in the backlog."""
 
 TURN_LINES: Final = 64
 """Lines of one guest that are handled before the other guests have their turn."""
@@ -42,72 +49,16 @@ TURN_LINES: Final = 64
 TURN_SENDS: Final = 2000
 """Lines sent to members that end a turn earlier: about 10 ms. In a full room that is two lines."""
 
+FOUND_COUNT: Final = 20
+"""Messages that a search shows, the latest: a screen."""
+
 # Lines are bytes, so that a guest with another encoding gets a notice and is not disconnected. The framing cuts lines
 # that are too long for the room, and the room refuses them with a notice. Escaped, a byte becomes at most four.
 GUEST_LINES: Final = "lines:encoding=none,max_size=64KiB,oversize=truncate"
 
 
-class WaitBudget:
-    """Seconds that speakers may wait for slow readers: a quarter second at once, a tenth of the time in the long run.
-
-    So a reader that was only not scheduled loses nothing, and a slow one delays nobody for long.
-    """
-
-    MOST: Final = 0.25
-    SHARE: Final = 0.1
-
-    def __init__(self, now: float) -> None:
-        self._left = self.MOST
-        self._updated = now
-
-    def left(self, now: float) -> float:
-        """The seconds that are left at this moment."""
-        self._left = min(self.MOST, self._left + (now - self._updated) * self.SHARE)
-        self._updated = now
-        return max(0.0, self._left)
-
-    def spend(self, seconds: float) -> None:
-        """Take the seconds of a wait from the budget."""
-        self._left -= seconds
-
-
-class _Guest:
-    """The connection of a guest.
-
-    Attributes:
-        connection: its connection.
-        telnet_answer: bytes that go before the next line.
-    """
-
-    __slots__ = ("_has_stopped", "connection", "telnet_answer")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.telnet_answer = b""
-        self._has_stopped = False
-
-    @property
-    def unsent_size(self) -> int:
-        return self.connection.statistics().unsent_size
-
-    def is_worth_waiting_for(self) -> bool:
-        """Whether it is a slow reader, and the last wait for it was not in vain."""
-        is_slow = self.unsent_size >= SLOW_READER_SIZE
-        self._has_stopped &= is_slow
-        return is_slow and not self._has_stopped
-
-    async def catch_up(self, timeout: float) -> None:
-        """Wait until everything is sent, or note that it has stopped reading."""
-        try:
-            await self.connection.flush(timeout=timeout)
-        except DeadlineError:
-            self._has_stopped = True
-        except StreamError:
-            pass  # its own handler sees the loss
-
-
 class ChatHost:
-    """A room, the connections of its guests, and the person at the host.
+    """A hub, the connections of its guests, and the person at the host.
 
     Concurrency: one thread; an engine that blocks cannot run it.
     """
@@ -119,9 +70,13 @@ class ChatHost:
         *,
         name: str = "host",
         once: bool = False,
+        language: str = "en",
+        password: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - a value
+        store: Store | None = None,
         unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
     ) -> None:
-        """The arguments are those of `host`.
+        """The arguments are those of `host`; the store is open.
 
         Raises:
             ValueError: the name is not valid.
@@ -129,12 +84,27 @@ class ChatHost:
         self._unfinished_timeout = unfinished_timeout
         self._engine = engine
         self._person = person
-        self._name = name
-        self._room = Room(host_name=name, once=once)
+        earlier = () if store is None else store.latest(limits.history_count)
+        self._hub = Hub(
+            host_name=name,
+            once=once,
+            language=language,
+            password=password,
+            limits=limits,
+            earlier=earlier,
+            next_id=1 if store is None else store.next_id,
+        )
+        self._store = store
+        if store is not None:
+            store.changed = lambda: engine.from_thread(self._store_changed)
         self._once = once
-        self._guests: dict[int, _Guest] = {}
+        self._outlets: dict[int, Outlet] = {}
+        self._undone: deque[Decision] = deque()
+        self._is_busy = False
         self._ended = engine.event()
+        self._caught_up: Event | None = None
         self._budget = WaitBudget(engine.now())
+        self._sent_size = 0  # bytes of lines sent since the last look for slow readers
         self._has_slow_reader = False
         self._unshown_count = 0
         self.server: Server | None = None
@@ -142,36 +112,74 @@ class ChatHost:
     async def serve_guest(self, connection: Connection) -> None:
         """Run the conversation with one guest to its end: the server's handler, whatever the server's framing is."""
         connection.reframe(CHAT_FRAMING)
-        member, decisions = self._room.join()
-        self._guests[member] = _Guest(connection)
+        reader = LineReader(connection, GUEST_LINES, unfinished_timeout=self._unfinished_timeout)
+        if is_http_request(await reader.wait_data(FIRST_BYTES_TIMEOUT)):
+            await _refuse_http(connection)
+            return
+        guest = LineGuest(self._engine, connection)
+        member = self.add(guest, _source_of(connection))
+        how = "{name} has left"
+        try:
+            await self._receive_lines(member, guest, reader)
+        except BrokenError:
+            how = "{name} was lost"
+        finally:
+            self.remove(member, how)
+        if member in self._outlets:
+            await guest.wait_disconnected()  # its last lines wait for the store
+
+    def add(self, outlet: Outlet, source: str) -> int:
+        """Add a guest: of any kind, a bridge to another chat too.
+
+        Args:
+            outlet: the way to it.
+            source: where it comes from: what a ban keeps out.
+
+        Returns:
+            Its number, for `receive` and `remove`.
+        """
+        member, decisions = self._hub.join(source, self._engine.now(), time.time())
+        self._outlets[member] = outlet
         if self._once and self.server is not None:
             self.server.suspend()  # further clients are refused, and need not wait in vain
         self._carry_out(decisions)
-        how = "has left"
-        try:
-            await self._receive_lines(member, connection)
-        except BrokenError:
-            how = "was lost"
-        finally:
-            self._carry_out(self._room.leave(member, how=how))
+        return member
 
-    async def _receive_lines(self, member: int, connection: Connection) -> None:
+    def receive(self, member: int, line: bytes) -> int:
+        """Handle a line of a member; the number of lines that were sent to others."""
+        return self._carry_out(self._hub.receive(member, line, self._engine.now(), time.time()))
+
+    def remove(self, member: int, how: str = "{name} has left") -> None:
+        """Remove a member that has gone; harmless where it is not here. `how` is a text of `texts`."""
+        self._carry_out(self._hub.leave(member, how=how))
+
+    async def _receive_lines(self, member: int, guest: LineGuest, reader: LineReader) -> None:
         lines = sends = 0
-        reader = LineReader(connection, GUEST_LINES, unfinished_timeout=self._unfinished_timeout)
+        password_deadline = self._engine.now() + PASSWORD_TIMEOUT
+        is_first = True
         while True:
             try:
-                received = await reader.receive()
+                received = await reader.receive(deadline=password_deadline if self._hub.is_waiting(member) else None)
             except EndOfStream:
                 return
+            except DeadlineError:
+                self._carry_out(self._hub.give_up(member, PASSWORD_TIMEOUT))
+                return
+            if is_first and is_http_request(received):
+                await _refuse_http(guest.connection)
+                return
+            is_first = False
             line, answer = strip_telnet(received)
-            if answer and member in self._guests:
-                self._guests[member].telnet_answer = answer
+            guest.telnet_answer = answer or guest.telnet_answer
             if received and not line:
                 continue  # telnet's commands alone
-            sends += self._carry_out(self._room.receive(member, line))
-            if not self._room.is_here(member):
+            sends += self.receive(member, line)
+            if not self._hub.is_here(member):
                 return
             lines += 1
+            if guest.pause:
+                seconds, guest.pause = guest.pause, 0.0
+                await guest.wait_disconnected(seconds)
             if lines >= TURN_LINES or sends >= TURN_SENDS or self._has_slow_reader:
                 lines = sends = 0
                 await self._wait_for_readers()
@@ -180,14 +188,15 @@ class ChatHost:
         """Give the others their turn, then wait for slow readers within the budget; only this speaker waits."""
         self._has_slow_reader = False
         await self._engine.sleep(0)
+        await self._store_caught_up()
         before = self._engine.now()
         left = self._budget.left(before)
-        slow = [guest for guest in self._guests.values() if guest.is_worth_waiting_for()]
+        slow = [outlet for outlet in self._outlets.values() if outlet.is_worth_waiting_for()]
         if not slow or not left:
             return
         async with Group(self._engine) as group:
-            for guest in slow:
-                group.start(guest.catch_up(left))
+            for outlet in slow:
+                group.start(outlet.catch_up(left))
         self._budget.spend(self._engine.now() - before)
 
     async def read_person(self) -> None:
@@ -197,20 +206,20 @@ class ChatHost:
         the room stays, without a person in it.
         """
         try:
-            while self._room.is_here(HOST):
-                self._carry_out(self._room.receive(HOST, await self._person.read()))
+            while self._hub.is_here(HOST):
+                self.receive(HOST, await self._person.read())
         except EndOfStream:
             if self._person.is_terminal:
                 self.end()
             else:
-                self._carry_out(self._room.leave(HOST))
+                self.remove(HOST)
         except BaseException:
             self._ended.set()  # else `wait_end` would wait on
             raise
 
     def end(self) -> None:
         """End the chat, for all members. Harmless twice."""
-        self._carry_out(self._room.end(f"{self._name} has ended the chat"))
+        self._carry_out(self._hub.end())
 
     async def wait_end(self) -> None:
         """Wait until the chat is over."""
@@ -224,54 +233,139 @@ class ChatHost:
             self._ended.set()
 
     def _carry_out(self, decisions: Iterable[Decision]) -> int:
-        """Do what the room has decided; the number of lines that were sent."""
-        left = deque(decisions)
+        """Do what the hub has decided, after what it had decided before; the number of lines that were sent.
+
+        With a store, what was said is shown when it is kept; what was decided later stands behind it.
+        """
+        for decision in decisions:
+            if isinstance(decision, Pause):
+                if outlet := self._outlets.get(decision.member):
+                    outlet.pause = decision.seconds
+                continue
+            if isinstance(decision, ShowLine) and decision.message is not None and self._store is not None:
+                self._store.put(decision.message)
+            self._undone.append(decision)
+        return self._do_all()
+
+    def _do_all(self) -> int:
+        if self._is_busy:
+            return 0  # a decision that follows from another one: the loop below comes to it
+        self._is_busy = True
         count = 0
-        while left:
-            decision = left.popleft()
-            if isinstance(decision, ShowLine):
-                data = decision.line.encode(errors="backslashreplace")
-                count += len(decision.members)
-                for member in decision.members:
-                    left.extend(self._show(decision.line) if member == HOST else self._send(member, data))
-            elif isinstance(decision, Disconnect):
-                guest = self._guests.pop(decision.member, None)
-                if guest is not None:
-                    guest.connection.stop_receiving()  # its handler ends, and sends what is unsent
-            elif isinstance(decision, EndChat):
-                left.extend(self._room.end(f"{self._name} has ended the chat"))
-                self._ended.set()
+        try:
+            while self._undone:
+                decision = self._undone[0]
+                if isinstance(decision, ShowLine):
+                    message = decision.message
+                    if message is not None and self._store is not None and not self._store.is_settled(message.id):
+                        break
+                    self._undone.popleft()
+                    count += len(decision.members)
+                    self._show_line(decision)
+                else:
+                    self._undone.popleft()
+                    self._do(decision)
+        finally:
+            self._is_busy = False
         return count
 
-    def _send(self, member: int, data: bytes) -> list[Decision]:
-        guest = self._guests.get(member)
-        if guest is None:
-            return []
-        if guest.telnet_answer:
-            data, guest.telnet_answer = guest.telnet_answer + data, b""
-        try:
-            guest.connection.send(data + b"\n")
-        except StreamError:
-            return []  # its own handler sees the loss
-        unsent_size = guest.unsent_size
-        self._has_slow_reader |= unsent_size >= SLOW_READER_SIZE
-        if unsent_size <= MAX_UNSENT_SIZE or not self._room.is_here(member):
-            return []
-        return self._room.leave(member, how="was disconnected: it has stopped reading")
+    def _do(self, decision: Decision) -> None:
+        if isinstance(decision, Disconnect):
+            outlet = self._outlets.pop(decision.member, None)
+            if outlet is not None:
+                outlet.disconnect()
+        elif isinstance(decision, Search):
+            self._engine.background(self._search(decision))
+        elif isinstance(decision, EndChat):
+            self._carry_out(self._hub.end())
+            self._ended.set()
 
-    def _show(self, line: str) -> list[Decision]:
+    def _show_line(self, shown: ShowLine) -> None:
+        message_id = None
+        if shown.message is not None and (self._store is None or self._store.is_kept(shown.message.id)):
+            message_id = shown.message.id
+        outlets = self._outlets
+        if shown.members[:1] == (HOST,) or HOST in shown.members:
+            self._show(shown.line)
+        here = [outlets[member] for member in shown.members if member in outlets]
+        if not here:
+            return
+        self._sent_size += show_to(here, shown, message_id)
+        if self._sent_size >= SLOW_READER_SIZE:
+            self._sent_size = 0
+            self._disconnect_stalled()
+
+    def _disconnect_stalled(self) -> None:
+        """Look for slow readers, after so many bytes that there may be one; those far behind are disconnected."""
+        for member, outlet in list(self._outlets.items()):
+            size = outlet.unsent_size
+            self._has_slow_reader |= size >= SLOW_READER_SIZE
+            if size > MAX_UNSENT_SIZE and self._hub.is_here(member):
+                self.remove(member, "{name} was disconnected: it has stopped reading")
+
+    def _show(self, line: str) -> None:
         """Show a line to the person at the host; lines beyond the bound are left out, and counted for the next line."""
         if self._person.unshown_size > MAX_UNSENT_SIZE:
             self._unshown_count += 1
-            return []
+            return
         try:
             if self._unshown_count:
-                self._person.show(f"* {self._unshown_count} lines were not shown: this end was not read")
-                self._unshown_count = 0
+                count, self._unshown_count = self._unshown_count, 0
+                text = "{count} lines were not shown: this end was not read"
+                for notice in self._hub.tell(HOST, text, count=count):
+                    if isinstance(notice, ShowLine):
+                        self._person.show(notice.line)
             self._person.show(line)
         except BrokenPipeError:
-            return self._room.end(f"{self._name} has ended the chat")
-        return []
+            self._carry_out(self._hub.end())
+
+    async def _search(self, search: Search) -> None:
+        text = search.text
+        if self._store is None:
+            found = self._hub.members.history.search(search.room, text, FOUND_COUNT)
+            self._carry_out(self._hub.found(search.member, found))
+            return
+        store = self._store
+        try:
+            found = await self._engine.run_in_thread(lambda: store.search(search.room, text, FOUND_COUNT))
+        except Exception as error:
+            text = "nothing could be searched: {problem}"
+            self._carry_out(self._hub.tell(search.member, text, problem=str(error)))
+        else:
+            self._carry_out(self._hub.found(search.member, found))
+
+    def _store_changed(self) -> None:
+        """Show what was kept meanwhile, and tell the host where the store fails or works again."""
+        assert self._store is not None
+        for text, fields in self._store.take_news():
+            self._carry_out(self._hub.tell(HOST, text, **fields))
+        self._do_all()
+        if self._caught_up is not None and len(self._undone) <= TURN_LINES:
+            self._caught_up.set()
+            self._caught_up = None
+
+    async def _store_caught_up(self) -> None:
+        """Wait while too much waits for the store: so speakers are no faster than the disk."""
+        if len(self._undone) > TURN_LINES:
+            if self._caught_up is None:
+                self._caught_up = self._engine.event()
+            await self._caught_up.wait()
+
+
+async def _refuse_http(connection: Connection) -> None:
+    connection.internals.set_cause(
+        HandshakeError(f"{connection.peer} speaks HTTP, which was answered by 400", address=str(connection.peer))
+    )
+    await connection.send(HTTP_REFUSAL)
+
+
+def _source_of(connection: Connection) -> str:
+    """What a ban keeps out: the machine that a guest connects from, or the user at a UNIX socket."""
+    peer = connection.peer
+    if peer.host:
+        return str(peer.host)
+    credentials = connection.peer_credentials
+    return "" if credentials is None else f"uid {credentials.uid}"
 
 
 async def host(
@@ -281,6 +375,10 @@ async def host(
     *,
     name: str = "host",
     once: bool = False,
+    language: str = "en",
+    password: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - a value
+    store: Store | None = None,
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     observer: Observer | None = None,
     unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
@@ -294,6 +392,10 @@ async def host(
         person: the person at the host.
         name: the name of that person.
         once: for one guest; the chat ends when the guest leaves.
+        language: of the chat's notices, for guests that ask for no other: "en" or "ru".
+        password: what a guest has to type first; None: nothing.
+        limits: what is bounded.
+        store: keeps what is said; it is open, and the caller closes it.
         listening: called with the real addresses once clients can connect.
         observer: called with each event.
         unfinished_timeout: seconds without a byte after which a guest's text without a line end is a line.
@@ -305,11 +407,21 @@ async def host(
         ResolveError, ListenError: the address cannot be listened at.
         OSError: no more connections can be accepted.
     """
-    chat = ChatHost(engine, person, name=name, once=once, unfinished_timeout=unfinished_timeout)
+    chat = ChatHost(
+        engine,
+        person,
+        name=name,
+        once=once,
+        language=language,
+        password=password,
+        limits=limits,
+        store=store,
+        unfinished_timeout=unfinished_timeout,
+    )
     address = Address.parse(address)
     _refuse_datagrams(address)
     if "max_connections" not in dict(address.options):
-        options.setdefault("max_connections", MAX_GUESTS)
+        options.setdefault("max_connections", limits.max_guests + SPARE_CONNECTIONS)
     how = serve(chat.serve_guest, address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options)
     async with OpenUntilSignal(engine, how) as server:
         if server is None:

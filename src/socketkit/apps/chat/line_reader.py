@@ -41,10 +41,30 @@ class LineReader:
         self._ends_late = False  # the end of the last line may still come
         self._has_ended = False
 
-    async def receive(self) -> bytes:
-        """The next line, without its end; or text that nothing has followed for the timeout.
+    async def wait_data(self, timeout: float) -> bytes:
+        """Wait for the first bytes, or for so many seconds; the bytes, which `receive` sees as well.
 
         Raises:
+            BrokenError, ClosedError: as `Connection.receive`.
+        """
+        try:
+            data: bytes = await self._connection.receive(timeout=timeout)
+        except DeadlineError:
+            return b""
+        except EndOfStream:
+            self._has_ended = True
+            return b""
+        self._take(self._codec.feed(data))
+        return data
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        """The next line, without its end; or text that nothing has followed for the timeout.
+
+        Args:
+            deadline: a moment of the engine's clock; None: no limit.
+
+        Raises:
+            DeadlineError: the deadline has passed.
             EndOfStream: the peer has ended, after its last line.
             BrokenError, ClosedError, DeadlineError: as `Connection.receive`.
 
@@ -53,13 +73,16 @@ class LineReader:
         while not self._lines:
             if self._has_ended:
                 raise EndOfStream("the peer has ended")
-            await self._receive_more()
+            await self._receive_more(deadline)
         return self._lines.popleft()
 
-    async def _receive_more(self) -> None:
+    async def _receive_more(self, deadline: float | None) -> None:
         is_unfinished = self._codec.buffered > 0 and not self._codec.is_skipping
+        timeout = self._unfinished_timeout if is_unfinished else None
+        if deadline is not None and timeout is None:
+            timeout = max(0.0, deadline - self._connection.engine.now())
         try:
-            data = await self._connection.receive(timeout=self._unfinished_timeout if is_unfinished else None)
+            data = await self._connection.receive(timeout=timeout)
         except DeadlineError:
             if not is_unfinished:
                 raise

@@ -1,20 +1,22 @@
-"""`socketkit chat host` and `socketkit chat join`: host a chat room, or join one."""
+"""`socketkit chat`: host a chat, join one, or export what was said."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from socketkit import engines, framing
 from socketkit.apps.chat import guest
 from socketkit.apps.chat import host as rooms
+from socketkit.apps.chat.limits import Limits
+from socketkit.apps.chat.names import check_name
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant, Piped
-from socketkit.apps.chat.room import check_name
-from socketkit.apps.talk.conversation import run_until_signal
-from socketkit.cli import common_options, tls_options
+from socketkit.apps.talk.conversation import AbandonedError, run_until_signal
+from socketkit.cli import chat_options, common_options, tls_options
 from socketkit.cli.fast_click import Group, option
 from socketkit.cli.output import Status, print_listening, printing_above
 from socketkit.cli.server_options import metrics
@@ -25,6 +27,9 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import OptionError
 from socketkit.events import Observer
 from socketkit.streams.pipes import stdio
+
+if TYPE_CHECKING:
+    from socketkit.apps.chat.store import Store
 
 __all__ = ["chat"]
 
@@ -43,10 +48,10 @@ def _name(text: str) -> str:
 @click.group(cls=Group, no_args_is_help=False, invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
 @click.pass_context
 def chat(context: click.Context) -> int:
-    """Host a chat room, or join one; plain nc can join too.
+    """Host a chat, or join one; plain nc can join too.
 
-    Each line goes to all others, behind the name of its writer. /name NEW, /who and /help are commands for the room;
-    bye, /quit or `до свидания` leaves it.
+    Each line goes to all others in the room, behind the name of its writer. /help lists the commands: /name NEW, /who,
+    /join ROOM, /msg NAME TEXT, /search TEXT; bye, /quit or `до свидания` leaves.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
@@ -57,6 +62,10 @@ def chat(context: click.Context) -> int:
 @common_options.one_address(default=ADDRESS)
 @option("--name", metavar="NAME", type=common_options.Read("name", _name), default="host", help="Your name.")
 @option("--once", is_flag=True, help="For one guest: the chat ends when the guest leaves.")
+@chat_options.store_option
+@chat_options.chat_limits
+@chat_options.password_option
+@chat_options.language
 @common_options.engine
 @common_options.backlog
 @common_options.ready_fd
@@ -68,6 +77,10 @@ def host(
     address: Address,
     name: str,
     once: bool,
+    limits: Limits,
+    store: str | None,
+    password_file: str | None,
+    language: str | None,
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
@@ -78,7 +91,11 @@ def host(
     It ends when you type a farewell (bye), or by SIGINT or SIGTERM. At a terminal Ctrl-D is a farewell too. The end of
     another standard input (a pipe, a file, /dev/null) is not: the room stays, without you, until a signal ends it.
     Datagrams (udp://, unixgram://) are refused.
+
+    You may also /kick, /mute and /ban guests (/help).
     """
+    password = chat_options.password_of(password_file)
+    kept = None if store is None else _open_store(store)
 
     async def talk(way: Engine, person: Participant) -> None:
         await rooms.host(
@@ -87,12 +104,46 @@ def host(
             person,
             name=name,
             once=once,
+            language=chat_options.default_language(language),
+            password=password,
+            limits=limits,
+            store=kept,
             listening=lambda real: print_listening(real, ready_fd),
             observer=observer,
             **common_options.given_options(**options),
         )
 
-    _hold(engine, address, talk)
+    try:
+        _hold(engine, address, talk)
+    finally:
+        unwritten = 0 if kept is None else kept.close()
+    if kept is not None and unwritten:
+        raise AbandonedError(f"{store}: {unwritten} messages could not be written: {kept.problem}")
+    return Status.DONE
+
+
+def _open_store(path: str) -> Store:
+    from socketkit.apps.chat.store import Store  # loads sqlite3
+
+    return Store(path)
+
+
+@chat.command()
+@click.argument("file", metavar="FILE", type=click.Path())
+@option("--json", "as_json", is_flag=True, help="One JSON object a line: id, time, room, name, kind, text.")
+@common_options.debug
+def export(file: str, as_json: bool) -> Status:
+    """Write what was said to standard output, from the FILE of `chat host --store`.
+
+    The host may go on meanwhile. A line of text is: time, room, and the line as guests saw it.
+    """
+    from socketkit.apps.chat.export import json_line, text_line
+    from socketkit.apps.chat.store import read_messages
+
+    form = json_line if as_json else text_line
+    for message in read_messages(file):
+        sys.stdout.buffer.write(form(message).encode())
+    sys.stdout.buffer.flush()
     return Status.DONE
 
 

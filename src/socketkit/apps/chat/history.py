@@ -1,0 +1,63 @@
+"""The latest messages of each room, in memory: shown to whoever joins it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Final
+
+from socketkit.apps.chat.message import Message
+
+__all__ = ["MAX_ROOMS", "MAX_ROOM_SIZE", "History"]
+
+MAX_ROOMS: Final = 1000
+"""Rooms that are remembered; beyond it the one is forgotten in which nobody has said anything for the longest time."""
+
+MAX_ROOM_SIZE: Final = 256 * 1024
+"""Characters that are remembered of a room: a guest that joins is not sent more."""
+
+
+class _Room:
+    __slots__ = ("messages", "size")
+
+    def __init__(self) -> None:
+        self.messages: deque[Message] = deque()
+        self.size = 0
+
+
+class History:
+    """Remembers the last messages of each room, bounded in rooms, messages and characters."""
+
+    def __init__(self, count: int, messages: Iterable[Message] = ()) -> None:
+        """Args:
+        count: messages of each room that are remembered; 0: none.
+        messages: were said before, in their order.
+        """
+        self._count = count
+        self._rooms: OrderedDict[str, _Room] = OrderedDict()
+        for message in messages:
+            self.add(message)
+
+    def add(self, message: Message) -> None:
+        """Remember a message."""
+        if not self._count:
+            return
+        room = self._rooms.setdefault(message.room, _Room())
+        self._rooms.move_to_end(message.room)
+        room.messages.append(message)
+        room.size += len(message.text)
+        while len(room.messages) > self._count or (room.size > MAX_ROOM_SIZE and len(room.messages) > 1):
+            room.size -= len(room.messages.popleft().text)
+        if len(self._rooms) > MAX_ROOMS:
+            self._rooms.popitem(last=False)
+
+    def of(self, room: str) -> tuple[Message, ...]:
+        """The last messages of this room, the oldest first."""
+        kept = self._rooms.get(room)
+        return tuple(kept.messages) if kept else ()
+
+    def search(self, room: str, text: str, count: int) -> list[Message]:
+        """The last messages of this room that hold each of these words, in any case; the oldest first."""
+        words = text.casefold().split()
+        found = [each for each in self.of(room) if all(word in each.text.casefold() for word in words)]
+        return found[-count:]

@@ -1,0 +1,290 @@
+"""The chat's rules without I/O: what follows from each thing that a member does.
+
+Each method takes what happened (a guest joined, wrote a line, left) and when, and returns decisions, in the order in
+which the host carries them out. Every guest that is shown a line of a room is in that room, and all see its lines in
+one order. A guest cannot write as another guest or as the room. Its lines follow its own name and a colon; a name holds
+no blank, colon or star; only the room begins a line with `* `.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+from socketkit.apps.chat.commands import run_command
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, ShowLine
+from socketkit.apps.chat.history import History
+from socketkit.apps.chat.limits import Limits, PasswordTries
+from socketkit.apps.chat.members import LOBBY, Member, Members
+from socketkit.apps.chat.message import Message
+from socketkit.apps.chat.moderation import is_source_banned, muted_notice
+from socketkit.apps.chat.names import check_name
+from socketkit.apps.chat.texts import FAREWELLS
+from socketkit.apps.terminal_escape import visible
+
+__all__ = ["MAX_LINE_SIZE", "Hub", "is_farewell"]
+
+MAX_LINE_SIZE: Final = 8 * 1024
+"""Bytes of one line, inclusive: a page and a half; what is longer is a file, and no talk."""
+
+MAX_TRIES: Final = 3
+"""Wrong passwords of one connection."""
+
+EPISODE_TIME: Final = 10.0
+"""Seconds without a pause after which a guest that is too fast is told so anew."""
+
+_QUIT: Final = "/quit"
+
+
+def is_farewell(text: str) -> bool:
+    """Whether this line leaves the chat: a farewell alone on the line, in any case, with punctuation around it.
+
+    A question is none: who asks `bye?` wants an answer.
+    """
+    words = " ".join(text.casefold().split())
+    return words == _QUIT or _without_punctuation(words) in FAREWELLS
+
+
+def _without_punctuation(text: str) -> str:
+    start, end = 0, len(text)
+    while start < end and _is_punctuation(text[start]):
+        start += 1
+    while end > start and _is_punctuation(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character)[0] in "PZ" and character not in "?/？"
+
+
+class _Waiting:
+    """A guest that has not given the password yet."""
+
+    __slots__ = ("source", "tries")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.tries = 0
+
+
+class Hub:
+    """All rooms of a chat and their members, and what follows from what they do.
+
+    The host is never disconnected: it is shown everything of its room until the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        host_name: str = "host",
+        once: bool = False,
+        language: str = "en",
+        password: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - a value
+        earlier: Iterable[Message] = (),
+        next_id: int = 1,
+    ) -> None:
+        """Args:
+        host_name: the name of the person at the host.
+        once: the chat takes one guest, and ends when the guest leaves.
+        language: of the notices, for whoever asks for no other: "en" or "ru".
+        password: what a guest has to type first; None: nothing.
+        limits: what is bounded.
+        earlier: what was said before, in its order; ids below `next_id`.
+        next_id: the id of the next message.
+
+        Raises:
+            ValueError: the name is not valid; the text says why.
+        """
+        problem = check_name(host_name)
+        if problem is not None:
+            raise ValueError(f"the name {visible(host_name)!r} {problem}")
+        history = History(limits.history_count, earlier)
+        self.members = Members(host_name, once=once, language=language, limits=limits, history=history)
+        self.members.next_id = next_id
+        self._once = once
+        self._limits = limits
+        self._tries = None if password is None else PasswordTries(password)
+        self._waiting: dict[int, _Waiting] = {}
+        self._reported_sources: set[str] = set()
+        self._guest_count = 0
+        self._is_over = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the members, in the order in which they joined."""
+        return tuple(member.name for member in self.members.by_number.values())
+
+    def is_here(self, member: int) -> bool:
+        """Whether this member is in the chat, or about to give the password, and the chat goes on."""
+        return member in self.members.by_number or member in self._waiting
+
+    def is_waiting(self, member: int) -> bool:
+        """Whether this guest has still to give the password."""
+        return member in self._waiting
+
+    def join(self, source: str = "", now: float = 0.0, at: float = 0.0) -> tuple[int, list[Decision]]:
+        """Add a guest; its number, and what follows.
+
+        Args:
+            source: where it connects from: the machine's address, which a ban keeps out.
+            now: the moment, on a clock that never goes back.
+            at: the same, in seconds since 1970.
+        """
+        self._set_time(now, at)
+        self._guest_count += 1
+        number = self._guest_count
+        refusal = self._refusal(number, source)
+        if refusal:
+            return number, [*refusal, Disconnect(number)]
+        if self._tries is not None:
+            self._waiting[number] = _Waiting(source)
+            return number, [*self.members.notice((number,), "this chat needs a password: type it")]
+        return number, self._admit(number, source)
+
+    def _refusal(self, number: int, source: str) -> list[ShowLine]:
+        if self._is_over or (self._once and number > 1):
+            return self.members.notice((number,), "this chat was for one guest, who was here before you")
+        if is_source_banned(self.members, source):
+            return self.members.notice((number,), "goodbye: you are banned from this chat")
+        guests = len(self.members.by_number) + len(self._waiting) - (HOST in self.members.by_number)
+        if guests >= self._limits.max_guests:
+            return self.members.notice((number,), "goodbye: the chat is full ({count} guests)", count=guests)
+        return []
+
+    def _admit(self, number: int, source: str) -> list[Decision]:
+        members = self.members
+        here = members.names_in(LOBBY) or "nobody yet"
+        name = members.taken.free_like("guest", number)
+        joined = members.notice(members.others(number, LOBBY), "{name} has joined", name=name)
+        members.add(number, name, source)
+        greeting = "welcome, you are {name}; here: {here} (/name NEW, /who, /help, /quit)"
+        return [*members.notice((number,), greeting, name=name, here=here), *members.earlier(number), *joined]
+
+    def leave(self, member: int, *, how: str = "{name} has left") -> list[Decision]:
+        """Remove a member. Harmless when it is not in the chat.
+
+        Args:
+            member: its number. When the host leaves, the chat goes on without it.
+            how: what the others are shown about it: a text of `texts`.
+        """
+        if self._waiting.pop(member, None) is not None:
+            return [Disconnect(member)]
+        return self.members.remove(member, how)
+
+    def end(self, reason: str | None = None) -> list[Decision]:
+        """End the chat; every guest is shown the reason (None: the host has ended it). Harmless twice."""
+        if self._is_over:
+            return []
+        self._is_over = True
+        guests = (*self.members.clear(), *self._waiting)
+        self._waiting.clear()
+        if reason is None:
+            name = self.members.host_name
+            farewell = self.members.notice(guests, "goodbye: {name} has ended the chat", name=name)
+        else:
+            farewell = self.members.notice(guests, "goodbye: {reason}", reason=reason)
+        return [*farewell, *map(Disconnect, guests), EndChat()]
+
+    def receive(self, member: int, line: bytes, now: float = 0.0, at: float = 0.0) -> list[Decision]:
+        """What follows from a line (without its end) of a member; nothing where it is not in the chat."""
+        self._set_time(now, at)
+        waiting = self._waiting.get(member)
+        if waiting is not None:
+            return self._try_password(member, waiting, line)
+        speaker = self.members.by_number.get(member)
+        if speaker is None:
+            return []
+        pause = self._pause(member, speaker, len(line))
+        return [*self._receive(member, speaker, line), *pause]
+
+    def found(self, member: int, messages: Iterable[Message]) -> list[Decision]:
+        """Show a member the result of its search."""
+        if member not in self.members.by_number:
+            return []
+        return [*self.members.listed(member, "found:", messages)] or self.tell(member, "nothing was found")
+
+    def tell(self, member: int, text: str, **fields: object) -> list[Decision]:
+        """Show a notice to one member, or to the host after it has left; a text of `texts`."""
+        if member != HOST and not self.is_here(member):
+            return []
+        return [*self.members.notice((member,), text, **fields)]
+
+    def give_up(self, member: int, seconds: float) -> list[Decision]:
+        """Disconnect a guest that has given no password in time."""
+        if self._waiting.pop(member, None) is None:
+            return []
+        text = "goodbye: no password came within {seconds} seconds"
+        return [*self.members.notice((member,), text, seconds=f"{seconds:.0f}"), Disconnect(member)]
+
+    def _set_time(self, now: float, at: float) -> None:
+        self.members.now, self.members.at = now, at
+
+    def _receive(self, member: int, speaker: Member, line: bytes) -> list[Decision]:
+        if len(line) > MAX_LINE_SIZE:
+            text = "your line was longer than {size} bytes: nobody has seen it"
+            return [*self.members.notice((member,), text, size=MAX_LINE_SIZE)]
+        before: list[ShowLine] = []
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            text, before = line.decode(errors="backslashreplace"), self._encoding_notice(member, speaker)
+        text = visible(text)
+        if is_farewell(text):
+            return [*before, *self._farewell(member, speaker)]
+        if text.startswith("/") and not text.startswith("//"):
+            return [*before, *run_command(self.members, member, text)]
+        if (refusal := muted_notice(self.members, member)) is not None:
+            return refusal
+        return [*before, self.members.said(member, "say", text.removeprefix("/"))]
+
+    def _pause(self, member: int, speaker: Member, size: int) -> list[Decision]:
+        members = self.members
+        seconds = speaker.rate.take(size, members.now)
+        if not seconds:
+            return []
+        is_new = members.now - speaker.paused_at > EPISODE_TIME
+        speaker.paused_at = members.now + seconds
+        text = "you are faster than {rate} lines a second: your next lines wait"
+        told = members.notice((member,), text, rate=f"{self._limits.rate:g}") if is_new else []
+        return [*told, Pause(member, seconds)]
+
+    def _encoding_notice(self, member: int, speaker: Member) -> list[ShowLine]:
+        """Once: a guest with another encoding cannot change it for each line."""
+        if speaker.has_encoding_notice:
+            return []
+        speaker.has_encoding_notice = True
+        return self.members.notice((member,), "your line was not UTF-8: the others see \\xff and the like in it")
+
+    def _farewell(self, member: int, speaker: Member) -> list[Decision]:
+        if member == HOST:
+            return self.end()
+        return [*self.members.notice((member,), "goodbye, {name}", name=speaker.name), *self.members.remove(member)]
+
+    def _try_password(self, member: int, waiting: _Waiting, line: bytes) -> list[Decision]:
+        members, tries = self.members, self._tries
+        assert tries is not None
+        text = line.decode(errors="replace").removeprefix("/password ")
+        if is_farewell(text):
+            return self.leave(member)
+        if wait := tries.wait(waiting.source, members.now):
+            told = members.notice((member,), "too many wrong passwords: wait {seconds} seconds", seconds=f"{wait:.0f}")
+            return [*told, Pause(member, wait)]
+        if tries.is_right(waiting.source, text, members.now):
+            del self._waiting[member]
+            return self._admit(member, waiting.source)
+        waiting.tries += 1
+        if waiting.tries < MAX_TRIES:
+            return [*members.notice((member,), "the password is wrong"), Pause(member, 1.0)]
+        del self._waiting[member]
+        farewell = members.notice((member,), "goodbye: the password was wrong three times")
+        return [*farewell, Disconnect(member), *self._report_tries(waiting.source)]
+
+    def _report_tries(self, source: str) -> list[ShowLine]:
+        """Tell the host once of each source."""
+        if source in self._reported_sources or len(self._reported_sources) > 1000:
+            return []
+        self._reported_sources.add(source)
+        return self.members.notice((HOST,), "wrong passwords come from {source}", source=source or "?")

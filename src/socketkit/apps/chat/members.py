@@ -1,0 +1,198 @@
+"""The members of a chat: who is in which room, under which name, and what they are shown. Without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, ShowLine
+from socketkit.apps.chat.history import History
+from socketkit.apps.chat.limits import Limits, Rate
+from socketkit.apps.chat.message import Message, line_of, show_time
+from socketkit.apps.chat.names import NamesInUse
+from socketkit.apps.chat.texts import translate
+from socketkit.apps.chat.unstacked import unstacked
+from socketkit.values import Value
+
+__all__ = ["LOBBY", "Ban", "Member", "Members"]
+
+LOBBY = "lobby"
+"""The room in which everybody begins."""
+
+
+class Ban(Value):
+    """A name that may not be used, and a source that may not connect, until a moment (None: for good)."""
+
+    name: str
+    source: str
+    until: float | None
+
+
+class Member:
+    """A member: the person at the host, or a guest.
+
+    Attributes:
+        name: its name.
+        room: the room that it is in.
+        source: where it connected from.
+        rate: holds it to its lines and bytes a second.
+        muted_until: the moment up to which nobody sees its lines.
+        paused_at: when it was last told that it is too fast.
+        has_encoding_notice: whether it was told that it does not send UTF-8.
+    """
+
+    __slots__ = ("has_encoding_notice", "muted_until", "name", "paused_at", "rate", "room", "source")
+
+    def __init__(self, name: str, source: str, rate: float | None) -> None:
+        self.name = name
+        self.room = LOBBY
+        self.source = source
+        self.rate = Rate(rate)
+        self.muted_until = 0.0
+        self.paused_at = float("-inf")
+        self.has_encoding_notice = False
+
+
+class Members:
+    """Who is where. Each change returns what follows from it.
+
+    Attributes:
+        by_number: the members, in the order in which they joined.
+        taken: the names in use.
+        host_name: of the person at the host.
+        rooms: the numbers of the members in each room that is not empty; the lobby is always there.
+        bans: the bans, by the name that was banned.
+        now: the moment of the current event, on the clock of its caller.
+        at: the same, in seconds since 1970.
+    """
+
+    def __init__(self, host_name: str, *, once: bool, language: str, limits: Limits, history: History) -> None:
+        self.once = once
+        self.limits = limits
+        self.host_name = host_name
+        self.by_number: dict[int, Member] = {}
+        self.taken = NamesInUse()
+        self.rooms: dict[str, dict[int, None]] = {LOBBY: {}}
+        self.room_names = NamesInUse()
+        self.room_names.add(LOBBY)
+        self.bans: dict[str, Ban] = {}
+        self.now = self.at = 0.0
+        self.next_id = 1
+        self.history = history
+        self._language = language
+        self._languages: dict[int, str] = {}  # of those who have another one
+        self._watched = LOBBY  # what the host sees, also after it has left
+        self.add(HOST, host_name)
+
+    def add(self, number: int, name: str, source: str = "") -> None:
+        """Add a member to the lobby."""
+        self.by_number[number] = Member(name, source, None if number == HOST else self.limits.rate)
+        self.taken.add(name)
+        self.rooms[LOBBY][number] = None
+
+    def remove(self, number: int, how: str = "{name} has left", **fields: object) -> list[Decision]:
+        """Remove a member; nothing where it is not here."""
+        gone = self.by_number.pop(number, None)
+        if gone is None:
+            return []
+        self.taken.remove(gone.name)
+        self._leave_room(number, gone.room)
+        decisions: list[Decision] = [*self.notice(self.others(number, gone.room), how, name=gone.name, **fields)]
+        if number != HOST:
+            self._languages.pop(number, None)
+            decisions.append(Disconnect(number))
+            if self.once:
+                decisions.append(EndChat())
+        return decisions
+
+    def clear(self) -> tuple[int, ...]:
+        """Remove all; the guests that were here."""
+        guests = tuple(number for number in self.by_number if number != HOST)
+        self.by_number.clear()
+        self.taken = NamesInUse()
+        self.rooms = {LOBBY: {}}
+        return guests
+
+    def move(self, number: int, room: str) -> list[Decision]:
+        """Bring a member into another room, which is made where there is none of this name."""
+        member = self.by_number[number]
+        before, member.room = member.room, room
+        if number == HOST:
+            self._watched = room
+        left = self.notice(self.others(number, before), "{name} has left for {room}", name=member.name, room=room)
+        self._leave_room(number, before)
+        if room not in self.rooms:
+            self.rooms[room] = {}
+            self.room_names.add(room)
+        here = self.names_in(room)
+        joined = self.notice(self.others(number, room), "{name} has joined", name=member.name)
+        self.rooms[room][number] = None
+        return [
+            *left,
+            *self.notice((number,), "you are in {room} now; here: {here}", room=room, here=here or "nobody yet"),
+            *self.earlier(number),
+            *joined,
+        ]
+
+    def _leave_room(self, number: int, room: str) -> None:
+        del self.rooms[room][number]
+        if room != LOBBY and not self.rooms[room]:
+            del self.rooms[room]
+            self.room_names.remove(room)
+
+    def find(self, name: str) -> int | None:
+        """The number of the member with this name; None: there is none. Case does not matter."""
+        folded = name.casefold()
+        return next((number for number, each in self.by_number.items() if each.name.casefold() == folded), None)
+
+    def names_in(self, room: str) -> str:
+        """The names of those in a room, as a list in a sentence."""
+        by_number = self.by_number
+        return ", ".join([by_number[number].name for number in self.rooms.get(room, ())])
+
+    def others(self, number: int, room: str) -> tuple[int, ...]:
+        """All in this room but this one. The host is among them in the room that it saw last: so it sees what guests
+        write there after it has left."""
+        here = self.rooms.get(room, {})
+        if room == self._watched and HOST not in here:
+            here = {HOST: None, **here}
+        return tuple([each for each in here if each != number])
+
+    def said(self, number: int, kind: str, text: str) -> ShowLine:
+        """What a member says to its room; it is remembered."""
+        member = self.by_number[number]
+        text = unstacked(text)
+        message = Message(self.next_id, self.at, member.room, member.name, kind, text)
+        self.next_id += 1
+        self.history.add(message)
+        return ShowLine(self.others(number, member.room), line_of(member.name, kind, text), message)
+
+    def earlier(self, number: int) -> list[ShowLine]:
+        """What was said before in a member's room."""
+        return self.listed(number, "said here before:", self.history.of(self.by_number[number].room))
+
+    def listed(self, number: int, heading: str, messages: Iterable[Message]) -> list[ShowLine]:
+        """Messages of the past for a member: a heading, and each with its time. Nothing where there are none."""
+        lines = [ShowLine((number,), f"[{show_time(each.at, self.at)}] {each.line}") for each in messages]
+        return [*self.notice((number,), heading), *lines] if lines else []
+
+    def set_language(self, number: int, language: str) -> None:
+        """Show a member its notices in this language."""
+        self._languages.pop(number, None)
+        if language != self._language:
+            self._languages[number] = language
+
+    def notice(self, members: tuple[int, ...], text: str, **fields: object) -> list[ShowLine]:
+        """A notice of the room, to each in its language."""
+        if not members:
+            return []
+        if not self._languages:
+            return [ShowLine(members, f"* {translate(self._language, text, fields)}")]
+        languages = self._languages
+        groups: dict[str, list[int]] = {}
+        for number in members:
+            groups.setdefault(languages.get(number, self._language), []).append(number)
+        return [ShowLine(tuple(group), f"* {translate(each, text, fields)}") for each, group in groups.items()]
+
+    def text_for(self, number: int, text: str, **fields: object) -> str:
+        """A text in a member's language."""
+        return translate(self._languages.get(number, self._language), text, fields)
