@@ -471,6 +471,8 @@ class TlsFacts(Value):
             Address", "::1")`, `("email", ...)`, `("URI", ...)`.
         peer_certificate: the whole certificate in DER, for `ssl.DER_cert_to_PEM_cert` or `cryptography`.
             All fields of the peer are None where it sent no certificate; the alternative names are empty.
+        peer_chain: the certificates that the peer sent, in DER, its own first, then its issuers. None is
+            verified where the peer's certificate was not. Empty where it sent none.
     """
 
     version: str
@@ -485,8 +487,11 @@ class TlsFacts(Value):
     peer_pin: str | None = None
     peer_alternative_names: tuple[tuple[str, str], ...] = ()
     peer_certificate: bytes | None = None
+    peer_chain: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
-        shown = [f"{name}={getattr(self, name)!r}" for name in type(self).fields if name != "peer_certificate"]
+        whole = ("peer_certificate", "peer_chain")
+        shown = [f"{name}={getattr(self, name)!r}" for name in type(self).fields if name not in whole]
         size = "None" if self.peer_certificate is None else f"<{len(self.peer_certificate)} bytes>"
-        return f"TlsFacts({', '.join(shown)}, peer_certificate={size})"
+        chain = f"<{len(self.peer_chain)} certificates>"
+        return f"TlsFacts({', '.join(shown)}, peer_certificate={size}, peer_chain={chain})"

@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _summary_option = option(
     "--summary",
     type=click.Choice(["text", "json"]),
-    help="Print at the end, on standard error: times of each step, bytes, rates. (SIGUSR1 prints them meanwhile.)",
+    help="Print at the end, on standard error: times, bytes, rates, TLS, certificates. (SIGUSR1: print them now.)",
 )
 _progress_option = option(
     "--progress",
@@ -57,10 +57,28 @@ def with_statistics(function: F) -> F:
 
 def _printer(form: str | None) -> Callable[[Figures], object]:
     if form == "json":
-        import json
+        return _print_json
+    return _print_text if form == "text" else (lambda figures: None)
 
-        return lambda figures: print_line(json.dumps(figures.as_facts()))
-    return (lambda figures: print_line(figures.as_text())) if form == "text" else (lambda figures: None)
+
+def _print_json(figures: Figures) -> None:
+    import json
+
+    facts = figures.as_facts()
+    if figures.tls is not None:
+        from socketkit.apps.observers.tls_summary import tls_facts
+
+        facts["tls"] = tls_facts(figures.tls)
+    print_line(json.dumps(facts))
+
+
+def _print_text(figures: Figures) -> None:
+    print_line(figures.as_text())
+    if figures.tls is not None:
+        from socketkit.apps.observers.tls_summary import tls_lines
+
+        for line in tls_lines(figures.tls):
+            print_line(f"[{figures.connection}] {line}")
 
 
 def _writes_output(options: dict[str, Any]) -> bool:
@@ -79,7 +97,7 @@ def _printing_at_signal(statistics: TransferStats) -> Iterator[None]:
 
     def handler(*_: object) -> None:
         for figures in statistics.figures():
-            print_line(figures.as_text())
+            _print_text(figures)
 
     before = signal.signal(number, handler)
     try:

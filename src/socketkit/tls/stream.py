@@ -224,6 +224,7 @@ class TlsStream(Stream):
             der = conversation.getpeercert(binary_form=True)
             if der:
                 peer["peer_certificate"] = der
+                peer["peer_chain"] = self._peer_chain(der)
                 certificate = read_certificate(der)
                 for name in type(certificate).fields:
                     peer[f"peer_{name}"] = getattr(certificate, name)
@@ -237,6 +238,15 @@ class TlsStream(Stream):
             is_resumed=bool(conversation.session_reused),
             **peer,
         )
+
+    def _peer_chain(self, own: bytes) -> tuple[bytes, ...]:
+        """The certificates that the peer sent, its own first; where the system shows no others, its own alone."""
+        try:  # a method of `SSLObject` from 3.13 on; the object below has had it since 3.10
+            chain = self._conversation._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+            ders = [each.public_bytes(_ENCODING_DER) for each in chain or ()]
+        except (AttributeError, ssl.SSLError):
+            return (own,)
+        return (own, *[der for der in ders if der != own])
 
     def _handshake_error(self, error: ssl.SSLError) -> HandshakeError:
         return HandshakeError(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from socketkit.config.address import Address
-from socketkit.events import Accepted, Closed, Connected, Connecting, Event, Received, Resolved, Sent
+from socketkit.events import Accepted, Closed, Connected, Connecting, Event, Received, Resolved, Secured, Sent, TlsFacts
 from socketkit.values import Value, field
 
 __all__ = ["Figures", "TransferStats"]
@@ -26,6 +26,7 @@ class Figures(Value):
         received_size, sent_size: bytes.
         received_rate, sent_rate: bytes a second, over `seconds`.
         error: what ended it; None for a clean end, or none yet.
+        tls: what the TLS handshake agreed on; None without TLS, and for a client of ours.
     """
 
     connection: int
@@ -39,18 +40,21 @@ class Figures(Value):
     received_rate: float
     sent_rate: float
     error: str | None = field(None)
+    tls: TlsFacts | None = field(None)
 
     def as_facts(self) -> dict[str, Any]:
-        """Name to value, for JSON; seconds to the microsecond, rates to the byte."""
+        """Name to value, for JSON, without `tls`; seconds to the microsecond, rates to the byte."""
         facts: dict[str, Any] = {}
         for name in type(self).fields:
+            if name == "tls":
+                continue
             value = getattr(self, name)
             digits = 0 if name.endswith("rate") else 6
             facts[name] = round(value, digits) if isinstance(value, float) else value
         return facts
 
     def as_text(self) -> str:
-        """One line for a person."""
+        """One line for a person, without `tls`."""
         steps = ((self.resolve_seconds, "to resolve"), (self.connect_seconds, "to connect"))
         told = [f"{seconds * 1000:.1f} ms {what}" for seconds, what in steps if seconds is not None]
         if self.first_byte_seconds is not None:
@@ -97,6 +101,9 @@ class TransferStats:
             self._tried = self._tried or self._clock()
         elif isinstance(event, Connected | Accepted):
             self._begin(event)
+        elif isinstance(event, Secured):
+            if event.connection in self._talks:
+                self._talks[event.connection].tls = event.facts
         elif isinstance(event, Closed):
             talk = self._talks.pop(event.connection, None)
             if talk is not None:
@@ -137,6 +144,7 @@ class _Talk:
         self.resolve = resolve
         self.connect = connect
         self.first_byte: float | None = None
+        self.tls: TlsFacts | None = None
         self.received_size = self.sent_size = 0
 
     def figures(self, now: float, error: BaseException | None) -> Figures:
@@ -153,4 +161,5 @@ class _Talk:
             received_rate=self.received_size / seconds if seconds else 0.0,
             sent_rate=self.sent_size / seconds if seconds else 0.0,
             error=None if error is None else str(error),
+            tls=self.tls,
         )
