@@ -141,9 +141,12 @@ def export(file: str, as_json: bool) -> Status:
     from socketkit.apps.chat.store import read_messages
 
     form = json_line if as_json else text_line
-    for message in read_messages(file):
-        sys.stdout.buffer.write(form(message).encode())
-    sys.stdout.buffer.flush()
+    try:
+        for message in read_messages(file):
+            sys.stdout.buffer.write(form(message).encode())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise BrokenPipeError from None  # without its number, by which click would end with status 1
     return Status.DONE
 
 
