@@ -54,10 +54,14 @@ class SocketkitError(Exception):
         message: the text of the error, in one line.
         errno: the system's number where there is one, else None.
         attempts: what became of each candidate that was tried; empty where none was.
+        close_code, close_reason: how a WebSocket was closed, by the peer or (a `FramingError`) by us (RFC 6455, 7.4);
+            1005: without a code, 1006: without a close frame. None and empty on all other connections.
     """
 
     errno: int | None = None
     attempts: tuple[Attempt, ...] = ()
+    close_code: int | None = None
+    close_reason: str = ""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)

@@ -16,7 +16,7 @@ TOP_LEVEL = {
     "_core", "api", "blocking", "endpoint", "errors", "events", "health", "metrics", "observe", "open_context",
     "values",
     "apps", "cli", "client", "config", "connection", "datagrams", "engines", "framing", "server", "sockets",
-    "streams", "tls",
+    "streams", "tls", "websocket",
 }  # fmt: skip
 
 PUBLIC = """

@@ -1,0 +1,170 @@
+"""Messages of WebSocket, without I/O: frames joined to messages, text checked, compression undone.
+
+What a peer may not do is one error with a close code. Nothing is held beyond `max_size`, and one portion of bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any, Final
+
+from socketkit.errors import FramingError
+from socketkit.websocket.deflate import Deflate
+from socketkit.websocket.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    RSV1,
+    TEXT,
+    protocol_error,
+    split_frames,
+    too_long,
+)
+
+__all__ = ["MessageDecoder"]
+
+_new_utf8 = codecs.getincrementaldecoder("utf-8")
+_TEXT_WHOLE: Final = FIN | TEXT
+_BINARY_WHOLE: Final = FIN | BINARY
+
+
+class MessageDecoder:
+    """Bytes of one peer to messages and control frames.
+
+    Args:
+        is_masked: whether the peer is a client.
+        max_size: bytes of the largest message, inclusive, after compression is undone.
+        deflate: None: no compression was agreed on.
+
+    Attributes:
+        fault: what the peer has done wrong; nothing is decoded behind it.
+    """
+
+    __slots__ = (
+        "_deflate",
+        "_held",
+        "_is_compressed",
+        "_is_masked",
+        "_max_frame_size",
+        "_max_size",
+        "_needed",
+        "_opcode",
+        "_parts",
+        "_size",
+        "_utf8",
+        "fault",
+    )
+
+    def __init__(self, *, is_masked: bool, max_size: int, deflate: Deflate | None = None) -> None:
+        self._is_masked = is_masked
+        self._max_size = max_size
+        # What does not compress grows a little: five bytes for each block (RFC 1951, 3.2.4).
+        self._max_frame_size = max_size if deflate is None else max_size + (max_size >> 10) + 64
+        self._deflate = deflate
+        self._held = bytearray()
+        self._needed = 2
+        self._opcode: int | None = None  # of the message whose fragments come
+        self._parts: list[Any] = []
+        self._size = 0
+        self._is_compressed = False
+        self._utf8: codecs.IncrementalDecoder | None = None
+        self.fault: FramingError | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are held of a message that is not whole."""
+        return len(self._held) + self._size + (self._opcode is not None)
+
+    def feed(self, data: bytes) -> list[tuple[int, Any]]:
+        """Return what is now whole: (TEXT, str), (BINARY, bytes), and control frames with their payload.
+
+        Never raises: an error is in `fault`, behind what came before it. Nothing is decoded behind a close frame.
+        """
+        if self.fault is not None:
+            return []
+        held = self._held
+        if held:
+            held += data
+            if len(held) < self._needed:
+                return []
+            data = bytes(held)
+            held.clear()
+        batch = split_frames(data, 0, is_masked=self._is_masked, max_size=self._max_frame_size)
+        self._needed = batch.needed
+        found: list[tuple[int, Any]] = []
+        try:
+            for first, payload in batch.frames:
+                if first & 0x08:
+                    found.append((first & 0x0F, payload))
+                    if first & 0x0F == CLOSE:
+                        return found
+                    continue
+                message = self._take(first, payload)
+                if message is not None:
+                    found.append(message)
+        except FramingError as error:
+            self.fault = error
+            return found
+        self.fault = batch.fault
+        if batch.end < len(data) and batch.fault is None:
+            held += memoryview(data)[batch.end :]
+        return found
+
+    def _take(self, first: int, payload: bytes) -> tuple[int, Any] | None:
+        """Take a frame of data; return the message that it completes."""
+        if self._opcode is None:
+            if first == _TEXT_WHOLE or first == _BINARY_WHOLE:
+                if len(payload) > self._max_size:
+                    raise too_long(len(payload), self._max_size)
+                return (TEXT, _text(payload)) if first == _TEXT_WHOLE else (BINARY, payload)
+            self._begin(first)
+        elif first & 0x0F != CONTINUATION:
+            raise protocol_error("a message begins before the one before it has ended")
+        elif first & RSV1:
+            raise protocol_error("a continuation has the reserved bit RSV1")
+        return self._continue(payload, is_last=bool(first & FIN))
+
+    def _begin(self, first: int) -> None:
+        opcode = first & 0x0F
+        if opcode == CONTINUATION:
+            raise protocol_error("a continuation comes where no message was begun")
+        self._is_compressed = bool(first & RSV1)
+        if self._is_compressed and self._deflate is None:
+            raise protocol_error("a frame has the reserved bit RSV1, and no compression was agreed on")
+        self._opcode = opcode
+        self._utf8 = _new_utf8() if opcode == TEXT else None
+
+    def _continue(self, payload: bytes, *, is_last: bool) -> tuple[int, Any] | None:
+        if self._is_compressed and self._deflate is not None:
+            payload = self._deflate.decompress(payload, self._max_size - self._size, is_last=is_last)
+        self._size += len(payload)
+        if self._size > self._max_size:
+            raise too_long(self._size, self._max_size)
+        utf8, opcode = self._utf8, self._opcode
+        if utf8 is not None:
+            try:
+                self._parts.append(utf8.decode(payload, is_last))
+            except UnicodeDecodeError as error:
+                raise _not_utf8(error) from None
+        else:
+            self._parts.append(payload)
+        if not is_last:
+            if len(self._parts) > 1024:  # one byte a fragment: hold the bytes, not a list of them
+                self._parts = ["".join(self._parts) if utf8 is not None else b"".join(self._parts)]
+            return None
+        parts, self._parts, self._size, self._opcode, self._utf8 = self._parts, [], 0, None, None
+        if len(parts) == 1:
+            return (TEXT if utf8 is not None else BINARY), parts[0]
+        return (TEXT, "".join(parts)) if opcode == TEXT else (BINARY, b"".join(parts))
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error) from None
+
+
+def _not_utf8(error: UnicodeDecodeError) -> FramingError:
+    return protocol_error(f"a text is not UTF-8: {error.reason}", 1007)
