@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from socketkit.config.retry import Retry
     from socketkit.config.tls_settings import TLS
     from socketkit.connection.broadcast import broadcast
+    from socketkit.config.websocket_settings import Request, Response
     from socketkit.connection.connection import Connection, ConnectionStatistics
     from socketkit.datagrams.blocking import BlockingDatagrams
     from socketkit.datagrams.datagrams import Datagrams, DatagramsStatistics
@@ -77,7 +78,9 @@ __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "OptionError",
     "Options",
     "RejectedError",
+    "Request",
     "ResolveError",
+    "Response",
     "Retry",
     "Server",
     "ServerStatistics",
@@ -105,6 +108,7 @@ _MODULES = {
     "config.options": ("Options",),
     "config.retry": ("Retry",),
     "config.tls_settings": ("TLS",),
+    "config.websocket_settings": ("Request", "Response"),
     "connection.connection": ("Connection", "ConnectionStatistics"),
     "datagrams.blocking": ("BlockingDatagrams",),
     "datagrams.datagrams": ("Datagrams", "DatagramsStatistics"),

@@ -20,7 +20,7 @@ from socketkit.config.options import Options, check_verb
 from socketkit.config.time_limits import CLEANUP_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.connection.tunnel import Copied, copy_between
-from socketkit.endpoint import Endpoint
+from socketkit.endpoint import Endpoint, set_http
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Connected, Observer, guarded
@@ -269,6 +269,7 @@ def serve(
     framing: object = None,
     engine: str | Engine | None = None,
     observer: Observer | None = None,
+    http: Any = None,
     **options: object,
 ) -> ServeContext:
     """Serve a handler at addresses: `.run()` until a signal, `async with` in the engine that runs, `with` in a thread.
@@ -281,6 +282,8 @@ def serve(
         engine: asyncio, uvloop, trio, epoll, kqueue, poll, select or blocking, for `run` and `with`; None: uvloop where
             it is installed, else asyncio, because a handler may use asyncio's libraries; threads for a plain function.
         observer: receives the events. Without one, a handler that fails is logged.
+        http: answers plain GET and HEAD requests beside a WebSocket (a page, a health check): a function of a `Request`
+            that returns a `Response`. None: they are refused (404, 426).
         options: by the names of `Options`; they overrule each address's own.
 
     Raises:
@@ -291,12 +294,10 @@ def serve(
         raise AddressError("serve needs at least one address, such as 'tcp://localhost:0'")
     if not callable(handler):
         raise TypeError(f"the handler must be a function of one connection, not {type(handler).__name__}")
-    return ServeContext(
-        handler,
-        Endpoint.several(addresses, framing, options, verb="serve", has_engine=engine is not None),
-        engine,
-        observer,
-    )
+    endpoints = Endpoint.several(addresses, framing, options, verb="serve", has_engine=engine is not None)
+    if http is not None:
+        set_http(endpoints, http)
+    return ServeContext(handler, endpoints, engine, observer)
 
 
 # Of `inspect`, without the 15 ms of importing it: a coroutine function, one made by `types.coroutine`, generators.

@@ -20,6 +20,7 @@ from socketkit.config.durations import parse_duration
 from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
 from socketkit.connection.broadcast import LockedConnection
+from socketkit.config.websocket_settings import Request
 from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.connection.tunnel import Copied, copy_between
@@ -234,6 +235,11 @@ class BlockingConnection(LockedConnection):
     def tls(self) -> TlsFacts | None:
         """The parameters of TLS and the peer's certificate; None without TLS."""
         return self._connection.tls
+
+    @property
+    def request(self) -> Request | None:
+        """The request that a WebSocket was opened with, and its subprotocol; None on all other connections."""
+        return self._connection.request
 
     @property
     def peer_credentials(self) -> Credentials | None:

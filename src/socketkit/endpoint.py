@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from typing import Any
 
@@ -10,13 +10,24 @@ from socketkit import framing as framings
 from socketkit.config.address import Address
 from socketkit.config.host import ascii_host
 from socketkit.config.options import Options, check_schemes, check_shared, check_verb
-from socketkit.config.schemes import secure_name
+from socketkit.config.schemes import secure_name, websocket_name
 from socketkit.config.tls_settings import TLS
+from socketkit.config.websocket_settings import WebSocket
 from socketkit.errors import OptionError
 from socketkit.framing.codec import Framing
 from socketkit.values import replace
 
-__all__ = ["Endpoint", "chosen", "is_secure", "options_at", "secure_address", "settled", "tls_for"]
+__all__ = [
+    "Endpoint",
+    "chosen",
+    "is_secure",
+    "options_at",
+    "set_http",
+    "settled",
+    "spoken_address",
+    "tls_for",
+    "websocket_for",
+]
 
 
 class Endpoint:
@@ -79,6 +90,25 @@ class Endpoint:
         return place
 
 
+def set_http(endpoints: Iterable[Endpoint], http: Callable[..., Any]) -> None:
+    """Have plain requests beside the WebSockets of these addresses answered.
+
+    Raises:
+        OptionError, TypeError: no WebSocket is served there; it is no function.
+    """
+    if not callable(http):
+        raise TypeError(f"http must be a function of one request, not {type(http).__name__}")
+    found = [endpoint for endpoint in endpoints if isinstance(endpoint.options.websocket, WebSocket)]
+    if not found:
+        raise OptionError(
+            "http: it answers beside a WebSocket, and none of the addresses is ws://, wss:// or ws+unix://"
+        )
+    for endpoint in found:
+        assert isinstance(endpoint.options.websocket, WebSocket)
+        websocket = replace(endpoint.options.websocket, http=http)
+        endpoint.options = replace(endpoint.options, websocket=websocket)
+
+
 def options_at(
     address: Address, defaults: Mapping[str, object], keywords: Mapping[str, object], *, verb: str = "connect"
 ) -> Options:
@@ -101,9 +131,30 @@ def is_secure(address: Address, options: Options) -> bool:
     return options.tls is not False or address.transport.is_secure
 
 
-def secure_address(address: Address) -> Address:
-    """The same place, named as one where TLS is spoken."""
-    return address.replace(scheme=secure_name(address.scheme))
+def spoken_address(address: Address, options: Options) -> Address:
+    """The same place, named by what is spoken there: TLS, WebSocket."""
+    if options.tls is not False:
+        address = address.replace(scheme=secure_name(address.scheme))
+    if isinstance(options.websocket, WebSocket):
+        address = address.replace(scheme=websocket_name(address.scheme))
+        if address.transport.is_websocket:
+            address = address.replace(resource=options.websocket.resource)
+    return address
+
+
+def websocket_for(address: Address, options: Options) -> WebSocket | None:
+    """The settings for an address; None where no WebSocket is spoken there.
+
+    Raises:
+        OptionError: WebSocket is spoken over streams, and this is none.
+    """
+    if options.websocket is False and not address.transport.is_websocket:
+        return None
+    if address.transport.kind not in ("", "SOCK_STREAM"):
+        raise OptionError(f"websocket: it is spoken over streams, and {address.scheme} is none")
+    if isinstance(options.websocket, WebSocket):
+        return options.websocket
+    return WebSocket(address.resource)
 
 
 def chosen(options: Options) -> TLS:
@@ -132,10 +183,12 @@ def tls_for(address: Address, options: Options) -> TLS | None:
 
 
 def settled(address: Address, options: Options) -> Options:
-    """The options with all that concerns TLS at this address gathered in `tls`: a `TLS`, or no.
+    """The options with all that concerns TLS and WebSocket at this address gathered in `tls` and `websocket`.
 
     Raises:
         OptionError: they contradict each other.
     """
-    tls = tls_for(address, options)
-    return options if tls is None else replace(options, tls=tls)
+    tls, websocket = tls_for(address, options), websocket_for(address, options)
+    if tls is not None:
+        options = replace(options, tls=tls)
+    return options if websocket is None else replace(options, websocket=websocket)

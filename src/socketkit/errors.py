@@ -112,7 +112,13 @@ class ListenError(OpenError):
 
 
 class HandshakeError(OpenError):
-    """The transport is connected, but the handshake on it (TLS, PROXY) failed."""
+    """The transport is connected, but the handshake on it (TLS, PROXY, WebSocket) failed.
+
+    Attributes:
+        status: the HTTP status of a WebSocket that was refused; else None.
+    """
+
+    status: int | None = None
 
 
 class FramingError(SocketkitError, ValueError):

@@ -283,6 +283,7 @@ class Closed(Event):
         reason: how it ended, in a word: `peer` (the peer had ended its direction), `closed` (this end closed first),
             `aborted` (this end reset it), `lost` (a reset, a time-out of the network), `timeout` (a deadline, the idle
             timeout), `framing`, `handshake`, `stopped` (the server's grace was over), `failed` (the handler raised).
+        close_code, close_reason: of a WebSocket, the peer's, else ours; None and empty without a close frame.
     """
 
     connection: int
@@ -295,6 +296,8 @@ class Closed(Event):
     received_count: int = 0
     sent_count: int = 0
     reason: str = ""
+    close_code: int | None = None
+    close_reason: str = ""
 
 
 class WorkerStarted(Event):

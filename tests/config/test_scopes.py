@@ -38,6 +38,11 @@ VALUES = {
     "idle_timeout": "2s",
     "reuse_address": True,
     "verify": False,
+    "subprotocols": "chat.v1",
+    "origin": "https://example.com",
+    "origins": "https://example.com",
+    "headers": "X-A: 1",
+    "compression": "none",
 }
 VERBS = {
     "connect": connect,
@@ -51,6 +56,7 @@ PLACES = {
     "stream": "unix:///s",
     "internet": "udp://127.0.0.1:1",
     "connection": "unixpacket:///s",
+    "WebSocket": "ws://127.0.0.1:1",
 }
 
 

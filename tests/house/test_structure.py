@@ -23,7 +23,7 @@ PUBLIC = """
     Address AddressError Attempt BlockingConnection BlockingDatagrams BlockingListener BlockingServer BrokenError
     BusyError ClosedError ConnectError Connection ConnectionStatistics Datagrams DatagramsStatistics DeadlineError
     EndOfStream FrameTooLongError FramingError HandshakeError ListenError Listener OpenError OptionError Options
-    RejectedError ResolveError Retry Server ServerStatistics SocketkitError StreamError TLS TlsFacts
+    RejectedError Request ResolveError Response Retry Server ServerStatistics SocketkitError StreamError TLS TlsFacts
     TruncatedFrameError WouldBlock broadcast connect copy_both framing listen open_datagrams pair serve
 """
 

@@ -14,7 +14,7 @@ from socketkit.client.happy_eyeballs import HappyEyeballs
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.proxy import Proxy
-from socketkit.endpoint import tls_for
+from socketkit.endpoint import tls_for, websocket_for
 from socketkit.engines.engine import Engine
 from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, OptionError, StreamError
 from socketkit.events import Connecting, Failed, Observer
@@ -80,6 +80,26 @@ async def open_stream(
     """
     if options.send_proxy is not None and address.transport.kind not in ("", "SOCK_STREAM"):
         raise OptionError(f"send_proxy: the header begins a stream, and {address.scheme} is none")
+    websocket = websocket_for(address, options)
+    if websocket is None:
+        return await _open_bytes(engine, address, options, observer, lookup, on_behalf)
+    from socketkit.websocket.handshake import check_installed
+    from socketkit.websocket.handshake import client_handshake as websocket_handshake
+
+    check_installed()
+    stream = await _open_bytes(engine, address, options, observer, lookup, on_behalf)
+    return await websocket_handshake(stream, address, options)
+
+
+async def _open_bytes(
+    engine: Engine,
+    address: Address,
+    options: Options,
+    observer: Observer | None,
+    lookup: Lookup,
+    on_behalf: Ends | None,
+) -> Stream:
+    """A stream of bytes, with TLS where it is wanted."""
     tls = tls_for(address, options)
     if tls is None:
         return await _open_plain(engine, address, options, observer, lookup, on_behalf)

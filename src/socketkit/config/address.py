@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from socketkit.config.host import PLACEHOLDER, host_family
-from socketkit.config.options import format_option
+from socketkit.config.options import Options, format_option
 from socketkit.config.percent_encoding import QUERY_SAFE, decode_text, encode, split_command_query, to_bytes
 from socketkit.config.proxy import hide_passwords
 from socketkit.config.quoting import quote
@@ -48,6 +48,8 @@ class Address(Value):
             surrogates, as everywhere in Python; `socket_path` gives them back.
         options: pairs of name and canonical text, sorted by name; `Options.make(dict(address.options))` reads them.
             The constructor takes pairs or a mapping, with text or native values.
+        resource: of a WebSocket: path and query of the request as they are sent (`/chat?token=1`, RFC 6455, 3); empty:
+            a client asks for `/`, a server takes every path.
     """
 
     scheme: str
@@ -55,10 +57,13 @@ class Address(Value):
     port: int | None = None
     path: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    resource: str = ""
 
     def __post_init__(self) -> None:
         scheme = find_scheme(self.scheme)
-        parts = scheme.body.check(scheme, Parts(self.host, self.port, self.path))
+        parts = scheme.body.check(scheme, Parts(self.host, self.port, self.path, self.resource))
+        if self.resource and not scheme.is_websocket:
+            raise AddressError(f"{scheme.name} has no request, but here is {quote(self.resource)}; allowed is none")
         _set_fields(self, self.scheme, parts, _normal_options(self.options))
 
     @classmethod
@@ -112,8 +117,9 @@ class Address(Value):
         return address
 
     def __str__(self) -> str:
-        body = self.transport.body.write(Parts(self.host, self.port, self.path))
-        query = "&".join(f"{name}={encode(value, QUERY_SAFE)}" for name, value in self._shown_options())
+        body = self.transport.body.write(Parts(self.host, self.port, self.path, self.resource))
+        pairs = [f"{name}={encode(value, QUERY_SAFE)}" for name, value in self._shown_options()]
+        query = "&".join([*_written_resource(self), *pairs] if self.resource else pairs)
         return f"{self.scheme}:{body}?{query}" if query else f"{self.scheme}:{body}"
 
     def __repr__(self) -> str:
@@ -205,6 +211,7 @@ def _set_fields(address: Address, scheme: str, parts: Parts, options: tuple[tupl
     set_field(address, "port", parts.port)
     set_field(address, "path", parts.path)
     set_field(address, "options", options)
+    set_field(address, "resource", parts.resource)
 
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)")
@@ -218,8 +225,43 @@ def _parse(text: str, default_scheme: str) -> Address:
         raise AddressError(f"it begins with a space; did you mean {quote(text.strip())}?")
     place, query = split_command_query(text) or _split_query(text)
     name, body = _split_scheme(place, default_scheme)
-    parts = find_scheme(name).body.read(body)
-    return Address(name, parts.host, parts.port, parts.path, _read_query(query) if query else ())
+    scheme = find_scheme(name)
+    parts = scheme.body.read(body)
+    resource = parts.resource
+    if scheme.is_websocket:
+        resource, query = _split_resource(resource, query, has_path=name != "ws+unix")
+    return Address(name, parts.host, parts.port, parts.path, _read_query(query) if query else (), resource)
+
+
+def _split_resource(path: str, query: str, *, has_path: bool) -> tuple[str, str]:
+    """The path and query of a WebSocket's request, and the options: those parameters that bear the name of one.
+
+    A parameter of the request with such a name is written with an escape in it (`%6Dode=1`).
+    """
+    request: list[str] = []
+    options: list[str] = []
+    for pair in query.split("&") if query else ():
+        name, mark, value = pair.partition("=")
+        if not has_path and name == "path":
+            path = decode_text(value)
+        else:
+            (options if mark and name in Options.fields else request).append(pair)
+    return "?".join([path, "&".join(request)] if request else [path]), "&".join(options)
+
+
+def _written_resource(address: Address) -> list[str]:
+    """The parameters that a resource is, in an address; its path stands before them but in `ws+unix`."""
+    path, mark, query = address.resource.partition("?")
+    pairs = [f"path={encode(path, QUERY_SAFE)}"] if address.path else []
+    if mark:
+        pairs += map(_escaped_name, query.split("&"))
+    return pairs
+
+
+def _escaped_name(pair: str) -> str:
+    """A parameter of the request, which is not to be taken for an option."""
+    name = pair.partition("=")[0]
+    return f"%{ord(pair[0]):02X}{pair[1:]}" if name in Options.fields or name == "path" else pair
 
 
 _SECRET = r"(?i)\bproxy=[^&]*|=[^&]*(?::|%3A)[^&]*(?:@|%40)[^&]*"

@@ -46,9 +46,13 @@ from socketkit.config.scopes import (
     TLS_LISTENER,
     TLS_STREAM,
     UNIX_LISTENER,
+    WEBSOCKET,
+    WEBSOCKET_CLIENT,
+    WEBSOCKET_LISTENER,
     Scope,
 )
 from socketkit.config.tls_settings import PIN_KIND, TLS, TLS_KIND
+from socketkit.config.websocket_settings import HEADERS, ORIGIN, ORIGINS, SUBPROTOCOLS, WEBSOCKET_KIND, WebSocket
 from socketkit.errors import OptionError
 from socketkit.values import Value, field
 
@@ -415,6 +419,64 @@ class Options(Value):
         False,
         SWITCH,
         "Make a certificate at the start, for clients that pin it; no: no authority certifies it.",
+    )
+    websocket: bool | WebSocket = _option(
+        STREAM,
+        False,
+        WEBSOCKET_KIND,
+        "Speak WebSocket at this address (RFC 6455); no: unless it is ws://, wss:// or ws+unix://.",
+    )
+    subprotocols: tuple[str, ...] = _option(
+        WEBSOCKET,
+        (),
+        SUBPROTOCOLS,
+        "Subprotocols to agree on, joined by commas, best first; none: none is asked for, or agreed on.",
+    )
+    origin: str | None = _option(
+        WEBSOCKET_CLIENT,
+        None,
+        or_none(ORIGIN),
+        "The web page's origin that a client sends, as https://example.com; none: no page asks, so no Origin is sent.",
+    )
+    origins: tuple[str, ...] | None = _option(
+        WEBSOCKET_LISTENER,
+        None,
+        or_none(ORIGINS),
+        "Origins of the web pages that may connect, joined by commas, or * for all; none: no Origin, or one with the "
+        "host that was asked for, else any page could use its reader's cookies here.",
+    )
+    headers: tuple[tuple[str, str], ...] = _option(
+        WEBSOCKET_CLIENT,
+        (),
+        HEADERS,
+        "Further header fields of the request, as `Name: value`, joined by |; none: those that WebSocket needs.",
+    )
+    compression: str = _option(
+        WEBSOCKET,
+        "deflate",
+        choice_kind("deflate", "none"),
+        "Compression of messages where the peer agrees (RFC 7692); deflate: as browsers do; none: no compression, "
+        "which saves up to 300 KB of memory for each connection.",
+    )
+    ping_interval: float | None = _option(
+        WEBSOCKET,
+        20.0,
+        or_none(duration_kind(minimum=0.001)),
+        "How long a peer may be silent, while we wait for it, before it is sent a ping; 20s: proxies mostly cut after "
+        "60s; none: no pings.",
+    )
+    ping_timeout: float | None = _option(
+        WEBSOCKET,
+        20.0,
+        or_none(duration_kind(minimum=0.001)),
+        "How long a peer may be silent after a ping before the connection counts as lost; 20s: as websockets has it; "
+        "none: no limit.",
+    )
+    max_size: int = _option(
+        WEBSOCKET,
+        1024 * 1024,
+        size_kind(minimum=1, maximum=2**30),
+        "Bytes of the largest message that is received, after compression is undone; 1MiB: as websockets has it.",
     )
     framing: str | None = _option(
         EVERYWHERE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from socketkit.config.host import host_family, normal_host, unmapped
@@ -31,11 +32,13 @@ __all__ = [
     "Scheme",
     "find_scheme",
     "is_bare",
+    "normal_resource",
     "scheme_names",
     "scheme_of_socket",
     "secure_name",
     "socket_path",
     "split_command",
+    "websocket_name",
 ]
 
 
@@ -45,6 +48,7 @@ class Parts(Value):
     host: str = ""
     port: int | None = None
     path: str = ""
+    resource: str = ""
 
 
 class Body(Value):
@@ -75,6 +79,7 @@ class Scheme(Value):
         kind: the same for the socket's type.
         body: how its addresses are written.
         is_secure: whether TLS is spoken over it.
+        is_websocket: whether WebSocket is spoken over it; then the address has a `resource`.
     """
 
     name: str
@@ -82,6 +87,7 @@ class Scheme(Value):
     kind: str
     body: Body
     is_secure: bool = False
+    is_websocket: bool = False
 
     @property
     def is_datagram(self) -> bool:
@@ -170,6 +176,50 @@ def _believe_host_port(name: Any) -> Parts:
         if len(more) == 2 and more[1] and ":" in host and "%" not in host:  # (flow, scope); RFC 4007, 11: the zone
             host = f"{host}%{more[1]}"
     return Parts(host, port)
+
+
+def _read_ws(body: str, default: int) -> Parts:
+    authority, slash, path = body.removeprefix("//").partition("/")
+    if authority and not re.search(r":[^\]]*$", authority):  # RFC 6455, 3: a port may be left out
+        authority = f"{authority}:{default}"
+    parts = _read_host_port(f"//{authority}")
+    return Parts(parts.host, parts.port, resource=slash + path)
+
+
+def _check_ws(scheme: Scheme, parts: Parts) -> Parts:
+    checked = _check_host_port(scheme, Parts(parts.host, parts.port, parts.path))
+    return Parts(checked.host, checked.port, resource=normal_resource(parts.resource))
+
+
+def _write_ws(parts: Parts) -> str:
+    return _write_host_port(parts) + parts.resource.partition("?")[0]
+
+
+def _check_ws_path(scheme: Scheme, parts: Parts) -> Parts:
+    checked = _check_path(scheme, Parts(parts.host, parts.port, parts.path))
+    return Parts(path=checked.path, resource=normal_resource(parts.resource))
+
+
+def normal_resource(resource: str) -> str:
+    """The path and query of a request as they are sent: ASCII, with everything else percent-encoded.
+
+    Raises:
+        AddressError: a control character, which could begin another line of the request; or no path.
+    """
+    if control := re.search(r"[\x00-\x1f\x7f-\x9f]", resource):
+        raise AddressError(f"{quote(control[0])} in the request's path {quote(resource)}; allowed is its escape")
+    if not resource:
+        return ""
+    if not resource.startswith("/"):
+        if not resource.startswith("?"):
+            raise AddressError(f"the request's path {quote(resource)} does not begin with '/'; allowed is /path?query")
+        resource = f"/{resource}"
+    return "".join(
+        character
+        if "!" <= character <= "~" and character not in '"<>\\^`{}|#'
+        else "".join(f"%{byte:02X}" for byte in to_bytes(character))
+        for character in resource
+    )
 
 
 def _read_host(body: str) -> Parts:
@@ -377,6 +427,9 @@ _VSOCK = Body(False, _read_vsock, _check_vsock, _write_vsock, _believe_vsock)
 _FD = _word_body("fd", bare=False, read=lambda body: body.removeprefix("//"), check=_check_descriptor)
 _STDIO = _word_body("stdio", bare=True, read=lambda body: body.removeprefix("//"), check=_check_nothing)
 _SYSTEMD = _word_body("systemd", bare=True, read=lambda body: decode_text(body.removeprefix("//")), check=_check_name)
+_WS = Body(False, partial(_read_ws, default=80), _check_ws, _write_ws, _believe_host_port)
+_WSS = Body(False, partial(_read_ws, default=443), _check_ws, _write_ws, _believe_host_port)
+_WS_PATH = Body(True, _read_path, _check_ws_path, _write_path, _believe_path)
 _EXEC = _word_body("exec", bare=True, read=decode_command, check=_check_command)
 
 # Where several schemes fit a socket, the first names it.
@@ -397,6 +450,9 @@ _SCHEMES = {
         Scheme("ip6", ("AF_INET6",), "SOCK_RAW", _HOST),
         Scheme("tls", ("AF_INET", "AF_INET6"), "SOCK_STREAM", _HOST_PORT, is_secure=True),
         Scheme("tls+unix", ("AF_UNIX",), "SOCK_STREAM", _PATH, is_secure=True),
+        Scheme("ws", ("AF_INET", "AF_INET6"), "SOCK_STREAM", _WS, is_websocket=True),
+        Scheme("wss", ("AF_INET", "AF_INET6"), "SOCK_STREAM", _WSS, is_secure=True, is_websocket=True),
+        Scheme("ws+unix", ("AF_UNIX",), "SOCK_STREAM", _WS_PATH, is_websocket=True),
         Scheme("vsock", ("AF_VSOCK",), "SOCK_STREAM", _VSOCK),
         Scheme("fd", (), "", _FD),
         Scheme("systemd", (), "", _SYSTEMD),
@@ -405,18 +461,18 @@ _SCHEMES = {
     )
 }
 
-# Schemes that are promised and that this version does not speak: the name, and whether it is `bare`.
-_LATER = {
-    **dict.fromkeys(("ws", "wss"), False),
-}
-
-
 _SECURE = {"tcp": "tls", "tcp4": "tls", "tcp6": "tls", "unix": "tls+unix"}
+_WEBSOCKET = {"tcp": "ws", "tcp4": "ws", "tcp6": "ws", "tls": "wss", "unix": "ws+unix", "tls+unix": "ws+unix"}
 
 
 def secure_name(name: str) -> str:
     """The scheme of what this one becomes when TLS is spoken over it; the same where there is no name for that."""
     return _SECURE.get(name, name)
+
+
+def websocket_name(name: str) -> str:
+    """The scheme of what this one becomes when WebSocket is spoken over it; the same where it has no name."""
+    return _WEBSOCKET.get(name, name)
 
 
 def scheme_names() -> tuple[str, ...]:
@@ -428,22 +484,20 @@ def find_scheme(name: str) -> Scheme:
     """What a scheme stands for.
 
     Raises:
-        AddressError: no such scheme (the nearest is suggested), or one that this version does not speak yet.
+        AddressError: no such scheme (the nearest is suggested).
     """
     scheme = _SCHEMES.get(name)
     if scheme is not None:
         return scheme
     allowed = ", ".join(_SCHEMES)
-    if name in _LATER:
-        raise AddressError(f"this version does not speak {quote(name)} yet; allowed are {allowed}")
-    near = suggest(str(name), (*_SCHEMES, *_LATER), form="{}://")
+    near = suggest(str(name), _SCHEMES, form="{}://")
     raise AddressError(f"unknown scheme {quote(name)}{near}; allowed are {allowed}")
 
 
 def is_bare(name: str) -> bool | None:
-    """Whether `name:` may stand without `//`; None where there is no such scheme, not even later."""
+    """Whether `name:` may stand without `//`; None where there is no such scheme."""
     scheme = _SCHEMES.get(name)
-    return scheme.body.bare if scheme else _LATER.get(name)
+    return scheme.body.bare if scheme else None
 
 
 def scheme_of_socket(family: str, kind: str) -> Scheme:

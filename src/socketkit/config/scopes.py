@@ -29,6 +29,9 @@ __all__ = [
     "TLS_LISTENER",
     "TLS_STREAM",
     "UNIX_LISTENER",
+    "WEBSOCKET",
+    "WEBSOCKET_CLIENT",
+    "WEBSOCKET_LISTENER",
     "Scope",
 ]
 
@@ -39,6 +42,7 @@ _MEDIA: Final = {
     "internet": "internet addresses, as tcp:// and udp://",
     "connection": "connections, as tcp:// and unixpacket://",
     "UNIX": "UNIX sockets, as unix:///path",
+    "WebSocket": "WebSocket, as ws:// and wss://",
 }
 
 
@@ -87,6 +91,8 @@ def _fits(scheme: Scheme, medium: str) -> bool:
         return scheme.is_datagram
     if medium == "UNIX":
         return "AF_UNIX" in scheme.families
+    if medium == "WebSocket":
+        return scheme.is_websocket
     if medium == "connection":
         return not scheme.is_datagram
     is_internet = "AF_INET" in scheme.families or "AF_INET6" in scheme.families
@@ -118,3 +124,6 @@ DATAGRAM_SERVER: Final = Scope("datagram listener", ("serve", "listen"), "datagr
 TLS_STREAM: Final = Scope("TLS", _EVERY, "stream")
 TLS_LISTENER: Final = Scope("TLS listener", ("serve", "listen", "pair"), "stream")
 UNIX_LISTENER: Final = Scope("UNIX listener", ("serve", "listen", "open_datagrams"), "UNIX")
+WEBSOCKET: Final = Scope("WebSocket", _CONNECTED, "WebSocket")
+WEBSOCKET_CLIENT: Final = Scope("WebSocket client", ("connect",), "WebSocket")
+WEBSOCKET_LISTENER: Final = Scope("WebSocket listener", ("serve", "listen"), "WebSocket")

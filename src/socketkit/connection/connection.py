@@ -32,10 +32,11 @@ from socketkit.framing import of as framing_of
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Framing
 from socketkit.sockets.peer_credentials import Credentials, credentials_of
 from socketkit.streams.socket_stream import SocketStream
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import MessageStream, Stream
 from socketkit.tls.handshake import side_for
 
 if TYPE_CHECKING:
+    from socketkit.config.websocket_settings import Request
     from socketkit.connection.fd_passing import FdChannel
     from socketkit.connection.proxy_protocol import ProxyHeader
     from socketkit.tls.context import Side
@@ -285,6 +286,8 @@ class Connection(ConnectionCore):
             raise StreamError(
                 f"{wanted.verb}: descriptors are passed on this connection, and belong to whole messages: use receive"
             )
+        if isinstance(self.internals.stream, MessageStream):
+            raise StreamError(f"{wanted.verb}: a WebSocket has no bytes beside its messages: use receive")
         return self._receiver.receive_bytes(wanted, timeout)
 
     # Called by the compiled core, where something is unusual.
@@ -312,10 +315,9 @@ class Connection(ConnectionCore):
         """
         self._check_open()
         chosen = framing_of(framing)
-        self._session.adopt(chosen)
+        self.internals.reframe(chosen)
         if self._fd_channel is not None:
             self._session.decode_in_batches()  # descriptors are assigned to messages that were decoded
-        self.internals.framing = chosen
 
     async def start_tls(self, tls: TLS | Side | bool = True, *, server_side: bool | None = None) -> None:
         """Change to TLS (STARTTLS), within `handshake_timeout`; what was sent before leaves in plain text.
@@ -501,6 +503,12 @@ class Connection(ConnectionCore):
     def tls(self) -> TlsFacts | None:
         """What the TLS handshake agreed on, and the peer's certificate; None without TLS."""
         return self.internals.stream.tls
+
+    @property
+    def request(self) -> Request | None:
+        """The request that a WebSocket was opened with, and its subprotocol; None on all other connections."""
+        stream = self.internals.stream
+        return stream.request if isinstance(stream, MessageStream) else None
 
     @property
     def peer_credentials(self) -> Credentials | None:

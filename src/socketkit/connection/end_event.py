@@ -15,6 +15,7 @@ from socketkit.errors import (
     StreamError,
 )
 from socketkit.events import Closed
+from socketkit.streams.stream import MessageStream
 
 __all__ = ["closed_event"]
 
@@ -32,7 +33,8 @@ _REASONS: Final = (
 
 def closed_event(internals: Internals, *, is_aborted: bool) -> Closed:
     """Return the end event of a connection that was just closed."""
-    session, error = internals.session, internals.cause
+    session, error, stream = internals.session, internals.cause, internals.stream
+    code, text = (stream.close_code, stream.close_reason) if isinstance(stream, MessageStream) else (None, "")
     return Closed(
         internals.number,
         session.received_size,
@@ -44,6 +46,8 @@ def closed_event(internals: Internals, *, is_aborted: bool) -> Closed:
         session.received_count,
         session.sent_count,
         _reason(internals, error, is_aborted),
+        code,
+        text,
     )
 
 

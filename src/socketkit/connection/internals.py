@@ -7,7 +7,7 @@ ended, plain code receives without a coroutine. All of that is here, and not on 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from socketkit.config.address import Address
@@ -19,7 +19,8 @@ from socketkit.connection.starttls import upgrade
 from socketkit.errors import SocketkitError
 from socketkit.events import Observer, Proxied, Received, Secured
 from socketkit.framing.codec import Framing
-from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.streams.socket_stream import SocketStream
+from socketkit.streams.stream import DatagramStream, MessageStream, Stream
 
 if TYPE_CHECKING:
     from socketkit.connection.proxy_protocol import ProxyHeader
@@ -72,7 +73,11 @@ class Internals:
         self.number = next(_numbers)
         self.began = stream.engine.now()
         self.observer = observer
+        if isinstance(stream, MessageStream):
+            framing = stream.framed(framing)
         self.session, self.sender = both_sides(stream, framing, options, self.number, observer)
+        if isinstance(stream, MessageStream):
+            stream.attach(self.write, self.session.refuse)
         self.receiver = Receiver(self.session, self.sender, stream, options, number=self.number, observer=observer)
         self.peer = stream.peer
         self.proxy_peer: str | None = None
@@ -127,6 +132,52 @@ class Internals:
         self.receiver.use(secured, self.options)
         if self.observer is not None:
             self.observer(Secured(self.number, secured.tls))
+
+    async def upgrade(self, change: Callable[[Stream], Awaitable[MessageStream | None]]) -> bool:
+        """Change to a protocol with messages of its own, before the first message; False where it came to nothing.
+
+        Args:
+            change: does the handshake, and returns the new stream.
+        """
+        stream = self.detach_stream()
+        try:
+            if isinstance(stream, SocketStream):
+                stream.give_up_plain()
+            upgraded = await change(stream)
+            if upgraded is None:
+                return False
+            self.session.adopt(upgraded.framed(self.framing))
+            upgraded.attach(self.write, self.session.refuse)
+        except SocketkitError as error:
+            self.set_cause(error)
+            raise
+        finally:
+            self.receiver.end()
+        if self.peer == stream.peer:
+            self.peer = upgraded.peer
+        else:  # the client that a proxy has named
+            self.peer = str(Address.parse(self.peer).replace(scheme=Address.parse(upgraded.peer).scheme))
+        self.stream = upgraded
+        self.sender.release(upgraded)
+        self.receiver.use(upgraded, self.options)
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Append bytes of the stream's own protocol to what is sent."""
+        self.session.append(data)
+        if self.stream.engine.blocks:
+            self.sender.flush()
+        else:
+            self.stream.engine.call_soon(self.sender.flush)
+
+    def reframe(self, framing: Framing) -> None:
+        """Change the framing of both directions; see `Connection.reframe`."""
+        stream = self.stream
+        if isinstance(stream, MessageStream):
+            self.session.replace_unread(stream.reframe(framing, self.session.unread_count))
+        else:
+            self.session.adopt(framing)
+        self.framing = framing
 
     async def wait_message(self, timeout: float | None = None) -> None:
         """Wait until the next `receive` will not wait; raises as `receive` does."""

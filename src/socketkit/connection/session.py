@@ -414,6 +414,13 @@ class Session(SessionCore):
         """Go on in another framing; see `reframe`."""
         self.reframe(framing.codec())
 
+    def replace_unread(self, messages: list[Any]) -> None:
+        """Have these received in place of those that were decoded and not received yet."""
+        self.received_count -= self.unread_count
+        self.waiting.clear()
+        self._later = []
+        self._arrived(messages)
+
     def reframe(self, codec: Codec) -> None:
         """Go on with another codec from the first byte that belongs to no message received so far.
 
@@ -543,6 +550,13 @@ class Session(SessionCore):
         if self._out_size:
             self.outgoing.append(self._take_out())
         self.sent_count += count
+        self.outgoing_size += len(data)
+        self.outgoing.append(data)
+
+    def append(self, data: bytes) -> None:
+        """Append bytes that belong to no message to the outgoing batch, also where messages are refused."""
+        if self._out_size:
+            self.outgoing.append(self._take_out())
         self.outgoing_size += len(data)
         self.outgoing.append(data)
 

@@ -24,13 +24,14 @@ __all__ = ["is_needed", "try_handshake"]
 
 def is_needed(options: Options) -> bool:
     """Whether anything comes before the first message."""
-    return options.accept_proxy is not None or options.tls is not False
+    return options.accept_proxy is not None or options.tls is not False or options.websocket is not False
 
 
 async def try_handshake(
     connection: Connection, options: Options, side: ServerSide | None, admit_client: Callable[[str], str | None]
 ) -> bool:
-    """Receive the PROXY header, admit the client that it names, and negotiate TLS, within `handshake_timeout` in all.
+    """Receive the PROXY header, admit the client that it names, negotiate TLS, and answer a WebSocket's request, within
+    `handshake_timeout` in all.
 
     Args:
         connection: was accepted, and has received nothing.
@@ -50,12 +51,28 @@ async def try_handshake(
                 raise HandshakeError(f"{connection.peer} may not come in: {reason}", address=str(connection.peer))
         if side is not None:
             await connection.internals.start_tls(side, None, deadline)
+        if options.websocket is not False:
+            return await _open_websocket(connection, options, deadline)
     except (HandshakeError, StreamError, DeadlineError) as error:
         connection.internals.set_cause(error)
-        if side is None or isinstance(error, DeadlineError):
+        is_told = side is not None or getattr(error, "status", None) is not None
+        if not is_told or isinstance(error, DeadlineError):
             connection.abort()
         return False
     return True
+
+
+async def _open_websocket(connection: Connection, options: Options, deadline: float | None) -> bool:
+    """Answer the request; False: a plain one was answered, and the connection is to be closed."""
+    from socketkit.websocket.handshake import server_handshake
+
+    try:
+        return await connection.internals.upgrade(lambda stream: server_handshake(stream, options, deadline))
+    except DeadlineError:
+        raise DeadlineError(
+            f"no WebSocket request from {connection.internals.peer} within {options.handshake_timeout:g} s "
+            "(handshake_timeout)"
+        ) from None
 
 
 async def _receive_proxy_header(connection: Connection, options: Options, deadline: float | None) -> None:

@@ -41,7 +41,7 @@ from socketkit.server.signals import reload_signal
 from socketkit.server.socket_listener import SocketListener
 from socketkit.server.statistics import ServerStatistics
 from socketkit.server.stream_listener import StreamListener
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import MessageStream, Stream
 from socketkit.tls.server_certificates import Certificates
 
 __all__ = ["Handler", "Server", "ServerStatistics"]
@@ -269,8 +269,10 @@ class Server:
                 if await self._is_ready(connection, options, entry):
                     await self._handler(connection)
             except BaseException as error:
-                if self._is_failure(connection, error):
+                if self._is_failure(connection, error) and not _say_close(connection, 1011, "the server has failed"):
                     connection.abort()  # a reset, and no close_notify: a cut answer must not look whole
+            if self._deadline is not None:
+                _say_close(connection, 1001, "the server stops")
             await connection.close()
         except SocketkitError:
             pass  # what was lost in closing is in the end event
@@ -283,14 +285,14 @@ class Server:
     async def _is_ready(self, connection: Connection, options: Options, entry: Entry) -> bool:
         """Whether what comes before the first message is done; after a failure no handler runs."""
         side = self._certificates.side(options)
-        if side is None and options.accept_proxy is None:
+        if side is None and options.accept_proxy is None and options.websocket is False:
             return True
 
         def admit_client(host: str) -> str | None:
             return self._acceptor.admit_client(entry, host, options)
 
         is_done = await try_handshake(connection, options, side, admit_client)
-        if not is_done:
+        if not is_done and connection.internals.cause is not None:
             self._handshake_failed_count += 1
         return is_done
 
@@ -469,6 +471,7 @@ class Server:
             await self._drain(min(IDLE_TIME, grace / 4))
         finally:
             for connection in list(self._connections):
+                _say_close(connection, 1001, "the server stops")
                 connection.internals.set_cause(
                     ClosedError(f"{connection.internals.peer} was cut off: the server stops (grace)")
                 )
@@ -549,6 +552,15 @@ class Server:
             else "suspended"
         )
         return f"<Server {' '.join(map(str, self._addresses))}, {state}, {len(self._connections)} conversations>"
+
+
+def _say_close(connection: Connection, code: int, reason: str) -> bool:
+    """Have the close frame of a WebSocket say this; False where it is none."""
+    stream = connection.internals.stream
+    if not isinstance(stream, MessageStream):
+        return False
+    stream.set_close(code, reason)
+    return True
 
 
 def _peer_error_in(error: BaseException) -> BaseException | None:

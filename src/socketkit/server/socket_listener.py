@@ -11,7 +11,7 @@ from typing import Any
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
-from socketkit.endpoint import secure_address
+from socketkit.endpoint import spoken_address
 from socketkit.engines.engine import READ, Engine
 from socketkit.events import Observer, StoppedListening
 from socketkit.server.stream_listener import UNIX, Incoming, OpenIncoming, StreamListener
@@ -93,7 +93,7 @@ class SocketListener(StreamListener):
         self.socket = sock
         self.options = options
         address = Address.from_socket_name(sock.family, sock.type, sock.getsockname())
-        self.address = address if options.tls is False else secure_address(address)
+        self.address = spoken_address(address, options)
         self._observer = observer
         self._path = path
         self._identity = identity_of(path) if path is not None else None

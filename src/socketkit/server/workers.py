@@ -368,8 +368,10 @@ class _Member:
 
 
 def _inherited(sock: socket.socket, address: Address) -> Address:
-    """The address of a descriptor, which does not say by itself that TLS is spoken there."""
+    """The address of a descriptor, which does not say by itself that TLS or WebSocket is spoken there."""
     options = dict(address.options) | ({"tls": "yes"} if address.transport.is_secure else {})
+    if address.transport.is_websocket:
+        options["websocket"] = "yes"
     return Address("fd", path=str(sock.fileno()), options=tuple(options.items()))
 
 

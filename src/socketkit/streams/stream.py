@@ -7,19 +7,22 @@ A stream has no messages. Sockets, pipes, pairs in memory and TLS over another s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from socketkit.engines.engine import Engine
 
 if TYPE_CHECKING:
     import socket
 
+    from socketkit.config.websocket_settings import Request
+    from socketkit.errors import StreamError
     from socketkit.events import TlsFacts
+    from socketkit.framing.codec import Framing
 
     Socket = socket.socket
 
-__all__ = ["DatagramStream", "ReadyStream", "Stream"]
+__all__ = ["DatagramStream", "MessageStream", "ReadyStream", "Stream"]
 
 
 class Stream(ABC):
@@ -242,3 +245,34 @@ class DatagramStream(Stream):
     async def send(self, data: bytes | memoryview, *, deadline: float | None = None) -> None:
         while not self.send_datagram(data):
             await self.wait_writable(deadline=deadline)
+
+
+class MessageStream(Stream):
+    """A stream of bytes whose protocol has messages and an end of its own (WebSocket).
+
+    Attributes:
+        request: what it was opened with.
+        close_code, close_reason: of the end: the peer's, else ours; None and empty before it.
+    """
+
+    __slots__ = ()
+
+    request: Request
+    close_code: int | None
+    close_reason: str
+
+    @abstractmethod
+    def attach(self, write: Callable[[bytes], object], refuse: Callable[[StreamError], object]) -> None:
+        """Use these for what the protocol sends by itself: bytes to append to the batch; why no more is sent."""
+
+    @abstractmethod
+    def framed(self, framing: Framing) -> Framing:
+        """Return the framing of the bytes, each of whose messages is framed by `framing` by itself."""
+
+    @abstractmethod
+    def reframe(self, framing: Framing, unread_count: int) -> list[Any]:
+        """Frame messages in this way from now on; return the last `unread_count` of them so, oldest first."""
+
+    @abstractmethod
+    def set_close(self, code: int, reason: str = "") -> None:
+        """Say this to the peer when our direction is ended; nothing where it was ended already."""

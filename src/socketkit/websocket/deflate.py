@@ -136,9 +136,7 @@ class Deflate:
             raise _broken(str(error)) from None
         if len(made) > room:
             raise too_long(len(made), room)
-        if decoder.eof:  # BFINAL was set, which the RFC allows (7.2.3.5): the next block begins a new stream
-            self._decoder = None
-        elif is_last and self._peer_forgets:
+        if decoder.eof or (is_last and self._peer_forgets):  # BFINAL may be set (RFC 7692, 7.2.3.4)
             self._decoder = None
         return made
 

@@ -1,7 +1,7 @@
 """Frames of WebSocket (RFC 6455, section 5): bytes to frames and back, without I/O.
 
-`split_frames` and `apply_mask` are where the time goes; each is one function of plain values, so that a compiled one can
-take its place.
+`split_frames` and `apply_mask` are where the time goes; each is one function of plain values, so that a compiled one
+can take its place.
 """
 
 from __future__ import annotations

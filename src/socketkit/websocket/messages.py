@@ -114,7 +114,7 @@ class MessageDecoder:
     def _take(self, first: int, payload: bytes) -> tuple[int, Any] | None:
         """Take a frame of data; return the message that it completes."""
         if self._opcode is None:
-            if first == _TEXT_WHOLE or first == _BINARY_WHOLE:
+            if first in (_TEXT_WHOLE, _BINARY_WHOLE):
                 if len(payload) > self._max_size:
                     raise too_long(len(payload), self._max_size)
                 return (TEXT, _text(payload)) if first == _TEXT_WHOLE else (BINARY, payload)

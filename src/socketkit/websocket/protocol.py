@@ -1,0 +1,340 @@
+"""One end of a WebSocket, without I/O: messages to frames, frames to messages, pings answered, the close handshake.
+
+`WebSocketFraming` makes it a framing of the bytes of the stream, so that many small messages are one system call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from socketkit.errors import (
+    BrokenError,
+    EndOfStream,
+    FrameTooLongError,
+    FramingError,
+    StreamError,
+)
+from socketkit.framing.adapter import adapt
+from socketkit.framing.codec import ConnectionCodec, Framing
+from socketkit.websocket.deflate import Deflate
+from socketkit.websocket.frames import (
+    BINARY,
+    CLOSE,
+    FIN,
+    PING,
+    PONG,
+    RSV1,
+    TEXT,
+    Masks,
+    encode_close,
+    encode_frame,
+    parse_close,
+)
+from socketkit.websocket.messages import MessageDecoder
+
+__all__ = ["Protocol", "WebSocketFraming"]
+
+MAX_ANSWERS_SIZE: Final = 64 * 1024
+"""Bytes of pongs that are unsent for a peer that does not read; further pings go without (RFC 6455, 5.5.3)."""
+
+SMALL_SIZE: Final = 64
+"""Bytes below which a message is not compressed: nothing would be gained."""
+
+_NORMAL: Final = (1000, 1001, 1005)
+"""Close codes of an orderly end: normal, going away (a page that is left, a server that stops), none given."""
+
+
+class Protocol:
+    """The state of one end.
+
+    Args:
+        peer: its address, for errors.
+        is_server: clients mask.
+        max_size: bytes of the largest message that is received.
+        deflate: what compression was agreed on; None: none.
+
+    Attributes:
+        received_close: code and reason of the peer's close frame; None before it.
+        sent_close: the same of ours.
+        next_close: what our close frame says when our direction is ended; None: 1000, or the peer's code.
+        write: appends bytes to what is sent.
+        refuse: takes why no further message is sent.
+        answers_size: bytes of pongs since the last time that everything was sent.
+    """
+
+    __slots__ = (
+        "_deflate",
+        "_masks",
+        "answers_size",
+        "decoder",
+        "is_server",
+        "next_close",
+        "peer",
+        "received_close",
+        "refuse",
+        "sent_close",
+        "write",
+    )
+
+    def __init__(self, peer: str, *, is_server: bool, max_size: int, deflate: Deflate | None = None) -> None:
+        self.peer = peer
+        self.is_server = is_server
+        self.decoder = MessageDecoder(is_masked=is_server, max_size=max_size, deflate=deflate)
+        self._deflate = deflate
+        self._masks = None if is_server else Masks()
+        self.received_close: tuple[int, str] | None = None
+        self.sent_close: tuple[int, str] | None = None
+        self.next_close: tuple[int, str] | None = None
+        self.answers_size = 0
+        self.write: Callable[[bytes], object] = _nowhere
+        self.refuse: Callable[[StreamError], object] = _nowhere
+
+    # Incoming.
+
+    def feed(self, data: bytes) -> list[str | bytes]:
+        """Return the messages that are now whole; answer pings, and remember a close frame.
+
+        An error is in `decoder.fault`; its close frame was written then.
+        """
+        if self.received_close is not None:
+            return []  # nothing counts behind a close frame (RFC 6455, 1.4)
+        messages: list[str | bytes] = []
+        decoder = self.decoder
+        for kind, payload in decoder.feed(data):
+            if kind in (TEXT, BINARY):
+                messages.append(payload)
+            elif kind == PING:
+                self._answer(payload)
+            elif kind == CLOSE:
+                try:
+                    self.received_close = parse_close(payload)
+                except FramingError as error:
+                    decoder.fault = error
+        if decoder.fault is not None:
+            self.fail(decoder.fault)
+        return messages
+
+    def _answer(self, payload: bytes) -> None:
+        if self.sent_close is None and self.answers_size < MAX_ANSWERS_SIZE:
+            frame = encode_frame(FIN | PONG, payload, self._mask())
+            self.answers_size += len(frame)
+            self.write(frame)
+
+    def fail(self, error: FramingError) -> None:
+        """Tell the peer what it has done wrong, and send nothing more."""
+        code = error.close_code or 1002
+        if self.sent_close is None:
+            self.write(self.close_frame(code, error.close_reason))
+        self.refuse(_closed_for(self.peer, code, str(error)))
+
+    def end(self) -> StreamError | None:
+        """Return what the peer's close frame means to a receiver; None: there was none."""
+        if self.received_close is None:
+            return None
+        code, reason = self.received_close
+        said = f"{code} {reason}".rstrip()
+        error: StreamError
+        if code in _NORMAL:
+            error = EndOfStream(f"{self.peer} has closed the WebSocket: {said}")
+        else:
+            error = BrokenError(f"{self.peer} has closed the WebSocket with an error: {said}")
+        error.close_code, error.close_reason = code, reason
+        return error
+
+    def lost(self, text: str) -> BrokenError:
+        """Return the error of an end without a close frame (1006)."""
+        error = BrokenError(f"receiving from {self.peer}: {text}")
+        error.close_code = 1006
+        return error
+
+    # Outgoing.
+
+    def encode(self, message: str | bytes | bytearray | memoryview) -> bytes:
+        """Return the frame of a message.
+
+        Raises:
+            TypeError: it is neither text nor bytes.
+        """
+        if type(message) is bytes:
+            first, data = FIN | BINARY, message
+        elif isinstance(message, str):
+            first = FIN | TEXT
+            try:
+                data = message.encode()
+            except UnicodeEncodeError as error:
+                raise FramingError(f"WebSocket: a text is no Unicode: {error.reason}", framing="websocket") from None
+        elif isinstance(message, (bytes, bytearray, memoryview)):
+            first, data = FIN | BINARY, bytes(message)
+        else:
+            raise TypeError(f"a message of a WebSocket is str or bytes, not {type(message).__name__}")
+        if self._deflate is not None and len(data) >= SMALL_SIZE:
+            first, data = first | RSV1, self._deflate.compress(data)
+        return encode_frame(first, data, None if self._masks is None else self._masks.next())
+
+    def ping_frame(self) -> bytes:
+        """Return a ping."""
+        return encode_frame(FIN | PING, b"", self._mask())
+
+    def close_frame(self, code: int | None = None, reason: str = "") -> bytes:
+        """Return our close frame; at most once.
+
+        Args:
+            code, reason: of an error; None: as `next_close` says, else the peer's code, else 1000.
+        """
+        if code is None:
+            if self.next_close is not None:
+                code, reason = self.next_close
+            else:
+                code = 1000 if self.received_close is None else self.received_close[0]
+        self.sent_close = code, reason
+        return encode_close(None if code == 1005 else code, reason, self._mask())
+
+    def _mask(self) -> bytes | None:
+        return None if self._masks is None else self._masks.next()
+
+
+def _nowhere(item: object) -> None:
+    """Take what nobody is there for."""
+
+
+def _closed_for(peer: str, code: int, reason: str) -> BrokenError:
+    error = BrokenError(f"sending to {peer}: we have closed the WebSocket with {code}: {reason}")
+    error.close_code, error.close_reason = code, reason
+    return error
+
+
+class WebSocketFraming:
+    """The framing of the bytes of one WebSocket.
+
+    Args:
+        protocol: of this connection.
+        inner: frames each message by itself; None, or `chunks`: they are `str` and `bytes`.
+    """
+
+    def __init__(self, protocol: Protocol, inner: Framing | None) -> None:
+        self._protocol = protocol
+        self.inner = inner
+
+    def codec(self) -> WebSocketCodec:
+        """Return the codec, which shares the state of the protocol."""
+        return WebSocketCodec(self._protocol, self.inner)
+
+
+class WebSocketCodec(ConnectionCodec):
+    """What a connection uses of the protocol."""
+
+    __slots__ = ("_inner", "_inner_codec", "_is_text", "_last", "_protocol", "_strips", "offset")
+
+    def __init__(self, protocol: Protocol, inner: Framing | None) -> None:
+        self._protocol = protocol
+        self.offset = 0
+        self._last: list[tuple[str | bytes, int]] = []  # the last messages, each with how many the framing made of it
+        self.use(inner)
+
+    def use(self, inner: Framing | None) -> None:
+        """Frame each message in this way from now on."""
+        name = getattr(inner, "name", "")
+        self._inner = None if name == "chunks" else inner
+        self._inner_codec = None if self._inner is None else adapt(self._inner.codec())
+        encoding = getattr(inner, "encoding", "utf-8")
+        self._is_text = name in _TEXT_FRAMINGS and str(encoding).lower().replace("_", "-") in ("utf-8", "utf8", "ascii")
+        # A line's end says nothing where the message has one: other programs do not expect it.
+        self._strips = (b"\r\n" if getattr(inner, "crlf", False) else b"\n") if name in _LINES else b""
+
+    # Outgoing.
+
+    def encode(self, messages: Iterable[Any], /) -> bytes:
+        return b"".join([self._framed(message) for message in messages])
+
+    def encode_one(self, message: Any, /) -> bytes:
+        return self._framed(message)
+
+    def _framed(self, message: Any) -> bytes:
+        if self._inner_codec is None:
+            return self._protocol.encode(message)
+        data = self._inner_codec.encode((message,)).removesuffix(self._strips)
+        return self._protocol.encode(data.decode() if self._is_text else data)
+
+    # Incoming.
+
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return None
+
+    @property
+    def fault(self) -> FramingError | None:
+        return self._protocol.decoder.fault
+
+    @property
+    def buffered(self) -> int:
+        return self._protocol.decoder.buffered
+
+    def feed(self, data: bytes, /) -> list[Any]:
+        self.offset += len(data)
+        messages: list[Any] = self._protocol.feed(data)
+        self._last = []
+        if self._inner is not None:
+            messages = self._unframed(messages)
+        if not messages and self.fault is not None:
+            raise self.fault
+        return messages
+
+    def _unframed(self, raws: list[str | bytes]) -> list[Any]:
+        messages: list[Any] = []
+        for raw in raws:
+            try:
+                made = self._parsed(raw)
+            except FramingError as error:
+                if error.close_code is None:
+                    error.close_code, error.close_reason = 1007, f"a message does not follow the framing: {error}"
+                self._protocol.decoder.fault = error
+                self._protocol.fail(error)
+                break
+            self._last.append((raw, len(made)))
+            messages += made
+        return messages
+
+    def _parsed(self, raw: str | bytes) -> list[Any]:
+        """Return the messages of one message: each is framed by itself."""
+        inner = self._inner
+        if inner is None:
+            return [raw]
+        data = raw.encode() if isinstance(raw, str) else raw
+        if self._strips and not data.endswith(b"\n"):
+            data += b"\n"
+        codec = adapt(inner.codec())
+        if codec.feed_whole is not None:
+            return codec.feed_whole(data)
+        return codec.feed(data) + codec.feed_eof()
+
+    def feed_eof(self) -> list[Any]:
+        return []
+
+    def release(self) -> None:
+        self._last = []
+
+    def take_faults(self) -> list[FrameTooLongError]:
+        return []
+
+    def take_rest(self, unread: int = 0, /) -> bytes:
+        if unread or self._protocol.decoder.buffered:
+            raise TypeError("a WebSocket gives no bytes back: they are frames, and part of a conversation")
+        return b""
+
+    def retake(self, inner: Framing, unread: int) -> list[Any]:
+        """Frame messages in this way from now on; return the last `unread` ones so, oldest first."""
+        raws: list[str | bytes] = []
+        left = unread
+        for raw, count in reversed(self._last):
+            if left <= 0:
+                break
+            left -= count
+            raws.insert(0, raw)
+        self.use(inner)
+        self._last = []
+        return self._unframed(raws)
+
+
+_LINES: Final = ("lines", "json")
+_TEXT_FRAMINGS: Final = ("lines", "json", "json-stream")

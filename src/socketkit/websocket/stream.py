@@ -1,0 +1,256 @@
+"""WebSocket as a stream over a stream: the bytes are frames, and their end is a close handshake.
+
+Pings are sent while a receiver waits, as an idle time is measured: only a peer that we wait for can be late. An end
+without a close frame is a loss (1006), as with TLS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from socketkit.config.schemes import websocket_name
+from socketkit.config.websocket_settings import Request
+from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, StreamError, end_of_stream
+from socketkit.events import TlsFacts
+from socketkit.framing.codec import Framing
+from socketkit.streams.stream import MessageStream, Stream
+from socketkit.websocket.protocol import Protocol, WebSocketCodec, WebSocketFraming
+
+if TYPE_CHECKING:
+    import socket
+
+    Socket = socket.socket
+
+__all__ = ["WebSocketStream"]
+
+SERVER_CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that a client waits for the server to end TCP first (RFC 6455, 7.1.1), so that the server has TIME-WAIT."""
+
+
+class WebSocketStream(MessageStream):
+    """Frames over another stream, after the handshake.
+
+    Args:
+        inner: moves the bytes; this stream owns it.
+        protocol: this end's state.
+        request: what it was opened with.
+        early: bytes that came together with the handshake.
+        ping_interval, ping_timeout: seconds; None: no pings, no limit.
+    """
+
+    __slots__ = (
+        "_codec",
+        "_early",
+        "_inner",
+        "_is_receiving",
+        "_is_stopped",
+        "_ping_interval",
+        "_ping_timeout",
+        "_pinged",
+        "_waited",
+        "engine",
+        "local",
+        "peer",
+        "protocol",
+        "request",
+    )
+
+    def __init__(
+        self,
+        inner: Stream,
+        protocol: Protocol,
+        request: Request,
+        *,
+        early: bytes = b"",
+        ping_interval: float | None = None,
+        ping_timeout: float | None = None,
+    ) -> None:
+        self.engine = inner.engine
+        self.local = spoken_name(inner.local)
+        self.peer = spoken_name(inner.peer)
+        self.protocol = protocol
+        self.request = request
+        self._inner = inner
+        self._early = early
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
+        self._pinged = False
+        self._waited = 0.0  # seconds of waiting since the last byte, or since the ping
+        self._is_receiving = self._is_stopped = False
+        self._codec: WebSocketCodec | None = None
+
+    # Facts.
+
+    @property
+    def socket(self) -> Socket | None:
+        return self._inner.socket
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        return self._inner.tls
+
+    @property
+    def exit_status(self) -> int | None:
+        return self._inner.exit_status
+
+    @property
+    def has_unsent(self) -> bool:
+        return self._inner.has_unsent
+
+    @property
+    def close_code(self) -> int | None:  # type: ignore[override]
+        close = self.protocol.received_close or self.protocol.sent_close
+        return None if close is None else close[0]
+
+    @property
+    def close_reason(self) -> str:  # type: ignore[override]
+        close = self.protocol.received_close or self.protocol.sent_close
+        return "" if close is None else close[1]
+
+    # Of a connection.
+
+    def attach(self, write: Callable[[bytes], object], refuse: Callable[[StreamError], object]) -> None:
+        self.protocol.write, self.protocol.refuse = write, refuse
+
+    def framed(self, framing: Framing) -> Framing:
+        made = WebSocketFraming(self.protocol, framing)
+        codec = self._codec = made.codec()
+        made.codec = lambda: codec  # type: ignore[method-assign]
+        return made
+
+    def reframe(self, framing: Framing, unread_count: int) -> list[Any]:
+        assert self._codec is not None
+        return self._codec.retake(framing, unread_count)
+
+    def set_close(self, code: int, reason: str = "") -> None:
+        self.protocol.next_close = code, reason
+
+    # Receiving.
+
+    async def receive(self, *, deadline: float | None = None) -> bytes:
+        if self._early:
+            data, self._early = self._early, b""
+            return data
+        if (end := self.protocol.end()) is not None:
+            raise end
+        self._is_receiving = True
+        try:
+            return await self._receive(deadline)
+        except EndOfStream:
+            if self._is_stopped:
+                raise end_of_stream(self.peer) from None
+            raise self.protocol.lost("it has ended without a close frame (1006)") from None
+        except BrokenError as error:
+            error.close_code = error.close_code or 1006
+            raise
+        finally:
+            self._is_receiving = False
+
+    async def _receive(self, deadline: float | None) -> bytes:
+        engine = self.engine
+        while True:
+            limit = self._ping_timeout if self._pinged else self._ping_interval
+            began = engine.now()
+            last = None if limit is None else max(began, began + limit - self._waited)
+            if deadline is not None and (last is None or deadline < last):
+                last = deadline
+            try:
+                data = await self._inner.receive(deadline=last)
+            except BaseException as error:
+                now = engine.now()
+                self._waited += now - began
+                if not isinstance(error, DeadlineError) or (deadline is not None and now >= deadline):
+                    raise
+                if limit is not None and self._waited >= limit:
+                    self._ping()
+            else:
+                self._waited, self._pinged = 0.0, False
+                return data
+
+    def _ping(self) -> None:
+        self._waited = 0.0
+        if self._pinged:
+            raise self.protocol.lost(
+                f"it has sent nothing for {self._ping_timeout:g} s after a ping (ping_timeout): it counts as lost"
+            )
+        if self.protocol.sent_close is None:
+            self._pinged = True
+            self.protocol.write(self.protocol.ping_frame())
+
+    def stop_receiving(self) -> None:
+        self._is_stopped = True
+        self._inner.stop_receiving()
+
+    # Sending.
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        count = self._inner.send_now(data)
+        if count == len(data):
+            self.protocol.answers_size = 0
+        return count
+
+    async def wait_writable(self, *, deadline: float | None = None) -> None:
+        await self._inner.wait_writable(deadline=deadline)
+
+    async def send_eof(self, *, deadline: float | None = None) -> None:
+        if self.protocol.sent_close is None:
+            await self._inner.send(self.protocol.close_frame(), deadline=deadline)
+
+    # Closing.
+
+    async def finish(self, *, deadline: float | None = None) -> None:
+        """As promised: after the close handshake, where nobody receives."""
+        try:
+            await self.send_eof(deadline=deadline)
+            if not self._is_receiving:
+                await self._wait_close(deadline)
+        except (StreamError, DeadlineError):
+            pass  # the peer is gone, or does not answer: what counts was sent
+        except BaseException:
+            self.abort()
+            raise
+        await self._inner.finish(deadline=deadline)
+
+    async def _wait_close(self, deadline: float | None) -> None:
+        """Drop what comes before the peer's close frame; then a client waits for the end of the connection."""
+        protocol = self.protocol
+        data, self._early = self._early, b""
+        if data:
+            protocol.feed(data)
+        while protocol.received_close is None and protocol.decoder.fault is None:
+            protocol.feed(await self._inner.receive(deadline=deadline))
+        if not protocol.is_server:
+            last = self.engine.now() + SERVER_CLOSE_TIMEOUT
+            while True:
+                await self._inner.receive(deadline=last if deadline is None else min(last, deadline))
+
+    def close(self) -> None:
+        self._say_close()
+        self._inner.close()
+
+    def abort(self) -> None:
+        if self.protocol.next_close is not None and self._say_close():
+            self._inner.close()  # a reset would take the reason back
+        else:
+            self._inner.abort()
+
+    def _say_close(self) -> bool:
+        """Send our close frame, if that is possible without a wait."""
+        if self.protocol.sent_close is not None:
+            return False
+        try:
+            frame = self.protocol.close_frame()
+            return self._inner.send_now(frame) == len(frame)
+        except (StreamError, ClosedError):
+            return False
+
+    def __repr__(self) -> str:
+        state = "open" if self.close_code is None else f"closed with {self.close_code}"
+        return f"<WebSocketStream {self.local} - {self.peer}, {state}>"
+
+
+def spoken_name(address: str) -> str:
+    """The name of an address at which WebSocket is spoken."""
+    scheme, colon, rest = address.partition(":")
+    return f"{websocket_name(scheme)}{colon}{rest}"
