@@ -146,7 +146,7 @@ class Internals:
             upgraded = await change(stream)
             if upgraded is None:
                 return False
-            self.session.adopt(upgraded.framed(self.framing))
+            self.session.take_unread(upgraded.framed(self.framing).codec())  # nothing: no message was before
             upgraded.attach(self.write, self.session.refuse)
         except SocketkitError as error:
             self.set_cause(error)

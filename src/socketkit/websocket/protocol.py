@@ -224,12 +224,13 @@ class WebSocketFraming:
 class WebSocketCodec(ConnectionCodec):
     """What a connection uses of the protocol."""
 
-    __slots__ = ("_inner", "_inner_codec", "_is_text", "_last", "_protocol", "_strips", "offset")
+    __slots__ = ("_counts", "_inner", "_inner_codec", "_is_text", "_last", "_protocol", "_strips", "offset")
 
     def __init__(self, protocol: Protocol, inner: Framing | None) -> None:
         self._protocol = protocol
         self.offset = 0
-        self._last: list[tuple[str | bytes, int]] = []  # the last messages, each with how many the framing made of it
+        self._last: list[str | bytes] = []  # the messages of the last feed
+        self._counts: list[int] = []  # how many messages the framing has made of each
         self.use(inner)
 
     def use(self, inner: Framing | None) -> None:
@@ -272,16 +273,19 @@ class WebSocketCodec(ConnectionCodec):
 
     def feed(self, data: bytes, /) -> list[Any]:
         self.offset += len(data)
-        messages: list[Any] = self._protocol.feed(data)
-        self._last = []
-        if self._inner is not None:
-            messages = self._unframed(messages)
+        raws = self._protocol.feed(data)
+        messages: list[Any] = raws
+        if self._inner is None:
+            self._last = raws
+        else:
+            messages = self._unframed(raws)
         if not messages and self.fault is not None:
             raise self.fault
         return messages
 
     def _unframed(self, raws: list[str | bytes]) -> list[Any]:
         messages: list[Any] = []
+        self._last, self._counts = raws, []
         for raw in raws:
             try:
                 made = self._parsed(raw)
@@ -291,7 +295,7 @@ class WebSocketCodec(ConnectionCodec):
                 self._protocol.decoder.fault = error
                 self._protocol.fail(error)
                 break
-            self._last.append((raw, len(made)))
+            self._counts.append(len(made))
             messages += made
         return messages
 
@@ -324,16 +328,17 @@ class WebSocketCodec(ConnectionCodec):
 
     def retake(self, inner: Framing, unread: int) -> list[Any]:
         """Frame messages in this way from now on; return the last `unread` ones so, oldest first."""
-        raws: list[str | bytes] = []
-        left = unread
-        for raw, count in reversed(self._last):
-            if left <= 0:
-                break
-            left -= count
-            raws.insert(0, raw)
+        counts = [1] * len(self._last) if self._inner is None else self._counts
+        start = len(counts)
+        while unread > 0 and start:
+            start -= 1
+            unread -= counts[start]
+        raws = self._last[start : len(counts)]
         self.use(inner)
-        self._last = []
-        return self._unframed(raws)
+        if self._inner is not None:
+            return self._unframed(raws)
+        self._last = raws
+        return raws
 
 
 _LINES: Final = ("lines", "json")
