@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from socketkit.config.options import Options
     from socketkit.config.retry import Retry
     from socketkit.config.tls_settings import TLS
-    from socketkit.connection.broadcast import broadcast
     from socketkit.config.websocket_settings import Request, Response
+    from socketkit.connection.broadcast import broadcast
     from socketkit.connection.connection import Connection, ConnectionStatistics
     from socketkit.datagrams.blocking import BlockingDatagrams
     from socketkit.datagrams.datagrams import Datagrams, DatagramsStatistics

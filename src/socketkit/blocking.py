@@ -19,8 +19,8 @@ from socketkit.config.address import Address
 from socketkit.config.durations import parse_duration
 from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
-from socketkit.connection.broadcast import LockedConnection
 from socketkit.config.websocket_settings import Request
+from socketkit.connection.broadcast import LockedConnection
 from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
 from socketkit.connection.tunnel import Copied, copy_between
