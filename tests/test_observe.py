@@ -253,3 +253,15 @@ def test_the_command_answers_a_real_client():
         assert 'socketkit_connections_active{side="accepted"} 1.0' in text
         assert "socketkit_received_bytes_total 6.0" in text
         assert server.stop() == 0
+
+
+def test_scrape_registry_of_one_process_and_of_a_folder(tmp_path, monkeypatch):
+    """Without the folder it is the global registry; a folder that is missing is an error."""
+    from socketkit.metrics import REGISTRY, scrape_registry
+
+    assert scrape_registry() is REGISTRY
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "missing"))
+    with pytest.raises(ValueError, match="PROMETHEUS_MULTIPROC_DIR"):
+        scrape_registry()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    assert list(scrape_registry().collect()) == []

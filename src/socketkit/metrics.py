@@ -2,20 +2,28 @@
 
 Labels are taken from short lists (a side, a limit, a kind of error), never from an address: the number of time series
 does not grow with the peers. Needs `prometheus_client` (the extra `metrics`).
+
+With PROMETHEUS_MULTIPROC_DIR set to an empty folder before this module is imported, each process counts in a file of
+its own there, and `scrape_registry` sums over all of them: the workers of `run(workers=)`.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 import socketkit.events as events
 from socketkit.errors import SocketkitError
 from socketkit.events import Event
 
-__all__ = ["REGISTRY", "PrometheusObserver"]
+__all__ = ["FOLDER_VARIABLE", "REGISTRY", "PrometheusObserver", "scrape_registry"]
+
+FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client reads it when it is imported, and counts in files of that folder."""
 
 LIMITS: Final = ("max_connections", "accept_rate", "max_per_peer", "deny", "allow", "accept_proxy")
 DURATIONS: Final = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
@@ -35,7 +43,7 @@ class PrometheusObserver:
     def __init__(self, registry: CollectorRegistry | None = None, *, namespace: str = "socketkit") -> None:
         self._common: dict[str, Any] = {"registry": REGISTRY if registry is None else registry, "namespace": namespace}
         count, side = self._count, ["side"]
-        self._active = Gauge("connections_active", "Connections that are open now.", side, **self._common)
+        self._active = self._gauge("connections_active", "Connections that are open now.", *side)
         self._durations = Histogram(
             "connection_duration_seconds",
             "How long connections were open.",
@@ -49,7 +57,7 @@ class PrometheusObserver:
         self._errors = count("connection_errors_total", "Connections that ended by an error.", "error")
         self._refused = count("refused_total", "Connections that were reset before a handler began.", "limit")
         self._pauses = count("accept_pauses_total", "Episodes of a resource shortage (descriptors, memory).")
-        self._paused = Gauge("accept_paused", "Listeners that a resource shortage pauses now.", **self._common)
+        self._paused = self._gauge("accept_paused", "Listeners that a resource shortage pauses now.")
         self._accept_failures = count("accept_failures_total", "Listeners at which accepting failed for good.")
         self._failures = count("handler_failures_total", "Handlers that raised an error that was not the peer's.")
         self._attempts = count("connect_failures_total", "Addresses that could not be connected to.", "error")
@@ -73,11 +81,14 @@ class PrometheusObserver:
             events.DatagramDropped: lambda event: self._dropped.inc(),
             events.DatagramsOverflowed: lambda event: self._overflowed.inc(event.count),
             events.FrameSkipped: lambda event: self._skipped.inc(),
-            events.WorkerEnded: lambda event: self._workers.inc(),
+            events.WorkerEnded: self._end_worker,
         }
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, **self._common)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, multiprocess_mode="livesum", **self._common)
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
@@ -117,6 +128,26 @@ class PrometheusObserver:
     def _pause(self, event: events.AcceptPaused) -> None:
         self._pauses.inc()
         self._paused.inc()
+
+    def _end_worker(self, event: events.WorkerEnded) -> None:
+        """Count it, and remove its gauges from the sum: its connections ended without their end events."""
+        self._workers.inc()
+        if FOLDER_VARIABLE in os.environ:
+            mark_process_dead(event.pid)  # type: ignore[no-untyped-call]
+
+
+def scrape_registry() -> CollectorRegistry:
+    """The registry that a scrape is answered from: all processes of PROMETHEUS_MULTIPROC_DIR where that is set, else
+    the global registry, which is this process.
+
+    Raises:
+        ValueError: the variable does not name a folder.
+    """
+    if FOLDER_VARIABLE not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 class _Open:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -16,6 +18,9 @@ from socketkit.config.options import format_option
 from socketkit.endpoint import options_at
 from socketkit.errors import OptionError
 from socketkit.events import Observer, combine
+
+if TYPE_CHECKING:
+    from socketkit.blocking import BlockingServer
 
 __all__ = ["limits", "metrics", "serve_by_workers", "some_limits", "workers"]
 
@@ -36,6 +41,7 @@ _HELP: Final = {
     ),
     "accept_proxy": ("NETWORKS", "Proxies that may connect, each with a PROXY header; repeatable."),
 }
+_FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LISTS: Final = ("allow", "deny", "accept_proxy")
 
 
@@ -89,6 +95,7 @@ def serve_by_workers(
     *,
     listening: Callable[[tuple[Address, ...]], object],
     observer: Observer | None,
+    metrics_at: Address | None = None,
     **options: Any,
 ) -> None:
     """Serve by several processes.
@@ -99,6 +106,7 @@ def serve_by_workers(
         serve: what each does: serve at such addresses until SIGTERM, and call the second argument when it listens.
         listening: called once with the real addresses.
         observer: receives the start and the end of each worker.
+        metrics_at: where any of the workers answers Prometheus for all of them; None: nowhere.
         options: of the library, for the listening sockets.
 
     Raises:
@@ -112,14 +120,58 @@ def serve_by_workers(
     options = {name: value for name, value in options.items() if name in Options.fields}
     places = [(address, options_at(address, {}, options, verb="serve")) for address in addresses]
 
-    def work(given: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
-        serve([address for _, address in given], lambda _: listens())
+    metrics_number = len(places)
+    if metrics_at is not None:
+        places.append((metrics_at, options_at(metrics_at, {}, {}, verb="serve")))
 
-    Workers(places, count, work, listening=listening, observer=observer).run()
+    def announce(addresses: tuple[Address, ...]) -> None:
+        _print_metrics(address for number, address in supervisor.addresses if number == metrics_number)
+        listening(tuple(address for number, address in supervisor.addresses if number != metrics_number))
+
+    def work(given: list[tuple[int, Address]], listens: Callable[[], None]) -> None:
+        metrics_places = [address for number, address in given if number == metrics_number]
+        with _scraped(*metrics_places) if metrics_places else nullcontext():
+            serve([address for number, address in given if number != metrics_number], lambda _: listens())
+
+    supervisor = Workers(places, count, work, listening=announce, observer=observer, shared={metrics_number})
+    supervisor.run()
+
+
+def _scraped(*addresses: Address) -> AbstractContextManager[BlockingServer]:
+    """A server in a background thread that answers Prometheus."""
+    from socketkit.api import serve
+    from socketkit.apps.metrics_endpoint import HEAD, scraper
+    from socketkit.metrics import scrape_registry
+
+    return serve(scraper(scrape_registry()), *addresses, framing=HEAD, engine="poll", max_connections=64, grace=0.5)
+
+
+def _print_metrics(addresses: Iterable[Address]) -> None:
+    for address in addresses:
+        print_line(f"metrics at {str(address).replace('tcp:', 'http:')}/metrics")
+
+
+@contextmanager
+def _metrics_folder() -> Iterator[None]:
+    """While the block runs, there is a folder in which each process counts: the user's, or one that is removed."""
+    if os.environ.get(_FOLDER_VARIABLE):
+        yield
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="socketkit-metrics-") as folder:
+        os.environ[_FOLDER_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_FOLDER_VARIABLE]
 
 
 def metrics(function: F) -> F:
-    """`--metrics ADDRESS`: counts the command's events, and answers Prometheus."""
+    """`--metrics ADDRESS`: counts the command's events, and answers Prometheus.
+
+    With several workers the function gets `metrics_at`, for `serve_by_workers`: the supervisor has no thread.
+    """
 
     @option(
         "--metrics",
@@ -132,15 +184,16 @@ def metrics(function: F) -> F:
         if metrics is None:
             return function(*args, observer=observer, **options)
         if options.get("workers", 1) != 1:
-            raise OptionError("--metrics counts what one process does: leave --workers out")
-        from socketkit.api import serve
-        from socketkit.apps.metrics_endpoint import HEAD, scraper
-        from socketkit.metrics import REGISTRY, PrometheusObserver
+            with _metrics_folder():  # before prometheus_client is imported
+                from socketkit.metrics import PrometheusObserver
+
+                observer = combine(PrometheusObserver(), observer)
+                return function(*args, observer=observer, metrics_at=metrics, **options)
+        from socketkit.metrics import PrometheusObserver
 
         counting = PrometheusObserver()
-        with serve(scraper(REGISTRY), metrics, framing=HEAD, engine="poll", max_connections=64) as scraped:
-            for address in scraped.addresses:
-                print_line(f"metrics at {str(address).replace('tcp:', 'http:')}/metrics")
+        with _scraped(metrics) as server:
+            _print_metrics(server.addresses)
             return function(*args, observer=combine(counting, observer), **options)
 
     return wrapped  # type: ignore[return-value]  # click's options change what it takes

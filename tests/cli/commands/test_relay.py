@@ -285,7 +285,7 @@ def test_relay_takeover(tmp_path: Path) -> None:
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--bind", "localhost"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--once"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--takeover", "unix:///nowhere"),
-        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--metrics", "tcp://127.0.0.1:0"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "--workers", "2", "--metrics", "nosuch://x"),
     ],
 )
 def test_usage_errors_before_opening(arguments: tuple[str, ...]) -> None:

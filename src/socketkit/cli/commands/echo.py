@@ -37,6 +37,7 @@ def echo(
     engine: str | None,
     ready_fd: int | None,
     observer: Observer | None,
+    metrics_at: Address | None = None,
     **options: Any,
 ) -> Status:
     """Send back every message, to any number of clients (default address: tcp://localhost:50000).
@@ -58,5 +59,5 @@ def echo(
     elif once:
         raise OptionError("--once is for one process: leave --workers out")
     else:
-        serve_by_workers(addresses, workers, serve, listening=say, observer=observer, **how)
+        serve_by_workers(addresses, workers, serve, listening=say, observer=observer, metrics_at=metrics_at, **how)
     return Status.DONE

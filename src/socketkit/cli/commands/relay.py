@@ -109,6 +109,7 @@ def relay(
     ready_fd: int | None,
     observer: Observer | None,
     trust: dict[str, Any],
+    metrics_at: Address | None = None,
     **options: Any,
 ) -> int:
     """Connect each client of LISTEN to a TARGET; the ends of both directions, and losses, are relayed.
@@ -165,7 +166,9 @@ def relay(
     if workers > 1:
         way = common_options.engine_for(engine, address)
         way.run(refuse_own_address(way, [address], targets))  # workers have inherited sockets, and no address
-        serve_by_workers([address], workers, serve, listening=report_listening, observer=observer, **how)
+        serve_by_workers(
+            [address], workers, serve, listening=report_listening, observer=observer, metrics_at=metrics_at, **how
+        )
         return Status.DONE
     number = serve([address], report_listening)
     return Status.DONE if number is None or address.scheme != "stdio" else 128 + number  # a client's end
