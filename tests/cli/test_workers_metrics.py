@@ -99,6 +99,9 @@ def test_relay_and_a_folder_of_the_user(tmp_path) -> None:
 
 
 def test_metrics_address_in_use() -> None:
-    with echo_server() as (_, used), socketkit("echo", "tcp://127.0.0.1:0", "--workers", "2", "--metrics", str(used)) as program:
+    with (
+        echo_server() as (_, used),
+        socketkit("echo", "tcp://127.0.0.1:0", "--workers", "2", "--metrics", str(used)) as program,
+    ):
         assert program.wait() == 3
         assert len(program.stderr_lines) == 1 and str(used) in program.stderr_lines[0]
