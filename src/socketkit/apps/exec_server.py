@@ -28,6 +28,7 @@ from socketkit.events import Observer
 from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.process import ChildStream, start_child
+from socketkit.streams.terminal_process import start_terminal_child
 
 __all__ = ["call_with_child", "serve_children", "variables_of"]
 
@@ -38,6 +39,7 @@ async def serve_children(
     command: str,
     *,
     once: bool,
+    terminal: bool = False,
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     report: Callable[[str], object] = lambda line: None,
     observer: Observer | None = None,
@@ -50,6 +52,7 @@ async def serve_children(
         address: where to listen.
         command: the program and its arguments; no shell is used. Its environment describes the peer.
         once: serve the first connection only; others are refused.
+        terminal: whether each child gets a pseudo-terminal, which is hung up at its end; else pipes.
         listening: called with the real addresses once clients can connect.
         report: is called with one line when a program cannot be started; again only after one could.
         observer: receives the events.
@@ -73,7 +76,7 @@ async def serve_children(
 
     def start(connection: Connection) -> ChildStream:
         try:
-            child = _start(engine, words, connection, command)
+            child = _start(engine, words, connection, command, terminal)
         except ConnectError as error:
             connection.abort()  # a reset: an empty answer would look like a program that printed nothing
             if not once and not shortage:
@@ -112,7 +115,13 @@ async def serve_children(
 
 
 async def call_with_child(
-    engine: Engine, address: Address, command: str, *, observer: Observer | None = None, **options: object
+    engine: Engine,
+    address: Address,
+    command: str,
+    *,
+    terminal: bool = False,
+    observer: Observer | None = None,
+    **options: object,
 ) -> int:
     """Connect, and run a child process whose input and output are the connection.
 
@@ -120,6 +129,7 @@ async def call_with_child(
         engine: runs already.
         address: where to connect.
         command: the program and its arguments; no shell is used. Its environment describes the peer.
+        terminal: whether the child gets a pseudo-terminal, which is hung up at its end; else pipes.
         observer: receives the events.
         options: by the names of `Options`.
 
@@ -138,7 +148,7 @@ async def call_with_child(
     place = Endpoint(address, "chunks", options)
     connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     async with connection:
-        child = _start(engine, words, connection, command)
+        child = _start(engine, words, connection, command, terminal)
         try:
             await _ChildSession(connection, child).hold(place.options.close_timeout)
         except SocketkitError:
@@ -162,10 +172,13 @@ def _not_run(command: str, error: OSError) -> ConnectError:
     return ConnectError(f"cannot run {command!r}: {reason_of(error)}", address=f"exec:{command}", errno=error.errno)
 
 
-def _start(engine: Engine, words: list[str], connection: Connection, command: str) -> ChildStream:
+def _start(engine: Engine, words: list[str], connection: Connection, command: str, terminal: bool) -> ChildStream:
     address = str(Address("exec", path=command))
+    variables = variables_of(connection)
     try:
-        return start_child(engine, words, address=address, variables=variables_of(connection), own_session=True)
+        if terminal:
+            return start_terminal_child(engine, words, address=address, variables=variables)
+        return start_child(engine, words, address=address, variables=variables, own_session=True)
     except OSError as error:
         raise _not_run(command, error) from None
 

@@ -21,6 +21,7 @@ from socketkit.config.option_types import parse_size
 from socketkit.config.schemes import split_command
 
 __all__ = [
+    "check_exec_switches",
     "checked_command",
     "client_talk_options",
     "output_filter",
@@ -147,6 +148,13 @@ def checked_command(text: str) -> str:
     """The command of --exec as it is; raises AddressError where it cannot be split into words."""
     split_command(text)
     return text
+
+
+def check_exec_switches(command: str | None, is_shell: bool, is_terminal: bool) -> None:
+    """Refuse the options that say how --exec runs its command where there is no --exec."""
+    for name, is_given in (("--shell", is_shell), ("--pty", is_terminal)):
+        if is_given and command is None:
+            raise click.UsageError(f"{name} says how --exec runs its command; give --exec COMMAND")
 
 
 def refuse_person(context: click.Context) -> None:

@@ -23,7 +23,7 @@ from socketkit.streams.socket_stream import DISCARD_SIZE
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["ChildStream", "start_child"]
+__all__ = ["ChildStream", "environment_with", "start_child", "system_text"]
 
 
 def start_child(
@@ -61,11 +61,11 @@ def start_child(
 
         (child_stdin, sink), (source, child_stdout) = pipe(), pipe()
         process = subprocess.Popen(
-            [_system_text(word) for word in command],
+            [system_text(word) for word in command],
             stdin=child_stdin,
             stdout=child_stdout,
             stderr=subprocess.STDOUT if merges_errors else None,
-            env=None if variables is None else _environment(variables),
+            env=None if variables is None else environment_with(variables),
             start_new_session=own_session,
         )
         opened.pop_all()
@@ -80,7 +80,7 @@ class ChildStream(PipeStream):
     def __init__(
         self,
         engine: Engine,
-        process: subprocess.Popen[bytes],
+        process: subprocess.Popen[bytes] | Any,
         source: int,
         sink: int,
         *,
@@ -204,17 +204,18 @@ class ChildStream(PipeStream):
             os.killpg(process.pid, number) if self._has_own_session else process.send_signal(number)
 
 
-def _system_text(text: str) -> Any:
+def system_text(text: str) -> Any:
     """A word or variable as the child is to get it: UTF-8 as addresses have it, also where the locale's encoding is
     another one, by which `subprocess` would encode."""
     return to_bytes(text) if os.name == "posix" else text
 
 
-def _environment(variables: Mapping[str, str | None]) -> dict[Any, Any]:
+def environment_with(variables: Mapping[str, str | None]) -> dict[Any, Any]:
+    """Our environment with these variables; those with None are removed."""
     ours: Mapping[Any, Any] = os.environb if os.name == "posix" else os.environ
-    names = {_system_text(name) for name in variables}
+    names = {system_text(name) for name in variables}
     kept = {name: value for name, value in ours.items() if name not in names}
-    added = {_system_text(name): _system_text(value) for name, value in variables.items() if value is not None}
+    added = {system_text(name): system_text(value) for name, value in variables.items() if value is not None}
     return {**kept, **added}
 
 

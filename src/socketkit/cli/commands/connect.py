@@ -13,7 +13,7 @@ from socketkit.cli import common_options, tls_options
 from socketkit.cli.common_options import Read, engine_for
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
-from socketkit.cli.talk_options import checked_command, client_talk_options, refuse_person
+from socketkit.cli.talk_options import check_exec_switches, checked_command, client_talk_options, refuse_person
 from socketkit.cli.transfer_options import with_statistics
 from socketkit.config.address import Address
 from socketkit.events import Observer
@@ -31,6 +31,7 @@ __all__ = ["connect"]
     help="Run a program, without a shell: the peer's data is its input, its output is sent; its status is ours.",
 )
 @option("--shell", "is_shell", is_flag=True, help="With --exec: run COMMAND by sh -c, with pipes and variables.")
+@option("--pty", "is_terminal", is_flag=True, help="With --exec: at a pseudo-terminal, for shells, editors, sudo.")
 @client_talk_options
 @common_options.connect_timeout
 @common_options.idle_timeout
@@ -53,6 +54,7 @@ def connect(
     address: Address,
     command: str | None,
     is_shell: bool,
+    is_terminal: bool,
     talk: TalkOptions,
     engine: str | None,
     observer: Observer | None,
@@ -70,8 +72,7 @@ def connect(
     if options["starttls"] is not None and not is_plain:
         raise click.UsageError("--starttls begins with plain bytes; it takes no --framing, --tls or tls://")
     statuses: list[int] = []
-    if is_shell and command is None:
-        raise click.UsageError("--shell says how --exec runs its command; give --exec COMMAND")
+    check_exec_switches(command, is_shell, is_terminal)
     if command is not None:
         from socketkit.apps.exec_server import call_with_child  # it imports the servers
 
@@ -81,7 +82,9 @@ def connect(
 
         async def run() -> None:
             given = common_options.given_options(**options)
-            statuses.append(await call_with_child(runner, address, line, observer=observer, **given))
+            statuses.append(
+                await call_with_child(runner, address, line, terminal=is_terminal, observer=observer, **given)
+            )
 
         ended = runner.run(run_until_signal(runner, run))
         return statuses.pop() if ended is None else 128 + ended

@@ -16,7 +16,7 @@ from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
 from socketkit.cli.output import Status, print_failure, print_listening
 from socketkit.cli.server_options import metrics, some_limits
-from socketkit.cli.talk_options import checked_command, refuse_person, server_talk_options
+from socketkit.cli.talk_options import check_exec_switches, checked_command, refuse_person, server_talk_options
 from socketkit.cli.transfer_options import with_statistics
 from socketkit.config.address import Address
 from socketkit.events import Observer
@@ -41,6 +41,7 @@ __all__ = ["listen"]
     help="Run a program for each client, without a shell; its status is ours. Its input is what the client sends.",
 )
 @option("--shell", "is_shell", is_flag=True, help="With --exec: run COMMAND by sh -c, with pipes and variables.")
+@option("--pty", "is_terminal", is_flag=True, help="With --exec: at a pseudo-terminal, for shells, editors, sudo.")
 @server_talk_options
 @common_options.idle_timeout
 @common_options.framing
@@ -59,6 +60,7 @@ def listen(
     accept_timeout: float | None,
     command: str | None,
     is_shell: bool,
+    is_terminal: bool,
     talk: TalkOptions,
     engine: str | None,
     ready_fd: int | None,
@@ -72,8 +74,7 @@ def listen(
     end; its environment describes the client (SOCKETKIT_PEER, SOCKETKIT_LOCAL; see docs/addresses.md).
     """
     common_options.refuse_stdio(address)
-    if is_shell and command is None:
-        raise click.UsageError("--shell says how --exec runs its command; give --exec COMMAND")
+    check_exec_switches(command, is_shell, is_terminal)
     if command is not None:
         refuse_person(click.get_current_context())
         way = common_options.engine_for(engine, address)
@@ -84,6 +85,7 @@ def listen(
                 address,
                 f"sh -c {shlex.quote(command)}" if is_shell else command,
                 once=not keep,
+                terminal=is_terminal,
                 report=print_failure,
                 listening=lambda real: print_listening(real, ready_fd),
                 observer=observer,
