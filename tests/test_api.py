@@ -13,6 +13,7 @@ import socketkit
 from socketkit import (
     AddressError,
     BlockingConnection,
+    BrokenError,
     BusyError,
     Connection,
     EndOfStream,
@@ -201,10 +202,10 @@ async def numbers(connection):
     ids=["coroutine", "async generator", "generator"],
 )
 def test_returned_coroutine_is_reported(handler, kind):
-    """What a plain handler returns without running it is a HandlerFailed that says what to do."""
+    """What a plain handler returns without running it is a HandlerFailed that says what to do; the peer is reset."""
     recorder = Recorder()
     with serve(handler, ANY, observer=recorder) as server:
-        with connect(server.addresses[0]) as client, pytest.raises(EndOfStream):
+        with connect(server.addresses[0]) as client, pytest.raises(BrokenError):
             client.receive(timeout=20)
         server.wait_idle(timeout=20)
         assert server.statistics().failed_count == 1

@@ -275,8 +275,8 @@ def serve(
     """Serve a handler at addresses: `.run()` until a signal, `async with` in the engine that runs, `with` in a thread.
 
     Args:
-        handler: called with each connection, which is closed when it returns. `async def` gets a `Connection`, a plain
-            function a `BlockingConnection` and a thread.
+        handler: called with each connection, which is closed when it returns, and reset when it raises. `async def`
+            gets a `Connection`, a plain function a `BlockingConnection` and a thread.
         addresses: at least one; port 0 asks for a free port, which `server.addresses` has.
         framing: as for `connect`.
         engine: asyncio, uvloop, trio, epoll, kqueue, poll, select or blocking, for `run` and `with`; None: uvloop where

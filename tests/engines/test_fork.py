@@ -282,3 +282,22 @@ def test_child_waits_for_no_thread() -> None:
         if not child:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_child_uses_open_connection() -> None:
+    """A daemon forks after it has opened its sockets: a connection works in the child, and both see one stream."""
+    with connection_pair(framing="lines") as (left, right):
+
+        def work() -> None:
+            assert left.receive(timeout=FAR) == "to whoever receives"
+            left.send("from the child")
+            left.abort()  # closes the child's copy alone
+
+        right.send("to whoever receives")
+        right.flush(timeout=FAR)
+        assert in_child(work) == 0
+        assert right.receive(timeout=FAR) == "from the child"
+        left.send("from the parent")
+        assert right.receive(timeout=FAR) == "from the parent"
+        right.send("once")
+        assert left.receive(timeout=FAR) == "once"
