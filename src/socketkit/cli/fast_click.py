@@ -57,6 +57,13 @@ class Command(click.Command):
         speak((name for parameter in self.params for name in parameter.opts), args)
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, unless an option was given that cannot act."""
+        from socketkit.cli.ineffective import refuse_ineffective
+
+        refuse_ineffective(ctx)
+        return super().invoke(ctx)
+
     def get_help(self, ctx: click.Context) -> str:
         """The help, as wide as the terminal: also where that is narrow."""
         from socketkit.cli.help_format import Formatter
