@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import os
 import signal
 import socket
 import threading
@@ -429,6 +430,45 @@ class InterruptingPoller:
 
     def close(self) -> None:
         self._inner.close()
+
+
+@every_poller
+def test_reused_number_gets_no_old_report(name: str, pair: Pair) -> None:
+    """A socket that gets the number of one that was closed in the same turn is not resumed by what that one reported."""
+    engine = READINESS[name]()
+    other = socket.socketpair()
+    received: list[bytes] = []
+
+    async def wait(own: socket.socket, closed: socket.socket) -> None:
+        await engine.wait(own.fileno(), READ)
+        if own.fileno() < 0:
+            return  # closed by the other task
+        number = closed.fileno()
+        engine.unregister(number)
+        closed.close()
+        fresh, peer = socket.socketpair()
+        if fresh.fileno() != number:
+            os.dup2(fresh.fileno(), number)
+            fresh.close()
+            fresh = socket.socket(fileno=number)
+        with fresh, peer:
+            engine.call_soon(lambda: peer.send(b"new"))
+            await engine.wait(number, READ)
+            received.append(fresh.recv(10, socket.MSG_DONTWAIT))
+            engine.unregister(number)
+
+    async def main() -> None:
+        async with Group(engine) as group:
+            group.start(wait(pair[0], other[0]))
+            group.start(wait(other[0], pair[0]))
+            await engine.sleep(0)  # both wait
+            pair[1].send(b"old")
+            other[1].send(b"old")
+
+    engine.run(main())
+    other[0].close()
+    other[1].close()
+    assert received == [b"new"]
 
 
 def test_interrupt_strands_no_task(pair: Pair) -> None:

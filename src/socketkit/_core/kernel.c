@@ -282,25 +282,26 @@ static int resume(Kernel *self, int descriptor, Slot *slot, int direction)
     return status;
 }
 
-static int dispatch(Kernel *self, int descriptor, int bits, int waker)
+/* Find where the tasks of a descriptor wait, as a new reference; NULL without an exception: nowhere. */
+static Slot *find_slot(Kernel *self, int descriptor)
 {
     PyObject *key = PyLong_FromLong(descriptor);
-    if (key == NULL)
-        return -1;
-    Slot *slot = (Slot *)PyDict_GetItemWithError(self->slots, key);
-    Py_DECREF(key);
-    if (slot == NULL) {
-        if (PyErr_Occurred())
-            return -1;
+    Slot *slot = key == NULL ? NULL : (Slot *)PyDict_GetItemWithError(self->slots, key);
+    Py_XDECREF(key);
+    return (Slot *)Py_XNewRef(slot);
+}
+
+/* Act on what a poll has reported. `slot` was found before any task ran: a task may close the descriptor, whose number
+   is given to the next socket at once. */
+static int dispatch(Kernel *self, int descriptor, Slot *slot, int bits, int waker)
+{
+    if (slot == NULL)
         return descriptor == waker ? call(self, self->core->names[NAME__run_calls]) : 0;
-    }
-    Py_INCREF(slot);
     int status = 0;
     if (bits & READ_BITS)
         status = resume(self, descriptor, slot, READ);
     if (status == 0 && bits & WRITE_BITS)
         status = resume(self, descriptor, slot, WRITE);
-    Py_DECREF(slot);
     return status < 0 ? -1 : run_soon_if_many(self);
 }
 
@@ -344,7 +345,8 @@ static int timeout_of(Kernel *self, double *timeout)
 static int turn_epoll(Kernel *self, int waker)
 {
     struct epoll_event events[MAX_EVENTS];
-    int count;
+    Slot *slots[MAX_EVENTS];
+    int count, status = 0;
     for (;;) {
         double timeout;
         if (timeout_of(self, &timeout) < 0)
@@ -363,9 +365,14 @@ static int turn_epoll(Kernel *self, int waker)
             return -1;
     }
     for (int i = 0; i < count; i++)
-        if (dispatch(self, events[i].data.fd, (int)events[i].events, waker) < 0)
-            return -1;
-    return 0;
+        if ((slots[i] = find_slot(self, events[i].data.fd)) == NULL && PyErr_Occurred())
+            status = -1;
+    for (int i = 0; i < count; i++) {
+        if (status == 0)
+            status = dispatch(self, events[i].data.fd, slots[i], (int)events[i].events, waker);
+        Py_XDECREF(slots[i]);
+    }
+    return status;
 }
 #endif
 
@@ -376,23 +383,35 @@ static int turn_poller(Kernel *self, int waker)
     if (timeout_of(self, &timeout) < 0)
         return -1;
     PyObject *argument = timeout < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(timeout);
-    PyObject *answer =
+    PyObject *events =
         argument == NULL ? NULL : PyObject_CallMethodOneArg(self->poller, self->core->names[NAME_poll], argument);
     Py_XDECREF(argument);
-    PyObject *events = answer == NULL ? NULL : PySequence_Fast(answer, "poll returns a list");
-    Py_XDECREF(answer);
-    if (events == NULL)
+    if (events == NULL || !PyList_Check(events)) {
+        if (events != NULL)
+            PyErr_SetString(PyExc_TypeError, "poll returns a list");
+        Py_XDECREF(events);
         return -1;
-    int status = 0;
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(events) && status == 0; i++) {
+    }
+    Py_ssize_t count = PyList_GET_SIZE(events);
+    struct {
         int descriptor, bits;
-        PyObject *event = PySequence_Fast_GET_ITEM(events, i);
-        if (!PyTuple_Check(event) || !PyArg_ParseTuple(event, "ii", &descriptor, &bits))
+        Slot *slot;
+    } *found = PyMem_Calloc(count > 0 ? count : 1, sizeof *found);
+    int status = found == NULL ? (PyErr_NoMemory(), -1) : 0;
+    for (Py_ssize_t i = 0; i < count && status == 0; i++) {
+        PyObject *event = PyList_GET_ITEM(events, i);
+        if (!PyTuple_Check(event) || !PyArg_ParseTuple(event, "ii", &found[i].descriptor, &found[i].bits))
             status = PyErr_Occurred() ? -1 : (PyErr_SetString(PyExc_TypeError, "poll returns pairs"), -1);
-        else
-            status = dispatch(self, descriptor, bits, waker);
+        else if ((found[i].slot = find_slot(self, found[i].descriptor)) == NULL && PyErr_Occurred())
+            status = -1;
     }
     Py_DECREF(events);
+    for (Py_ssize_t i = 0; i < count && found != NULL; i++) {
+        if (status == 0)
+            status = dispatch(self, found[i].descriptor, found[i].slot, found[i].bits, waker);
+        Py_XDECREF(found[i].slot);
+    }
+    PyMem_Free(found);
     return status;
 }
 

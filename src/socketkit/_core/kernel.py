@@ -95,8 +95,9 @@ class Kernel:
         slots, ready, soon, step = self._slots, self._ready, self._soon, self._step
         poll, timers = self._poller.poll, self._timers
         while True:
-            for descriptor, bits in poll(self._timeout()):
-                slot = slots.get(descriptor)
+            # The slots are found before a task runs: it may close a descriptor, whose number the next socket gets.
+            events = [(descriptor, slots.get(descriptor), bits) for descriptor, bits in poll(self._timeout())]
+            for descriptor, slot, bits in events:
                 if slot is None:
                     if descriptor == waker:
                         self._run_calls()
