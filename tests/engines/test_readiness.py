@@ -434,7 +434,7 @@ class InterruptingPoller:
 
 @every_poller
 def test_reused_number_gets_no_old_report(name: str, pair: Pair) -> None:
-    """A socket that gets the number of one that was closed in the same turn is not resumed by what that one reported."""
+    """A socket with the number of one that was closed in the same turn is not resumed by what that one reported."""
     engine = READINESS[name]()
     other = socket.socketpair()
     received: list[bytes] = []
