@@ -159,23 +159,40 @@ async def _next_answer(stream: Stream, http: h11.Connection, address: Address, d
     import h11
 
     for _ in range(10):
-        event = await _next_event(stream, http, deadline, f"WebSocket handshake with {address.without_options()}")
+        try:
+            event = await _next_event(stream, http, deadline, f"WebSocket handshake with {address.without_options()}")
+        except HandshakeError as error:
+            error.status = None  # of servers
+            raise
         if not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
             return event
     raise _failed(address, "it sends provisional answers only (1xx)")
 
 
 async def _next_event(stream: Stream, http: h11.Connection, deadline: float | None, doing: str) -> Any:
+    """Return the next event; a head of more than 16 KiB is refused, however it is cut.
+
+    Raises:
+        HandshakeError: it is no HTTP; `status` is what a server may answer.
+    """
     import h11
 
-    while True:
-        try:
+    size = 0
+    try:
+        while True:
             event = http.next_event()
-        except h11.RemoteProtocolError as error:
-            raise HandshakeError(f"{doing}: no HTTP as it should be: {error}", address=stream.peer) from None
-        if event is not h11.NEED_DATA:
-            return event
-        http.receive_data(await stream.receive(deadline=deadline))
+            if event is not h11.NEED_DATA:
+                break
+            data = await stream.receive(deadline=deadline)
+            size += len(data)
+            http.receive_data(data)
+        if size - len(http.trailing_data[0]) > MAX_HEAD_SIZE and isinstance(event, (h11.Request, h11.Response)):
+            raise h11.RemoteProtocolError("the head is too long", 431)
+    except h11.RemoteProtocolError as error:
+        failed = HandshakeError(f"{doing}: no HTTP as it should be: {error}", address=stream.peer)
+        failed.status = error.error_status_hint
+        raise failed from None
+    return event
 
 
 async def _refused(
@@ -243,8 +260,7 @@ async def server_handshake(stream: Stream, options: Options, deadline: float | N
     try:
         event = await _next_event(stream, http, deadline, f"WebSocket handshake with {stream.peer}")
     except HandshakeError as error:
-        await _reply(stream, http, Response(400, "this is no HTTP request\n"), deadline)
-        error.status = 400
+        await _reply(stream, http, Response(error.status or 400, "this is no request as it should be\n"), deadline)
         raise
     if not isinstance(event, h11.Request):
         raise EndOfStream(f"{stream.peer} has ended the connection without a request")
@@ -253,11 +269,13 @@ async def server_handshake(stream: Stream, options: Options, deadline: float | N
     request = _request(event)
     is_upgrade = "websocket" in _words(request.header("upgrade") or "")
     if not is_upgrade and websocket.http is not None and request.method in ("GET", "HEAD"):
-        await _reply(stream, http, await _plain_answer(websocket, request, stream, http, deadline), deadline)
+        await _reply(
+            stream, http, await _plain_answer(websocket, request, stream, http, deadline), deadline, request.method
+        )
         return None
     refusal = _refusal(request, websocket, options, is_secure=stream.tls is not None, is_upgrade=is_upgrade)
     if refusal is not None:
-        await _reply(stream, http, refusal, deadline)
+        await _reply(stream, http, refusal, deadline, request.method)
         raise _refused_client(stream, request, refusal)
     return await _accept(stream, http, request, options, deadline)
 
@@ -353,7 +371,9 @@ async def _accept(
     return _stream(stream, options, opened, agreed, is_server=True, early=http.trailing_data[0])
 
 
-async def _reply(stream: Stream, http: h11.Connection, response: Response, deadline: float | None) -> None:
+async def _reply(
+    stream: Stream, http: h11.Connection, response: Response, deadline: float | None, method: str = "GET"
+) -> None:
     """Send a plain answer, after which the connection is to be closed."""
     import h11
 
@@ -372,9 +392,7 @@ async def _reply(stream: Stream, http: h11.Connection, response: Response, deadl
         reason = b""
     try:
         data = http.send(h11.Response(status_code=response.status, headers=headers, reason=reason)) or b""
-        if http.their_state is not h11.ERROR:
-            data += http.send(h11.Data(data=body)) or b""  # nothing, for HEAD
-        else:
+        if method != "HEAD":
             data += body
         await stream.send(data, deadline=deadline)
     except (BrokenError, h11.LocalProtocolError):
