@@ -262,6 +262,12 @@ class BlockingConnection(LockedConnection):
         return self._connection.server_closing
 
     @property
+    def ended_without_delimiter(self) -> bool:
+        """Whether the end of stream, and no delimiter, has ended the last message; so it may have been cut. Known when
+        `EndOfStream` was raised, or iteration has ended."""
+        return self._connection.ended_without_delimiter
+
+    @property
     def is_closed(self) -> bool:
         """Whether this end was closed or aborted."""
         return self._connection.is_closed

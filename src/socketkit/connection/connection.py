@@ -523,6 +523,14 @@ class Connection(ConnectionCore):
         return self.internals.stream.exit_status
 
     @property
+    def ended_without_delimiter(self) -> bool:
+        """Whether the end of stream, and no delimiter, has ended the last message; so it may have been cut.
+
+        Known when `EndOfStream` was raised, or iteration has ended; False before, and where framings count bytes.
+        """
+        return self._session.ended_without_delimiter
+
+    @property
     def is_closed(self) -> bool:
         """Whether this end was closed or aborted."""
         return self._closed

@@ -57,6 +57,7 @@ class Session(SessionCore):
         outgoing_size: bytes in `outgoing`, and of it in the sender's hands, until the system has them.
         received_size, sent_size: bytes so far.
         received_count, sent_count: messages so far.
+        ended_without_delimiter: whether the end of stream, and no delimiter, has ended the last message.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Session(SessionCore):
         "_undecoded",
         "_unfed_size",
         "_unread",
+        "ended_without_delimiter",
     )
 
     _end: SocketkitError | None
@@ -93,6 +95,7 @@ class Session(SessionCore):
         self._calm = 0  # messages that were decoded on demand since bytes were received beside them
 
     def _use(self, codec: Codec) -> None:
+        self.ended_without_delimiter = False
         self._codec = adapt(codec)
         self._reported_at = -1  # offset of the last frame that was reported as skipped
         self._unfed_size = self.received_size if self._unread is None else -1
@@ -175,6 +178,7 @@ class Session(SessionCore):
         except FramingError as error:
             self._end = error
             return
+        self.ended_without_delimiter = bool(messages)
         self._arrived(messages)
         self._end = end
 

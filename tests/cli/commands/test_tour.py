@@ -10,6 +10,7 @@ import pytest
 from socketkit import engines
 from socketkit.apps.tour.benchmark import ENGINES, FAMILIES
 from socketkit.apps.tour.texts import STORY
+from socketkit.cli.commands.tour import _CODE
 from support.programs import socketkit
 
 pytestmark = pytest.mark.slow
@@ -68,6 +69,24 @@ def test_tour_fits_80_columns(page: str) -> None:
     """It fits 80 columns and has no colour without a terminal."""
     assert max(map(len, page.splitlines())) <= 80
     assert "\x1b" not in page
+
+
+def test_narrow_terminal_cuts_nothing() -> None:
+    """At 40 columns every word is there, every engine has its column, and no line is longer."""
+    with socketkit("tour", env={"COLUMNS": "40"}) as tour:
+        page = tour.communicate().decode()
+        assert tour.wait() == 0
+    assert max(map(len, page.splitlines())) <= 40
+    assert "…" not in page
+    words = re.sub(r"\W+", "", page)
+    for telling in STORY.values():
+        assert re.sub(r"\W+", "", telling.title) in words
+    for line in _CODE.splitlines():
+        assert re.sub(r"\W+", "", line) in words
+    for name in ENGINES:
+        assert re.search(rf"┃ *{name} *┃", page), name
+    for family in FAMILIES:
+        assert len(re.findall(rf"│ {family} *│", page)) > 1, family
 
 
 def test_every_descriptor_is_given_back(page: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console, Group
@@ -36,6 +37,11 @@ MAX_DATA_SIZE: Final = 20
 
 WIDEST: Final = 100
 """Columns: longer lines are hard to read."""
+
+_FAMILY_WIDTH: Final = 11
+"""Columns of the table's names with both borders."""
+
+_RATE_WIDTH: Final = 6
 
 _STYLES: Final = {SERVER: "cyan", CLIENT: "magenta", BOTH: "bold"}
 
@@ -148,7 +154,9 @@ def _written(call: Call) -> str:
 
 def _show_the_same(console: Console) -> None:
     _chapter(console, "The same, by socketkit", "All of these steps, and none of these traps:")
-    console.print(Padding(Syntax(_CODE, "python", theme="ansi_dark", background_color="default"), (0, 4)))
+    console.print(
+        Padding(Syntax(_CODE, "python", theme="ansi_dark", background_color="default", word_wrap=True), (0, 4))
+    )
     engine = engines.make(engines.best_readiness())
     console.print(Padding(_summary(engine.run(summarize(engine))), (0, 1)))
 
@@ -173,27 +181,41 @@ def _show_bursts(console: Console) -> None:
     )
     bursts: list[Burst] = []
     if console.is_terminal:
-        with Live(_table(bursts), console=console, auto_refresh=False) as live:
+        with Live(_tables(bursts, console.width), console=console, auto_refresh=False) as live:
             for burst in measure(BURST):
                 bursts.append(burst)
-                live.update(_table(bursts), refresh=True)
+                live.update(_tables(bursts, console.width), refresh=True)
     else:
         bursts.extend(measure(BURST))
-        console.print(_table(bursts))
+        console.print(_tables(bursts, console.width))
     console.print(Padding(_notes(bursts), (1, 1, 0, 1)))
 
 
-def _table(bursts: list[Burst]) -> Padding:
+def _tables(bursts: list[Burst], width: int) -> Padding:
+    """The rates of all engines: one table, or as many as a narrow terminal needs, each with some of the engines."""
+    parts: list[list[str]] = []
+    left = 0
+    for name in ENGINES:
+        size = max(_RATE_WIDTH, len(name)) + 2  # a blank and a border
+        if size > left:
+            parts.append([])
+            left = width - 2 - _FAMILY_WIDTH
+        parts[-1].append(name)
+        left -= size
+    return Padding(Group(*(_table(bursts, names) for names in parts)), (0, 1))
+
+
+def _table(bursts: list[Burst], names: Sequence[str]) -> Table:
     table = Table(padding=(0, 0, 0, 1))
     table.add_column("family", no_wrap=True, min_width=8)
-    for name in ENGINES:
-        table.add_column(name, justify="right", min_width=6)
+    for name in names:
+        table.add_column(name, justify="right", min_width=_RATE_WIDTH)
     cells = {(burst.engine, burst.family): burst for burst in bursts}
     for family in FAMILIES:
         best = max((burst.rate or 0 for burst in bursts if burst.family == family), default=0)
-        row = (_cell(cells.get((name, family)), best) for name in ENGINES)
+        row = (_cell(cells.get((name, family)), best) for name in names)
         table.add_row(Text(family, "bold"), *row)
-    return Padding(table, (0, 1))
+    return table
 
 
 def _cell(burst: Burst | None, best: float) -> Text:
