@@ -14,12 +14,14 @@ from typing import Final
 
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.application import in_terminal
+from prompt_toolkit.completion import Completer
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 
+from socketkit.apps.chat.name_book import writer_of
 from socketkit.apps.chat.row_wrap import wrap
 from socketkit.errors import EndOfStream
 
@@ -50,6 +52,7 @@ class Prompted:
         prompt: str = "> ",
         paint: Callable[[str], FormattedText] | None = None,
         keeps_empty: bool = False,
+        completer: Completer | None = None,
         input: Input | None = None,  # noqa: A002 - the name that prompt_toolkit has
         output: Output | None = None,
     ) -> None:
@@ -57,12 +60,18 @@ class Prompted:
         prompt: stands before the line that is typed; `ask` changes it.
         paint: gives a line its colours; None: as a chat does, with its later rows indented.
         keeps_empty: whether an empty line counts.
+        completer: completes what is typed, when Tab is pressed.
         """
         self._prompt = prompt
         self._paint = self._paint_wrapped if paint is None else paint
         self._keeps_empty = keeps_empty
         self._session: PromptSession[str] = PromptSession(
-            lambda: self._prompt, input=input, output=output, key_bindings=_without_mouse()
+            lambda: self._prompt,
+            input=input,
+            output=output,
+            key_bindings=_without_mouse(),
+            completer=completer,
+            complete_while_typing=False,
         )
         self._typed: deque[bytes] = deque()
         self.prompted_count = 0
@@ -101,6 +110,11 @@ class Prompted:
         """End the input: a `read` that waits raises EndOfStream."""
         if self._session.app.is_running:
             self._session.app.exit(exception=EOFError())
+
+    def ring(self) -> None:
+        """Ring the terminal's bell."""
+        self._session.output.bell()
+        self._session.output.flush()
 
     def show(self, line: str) -> Awaitable[None]:
         """Show a line above the editor; awaiting the result waits until it is shown."""
@@ -143,8 +157,9 @@ def _colored(line: str) -> FormattedText:
     """A name in a colour of its own, and the room's notices in grey."""
     if line.startswith("* "):
         return FormattedText([("ansibrightblack", line)])
-    name, colon, rest = line.partition(": ")
-    if not colon or " " in name:
+    writer = writer_of(line)
+    if writer is None:
         return FormattedText([("", line)])
+    name, begin, end = writer
     color = _COLORS[zlib.crc32(name.encode(errors="replace")) % len(_COLORS)]
-    return FormattedText([(color, name + colon), ("", rest)])
+    return FormattedText([("ansibrightblack", line[:begin]), (color, line[begin:end]), ("", line[end:])])

@@ -585,3 +585,43 @@ def test_inherited_datagrams_are_refused() -> None:
         with pytest.raises(OptionError, match="takes connections only"):
             Room(ENGINES[0], f"fd://{inherited.fileno()}", is_terminal=False)
         inherited.detach()
+
+
+def test_lost_connection_is_made_again() -> None:
+    """With `retry` the guest comes back, with its name and room, and what is typed goes to the new connection."""
+    with foreign_host() as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        guest = Joined(address, name="Zoë", password="secret", language="ru", retry="5,first=10ms")
+        first, _ = listener.accept()
+        with first, first.makefile("rb") as heard:
+            assert [heard.readline() for _ in range(3)] == [
+                b"/password secret\n",
+                b"/lang ru\n",
+                "/name Zoë\n".encode(),
+            ]
+            first.sendall("* вы теперь Анна\n* вы теперь в комнате tea; здесь: Bob\n".encode())
+            assert [guest.person.sees() for _ in range(2)][1].startswith("* вы теперь в комнате tea")
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        second, _ = listener.accept()
+        with second, second.makefile("rb") as heard:
+            assert guest.person.sees() == "* the connection was lost: trying again"
+            assert [heard.readline().decode() for _ in range(4)] == [
+                "/password secret\n", "/lang ru\n", "/name Анна\n", "/join tea\n",
+            ]  # fmt: skip
+            guest.person.types("here again")
+            assert heard.readline() == b"here again\n"
+            second.sendall(b"* goodbye: host has ended the chat\n")
+            second.shutdown(socket.SHUT_WR)
+            assert guest.person.sees() == "* goodbye: host has ended the chat"
+            guest.wait_end()
+
+
+def test_host_that_ends_without_a_goodbye_is_lost() -> None:
+    with foreign_host() as listener:
+        guest = Joined(f"tcp://127.0.0.1:{listener.getsockname()[1]}", retry="5,first=10ms")
+        listener.accept()[0].close()
+        second, _ = listener.accept()
+        with second, second.makefile("rb") as heard:
+            guest.person.types("bye")
+            assert heard.read() == b"bye\n"
+        guest.wait_end()

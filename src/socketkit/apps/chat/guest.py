@@ -7,7 +7,9 @@ from contextlib import suppress
 from socketkit.api import connect
 from socketkit.apps.chat.hub import is_farewell
 from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
+from socketkit.apps.chat.name_book import NameBook
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant
+from socketkit.apps.chat.texts import is_goodbye
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.apps.terminal_escape import visible
 from socketkit.config.address import Address
@@ -16,7 +18,7 @@ from socketkit.config.time_limits import FAREWELL_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import DeadlineError, EndOfStream, StreamError
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
 
 __all__ = ["ChatGuest", "join"]
@@ -28,6 +30,8 @@ async def join(
     person: Participant,
     *,
     name: str | None = None,
+    password: str | None = None,
+    language: str | None = None,
     linger: float | None = None,
     observer: Observer | None = None,
     **options: object,
@@ -35,71 +39,118 @@ async def join(
     """Take part in a chat, from the greeting to the end of one side.
 
     A farewell (`bye`, `/quit`, `до свидания`) is sent, and its answer shown. At the end of the input our direction is
-    shut down, and lines are shown until the host closes too.
+    shut down, and lines are shown until the host closes too. With the option `retry` a connection that is lost is made
+    again, with the name and the room that the guest had; the host shows what was said meanwhile, as far as its history
+    goes. A line that was on its way when the connection was lost may be lost with it.
 
     Args:
         engine: runs already; not one that blocks.
         address: of the host; plain `nc -l` will do.
         person: the person at this end.
         name: the name to ask for; None: the one that the host gives.
+        password: of the chat; None: none is sent.
+        language: of the host's notices to this guest; None: the host's own.
         linger: seconds that the host may take to close after the end of the input; None: no limit. After a farewell it
             is two seconds.
         observer: called with each event.
         options: by the names of `Options`.
 
     Raises:
-        ResolveError, ConnectError, DeadlineError: the host cannot be reached.
-        BrokenError: the connection was lost.
+        ResolveError, ConnectError, DeadlineError: the host cannot be reached (again).
+        BrokenError: the connection was lost, and there is no `retry`.
         AbandonedError: the linger ran out.
         BrokenPipeError: the output was closed.
     """
-    async with connect(address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options) as connection:
-        if name is not None:
-            await connection.send(f"/name {name}\n".encode())
-        guest = ChatGuest(connection, person, linger)
-        async with Group(engine) as group:
-            group.start(guest.send_lines())
-            try:
-                await guest.show_lines()
-            finally:
-                group.cancel()
-        if guest.has_timed_out and linger is not None:
-            raise AbandonedError(f"gave up after {format_duration(linger)} (--linger): {connection.peer} did not end")
+    guest = ChatGuest(engine, person, linger, retries="retry" in options)
+    first = [] if password is None else [f"/password {password}"]
+    first += [] if language is None else [f"/lang {language}"]
+    opening = connect(address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options)
+    async with Group(engine) as group:
+        group.start(guest.send_lines())
+        try:
+            if not guest.retries:
+                async with opening as connection:
+                    await guest.converse(connection, [*first, *([] if name is None else [f"/name {name}"])])
+            else:
+                async for connection in opening:
+                    wanted = guest.book.asked or name
+                    again = [*first, *([] if wanted is None else [f"/name {wanted}"])]
+                    again += [] if guest.book.room is None else [f"/join {guest.book.room}"]
+                    if await guest.converse(connection, again):
+                        break
+        finally:
+            group.cancel()
+    if guest.has_timed_out and linger is not None:
+        raise AbandonedError(f"gave up after {format_duration(linger)} (--linger): {address} did not end")
 
 
 class ChatGuest:
-    """Both directions of a guest's conversation.
+    """Both directions of a guest's conversation, over one connection after the other.
 
     Attributes:
         has_timed_out: the host did not close within the linger.
+        retries: a connection that is lost is made again.
+        book: what was learned from the lines.
     """
 
-    def __init__(self, connection: Connection, person: Participant, linger: float | None) -> None:
-        self._connection = connection
+    def __init__(self, engine: Engine, person: Participant, linger: float | None, *, retries: bool = False) -> None:
+        self._engine = engine
         self._person = person
         self._linger = linger
+        self._connection: Connection | None = None
+        self._connected = engine.event()
+        self._has_ended = False  # our direction
         self.has_timed_out = False
+        self.retries = retries
+        self.book = NameBook()
 
-    async def show_lines(self) -> None:
-        """Show the lines of the host, up to the end of the stream."""
-        reader = LineReader(self._connection, PERSON_FRAMING)
+    async def converse(self, connection: Connection, first: list[str]) -> bool:
+        """Talk over a connection to its end, beginning with these lines; whether the conversation is over.
+
+        Raises:
+            BrokenError: it was lost, and is not made again.
+        """
+        is_over = False
+        try:
+            for line in first:
+                await connection.send(f"{line}\n".encode())
+            self._connection = connection
+            self._connected.set()
+            is_over = await self._show_lines(connection)
+        except BrokenError:
+            if not self.retries or self._has_ended:
+                raise
+        finally:
+            self._connection = None
+            self._connected = self._engine.event()
+        if self.retries and not is_over and not self._has_ended:
+            await self._person.show("* the connection was lost: trying again")
+        return is_over or self._has_ended or not self.retries
+
+    async def _show_lines(self, connection: Connection) -> bool:
+        """Show the lines of the host, up to the end of the stream; whether the last one was a goodbye."""
+        reader = LineReader(connection, PERSON_FRAMING)
+        line = ""
         with suppress(EndOfStream):
             while True:
-                line = await reader.receive()
-                await self._person.show(visible(line.decode(errors="backslashreplace")))
+                line = visible((await reader.receive()).decode(errors="backslashreplace"))
+                self.book.see(line)
+                await self._person.show(line)
+        return is_goodbye(line)
 
     async def send_lines(self) -> None:
         """Send the lines of the person, then shut down our direction, and wait as long as the host may take."""
-        connection = self._connection
         try:
             has_left = await self._send_input()
+            connection = await self._current()
+            self._has_ended = True
             await connection.send_eof()
         except (StreamError, DeadlineError):
-            return  # `show_lines` raises the cause
+            return  # `converse` raises the cause
         if has_left:
-            await connection.engine.sleep(FAREWELL_TIMEOUT)
+            await self._engine.sleep(FAREWELL_TIMEOUT)
         elif self._linger is not None:
-            await connection.engine.sleep(self._linger)
+            await self._engine.sleep(self._linger)
             self.has_timed_out = True
         else:
             return
@@ -110,8 +161,28 @@ class ChatGuest:
         try:
             while True:
                 line = (await self._person.read()).rstrip(b"\r")
-                await self._connection.send(line + b"\n")
-                if is_farewell(line.decode(errors="replace")):
+                has_left = is_farewell(line.decode(errors="replace"))
+                self._has_ended |= has_left
+                await self._send(line + b"\n")
+                if has_left:
                     return True
         except EndOfStream:
             return self._person.is_terminal
+
+    async def _send(self, data: bytes) -> None:
+        while True:
+            connection = await self._current()
+            try:
+                await connection.send(data)
+            except (StreamError, DeadlineError):
+                if not self.retries:
+                    raise
+                await self._engine.sleep(0)  # the loss is seen by `converse` too, which waits for another connection
+            else:
+                return
+
+    async def _current(self) -> Connection:
+        """The connection; waits while there is none."""
+        while self._connection is None:
+            await self._connected.wait()
+        return self._connection

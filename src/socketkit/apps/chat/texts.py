@@ -141,7 +141,8 @@ def language_of_locale(environment: Mapping[str, str]) -> str:
 
 def is_goodbye(line: str) -> bool:
     """Whether this notice is the last line of a chat for this guest."""
-    return line.startswith(("* goodbye", "* до свидания"))
+    once = "this chat was for one guest, who was here before you"
+    return line.startswith(("* goodbye", "* до свидания", f"* {once}", f"* {_RUSSIAN[once]}"))
 
 
 def match(line: str, text: str) -> dict[str, str] | None:

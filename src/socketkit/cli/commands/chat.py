@@ -114,7 +114,7 @@ def host(
         )
 
     try:
-        _hold(engine, address, talk)
+        _hold(engine, address, talk, name)
     finally:
         unwritten = 0 if kept is None else kept.close()
     if kept is not None and unwritten:
@@ -153,6 +153,8 @@ def export(file: str, as_json: bool) -> Status:
 @chat.command()
 @common_options.one_address(default=ADDRESS)
 @option("--name", metavar="NAME", type=common_options.Read("name", _name), help="The name to ask for.")
+@chat_options.password_option
+@chat_options.language
 @common_options.linger
 @common_options.connect_timeout
 @common_options.retry
@@ -163,6 +165,8 @@ def export(file: str, as_json: bool) -> Status:
 def join(
     address: Address,
     name: str | None,
+    password_file: str | None,
+    language: str | None,
     linger: float | None,
     engine: str | None,
     observer: Observer | None,
@@ -171,8 +175,9 @@ def join(
     """Join a room (default: tcp://localhost:5000).
 
     A farewell (bye) ends it, and so does the host. At the end of standard input you leave the room, and the lines that
-    still come are shown.
+    still come are shown. With --retry a connection that is lost is made again, with your name and room.
     """
+    password = chat_options.password_of(password_file)
 
     async def talk(way: Engine, person: Participant) -> int | None:
         async def work() -> None:
@@ -181,6 +186,8 @@ def join(
                 address,
                 person,
                 name=name,
+                password=password,
+                language=language,
                 linger=linger,
                 observer=observer,
                 **common_options.given_options(**options),
@@ -188,12 +195,12 @@ def join(
 
         return await run_until_signal(way, work)
 
-    number = _hold(engine, address, talk)
+    number = _hold(engine, address, talk, name or "")
     return Status.DONE if number is None else 128 + number  # as shells say it
 
 
-def _hold(engine_name: str | None, address: Address, talk: Talk) -> Any:
-    """Run the conversation: with a line editor at a terminal, with plain lines elsewhere."""
+def _hold(engine_name: str | None, address: Address, talk: Talk, own: str) -> Any:
+    """Run the conversation: with a line editor at a terminal, with plain lines elsewhere. `own` is our name there."""
     is_person = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") != "dumb"
     asked = engine_name or dict(address.options).get("engine")
     way = engines.make("asyncio") if is_person and asked is None else common_options.engine_for(engine_name, address)
@@ -202,14 +209,14 @@ def _hold(engine_name: str | None, address: Address, talk: Talk) -> Any:
             f"engine={way.name}: a chat waits for all its members at once, which needs an engine that does not block"
         )
     if is_person and way.name in ("asyncio", "uvloop"):
-        return _hold_at_terminal(way, talk)
+        return _hold_at_terminal(way, talk, own)
     return way.run(_hold_piped(way, talk))
 
 
-def _hold_at_terminal(way: Engine, talk: Talk) -> Any:
-    from socketkit.cli.prompt import Prompted
+def _hold_at_terminal(way: Engine, talk: Talk, own: str) -> Any:
+    from socketkit.cli.chat_prompt import ChatPrompt
 
-    person = Prompted()
+    person = ChatPrompt(own)
     try:
         with printing_above(person.show):
             return way.run(talk(way, person))
