@@ -15,6 +15,7 @@ from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from socketkit._core import NOTHING, read_messages
 from socketkit.config.address import Address
 from socketkit.config.durations import parse_duration
 from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
@@ -51,7 +52,7 @@ class BlockingConnection(LockedConnection):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._waiting = connection.internals.session.waiting
+        self._take_one = connection.internals.session._take_one
         self._fill_directly = connection.internals.receiver.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
 
@@ -67,10 +68,12 @@ class BlockingConnection(LockedConnection):
 
     def receive(self, *, timeout: float | None = None) -> Any:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
-        waiting = self._waiting
-        if not waiting and (timeout is not None or not self._fill_directly()):
+        message = self._take_one()
+        if message is not NOTHING:
+            return message
+        if timeout is not None or not self._fill_directly():
             _step(self._connection.internals.wait_message(timeout))
-        return waiting.pop()
+        return self._take_one()
 
     def receive_many(self, *, timeout: float | None = None) -> list[Any]:
         """Every whole message that is there, as soon as there is one."""
@@ -91,16 +94,16 @@ class BlockingConnection(LockedConnection):
         return _step(self._connection.peek(size, timeout=timeout))
 
     def __iter__(self) -> Iterator[Any]:
-        waiting, fill_directly = self._waiting, self._fill_directly
-        take = waiting.pop
-        while True:
-            while waiting:
-                yield take()
-            if not fill_directly():
-                try:
-                    _step(self._connection.internals.wait_message())
-                except EndOfStream:
-                    return
+        return read_messages(self._connection.internals.session, self._refill)
+
+    def _refill(self) -> bool:
+        """Receive until there is a message; False: the stream has ended."""
+        if not self._fill_directly():
+            try:
+                _step(self._connection.internals.wait_message())
+            except EndOfStream:
+                return False
+        return True
 
     def batches(self) -> Iterator[list[Any]]:
         """Iterate by lists: each holds every message that is there, at least one."""

@@ -41,7 +41,7 @@ def test_any_cutting_gives_the_same_messages(cuts: list[int]) -> None:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     for start, stop in itertools.pairwise(places):
         talk.feed(data[start:stop])
-    assert talk.waiting[::-1] == ["one", "two", "", "three"]
+    assert talk.take_all() == ["one", "two", "", "three"]
     assert talk.received_size == len(data)
     assert talk.received_count == 4
     assert not talk.has_ended

@@ -9,24 +9,24 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from socketkit._core.connection import DONE, ConnectionCore, Done, broadcast
+from socketkit._core.connection import DONE, ConnectionCore, Done, broadcast, read_messages
 from socketkit._core.kernel import PARKED, READ, READ_BITS, TURN_TASKS, WRITE, WRITE_BITS, Kernel, Slot, TaskState
-from socketkit._core.session import PART, UNUSUAL, WHOLE, SessionCore
+from socketkit._core.session import NOTHING, PART, UNUSUAL, WHOLE, SessionCore
 from socketkit._core.side import LoopCore, SideCore
 from socketkit._core.stream import StreamCore
 
 __all__ = [
-    "DONE", "PARKED", "PART", "READ", "READ_BITS", "TURN_TASKS", "UNUSUAL", "WHOLE", "WRITE", "WRITE_BITS",
+    "DONE", "NOTHING", "PARKED", "PART", "READ", "READ_BITS", "TURN_TASKS", "UNUSUAL", "WHOLE", "WRITE", "WRITE_BITS",
     "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot", "StreamCore", "TaskState",
-    "broadcast", "native",
+    "broadcast", "native", "read_messages",
 ]  # fmt: skip
 
 native = False
 """Whether the compiled core is in use."""
 
 _native_names = (
-    "DONE", "PARKED", "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot", "StreamCore",
-    "TaskState", "broadcast",
+    "DONE", "NOTHING", "PARKED", "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot",
+    "StreamCore", "TaskState", "broadcast", "read_messages",
 )  # fmt: skip
 """What exists twice."""
 

@@ -33,6 +33,7 @@ typedef struct {
     int chunk_size;   /* bytes that recv(2) is asked for, of `CHUNKS` */
     char can_receive; /* whether receiving here is right: no observer, no idle timer, an engine that does not block */
     char can_send;    /* whether sending here is */
+    char blocks;      /* the engine blocks */
 } Connection;
 
 typedef enum { ITERATE, ITERATE_MANY, RECEIVE, RECEIVE_MANY } Wanted;
@@ -54,6 +55,14 @@ typedef struct {
 
 /* Receiving. */
 
+/* Whether bytes that are there may be decoded here. */
+static bool can_decode(Connection *self)
+{
+    Session *session = self->session;
+    return decodes(session) && !session->is_receiving && is_none(session->end);
+}
+
+/* Whether bytes may be received here. */
 static bool can_receive(Connection *self)
 {
     Session *session = self->session;
@@ -194,7 +203,7 @@ static PySendResult hand_over(Next *self, PyObject **result)
                                   NAME__receive_many_in_python};
     PyObject *connection = (PyObject *)self->connection;
     stop_waiting(self);
-    self->connection->run = 0;
+    self->connection->run = 1; /* the message that it returns */
     PyObject *coroutine =
         PyObject_CallMethodNoArgs(connection, self->connection->core->names[methods[self->wanted]]);
     if (coroutine == NULL)
@@ -298,20 +307,23 @@ static PySendResult proceed(Next *self, PyObject **result)
         PyObject *message = NULL;
         if (!self->is_waiting) {
             if (PyList_GET_SIZE(session->waiting) > 0) {
+                connection->run++;
                 message = take_waiting(self);
                 return message == NULL ? fail(self) : finish(self, message, result);
             }
         } else {
             stop_waiting(self); /* others may look now; nothing runs in between */
         }
-        if (!can_receive(connection) || connection->run >= TURN_MESSAGES)
+        if (connection->run >= TURN_MESSAGES)
             return hand_over(self, result);
         Found found = PART;
-        if (session->format.kind != CHUNKS) {
+        if (can_decode(connection)) {
             found = decode(self, &message);
             if (found == WHOLE)
                 return finish(self, message, result);
         }
+        if (found == PART && !can_receive(connection))
+            return hand_over(self, result);
         if (found == PART && is_readable) {
             is_readable = false;
             if (session->format.kind == CHUNKS) {
@@ -531,6 +543,77 @@ static PyObject *new_next(Connection *self, Wanted wanted)
     return (PyObject *)next; /* it is tracked when it waits: mostly it does not */
 }
 
+/* Reading: an iterator of messages in plain code. */
+
+typedef struct {
+    PyObject_HEAD
+    Session *session;
+    PyObject *refill; /* returns whether there is a message now; False: the end of stream */
+} Reading;
+
+static PyObject *reading_iternext(Reading *self)
+{
+    for (;;) {
+        PyObject *message = take_one(self->session);
+        if (message != NULL || PyErr_Occurred())
+            return message;
+        PyObject *refilled = PyObject_CallNoArgs(self->refill);
+        if (refilled == NULL)
+            return NULL;
+        Py_DECREF(refilled);
+        if (refilled == Py_False)
+            return NULL;
+    }
+}
+
+static int reading_traverse(Reading *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->session);
+    Py_VISIT(self->refill);
+    return 0;
+}
+
+static void reading_dealloc(Reading *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(self->session);
+    Py_CLEAR(self->refill);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot reading_slots[] = {
+    {Py_tp_iter, itself},
+    {Py_tp_iternext, reading_iternext},
+    {Py_tp_traverse, reading_traverse},
+    {Py_tp_dealloc, reading_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec reading_spec = {
+    .name = "socketkit._core._native.Reading",
+    .basicsize = sizeof(Reading),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = reading_slots,
+};
+
+PyObject *core_read_messages(PyObject *module, PyObject *args)
+{
+    CoreState *core = PyModule_GetState(module);
+    PyObject *session, *refill;
+    if (!PyArg_ParseTuple(args, "O!O:read_messages", core->session_type, &session, &refill))
+        return NULL;
+    Reading *reading = PyObject_GC_New(Reading, core->reading_type);
+    if (reading == NULL)
+        return NULL;
+    reading->session = (Session *)Py_NewRef(session);
+    reading->refill = Py_NewRef(refill);
+    PyObject_GC_Track(reading);
+    return (PyObject *)reading;
+}
+
 /* Batches: what `batches` returns, an iterator by lists. */
 
 typedef struct {
@@ -652,18 +735,24 @@ static bool can_flush(Connection *self)
 static Found send_bytes(Connection *self, const char *data, Py_ssize_t size, Py_ssize_t *taken)
 {
     Session *session = self->session;
-    Py_ssize_t count = send(self->stream->descriptor, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    Stream *stream = (Stream *)Py_NewRef(self->stream);
+    stream->is_sending = true; /* until the error is recorded: another thread may receive the end behind it */
+    Py_ssize_t count = send(stream->descriptor, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    int number = count < 0 ? errno : 0;
     *taken = count < 0 ? 0 : count;
     session->sent_size += *taken;
     session->outgoing_size -= *taken;
-    if (count == size)
-        return WHOLE;
-    if (count >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
-        return PART;
-    PyObject *result =
-        PyObject_CallMethod((PyObject *)self, "_send_failed", "is", errno, strerror(errno));
-    Py_XDECREF(result);
-    return result == NULL ? FAILED : UNUSUAL;
+    Found found = WHOLE;
+    if (count != size)
+        found = PART;
+    if (number != 0 && number != EAGAIN && number != EWOULDBLOCK && number != EINTR) {
+        PyObject *result = PyObject_CallMethod((PyObject *)self, "_send_failed", "is", number, strerror(number));
+        found = result == NULL ? FAILED : UNUSUAL;
+        Py_XDECREF(result);
+    }
+    stream->is_sending = false;
+    Py_DECREF(stream);
+    return found;
 }
 
 static int call_sender(Connection *self, int name)
@@ -754,11 +843,31 @@ static PyObject *send_in_python(Connection *self, PyObject *message)
     return PyObject_CallMethodOneArg((PyObject *)self, self->core->names[NAME__send_in_python], message);
 }
 
+/* Where the engine blocks, the turn ends at once. */
+static PyObject *send_blocking(Connection *self, PyObject *message)
+{
+    Session *session = self->session;
+    Buffer *out = &session->out;
+    if (out->end > 0 || !can_flush(self))
+        return send_in_python(self, message);
+    Found found = write_message(&session->format, out, message);
+    if (found != WHOLE)
+        return found == FAILED ? NULL : send_in_python(self, message);
+    session->sent_count++;
+    session->outgoing_size += out->end;
+    session->out_count = 1;
+    if (flush(self) < 0 || ((session->is_refused || out->end > 0) && call_sender(self, NAME_check) < 0))
+        return NULL;
+    return Py_NewRef(self->core->done);
+}
+
 static PyObject *connection_send(Connection *self, PyObject *message)
 {
     Session *session = self->session;
     if (!self->can_send || session->format.kind == NOT_NATIVE || session->is_refused)
         return send_in_python(self, message);
+    if (self->blocks)
+        return send_blocking(self, message);
     if (session->format.kind == CHUNKS && PyBytes_CheckExact(message) && PyBytes_GET_SIZE(message) >= self->large) {
         PyObject *sent = send_chunk(self, message);
         if (sent != NULL || PyErr_Occurred())
@@ -782,7 +891,7 @@ static PyObject *connection_send_many(Connection *self, PyObject *messages)
     Session *session = self->session;
     bool is_first = session->out.end == 0 && (session->outgoing == NULL || PyObject_Size(session->outgoing) == 0);
     Py_ssize_t before = session->outgoing_size;
-    int encoded = self->can_send && !session->is_refused ? encode_messages(session, messages) : 0;
+    int encoded = self->can_send && !self->blocks && !session->is_refused ? encode_messages(session, messages) : 0;
     if (encoded <= 0)
         return encoded < 0 ? NULL
                            : PyObject_CallMethodOneArg((PyObject *)self,
@@ -825,10 +934,10 @@ static PyObject *connection_next_many(Connection *self, PyObject *unused)
 static PyObject *connection_attach(Connection *self, PyObject *args)
 {
     PyObject *session, *sender, *stream, *engine, *soon;
-    int can_receive, can_send;
+    int can_receive, can_send, blocks;
     Py_ssize_t large, high;
-    if (!PyArg_ParseTuple(args, "O!OOOOnnpp:_attach", self->core->session_type, &session, &sender, &stream, &engine,
-                          &soon, &large, &high, &can_receive, &can_send))
+    if (!PyArg_ParseTuple(args, "O!OOOOnnppp:_attach", self->core->session_type, &session, &sender, &stream, &engine,
+                          &soon, &large, &high, &can_receive, &can_send, &blocks))
         return NULL;
     bool is_plain = PyObject_TypeCheck(stream, self->core->stream_type);
     bool is_kernel = PyObject_TypeCheck(engine, self->core->kernel_type);
@@ -845,6 +954,7 @@ static PyObject *connection_attach(Connection *self, PyObject *args)
     self->chunk_size = USUAL_CHUNK;
     self->can_receive = can_receive && is_plain;
     self->can_send = can_send;
+    self->blocks = blocks;
     return Py_NewRef(Py_None);
 }
 
@@ -853,7 +963,7 @@ static PyMethodDef connection_methods[] = {
     {"send_many", (PyCFunction)connection_send_many, METH_O, send_many_doc},
     {"batches", (PyCFunction)connection_batches, METH_NOARGS, batches_doc},
     {"_attach", (PyCFunction)connection_attach, METH_VARARGS,
-     "_attach($self, session, sender, stream, engine, soon, large, high, can_receive, can_send, /)\n--\n\n"
+     "_attach($self, session, sender, stream, engine, soon, large, high, can_receive, can_send, blocks, /)\n--\n\n"
      "Set the parts of the hot path; again after each change of the stream."},
     {"_flush_soon", (PyCFunction)connection_flush_soon, METH_NOARGS,
      "_flush_soon($self, /)\n--\n\nHand the batch to the system, as far as it takes it now."},
@@ -942,7 +1052,7 @@ static bool encode_alike(CoreState *core, PyObject *targets, Connection **first)
         if (target->session->is_refused)
             continue;
         const Format *format = &target->session->format;
-        if (!target->can_send || format->kind == NOT_NATIVE)
+        if (!target->can_send || target->blocks || format->kind == NOT_NATIVE)
             return false;
         if (*first == NULL)
             *first = target;
@@ -1002,7 +1112,8 @@ PyObject *core_broadcast(PyObject *module, PyObject *args)
 
 int add_connection(PyObject *module, CoreState *core)
 {
-    if (add_type(module, &batches_spec, &core->batches_type) < 0)
+    if (add_type(module, &batches_spec, &core->batches_type) < 0 ||
+        add_type(module, &reading_spec, &core->reading_type) < 0)
         return -1;
     if (add_type(module, &next_spec, &core->next_type) < 0 || add_type(module, &done_spec, &core->done_type) < 0)
         return -1;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from typing import Any
 
 from socketkit._core.session import SessionCore
@@ -47,6 +47,17 @@ def broadcast(targets: tuple[Any, ...], message: Any, /) -> tuple[int, list[Any]
     return None
 
 
+def read_messages(session: Any, refill: Callable[[], bool], /) -> Iterator[Any]:
+    """Iterate over messages in plain code; `refill` returns whether there is one now, and False at the end."""
+    waiting = session.waiting
+    take = waiting.pop
+    while True:
+        while waiting:
+            yield take()
+        if not refill():
+            return
+
+
 class ConnectionCore:
     """What every message needs; see `connection.connection`."""
 
@@ -71,6 +82,7 @@ class ConnectionCore:
         high: int,
         can_receive: bool,
         can_send: bool,
+        blocks: bool,
         /,
     ) -> None:
         """Set the parts of the hot path; again after each change of the stream."""

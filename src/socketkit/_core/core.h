@@ -37,7 +37,7 @@ enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connec
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
-    X(append) X(arm) X(busy_error) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send) X(send_large)        \
+    X(append) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send) X(send_large)        \
     X(throw) X(wait) X(_disarm) X(_end_turn) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
     X(_run_calls) X(_run_timers) X(_send_failed) X(_send_in_python) X(_send_many_in_python) X(_iterate_in_python)      \
     X(_iterate_many_in_python) X(_receive_in_python) X(_receive_many_in_python)
@@ -49,7 +49,8 @@ enum { NAMES(NAME_OF) NAME_COUNT };
 /* What the module owns: one for each interpreter. */
 typedef struct {
     PyTypeObject *kernel_type, *task_type, *slot_type, *stream_type, *session_type, *connection_type, *next_type,
-        *batches_type, *done_type, *loop_type, *side_type, *wait_type;
+        *batches_type, *reading_type, *done_type, *loop_type, *side_type, *wait_type;
+    PyObject *nothing; /* returned where there is no message */
     PyObject *parked; /* yielded by every wait of a readiness engine */
     PyObject *done;   /* the coroutine of a verb that has nothing to wait for */
     PyObject *free_next[8]; /* `Next` objects to be used again: one is made for each message */
@@ -136,6 +137,7 @@ typedef struct {
     int largest;        /* bytes that recv(2) is asked for at most */
     char ended;         /* the end of stream or an error was met */
     char may_have_more; /* the last recv(2) returned all that it was asked for */
+    char is_sending;    /* a call sends, or its error is not recorded yet */
     char is_plain;      /* the calls are the system's own: recv(2) and send(2) */
 } Stream;
 
@@ -170,6 +172,7 @@ void drop_consumed(Session *self);
 void settle_buffer(Session *self);
 PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found);
 int encode_messages(Session *self, PyObject *messages);
+PyObject *take_one(Session *self);
 
 /* side.c */
 
@@ -209,6 +212,7 @@ PyObject *start_side(Loop *engine, int descriptor, PyObject **yielded);
 int add_connection(PyObject *module, CoreState *core);
 void free_kept_next(CoreState *core);
 PyObject *core_broadcast(PyObject *module, PyObject *args);
+PyObject *core_read_messages(PyObject *module, PyObject *args);
 
 /* Whether an attribute that Python may set holds nothing. */
 static inline bool is_none(PyObject *value)

@@ -72,6 +72,9 @@ static int core_exec(PyObject *module)
 {
     CoreState *core = PyModule_GetState(module);
     core->parked = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+    core->nothing = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+    if (core->nothing == NULL || PyModule_AddObjectRef(module, "NOTHING", core->nothing) < 0)
+        return -1;
     if (core->parked == NULL || PyModule_AddObjectRef(module, "PARKED", core->parked) < 0)
         return -1;
     if (add_names(core) < 0 || add_kernel(module, core) < 0 || add_stream(module, core) < 0)
@@ -92,6 +95,8 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(core->connection_type);
     Py_VISIT(core->next_type);
     Py_VISIT(core->batches_type);
+    Py_VISIT(core->reading_type);
+    Py_VISIT(core->nothing);
     Py_VISIT(core->done_type);
     Py_VISIT(core->loop_type);
     Py_VISIT(core->side_type);
@@ -113,6 +118,8 @@ static int core_clear(PyObject *module)
     Py_CLEAR(core->connection_type);
     Py_CLEAR(core->next_type);
     Py_CLEAR(core->batches_type);
+    Py_CLEAR(core->reading_type);
+    Py_CLEAR(core->nothing);
     Py_CLEAR(core->done_type);
     Py_CLEAR(core->loop_type);
     Py_CLEAR(core->side_type);
@@ -134,6 +141,8 @@ static void core_free(void *module)
 static PyMethodDef core_methods[] = {
     {"broadcast", core_broadcast, METH_VARARGS,
      "broadcast($module, targets, message, /)\n--\n\nAs in `connection.py`."},
+    {"read_messages", core_read_messages, METH_VARARGS,
+     "read_messages($module, session, refill, /)\n--\n\nAs in `connection.py`."},
     {NULL, NULL, 0, NULL},
 };
 

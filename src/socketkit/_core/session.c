@@ -126,7 +126,33 @@ PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
     return messages;
 }
 
+/* Take the oldest message, decoded before or now. NULL without an exception: there is none, or something is unusual. */
+PyObject *take_one(Session *self)
+{
+    Py_ssize_t size = PyList_GET_SIZE(self->waiting);
+    if (size > 0) {
+        PyObject *message = Py_NewRef(PyList_GET_ITEM(self->waiting, size - 1));
+        if (PyList_SetSlice(self->waiting, size - 1, size, NULL) < 0)
+            Py_CLEAR(message);
+        return message;
+    }
+    if (!decodes(self) || self->is_receiving || !is_none(self->end))
+        return NULL;
+    drop_consumed(self);
+    PyObject *message = NULL;
+    Found found = next_message(self, &message);
+    self->has_backlog = self->has_work = found == UNUSUAL || self->in.next < self->in.end;
+    return found == WHOLE ? message : NULL;
+}
+
 /* Methods. */
+
+static PyObject *session_take_one(Session *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *message = take_one(self);
+    return message == NULL && !PyErr_Occurred() ? Py_NewRef(self->core->nothing) : message;
+}
 
 static PyObject *session_use_native(Session *self, PyObject *description)
 {
@@ -359,6 +385,8 @@ static PyMethodDef session_methods[] = {
      "_take_bytes($self, size, /)\n--\n\nTake bytes that were not decoded; -1: all."},
     {"_peek_bytes", (PyCFunction)session_peek_bytes, METH_O,
      "_peek_bytes($self, size, /)\n--\n\nReturn bytes that were not decoded; they stay."},
+    {"_take_one", (PyCFunction)session_take_one, METH_NOARGS,
+     "_take_one($self, /)\n--\n\nTake the oldest message, decoded before or now; NOTHING: there is none."},
     {"_count", (PyCFunction)session_count, METH_NOARGS,
      "_count($self, /)\n--\n\nReturn how many whole frames are among the bytes that were not decoded."},
     {"_find", (PyCFunction)(void (*)(void))session_find, METH_FASTCALL,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, MutableSequence
 from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["PART", "UNUSUAL", "WHOLE", "SessionCore"]
+__all__ = ["NOTHING", "PART", "UNUSUAL", "WHOLE", "SessionCore"]
 
 PART: Final = 0
 """More bytes are needed for a message."""
@@ -18,6 +18,10 @@ WHOLE: Final = 1
 
 UNUSUAL: Final = 2
 """The codec is to look at the bytes: something is wrong, or over a limit."""
+
+
+NOTHING: Final = object()
+"""Returned where there is no message."""
 
 
 class SessionCore:
@@ -67,6 +71,10 @@ class SessionCore:
 
     def _leave(self) -> None:
         """Keep and decode bytes here no more; those that are encoded still are."""
+
+    def _take_one(self) -> Any:
+        """Take the oldest message, decoded before or now; NOTHING: there is none."""
+        return self.waiting.pop() if self.waiting else NOTHING
 
     def _count(self) -> int:
         """Return how many whole frames are among the bytes that were not decoded."""

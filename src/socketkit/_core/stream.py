@@ -8,7 +8,7 @@ __all__ = ["StreamCore"]
 class StreamCore:
     """What the hot path needs of a stream; see `streams.socket_stream`."""
 
-    __slots__ = ("_descriptor", "_ended", "_is_plain", "_largest", "may_have_more")
+    __slots__ = ("_descriptor", "_ended", "_is_plain", "_is_sending", "_largest", "may_have_more")
 
     _descriptor: int
     """-1: closed."""
@@ -16,6 +16,8 @@ class StreamCore:
     """Whether the end of stream or an error was met."""
     _is_plain: bool
     """Whether the calls are the system's own: recv(2) and send(2)."""
+    _is_sending: bool
+    """Whether a call sends, or its error is not recorded yet."""
     _largest: int
     """Bytes that recv(2) is asked for at most."""
     may_have_more: bool

@@ -115,7 +115,8 @@ class Connection(ConnectionCore):
             self._large,
             self._high_water,
             is_direct,
-            session.encode_one is not None and not self._blocks,
+            session.encode_one is not None,
+            self._blocks,
         )
         self._closed = False
         self._pid = os.getpid()  # a child of fork(2) has a copy of the descriptor

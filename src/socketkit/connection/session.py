@@ -67,6 +67,7 @@ class Session(SessionCore):
         "_is_between",
         "_later",
         "_must_probe",
+        "_native_limit",
         "_portion",
         "_refusal",
         "_reported_at",
@@ -83,6 +84,7 @@ class Session(SessionCore):
     def __init__(self, codec: Codec) -> None:
         super().__init__()
         self._refusal: SocketkitError | None = None  # why nothing can be sent any more
+        self._native_limit = 1  # messages that the compiled core decodes ahead of their receiver
         self._unread: UnreadBytes | None = None  # set while messages are decoded one by one, on demand
         self._use(codec)
         self.outgoing: MutableSequence[bytes] = []
@@ -137,8 +139,8 @@ class Session(SessionCore):
                 self._end = codec.fault
 
     def _decode_native(self) -> None:
-        """Decode the next messages, in the compiled core, as far as nothing is unusual."""
-        found = self._decode(TURN_MESSAGES)
+        """Decode the next message, in the compiled core, where nothing is unusual. It decodes the others on demand."""
+        found = self._decode(self._native_limit)
         if found == UNUSUAL and not self.waiting:
             self._leave_native()
         else:
@@ -352,7 +354,7 @@ class Session(SessionCore):
                 break
         self.has_backlog = bool(unread)
         if self._calm >= CALM_COUNT and codec.gives_back and self._stream_end is None:
-            self.decode_in_batches()
+            self._stop_on_demand()
 
     def _end_on_demand(self) -> None:
         """Every byte was decoded, and no message is whole."""
@@ -370,6 +372,11 @@ class Session(SessionCore):
             codec.release()
 
     def decode_in_batches(self) -> None:
+        """Decode what comes in batches from now on: no message stays undecoded that is whole."""
+        self._native_limit = TURN_MESSAGES
+        self._stop_on_demand()
+
+    def _stop_on_demand(self) -> None:
         """Decode no longer on demand; what ended the stream meanwhile is met again by reading it."""
         unread = self._unread
         if unread is None:
@@ -395,6 +402,9 @@ class Session(SessionCore):
     def take_all(self) -> list[Any]:
         """Remove and return every message that waits, oldest first."""
         waiting = self.waiting
+        if self.is_native:
+            found = self._decode(TURN_MESSAGES - len(waiting))
+            self.has_backlog = self._has_work = found != PART
         messages = waiting[::-1]
         waiting.clear()
         while self._unread and self._end is None and len(messages) < TURN_MESSAGES:

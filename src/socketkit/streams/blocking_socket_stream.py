@@ -30,7 +30,7 @@ class BlockingSocketStream(SocketStream):
     From the first call that may block on, its descriptor is blocking, and every other call passes MSG_DONTWAIT.
     """
 
-    __slots__ = ("_is_alone", "_is_blocking", "_is_sending", "_may_block")
+    __slots__ = ("_is_alone", "_is_blocking", "_may_block")
 
     def __init__(self, engine: Engine, sock: socket.socket, **settings: Any) -> None:
         super().__init__(engine, sock, **settings)

@@ -78,6 +78,7 @@ class SocketStream(StreamCore, ReadyStream):
         self._is_plain = getattr(type(sock), "recv", None) is socket.socket.recv
         self._size = min(USUAL_SIZE, receive_size)
         self.may_have_more = False  # the last call brought all that it asked for
+        self._is_sending = False
         self._streak = 0
         self._ended = False
         self._stopped = False
