@@ -25,9 +25,9 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Clients": (
         *("--backlog", "--max-connections", "--overload", "--max-per-peer", "--accept-rate", "--allow", "--deny"),
         *("--accept-proxy", "--takeover", "--workers", "--ready-fd"),
-        *("--max-guests", "--password-file"),
+        *("--max-guests", "--password-file", "--user", "--user-file"),
     ),
-    "Targets": ("--balance",),
+    "Targets": ("--balance", "--dynamic", "--to-allow", "--to-deny"),
     "TLS": (
         *("--tls", "--cacert", "--cert", "--key", "--insecure", "--pin", "--alpn", "--server-name", "--self-signed"),
         *("--client-ca", "--require-client-cert", "--starttls"),

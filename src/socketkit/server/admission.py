@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Number = IPv4Address | IPv6Address | str
     Network = IPv4Network | IPv6Network
 
-__all__ = ["Admission", "Entry", "is_proxy"]
+__all__ = ["Admission", "Entry", "is_in_networks", "is_proxy"]
 
 MAPPED: Final = 96
 """Bits before the IPv4 address in an IPv4-mapped one (RFC 4291, 2.5.5.2)."""
@@ -162,4 +162,9 @@ def _is_in(number: Number, networks: tuple[str, ...]) -> bool:
 
 def is_proxy(host: str, networks: tuple[str, ...]) -> bool:
     """Whether this peer is one of the proxies of these networks."""
+    return _is_in(_number_of(host), networks)
+
+
+def is_in_networks(host: str, networks: tuple[str, ...]) -> bool:
+    """Whether a numeric host, or `unix`, is in one of these networks; an IPv4-mapped address counts as IPv4."""
     return _is_in(_number_of(host), networks)

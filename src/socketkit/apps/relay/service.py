@@ -35,7 +35,7 @@ from socketkit.sockets.accept_errors import is_resource_shortage
 from socketkit.streams.copy import Pipes, UntakenError
 from socketkit.streams.pipes import PipeStream
 
-__all__ = ["Plan", "Relay", "serve_relay"]
+__all__ = ["Plan", "Relay", "serve_relay", "serve_with"]
 
 _SINGLE_CLIENT = ("stdio", "exec")
 """Schemes with one client, which is connected already."""
@@ -135,7 +135,7 @@ class Relay:
                     end = "done"
                     return
                 failure = error
-                end = _word_for(error, target is not None)
+                end = self._word_for(error, target is not None)
                 client.internals.set_cause(error)
                 raise
             finally:
@@ -226,6 +226,16 @@ class Relay:
             attempts=tuple(attempts),
         )
 
+    def _word_for(self, error: SocketkitError, has_target: bool) -> str:
+        """How a connection ended, in a word for the access log."""
+        if not has_target:
+            return "unreachable"
+        return "limit" if isinstance(error, DeadlineError) else "broken"
+
+    def _more_facts(self, client: Connection) -> dict[str, str | None]:
+        """Further fields of the access log."""
+        return {}
+
     def _note_failure(self, upstream: Target, error: Exception) -> None:
         backoff = upstream.has_failed(self._engine.now())
         if upstream.failed_count == 1:  # once an episode
@@ -241,6 +251,7 @@ class Relay:
             "client": str(client.peer),
             "local": str(client.local),
             "target": None if target is None else str(target.peer),
+            **self._more_facts(client),
             "received": statistics.received_size,
             "sent": statistics.sent_size,
             "seconds": round(seconds, 3),
@@ -255,13 +266,6 @@ class Relay:
             if not self._log_is_failing:  # once an episode
                 self._log_is_failing = True
                 self._report(f"the access log cannot be written, and misses lines: {error}")
-
-
-def _word_for(error: SocketkitError, has_target: bool) -> str:
-    """How a connection ended, in a word for the access log."""
-    if not has_target:
-        return "unreachable"
-    return "limit" if isinstance(error, DeadlineError) else "broken"
 
 
 def _is_closed_output(error: SocketkitError, client: Connection) -> bool:
@@ -324,11 +328,34 @@ async def serve_relay(
         SocketkitError: with `once`, how its connection was lost.
         OSError: no more connections can be accepted.
     """
+
+    def make(plan: Plan, is_single: bool) -> Relay:
+        return Relay(engine, targets, plan, is_single=is_single, observer=observer, **(target_options or {}))
+
+    return await serve_with(
+        engine, address, targets, make, plan, once=once, listening=listening, observer=observer, **options
+    )
+
+
+async def serve_with(
+    engine: Engine,
+    address: str | Address | Sequence[Address],
+    targets: Sequence[Address],
+    make: Callable[[Plan, bool], Relay],
+    plan: Plan | None = None,
+    *,
+    once: bool = False,
+    listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
+    observer: Observer | None = None,
+    **options: object,
+) -> int | None:
+    """Serve the relay that `make` gives; see `serve_relay`. `make` is called with the plan, and whether there is one
+    client only."""
     plan = Plan() if plan is None else plan
     addresses = [Address.parse(address)] if isinstance(address, (str, Address)) else list(address)
     if any(each.scheme in _SINGLE_CLIENT for each in addresses):
         once, options["grace"] = True, 0
-    relay = Relay(engine, targets, plan, is_single=once, observer=observer, **(target_options or {}))
+    relay = make(plan, once)
     only = SingleClient(engine, relay.relay_client)
     if once:
         options["max_connections"] = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from socketkit.apps.relay.upstreams import Balance
 from socketkit.cli import common_options, server_options, tls_options
 from socketkit.cli.common_options import Read, read_address
 from socketkit.cli.fast_click import command, option
-from socketkit.cli.output import Status, print_failure, print_listening
+from socketkit.cli.output import Status, print_failure, print_line, print_listening
 from socketkit.cli.server_options import serve_by_workers
 from socketkit.config.address import Address
 from socketkit.config.durations import parse_duration
@@ -56,9 +56,64 @@ _LIMITS = (
 """`idle_timeout` is not among them: a relay has its own, of both directions together."""
 
 
+def _listen_address(ctx: click.Context, parameter: click.Parameter, value: Address | None) -> Address | None:
+    """LISTEN; with --dynamic it may be left out."""
+    if value is not None or ctx.resilient_parsing:
+        return value
+    if ctx.params.get("dynamic") is None:
+        raise click.MissingParameter(ctx=ctx, param=parameter)
+    from socketkit.apps.relay.dynamic.service import DEFAULT_ADDRESSES, Protocol
+
+    return Address.parse(DEFAULT_ADDRESSES[Protocol(ctx.params["dynamic"])])
+
+
+def _targets(ctx: click.Context, parameter: click.Parameter, value: tuple[Address, ...]) -> tuple[Address, ...]:
+    """TARGET...; with --dynamic there is none."""
+    is_dynamic = ctx.params.get("dynamic") is not None
+    if not value and not is_dynamic and not ctx.resilient_parsing:
+        raise click.MissingParameter(ctx=ctx, param=parameter)
+    if value and is_dynamic:
+        raise click.UsageError("--dynamic takes no TARGET: each client says where to", ctx)
+    return value
+
+
+def _joined(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> str | None:
+    return ",".join(value) or None
+
+
 @command()
-@click.argument("address", metavar="LISTEN", type=Read("address", read_address))
-@click.argument("targets", metavar="TARGET...", type=Read("address", read_address), nargs=-1, required=True)
+@click.argument(
+    "address", metavar="LISTEN", type=Read("address", read_address), required=False, callback=_listen_address
+)
+@click.argument("targets", metavar="TARGET...", type=Read("address", read_address), nargs=-1, callback=_targets)
+@option(
+    "--dynamic",
+    metavar="socks5|http",
+    type=click.Choice(["socks5", "http"]),
+    is_eager=True,
+    help="Be a proxy: each client says where to, by SOCKS5 (or SOCKS4, SOCKS4a) or by HTTP CONNECT.",
+)
+@option(
+    "--to-allow",
+    metavar="PLACES",
+    multiple=True,
+    callback=_joined,
+    help="With --dynamic: the only destinations: networks, addresses, names with subdomains; repeatable.",
+)
+@option(
+    "--to-deny",
+    metavar="PLACES",
+    multiple=True,
+    callback=_joined,
+    help="With --dynamic: destinations that are refused, whatever is allowed; repeatable.",
+)
+@option("--user", "users", metavar="USER:PASSWORD", multiple=True, help="With --dynamic: who may use it; repeatable.")
+@option(
+    "--user-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="The same from a file, one USER:PASSWORD a line.",
+)
 @option(
     "--balance",
     metavar="NAME",
@@ -90,6 +145,11 @@ _LIMITS = (
 def relay(
     address: Address,
     targets: tuple[Address, ...],
+    dynamic: str | None,
+    to_allow: str | None,
+    to_deny: str | None,
+    users: tuple[str, ...],
+    user_file: str | None,
     balance: str,
     once: bool,
     idle_timeout: float | None,
@@ -119,6 +179,7 @@ def relay(
     """
     if workers > 1 and once:
         raise OptionError("--once is for one process: leave --workers out")
+    start, is_open = _service(dynamic, targets, to_allow, to_deny, _read_users(users, user_file))
     own = dict(address.options).get("idle_timeout", "none")
     plan = Plan(
         balance=Balance(balance),
@@ -143,11 +204,10 @@ def relay(
         way = common_options.engine_for(engine, *addresses)
         try:
             return way.run(
-                serve_relay(
+                start(
                     way,
                     addresses,
-                    targets,
-                    plan,
+                    plan=plan,
                     once=once,
                     listening=listening,
                     target_options=target_options,
@@ -162,6 +222,8 @@ def relay(
 
     def report_listening(real: tuple[Address, ...]) -> None:
         print_listening(real, ready_fd)
+        if is_open and options["allow"] is None and not all(map(_is_of_this_machine, real)):
+            print_line("every machine that can reach this proxy may use it: give --user, or --allow")
 
     if workers > 1:
         way = common_options.engine_for(engine, address)
@@ -172,3 +234,60 @@ def relay(
         return Status.DONE
     number = serve([address], report_listening)
     return Status.DONE if number is None or address.scheme != "stdio" else 128 + number  # a client's end
+
+
+def _service(
+    dynamic: str | None,
+    targets: tuple[Address, ...],
+    to_allow: str | None,
+    to_deny: str | None,
+    users: dict[str, str],
+) -> tuple[Callable[..., Coroutine[Any, Any, int | None]], bool]:
+    """The relay to serve, and whether it is a proxy without users.
+
+    Raises:
+        click.UsageError: an option of --dynamic without it.
+        OptionError: a destination is none.
+    """
+    if dynamic is None:
+        for flag, given in (("--to-allow", to_allow), ("--to-deny", to_deny), ("--user, --user-file", users)):
+            if given:
+                raise click.UsageError(f"{flag}: only for --dynamic socks5 or http")
+        return partial(serve_relay, targets=targets), False
+    from socketkit.apps.relay.dynamic.access import Access, Places, parse_places
+    from socketkit.apps.relay.dynamic.service import serve_dynamic_relay
+
+    access = Access(
+        None if to_allow is None else parse_places(to_allow, name="--to-allow"),
+        Places() if to_deny is None else parse_places(to_deny, name="--to-deny"),
+    )
+    return partial(serve_dynamic_relay, protocol=dynamic, access=access, users=users), not users
+
+
+def _read_users(words: tuple[str, ...], path: str | None) -> dict[str, str]:
+    """The users of --user and --user-file.
+
+    Raises:
+        OptionError: one is not USER:PASSWORD (it is not shown), or the file cannot be read.
+    """
+    lines = list(words)
+    if path is not None:
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines += [line for line in file.read().splitlines() if line and not line.startswith("#")]
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise OptionError(f"--user-file {path}: {reason}") from None
+        if not lines:
+            raise OptionError(f"--user-file {path}: there is no USER:PASSWORD in it")
+    users = {}
+    for line in lines:
+        user, colon, password = line.partition(":")
+        if not user or not colon or not password or len(user.encode()) > 255 or len(password.encode()) > 255:
+            raise OptionError("a user is given as USER:PASSWORD, both of 1 to 255 bytes")
+        users[user] = password
+    return users
+
+
+def _is_of_this_machine(address: Address) -> bool:
+    return address.host.startswith("127.") or address.host in ("::1", "localhost") or address.port is None
