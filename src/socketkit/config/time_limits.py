@@ -8,6 +8,7 @@ __all__ = [
     "BULK_IDLE_TIMEOUT",
     "CANCEL_TIMEOUT",
     "CLEANUP_TIMEOUT",
+    "COMMIT_TIMEOUT",
     "DATAGRAM_SESSION_TIMEOUT",
     "DROP_REPORT_INTERVAL",
     "FAREWELL_TIMEOUT",
@@ -85,6 +86,9 @@ FIRST_BYTES_TIMEOUT: Final = 0.05
 
 PASSWORD_TIMEOUT: Final = 30.0
 """For a guest to give a chat's password."""
+
+COMMIT_TIMEOUT: Final = 1.0
+"""For a commit of a chat's store; then lines are shown without it. A busy disk takes tenths of a second."""
 
 UNFINISHED_LINE_TIMEOUT: Final = 0.5
 """Without a byte; then text without a line end is a line of a chat. A program's next piece comes in milliseconds."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from apps.chat.test_host import PATIENCE, Nc, Room, hosting
+from apps.chat.test_host import PATIENCE, Nc, Room, Scripted, hosting
+from socketkit import engines
+from socketkit.apps.chat.decisions import ShowLine
+from socketkit.apps.chat.host import ChatHost
 from socketkit.apps.chat.limits import BURST_LINES, Limits
+from socketkit.apps.chat.message import Message
 from socketkit.apps.chat.store import Store, read_messages
 from socketkit.events import Closed, Event, Failed
 
@@ -219,3 +224,89 @@ def test_abuse_disturbs_nobody(data: bytes) -> None:
         alice.says("/msg Alice still here")
         lines = reads_until(alice, "still here")
         assert all(line.replace("\t", " ").isprintable() and len(line) < 40_000 for line in lines)
+
+
+class StalledStore(Store):
+    """A store whose disk does not answer until `disk` is set."""
+
+    def __init__(self, path: str) -> None:
+        self.disk = threading.Event()
+        super().__init__(path)
+
+    def _write(self, batch: list[Message]) -> None:
+        assert self.disk.wait(PATIENCE)
+        super()._write(batch)
+
+
+def test_disk_that_does_not_answer(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    store = StalledStore(str(path))
+    with hosting(store=store) as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        bob.sends(b"one\ntwo\n")
+        assert reads_until(alice, "two")[-2:] == ["Bob: one", "Bob: two"]
+        while not (line := room.person.sees()).startswith("* the store"):
+            pass
+        assert "the disk does not answer" in line
+        store.disk.set()
+        while room.person.sees() != "* the store is written again: nothing was lost":
+            pass
+    assert store.close() == 0
+    assert [each.text for each in read_messages(str(path))] == ["one", "two"]
+
+
+class Recorder:
+    """A guest that is no connection: what a page or a bridge to another chat is."""
+
+    def __init__(self) -> None:
+        self.pause = 0.0
+        self.unsent_size = 0
+        self.shown: list[tuple[str, int | None]] = []
+        self.is_disconnected = False
+
+    def show(self, shown: ShowLine, message_id: int | None) -> None:
+        self.shown.append((shown.line, message_id))
+
+    def disconnect(self) -> None:
+        self.is_disconnected = True
+
+    async def wait_disconnected(self, timeout: float | None = None) -> None:
+        pass
+
+    def is_worth_waiting_for(self) -> bool:
+        return False
+
+    async def catch_up(self, timeout: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_guests_of_any_kind(tmp_path: Path, is_kept: bool) -> None:
+    """The hub's members are an interface; messages have ids there, with a store after their commit only."""
+    engine = engines.make("poll")
+    store = StalledStore(str(tmp_path / "chat.db")) if is_kept else None
+
+    async def body() -> None:
+        host = ChatHost(engine, Scripted(engine), store=store)
+        one, two = Recorder(), Recorder()
+        first, second = host.add(one, "page"), host.add(two, "page")
+        host.receive(second, b"hello")
+        if store is not None:
+            assert not any("hello" in line for line, _ in one.shown)
+            host.remove(second)  # stands behind the line that is not kept yet
+            assert not two.is_disconnected
+            store.disk.set()
+            await two_gone(two)
+            assert one.shown[-2:] == [("guest2: hello", 1), ("* guest2 has left", None)]
+        else:
+            assert one.shown[-1] == ("guest2: hello", 1)
+            host.remove(second)
+            assert two.is_disconnected
+        host.remove(first)
+        host.end()
+
+    async def two_gone(two: Recorder) -> None:
+        while not two.is_disconnected:
+            await engine.checkpoint()
+
+    engine.run(body())
+    assert store is None or store.close() == 0

@@ -22,7 +22,7 @@ from socketkit.apps.chat.participant import Participant
 from socketkit.apps.chat.telnet import strip_telnet
 from socketkit.apps.chat.wait_budget import WaitBudget
 from socketkit.config.address import Address
-from socketkit.config.time_limits import FIRST_BYTES_TIMEOUT, PASSWORD_TIMEOUT, UNFINISHED_LINE_TIMEOUT
+from socketkit.config.time_limits import COMMIT_TIMEOUT, FIRST_BYTES_TIMEOUT, PASSWORD_TIMEOUT, UNFINISHED_LINE_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine, Event
 from socketkit.engines.group import Group
@@ -103,6 +103,7 @@ class ChatHost:
         self._is_busy = False
         self._ended = engine.event()
         self._caught_up: Event | None = None
+        self._is_watching_commit = False
         self._budget = WaitBudget(engine.now())
         self._sent_size = 0  # bytes of lines sent since the last look for slow readers
         self._has_slow_reader = False
@@ -258,6 +259,7 @@ class ChatHost:
                 if isinstance(decision, ShowLine):
                     message = decision.message
                     if message is not None and self._store is not None and not self._store.is_settled(message.id):
+                        self._watch_commit(decision)
                         break
                     self._undone.popleft()
                     count += len(decision.members)
@@ -343,6 +345,24 @@ class ChatHost:
         if self._caught_up is not None and len(self._undone) <= TURN_LINES:
             self._caught_up.set()
             self._caught_up = None
+
+    def _watch_commit(self, waiting: Decision) -> None:
+        """See to it that a disk which does not answer stops the chat for a moment only."""
+        if not self._is_watching_commit and not self._ended.is_set():
+            self._is_watching_commit = True
+            self._engine.background(self._wait_commit(waiting))
+
+    async def _wait_commit(self, waiting: Decision) -> None:
+        try:
+            await self._ended.wait(deadline=self._engine.now() + COMMIT_TIMEOUT)
+        except DeadlineError:
+            pass
+        self._is_watching_commit = False
+        if self._store is not None and self._undone and self._undone[0] is waiting:
+            self._store.stall()
+            self._store_changed()
+        else:
+            self._do_all()  # watches the next one, where there is one
 
     async def _store_caught_up(self) -> None:
         """Wait while too much waits for the store: so speakers are no faster than the disk."""

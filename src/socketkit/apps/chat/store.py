@@ -173,6 +173,10 @@ class Store:
         self._writer.join(timeout + 1.0)
         return self._lost_count + len(self._waiting)
 
+    def stall(self) -> None:
+        """Note that a commit takes too long: until one has succeeded, messages are settled without being kept."""
+        self._failed("the disk does not answer")
+
     @property
     def problem(self) -> str | None:
         """Why the file cannot be written now; None: it can."""
