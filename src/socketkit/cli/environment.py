@@ -28,6 +28,7 @@ def environment_lines() -> tuple[str, ...]:
         f"python: {platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
         f"platform: {platform.platform()}",
         f"TLS: {ssl.OPENSSL_VERSION}",
+        f"core: {'compiled' if engines.is_compiled() else 'Python (not compiled, or SOCKETKIT_PURE is set)'}",
         f"engines: {', '.join(filter(engines.is_available, engines.NAMES))}",
         f"engines missing: {', '.join(name for name in engines.NAMES if not engines.is_available(name)) or 'none'}",
         f"extras: {', '.join(present) or 'none'}",

@@ -11,7 +11,7 @@ from socketkit.errors import OptionError
 if TYPE_CHECKING:
     from socketkit.engines.engine import Engine
 
-__all__ = ["NAMES", "best_readiness", "is_available", "make", "missing", "running"]
+__all__ = ["NAMES", "best_readiness", "is_available", "is_compiled", "make", "missing", "running"]
 
 NAMES: Final = ("asyncio", "uvloop", "trio", "epoll", "kqueue", "poll", "select", "blocking")
 """Every engine, whatever the system."""
@@ -24,6 +24,13 @@ _SYSTEMS: Final = {
 }
 
 _PACKAGES: Final = ("uvloop", "trio")
+
+
+def is_compiled() -> bool:
+    """Whether the hot path is the compiled one; else the same in Python: no compiler was there, or SOCKETKIT_PURE=1."""
+    from socketkit import _core  # loaded by each engine anyway
+
+    return _core.native
 
 
 def missing(name: str) -> str | None:
