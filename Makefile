@@ -84,7 +84,8 @@ $(BUILT): $(READY) $(CORE)
 	@$(BIN)/python setup.py -q build_ext --inplace
 	@touch $(BUILT)
 
-# The tests of the core with AddressSanitizer and UndefinedBehaviorSanitizer (gcc).
+# The tests of the core with AddressSanitizer and UndefinedBehaviorSanitizer (gcc). Its objects have a folder of their
+# own: `build_ext` takes any that are there for its own.
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 sanitize: .venv-sanitize/.built
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
@@ -93,9 +94,9 @@ sanitize: .venv-sanitize/.built
 
 .venv-sanitize/.built: pyproject.toml $(CORE) $(wildcard src/socketkit/*.py src/socketkit/*/*.py)
 	@test -x .venv-sanitize/bin/python || $(PYTHON) -m venv .venv-sanitize
-	@CFLAGS="$(SANITIZER)" LDFLAGS="-fsanitize=address,undefined" \
-		.venv-sanitize/bin/python -m pip install -q --disable-pip-version-check '.[dev]'
-	@CFLAGS="$(SANITIZER)" LDFLAGS="-fsanitize=address,undefined" \
+	@printf '[build]\nbuild_base = $(CURDIR)/.venv-sanitize/build\n' > .venv-sanitize/dist.cfg
+	@.venv-sanitize/bin/python -m pip install -q --disable-pip-version-check '.[dev]'
+	@CFLAGS="$(SANITIZER)" LDFLAGS="-fsanitize=address,undefined" DIST_EXTRA_CONFIG=$(CURDIR)/.venv-sanitize/dist.cfg \
 		.venv-sanitize/bin/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps --no-cache-dir .
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -134,27 +135,61 @@ def is_refused(address):
     return False
 
 
+class TooSlow(Exception):
+    """This machine took longer than the lame-duck time for what was to happen within it."""
+
+
+LAME_DUCKS = (0.6, 4.0, 20.0)
+"""Seconds. The first is enough unless the machine is busy."""
+
+
+def in_time(trial):
+    """Make the trial with a lame-duck time, and with a longer one where that was too short for this machine."""
+    for seconds in LAME_DUCKS[:-1]:
+        with contextlib.suppress(TooSlow):
+            return trial(seconds)
+    return trial(LAME_DUCKS[-1])
+
+
+@contextlib.contextmanager
+def within(seconds):
+    """What fails here fails the test, unless it was too late."""
+    began = time.monotonic()
+    try:
+        yield
+    except (AssertionError, OSError) as error:
+        if time.monotonic() - began < seconds or seconds == LAME_DUCKS[-1]:
+            raise
+        raise TooSlow from error
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("how", HOW)
 def test_accepts_for_lame_duck_then_refuses(start, manager, how, number):
     """After the signal new connections are served for the lame-duck time, then refused; readiness is down at once."""
-    program = start(how, "0.6s", "20s")
-    address = program.address()
-    with call(address) as old:
-        assert ask(old, b"hello") == b"hello"
-        began = time.monotonic()
-        program.process.send_signal(number)
-        assert manager.recv(1000) == b"STOPPING=1"
-        with call(address) as late:
-            assert ask(late, b"still") == b"still"
-            assert ask(old, b"too") == b"too"
+
+    def trial(seconds):
+        program = start(how, f"{seconds}s", "20s")
+        address = program.address()
+        with contextlib.ExitStack() as clients:
+            old = clients.enter_context(call(address))
+            assert ask(old, b"hello") == b"hello"
+            began = time.monotonic()
+            with within(seconds):
+                program.process.send_signal(number)
+                assert manager.recv(1000) == b"STOPPING=1"
+                late = clients.enter_context(call(address))
+                assert ask(late, b"still") == b"still"
+                assert ask(old, b"too") == b"too"
             line = program.wait_line("returned")
-            assert time.monotonic() - began >= 0.6
+            assert time.monotonic() - began >= seconds
             assert line == f"returned {int(number)} False"
             assert is_refused(address)
             assert read_all(late) == b""  # idle: ended as if its peer had ended
-    assert program.wait() == 0
-    assert program.stderr_lines[-2:] == ["drained", "handlers restored"]
+        assert program.wait() == 0
+        assert program.stderr_lines[-2:] == ["drained", "handlers restored"]
+
+    in_time(trial)
 
 
 @pytest.mark.parametrize("how", [how for how in HOW if how not in ("plain-blocking", "ours-blocking")])
@@ -208,16 +243,21 @@ def test_second_signal_ends_lame_duck(start, how):
 )
 def test_several_servers_stop_together(start, how):
     """`others` stop with the server that waits: all accept for the lame-duck time, all refuse after it."""
-    program = start(how, "0.4s", "20s", "tcp://127.0.0.1:0", "tcp://127.0.0.1:0")
-    addresses = [program.address(1), program.address(2)]
-    program.process.send_signal(signal.SIGTERM)
-    for address in addresses:
-        with call(address) as client:
-            assert ask(client, b"hello") == b"hello"
-    program.wait_line("returned 15 False False")
-    assert all(map(is_refused, addresses))
-    assert program.wait() == 0
-    assert program.stderr_lines[-1] == "handlers restored"
+
+    def trial(seconds):
+        program = start(how, f"{seconds}s", "20s", "tcp://127.0.0.1:0", "tcp://127.0.0.1:0")
+        addresses = [program.address(1), program.address(2)]
+        with within(seconds):
+            program.process.send_signal(signal.SIGTERM)
+            for address in addresses:
+                with call(address) as client:
+                    assert ask(client, b"hello") == b"hello"
+        program.wait_line("returned 15 False False")
+        assert all(map(is_refused, addresses))
+        assert program.wait() == 0
+        assert program.stderr_lines[-1] == "handlers restored"
+
+    in_time(trial)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -388,11 +428,16 @@ def test_blocks_end_in_any_order():
 
 def test_connect_while_lame_duck_is_whole(start):
     """Our own client that comes within the lame-duck time is served to its end."""
-    program = start("plain", "0.5s", "20s")
-    address = program.address()
-    program.process.send_signal(signal.SIGTERM)
-    with connect(address, framing="lines") as client:
-        for count in range(50):
-            client.send(str(count))
-            assert client.receive(timeout=PATIENCE) == str(count)
-    assert program.wait() == 0
+
+    def trial(seconds):
+        program = start("plain", f"{seconds}s", "20s")
+        address = program.address()
+        with within(seconds):
+            program.process.send_signal(signal.SIGTERM)
+            with connect(address, framing="lines") as client:
+                for count in range(50):
+                    client.send(str(count))
+                    assert client.receive(timeout=PATIENCE) == str(count)
+        assert program.wait() == 0
+
+    in_time(trial)

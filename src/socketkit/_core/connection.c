@@ -1068,7 +1068,8 @@ static int push_encoded(Connection *self, const Buffer *encoded)
     Session *session = self->session;
     if (make_room(&session->out, encoded->end) < 0)
         return -1;
-    memcpy(session->out.data + session->out.end, encoded->data, encoded->end);
+    if (encoded->end > 0)
+        memcpy(session->out.data + session->out.end, encoded->data, encoded->end);
     session->out.end += encoded->end;
     session->outgoing_size += encoded->end;
     session->sent_count++;

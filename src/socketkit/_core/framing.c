@@ -290,6 +290,8 @@ int make_room(Buffer *buffer, Py_ssize_t size)
 static Found append(Buffer *buffer, const char *head, int head_size, const char *data, Py_ssize_t size,
                     const char *end, int end_size)
 {
+    if (head_size + size + end_size == 0)
+        return WHOLE; /* memcpy(3) takes no null pointer */
     if (make_room(buffer, head_size + size + end_size) < 0)
         return FAILED;
     char *place = buffer->data + buffer->end;

@@ -181,7 +181,7 @@ static PyObject *session_put(Session *self, PyObject *data)
         in->end -= in->start;
         in->start = 0;
     }
-    if ((status = make_room(in, view.len)) == 0) {
+    if (view.len > 0 && (status = make_room(in, view.len)) == 0) { /* memcpy(3) takes no null pointer */
         memcpy(in->data + in->end, view.buf, view.len);
         in->end += view.len;
     }
