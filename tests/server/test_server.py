@@ -688,3 +688,45 @@ def test_bad_handler_or_engine_refused():
         serve(lambda connection: None, ANY, engine="epoll")
     with pytest.raises(OptionError, match="engine=nonsense"):
         serve(echo, ANY, engine="nonsense").open()
+
+
+@pytest.mark.parametrize("how", ["lost", "ended"])
+def test_lost_upstream_resets_the_client(engine, how):
+    """A handler that an error of another connection ends: its client gets a reset, and no answer that looks whole."""
+
+    async def upstream(connection):
+        await connection.receive()
+        await connection.send("half")
+        await connection.flush()
+        await connection.receive()
+        if how == "lost":
+            connection.abort()
+
+    async def main():
+        ends = []
+        async with serve(upstream, "tcp://127.0.0.1:0", framing="lines", engine=engine) as origin:
+
+            async def proxy(client):
+                async with connect(origin.addresses[0], framing="lines", engine=engine) as source:
+                    await source.send(await client.receive())
+                    while True:
+                        await client.send(await source.receive())
+                        await client.flush()
+                        await source.send(await client.receive())
+
+            def observe(event):
+                if isinstance(event, Closed):
+                    ends.append(event.error)
+
+            async with serve(proxy, "tcp://127.0.0.1:0", framing="lines", engine=engine, observer=observe) as server:
+                async with connect(server.addresses[0], framing="lines", engine=engine) as client:
+                    await client.send("get")
+                    assert await client.receive(timeout=PATIENCE) == "half"
+                    await client.send("more")
+                    with pytest.raises(BrokenError):
+                        await client.receive(timeout=PATIENCE)
+                await server.wait_idle(timeout=PATIENCE)
+                assert server.statistics().failed_count == 0
+        assert [type(error) for error in ends] == [BrokenError if how == "lost" else EndOfStream]
+
+    engine.run(main())

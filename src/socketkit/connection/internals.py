@@ -189,6 +189,12 @@ class Internals:
         """What the end event names as the cause of the end, so far; None: nothing."""
         return self.receiver.loss
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether one of the directions has ended, or was lost, as far as it was noticed."""
+        session = self.session
+        return session.has_ended or session.refusal is not None or self.cause is not None
+
     def set_cause(self, error: BaseException) -> None:
         """Set what ended the connection, for the end event; the first cause stays."""
         self.receiver.set_cause(error)

@@ -49,7 +49,9 @@ __all__ = ["Handler", "Server", "ServerStatistics"]
 Handler = Callable[[Connection], Awaitable[Any]]
 
 _PEER_ERRORS = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
-"""What the peer or the network caused: such an error ends a handler without being its failure."""
+"""What the peer or the network caused: such an error ends a handler without being its failure. Where neither
+direction of the handler's connection has ended it is an error of another connection (an upstream was lost, say), and
+this one is reset if something was sent. Of which connection a `DeadlineError` is cannot be told."""
 
 
 class Server:
@@ -300,7 +302,11 @@ class Server:
         """Whether what a handler has raised is its own failure, which is reported, and not the peer's doing. Raises it
         where it ends more than this connection."""
         if (peer_error := _peer_error_in(error)) is not None:
-            connection.internals.set_cause(peer_error)
+            internals = connection.internals
+            is_own = isinstance(peer_error, DeadlineError) or internals.has_ended or internals.stream.is_connectionless
+            internals.set_cause(peer_error)
+            if not is_own and connection.statistics().sent_count:
+                connection.abort()  # its answer is cut, because another connection was lost
             return False
         if isinstance(error, HandshakeError) and error is connection.internals.cause:
             self._handshake_failed_count += 1  # its own STARTTLS, and not one with another server
