@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from prompt_toolkit import PromptSession, print_formatted_text
@@ -78,6 +80,7 @@ class Prompted:
         self._unshown: list[str] = []
         self._unshown_size = 0
         self._showing: asyncio.Task[None] | None = None
+        self._resumption: asyncio.Task[None] | None = None
 
     async def read(self) -> bytes:
         """The next line that is typed. A pasted text is split into its lines; empty lines are left out.
@@ -87,7 +90,8 @@ class Prompted:
         """
         while not self._typed:
             try:
-                text = await self._session.prompt_async()
+                with self._resuming():
+                    text = await self._session.prompt_async()
             except EOFError:
                 raise EndOfStream("the end of the terminal's input") from None
             except KeyboardInterrupt:
@@ -99,6 +103,33 @@ class Prompted:
             lines = text.splitlines() or [""]
             self._typed.extend(line.encode(errors="replace") for line in lines if line or self._keeps_empty)
         return self._typed.popleft()
+
+    @contextmanager
+    def _resuming(self) -> Iterator[None]:
+        """While the block runs, SIGCONT restores the editor: a shell has changed the terminal's modes meanwhile."""
+        loop = asyncio.get_running_loop()
+        number = getattr(signal, "SIGCONT", None)
+        if number is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop.add_signal_handler(number, self._resume)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(number)
+
+    def _resume(self) -> None:
+        self._resumption = asyncio.get_running_loop().create_task(self._edit_again())
+
+    async def _edit_again(self) -> None:
+        """Draw the editor again, in raw mode. `in_terminal` alone would restore the modes that it has found."""
+        app = self._session.app
+        if not app.is_running:
+            return  # the next prompt sets them
+        async with in_terminal():
+            pass
+        if app.is_running:
+            app.input.raw_mode().__enter__()  # the prompt's own one restores the modes at its end
 
     def ask(self, prompt: str) -> None:
         """Change the prompt."""
