@@ -107,8 +107,9 @@ def socketkit(context: click.Context) -> None:
     """Connect to any socket, and serve one.
 
     Addresses: tcp://host:port, tls://host:port, udp://host:port (and tcp4, tcp6, udp4, udp6), unix:///path,
-    unix://@name, tls+unix://, unixgram://, unixpacket://, ip://host?protocol=icmp, vsock://cid:port, fd://3, systemd:,
-    stdio:, exec:COMMAND; typed: host:port, :port, /path, ./path, @name, - (standard input and output).
+    unix://@name, tls+unix://, unixgram://, unixpacket://, ip://host?protocol=icmp, vsock://cid:port, ws://host:port/path,
+    wss://, ws+unix://, fd://3, systemd:, stdio:, exec:COMMAND; typed: host:port, :port, /path, ./path, @name,
+    - (standard input and output).
     """
     if context.meta.get(VERSION_IN_FULL):
         raise click.UsageError(f"-v stands behind the verb: socketkit {context.invoked_subcommand} -v", context)

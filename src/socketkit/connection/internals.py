@@ -16,7 +16,7 @@ from socketkit.connection.receiver import Receiver
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.connection.starttls import upgrade
-from socketkit.errors import SocketkitError
+from socketkit.errors import SocketkitError, StreamError
 from socketkit.events import Observer, Proxied, Received, Secured
 from socketkit.framing.codec import Framing
 from socketkit.streams.socket_stream import SocketStream
@@ -91,7 +91,10 @@ class Internals:
 
         Raises:
             BusyError: a task receives, or the stream was detached already.
+            StreamError: it is a WebSocket, whose bytes are frames.
         """
+        if isinstance(self.stream, MessageStream):
+            raise StreamError(f"{self.peer}: the frames of a WebSocket are not copied as bytes")
         self.receiver.begin()
         return self.stream
 

@@ -18,7 +18,7 @@ from socketkit.errors import BusyError, DeadlineError, StreamError, eof_sent_err
 from socketkit.events import EndReceived, EndSent, Event, Observer, Received, Sent, wants_data
 from socketkit.streams.copy import OnCopied, Pipes, UntakenError, pump, send_whole, untaken_size, wait_taken
 from socketkit.streams.pipes import PipeStream
-from socketkit.streams.stream import DatagramStream, Stream
+from socketkit.streams.stream import DatagramStream, MessageStream, Stream
 from socketkit.values import Value
 
 __all__ = ["Bucket", "Copied", "Limits", "Pace", "copy_between", "run_tunnel"]
@@ -108,6 +108,8 @@ async def copy_between(a: Connection, b: Connection) -> Copied:
             raise StreamError(
                 f"{internals.peer}: datagrams are not copied as bytes, because they have no end of stream"
             )
+        if isinstance(internals.stream, MessageStream):
+            raise StreamError(f"{internals.peer}: the frames of a WebSocket are not copied as bytes")
         if internals.receiver.is_busy:
             internals.receiver.begin()  # which raises
     idle = [limit for limit in (connection.internals.options.idle_timeout for connection in connections) if limit]

@@ -27,7 +27,7 @@ from socketkit.connection.connection import Connection
 from socketkit.connection.tunnel import Limits, run_tunnel
 from socketkit.endpoint import options_at
 from socketkit.engines.engine import Engine
-from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
+from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, OptionError, SocketkitError
 from socketkit.events import Event, Observer, Refused, combine, guarded
 from socketkit.framing import of as framing_of
 from socketkit.server.run import OpenUntilSignal, serve_until_signal
@@ -353,6 +353,9 @@ async def serve_with(
     client only."""
     plan = Plan() if plan is None else plan
     addresses = [Address.parse(address)] if isinstance(address, (str, Address)) else list(address)
+    for each in (*addresses, *targets):
+        if each.transport.is_websocket:
+            raise OptionError(f"{each}: a relay copies bytes, and a WebSocket has messages: it is not relayed")
     if any(each.scheme in _SINGLE_CLIENT for each in addresses):
         once, options["grace"] = True, 0
     relay = make(plan, once)

@@ -51,7 +51,8 @@ async def call(
         SocketkitError, OSError: as `converse`.
     """
     place = Endpoint(address, framing, options)  # not `api.connect`, which imports the servers too
-    messages = message_format(framing or dict(address.options).get("framing"))
+    is_websocket = place.options.websocket is not False
+    messages = message_format(framing or dict(address.options).get("framing"), is_websocket=is_websocket)
     connection = await open_connection(engine, place.address, place.framing, place.options, observer=observer)
     try:
         async with connection:

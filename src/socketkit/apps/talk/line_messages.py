@@ -40,16 +40,19 @@ class MessageFormat(Protocol):
         """
 
 
-def message_format(framing: str | None) -> MessageFormat:
+def message_format(framing: str | None, *, is_websocket: bool = False) -> MessageFormat:
     """How a person speaks over a connection with this framing.
 
     Without one, or with `chunks`: bytes, as they come. Else a line of the person is a message, and a message a line: as
-    it is where it is bytes or text, as JSON where it is a value.
+    it is where it is bytes or text, as JSON where it is a value. Over a WebSocket a line of the person is a text, or
+    a binary message where it is no UTF-8.
 
     Raises:
         OptionError: no such framing.
     """
     described = framings.parse("chunks" if framing is None else framing)
+    if is_websocket and isinstance(described, framings.Chunks):
+        return _WebSocketLines(framings.Lines(encoding=None))
     if isinstance(described, framings.Chunks):
         return _Bytes()
     most = getattr(described, "max_size", DEFAULT_MAX_SIZE)
@@ -100,3 +103,23 @@ class _RawLines(_Lines):
 
     def to_bytes(self, messages: Iterable[Any]) -> bytes:
         return b"".join([message + b"\n" for message in messages])
+
+
+class _WebSocketLines(_RawLines):
+    """Lines, each a message of a WebSocket."""
+
+    def to_messages(self, data: bytes) -> list[Any]:
+        return list(map(_text_or_bytes, super().to_messages(data)))
+
+    def last_messages(self) -> list[Any]:
+        return list(map(_text_or_bytes, super().last_messages()))
+
+    def to_bytes(self, messages: Iterable[Any]) -> bytes:
+        return super().to_bytes(message.encode() if isinstance(message, str) else message for message in messages)
+
+
+def _text_or_bytes(line: bytes) -> str | bytes:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line

@@ -66,7 +66,12 @@ async def answer(
         try:
             async with connection:
                 with closing(person(engine)) as stream:
-                    return await converse(connection, stream, messages=message_format(framing), talk=talk)
+                    return await converse(
+                        connection,
+                        stream,
+                        messages=message_format(framing, is_websocket=connection.request is not None),
+                        talk=talk,
+                    )
         except (StreamError, FramingError, AbandonedError) as error:
             if not keep:
                 raise

@@ -9,7 +9,7 @@ import click
 
 from socketkit.apps.talk.connect import call
 from socketkit.apps.talk.conversation import TalkOptions, run_until_signal
-from socketkit.cli import common_options, tls_options
+from socketkit.cli import common_options, tls_options, websocket_options
 from socketkit.cli.common_options import Read, engine_for
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
@@ -48,6 +48,7 @@ __all__ = ["connect"]
 @common_options.engine
 @common_options.with_observer_options
 @tls_options.client
+@websocket_options.client
 @with_statistics
 @common_options.debug
 def connect(

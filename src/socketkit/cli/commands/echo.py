@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from socketkit.apps.echo import serve_echo
-from socketkit.cli import common_options, server_options, tls_options
+from socketkit.cli import common_options, server_options, tls_options, websocket_options
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.output import Status, print_listening
 from socketkit.cli.server_options import serve_by_workers
@@ -29,6 +29,7 @@ __all__ = ["echo"]
 @common_options.with_observer_options
 @server_options.metrics
 @tls_options.server
+@websocket_options.server
 @common_options.debug
 def echo(
     addresses: tuple[Address, ...],

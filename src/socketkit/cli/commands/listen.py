@@ -10,7 +10,7 @@ import click
 from socketkit.apps.exec_server import serve_children
 from socketkit.apps.talk.conversation import TalkOptions, run_until_signal
 from socketkit.apps.talk.listen import answer
-from socketkit.cli import common_options, tls_options
+from socketkit.cli import common_options, tls_options, websocket_options
 from socketkit.cli.common_options import Read, time_or_forever
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.line_editor import open_terminal
@@ -52,6 +52,7 @@ __all__ = ["listen"]
 @common_options.with_observer_options
 @metrics
 @tls_options.server
+@websocket_options.server
 @with_statistics
 @common_options.debug
 def listen(
