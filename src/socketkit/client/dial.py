@@ -203,7 +203,9 @@ async def _announced(stream: Stream, options: Options, on_behalf: Ends | None, d
 
 
 class Sockets:
-    """The network of a race: real sockets. Remembers what came of each candidate, in the order in which they began.
+    """The connector of Happy Eyeballs: real sockets.
+
+    Remembers what came of each candidate, in the order in which they began.
 
     Args are those of `open_stream`.
 
@@ -220,7 +222,7 @@ class Sockets:
         self.is_late = False
 
     def begin(self, candidate: Candidate) -> socket.socket:
-        """See `Network`."""
+        """See `Connector`."""
         sock = self._open(candidate)
         try:
             begin_connect(sock, candidate.name)
@@ -230,7 +232,7 @@ class Sockets:
         return sock
 
     def finish(self, candidate: Candidate, sock: socket.socket) -> Stream:
-        """See `Network`."""
+        """See `Connector`."""
         try:
             finish_connect(sock)
             return self._wrap(candidate, sock)
@@ -238,7 +240,7 @@ class Sockets:
             return self._wrap_lost(candidate, sock, error)
 
     def failed(self, candidate: Candidate, error: OSError) -> None:
-        """See `Network`."""
+        """See `Connector`."""
         self._tried[candidate] = _attempt(candidate, error)
         if self._observer is not None:
             self._observer(Failed(str(self._address), str(candidate), error))

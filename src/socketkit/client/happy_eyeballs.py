@@ -2,7 +2,7 @@
 
 One coroutine tries them all: it starts the next attempt when the time for that has come or when one has failed, and
 else waits for whichever answers first. So there is no task to lose, nothing to be closed twice, one winner. Knows
-when to begin, and not what connecting is: that is the network's, which tests write as a script.
+when to begin, and not what connecting is: that is the connector's, which tests write as a script.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class HappyEyeballs(Generic[B, T]):
 
     Args:
         engine: where to wait.
-        network: how an attempt begins and ends.
+        connector: how an attempt begins and ends.
         candidates: in the resolver's order, which knows what is near (RFC 6724).
         delay: seconds between two starts, while nothing fails; it never ends an attempt. None: one after another, each
             with an equal share of the time that is left, which does end it.
@@ -88,14 +88,14 @@ class HappyEyeballs(Generic[B, T]):
     def __init__(
         self,
         engine: Engine,
-        network: Connector[B, T],
+        connector: Connector[B, T],
         candidates: Iterable[Candidate],
         *,
         delay: float | None,
         deadline: float | None = None,
     ) -> None:
         self._engine = engine
-        self._network = network
+        self._connector = connector
         self._delay = delay
         self._deadline = math.inf if deadline is None else deadline
         self._under_way: dict[int, tuple[Candidate, B]] = {}  # by descriptor, in the order in which they began
@@ -107,74 +107,74 @@ class HappyEyeballs(Generic[B, T]):
         """The first that answers well; None where none did. All others are closed then.
 
         Raises:
-            OSError: the system is short of descriptors. What else the network raises ends the race too.
+            OSError: the system is short of descriptors. What else the connector raises ends the race too.
 
         Cancellation: everything is closed.
         """
-        with DescriptorSet(self._engine, WRITE) as several:
+        with DescriptorSet(self._engine, WRITE) as attempts:
             try:
-                return await self._run(several)
+                return await self._run(attempts)
             finally:
                 for _, begun in self._under_way.values():
                     begun.close()
                 self._under_way.clear()
 
-    async def _run(self, several: DescriptorSet) -> T | None:
+    async def _run(self, attempts: DescriptorSet) -> T | None:
         while self._under_way or self.untried:
             if self._under_way:
                 moment = min(self._next, self._deadline) if self.untried else self._deadline
                 try:
-                    ready = await several.wait(deadline=None if moment == math.inf else moment)
+                    ready = await attempts.wait(deadline=None if moment == math.inf else moment)
                 except DeadlineError:
                     if self._delay is None:
-                        self._give_up(several)  # its share is over
+                        self._give_up(attempts)  # its share is over
                 else:
-                    winner = self._hear(several, ready)
+                    winner = self._take_ready(attempts, ready)
                     if winner is not None:
                         return winner
             now = self._engine.now()
             if now >= self._deadline:
-                self._give_up(several)
+                self._give_up(attempts)
                 self.is_late = True
                 break
             if self.untried and now >= self._next:
-                self._start(several, now)
+                self._start(attempts, now)
         return None
 
-    def _start(self, several: DescriptorSet, now: float) -> None:
+    def _start(self, attempts: DescriptorSet, now: float) -> None:
         candidate = self.untried.popleft()
         try:
-            begun = self._network.begin(candidate)
+            begun = self._connector.begin(candidate)
         except OSError as error:
-            self._network.failed(candidate, error.with_traceback(None))
+            self._connector.failed(candidate, error.with_traceback(None))
             return  # and the next at once
         self._under_way[begun.fileno()] = candidate, begun
-        several.add(begun.fileno())
+        attempts.add(begun.fileno())
         if self._delay is not None:
             self._next = now + self._delay
         else:
             self._next = now + (self._deadline - now) / (len(self.untried) + 1)
 
-    def _hear(self, several: DescriptorSet, ready: list[int]) -> T | None:
+    def _take_ready(self, attempts: DescriptorSet, ready: list[int]) -> T | None:
         for descriptor in [descriptor for descriptor in self._under_way if descriptor in ready]:
             candidate, begun = self._under_way[descriptor]
             try:
-                winner = self._network.finish(candidate, begun)
+                winner = self._connector.finish(candidate, begun)
             except OSError as error:
-                self._drop(several, descriptor, error)
+                self._drop(attempts, descriptor, error)
                 self._next = -math.inf  # the next at once: this one has had its answer (RFC 8305, section 5)
             else:
-                several.remove(descriptor)
+                attempts.remove(descriptor)
                 del self._under_way[descriptor]
                 return winner
         return None
 
-    def _give_up(self, several: DescriptorSet) -> None:
+    def _give_up(self, attempts: DescriptorSet) -> None:
         for descriptor in list(self._under_way):
-            self._drop(several, descriptor, DeadlineError("no answer in time"))
+            self._drop(attempts, descriptor, DeadlineError("no answer in time"))
 
-    def _drop(self, several: DescriptorSet, descriptor: int, error: OSError) -> None:
-        several.remove(descriptor)
+    def _drop(self, attempts: DescriptorSet, descriptor: int, error: OSError) -> None:
+        attempts.remove(descriptor)
         candidate, begun = self._under_way.pop(descriptor)
         begun.close()
-        self._network.failed(candidate, error.with_traceback(None))
+        self._connector.failed(candidate, error.with_traceback(None))
