@@ -57,6 +57,9 @@ class _FixedCodec(LengthPrefixedCodec):
     def _missing(self, data: bytes, start: int) -> int:
         return self._size - len(self._tail)
 
+    def _missing_text(self, missing: int) -> str:
+        return f"{missing} of its {self._size} are missing"
+
     def first_cut(self, data: bytes | bytearray, start: int) -> int:
         return min(start + self._missing(b"", 0), len(data))
 

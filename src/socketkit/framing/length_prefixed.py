@@ -180,9 +180,12 @@ class LengthPrefixedCodec(FrameDecoder):
     def _unclosed(self, byte: bytes) -> str:
         return f"{self._close.decode()!r} must follow the payload, not {byte!r}, in the frame"
 
+    def _missing_text(self, missing: int) -> str:
+        return f"at least {missing} more are missing"
+
     def feed_eof(self) -> list[Any]:
         tail = self._eof()
         if tail or self._skipping:
             missing = max(self._needed - len(tail), self._skipping)
-            self._fail_truncated(tail, f"at least {missing} more are missing" if missing else "its header is not whole")
+            self._fail_truncated(tail, self._missing_text(missing) if missing else "its header is not whole")
         return []
