@@ -120,6 +120,10 @@ def made(text: str) -> str:
 
 def main() -> None:
     """Rewrite every page whose tables have changed."""
+    sys.path.insert(0, str(HERE))
+    import typed_options
+
+    typed_options.write()
     for page in PAGES:
         before = page.read_text()
         after = made(before)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
 
 from socketkit import engines
 from socketkit import framing as framings
@@ -24,13 +24,22 @@ from socketkit.endpoint import Endpoint, set_http
 from socketkit.engines.engine import Engine
 from socketkit.errors import AddressError, OptionError
 from socketkit.events import Connected, Observer, guarded
-from socketkit.framing.codec import Framing
+from socketkit.framing.codec import Framing, M
 from socketkit.open_context import OpenContext
 from socketkit.server.listener import Listener
 from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.server.server import Handler, Server
 from socketkit.sockets.systemd import notify
 from socketkit.streams.from_socket import stream_from_socket
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from socketkit.framing.names import BytesFraming, FramingLike, TextFraming
+    from socketkit.typed_options import ConnectOptions, ListenOptions, PairOptions, ServeOptions
+
+AnyHandler: TypeAlias = Callable[[Connection[M]], Awaitable[object]] | Callable[[BlockingConnection[M]], object]
+"""What serves a connection: an `async def`, or a plain function."""
 
 __all__ = [
     "ConnectContext",
@@ -45,7 +54,7 @@ __all__ = [
 ]
 
 
-class ConnectContext(OpenContext[BlockingConnection, Connection]):
+class ConnectContext(OpenContext[BlockingConnection[M], Connection[M]], Generic[M]):
     """Opens to a connection."""
 
     def __init__(self, endpoint: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
@@ -53,11 +62,11 @@ class ConnectContext(OpenContext[BlockingConnection, Connection]):
         self._endpoint = endpoint
         self._observer = guarded(observer)
 
-    def _open_blocking(self) -> BlockingConnection:
+    def _open_blocking(self) -> BlockingConnection[M]:
         engine = self._blocking_engine()
         return BlockingConnection(engine.run(self._open(engine)))
 
-    async def _open(self, engine: Engine) -> Connection:
+    async def _open(self, engine: Engine) -> Connection[M]:
         to = self._endpoint
         return await open_connection(engine, to.address, to.framing, to.options, observer=self._observer)
 
@@ -65,7 +74,7 @@ class ConnectContext(OpenContext[BlockingConnection, Connection]):
         to = self._endpoint
         return reconnect(engine, to.address, to.framing, to.options, observer=self._observer)
 
-    def __iter__(self) -> Iterator[BlockingConnection]:
+    def __iter__(self) -> Iterator[BlockingConnection[M]]:
         """Fresh connections, one after each loss, in plain code; each is closed before the next, and at the end."""
         self._refuse_inside_engine()
         engine = self._blocking_engine()
@@ -76,13 +85,13 @@ class ConnectContext(OpenContext[BlockingConnection, Connection]):
         finally:
             engine.run(again.close())
 
-    def __aiter__(self) -> Connections:
+    def __aiter__(self) -> Connections[M]:
         """The same in async code."""
         engine = self._running_engine()
         return Connections(engine, self._reconnecting(engine))
 
 
-class Connections:
+class Connections(Generic[M]):
     """What `async for connection in connect(...)` goes through: fresh connections, each closed before the next.
 
     Leaving the loop closes the last one in the background, because the end of a loop cannot wait; `async with
@@ -94,10 +103,10 @@ class Connections:
         self._reconnect = reconnect
         self._pid = os.getpid()
 
-    def __aiter__(self) -> Connections:
+    def __aiter__(self) -> Connections[M]:
         return self
 
-    async def __anext__(self) -> Connection:
+    async def __anext__(self) -> Connection[M]:
         return await self._reconnect.next()
 
     async def aclose(self) -> None:
@@ -120,6 +129,22 @@ class Connections:
             reconnect.abort()
 
 
+@overload
+def connect(
+    address: str | Address, *, framing: TextFraming, **options: Unpack[ConnectOptions]
+) -> ConnectContext[str]: ...
+@overload
+def connect(
+    address: str | Address, *, framing: BytesFraming, **options: Unpack[ConnectOptions]
+) -> ConnectContext[bytes]: ...
+@overload
+def connect(
+    address: str | Address, *, framing: FramingLike[M], **options: Unpack[ConnectOptions]
+) -> ConnectContext[M]: ...
+@overload
+def connect(
+    address: str | Address, *, framing: str | None = None, **options: Unpack[ConnectOptions]
+) -> ConnectContext[Any]: ...
 def connect(
     address: str | Address,
     *,
@@ -128,7 +153,7 @@ def connect(
     retry: object = None,
     observer: Observer | None = None,
     **options: object,
-) -> ConnectContext:
+) -> ConnectContext[Any]:
     """Connect to an address: `with` gives a `BlockingConnection`, `async with` a `Connection`.
 
     `for` and `async for` give a fresh connection after each loss, with a backoff while none can be opened:
@@ -263,6 +288,22 @@ class ServeContext(OpenContext[BlockingServer, Server]):
         return engines.make("uvloop" if engines.is_available("uvloop") else "asyncio")
 
 
+@overload
+def serve(
+    handler: AnyHandler[str], *addresses: str | Address, framing: TextFraming, **options: Unpack[ServeOptions]
+) -> ServeContext: ...
+@overload
+def serve(
+    handler: AnyHandler[bytes], *addresses: str | Address, framing: BytesFraming, **options: Unpack[ServeOptions]
+) -> ServeContext: ...
+@overload
+def serve(
+    handler: AnyHandler[M], *addresses: str | Address, framing: FramingLike[M], **options: Unpack[ServeOptions]
+) -> ServeContext: ...
+@overload
+def serve(
+    handler: AnyHandler[Any], *addresses: str | Address, framing: str | None = None, **options: Unpack[ServeOptions]
+) -> ServeContext: ...
 def serve(
     handler: Callable[[Any], Any],
     *addresses: str | Address,
@@ -330,7 +371,7 @@ def _blocks(engine: object) -> bool:
     return isinstance(engine, Engine) and engine.blocks
 
 
-class ListenContext(OpenContext[BlockingListener, Listener]):
+class ListenContext(OpenContext[BlockingListener[M], Listener[M]], Generic[M]):
     """Opens to a listener."""
 
     def __init__(self, endpoint: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
@@ -338,21 +379,35 @@ class ListenContext(OpenContext[BlockingListener, Listener]):
         self._endpoint = endpoint
         self._observer = guarded(observer)
 
-    def _make(self, engine: Engine) -> Listener:
+    def _make(self, engine: Engine) -> Listener[M]:
         endpoint = self._endpoint
         return Listener(engine, endpoint.address, endpoint.framing, endpoint.options, observer=self._observer)
 
-    def _open_blocking(self) -> BlockingListener:
+    def _open_blocking(self) -> BlockingListener[M]:
         listener = BlockingListener(self._make(self._blocking_engine()))
         listener.open()
         return listener
 
-    async def _open(self, engine: Engine) -> Listener:
+    async def _open(self, engine: Engine) -> Listener[M]:
         listener = self._make(engine)
         await listener.open()
         return listener
 
 
+@overload
+def listen(address: str | Address, *, framing: TextFraming, **options: Unpack[ListenOptions]) -> ListenContext[str]: ...
+@overload
+def listen(
+    address: str | Address, *, framing: BytesFraming, **options: Unpack[ListenOptions]
+) -> ListenContext[bytes]: ...
+@overload
+def listen(
+    address: str | Address, *, framing: FramingLike[M], **options: Unpack[ListenOptions]
+) -> ListenContext[M]: ...
+@overload
+def listen(
+    address: str | Address, *, framing: str | None = None, **options: Unpack[ListenOptions]
+) -> ListenContext[Any]: ...
 def listen(
     address: str | Address,
     *,
@@ -360,7 +415,7 @@ def listen(
     engine: str | Engine | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> ListenContext:
+) -> ListenContext[Any]:
     """Listen at an address and accept by hand: `with` gives a `BlockingListener`, `async with` a `Listener`.
 
     Args and errors are those of `serve`.
@@ -368,7 +423,7 @@ def listen(
     return ListenContext(Endpoint.several([address], framing, options, verb="listen")[0], engine, observer)
 
 
-class BlockingPair(tuple[BlockingConnection, BlockingConnection]):
+class BlockingPair(tuple[BlockingConnection[M], BlockingConnection[M]], Generic[M]):
     """Two connected ends, for plain code; leaving the block closes both."""
 
     def __exit__(
@@ -381,7 +436,7 @@ class BlockingPair(tuple[BlockingConnection, BlockingConnection]):
             right.__exit__(kind, error, traceback)
 
 
-class Pair(tuple[Connection, Connection]):
+class Pair(tuple[Connection[M], Connection[M]], Generic[M]):
     """Two connected ends, for async code; leaving the block closes both."""
 
     async def __aexit__(
@@ -394,7 +449,7 @@ class Pair(tuple[Connection, Connection]):
             await right.__aexit__(kind, error, traceback)
 
 
-class PairContext(OpenContext[BlockingPair, Pair]):
+class PairContext(OpenContext[BlockingPair[M], Pair[M]], Generic[M]):
     """Opens to two connections that talk to each other; unpacking it opens it too."""
 
     def __init__(
@@ -404,25 +459,25 @@ class PairContext(OpenContext[BlockingPair, Pair]):
         check_verb(options, "pair")
         super().__init__(engine if engine is not None else self._options.engine)
         chosen = framing if framing is not None else self._options.framing
-        self._framing: Framing = framings.of("chunks" if chosen is None else chosen)
+        self._framing: Framing[Any] = framings.of("chunks" if chosen is None else chosen)
         self._observer = guarded(observer)
 
     def __iter__(self) -> Iterator[Any]:
         engine = engines.running()
         return iter(self.open()) if engine is None else iter(self._make(engine))
 
-    def _open_blocking(self) -> BlockingPair:
+    def _open_blocking(self) -> BlockingPair[M]:
         left, right = self._make(self._blocking_engine())
         return BlockingPair((BlockingConnection(left), BlockingConnection(right)))
 
-    async def _open(self, engine: Engine) -> Pair:
+    async def _open(self, engine: Engine) -> Pair[M]:
         return Pair(self._make(engine))
 
-    def _make(self, engine: Engine) -> tuple[Connection, Connection]:
+    def _make(self, engine: Engine) -> tuple[Connection[M], Connection[M]]:
         left, right = socket.socketpair()
         return self._wrap(engine, left), self._wrap(engine, right)
 
-    def _wrap(self, engine: Engine, sock: socket.socket) -> Connection:
+    def _wrap(self, engine: Engine, sock: socket.socket) -> Connection[M]:
         sock.setblocking(False)
         stream = stream_from_socket(engine, sock, self._options)
         connection = Connection(stream, self._framing, options=self._options, observer=self._observer)
@@ -431,13 +486,21 @@ class PairContext(OpenContext[BlockingPair, Pair]):
         return connection
 
 
+@overload
+def pair(*, framing: TextFraming, **options: Unpack[PairOptions]) -> PairContext[str]: ...
+@overload
+def pair(*, framing: BytesFraming | None = None, **options: Unpack[PairOptions]) -> PairContext[bytes]: ...
+@overload
+def pair(*, framing: FramingLike[M], **options: Unpack[PairOptions]) -> PairContext[M]: ...
+@overload
+def pair(*, framing: str, **options: Unpack[PairOptions]) -> PairContext[Any]: ...
 def pair(
     *,
     framing: object = None,
     engine: str | Engine | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> PairContext:
+) -> PairContext[Any]:
     """Two connected ends inside one process: a program that talks to itself, or its own threads and tasks.
 
     `with pair() as (left, right)`, `async with pair() as (left, right)`, or `left, right = pair()`, in which case the

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from socket import socket
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from socketkit._core import NOTHING, read_messages
 from socketkit.config.address import Address
@@ -29,7 +29,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.engine import run_to_end as _step
 from socketkit.errors import BusyError, ClosedError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.events import TlsFacts
-from socketkit.framing.codec import DEFAULT_MAX_SIZE
+from socketkit.framing.codec import DEFAULT_MAX_SIZE, BytesLike, M
 from socketkit.server.listener import Listener
 from socketkit.server.server import Handler, Server, ServerStatistics
 from socketkit.server.signal_stop import SignalStop, require_signal_thread
@@ -44,38 +44,52 @@ __all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "copy_blo
 T = TypeVar("T")
 
 
-class BlockingConnection(LockedConnection):
+class BlockingConnection(LockedConnection, Generic[M]):
     """A connection with a peer, in messages: every verb returns when it is done, and raises as in `Connection`.
 
     Concurrency: many threads may send, one at a time receives; one may send while another receives.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    _connection: Connection[M]
+
+    def __init__(self, connection: Connection[M]) -> None:
         self._connection = connection
         self._take_one = connection.internals.session._take_one
         self._fill_directly = connection.internals.receiver.fill_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
+
+    @overload
+    def send(self: BlockingConnection[bytes], message: BytesLike) -> None: ...
+
+    @overload
+    def send(self, message: M) -> None: ...
 
     def send(self, message: Any) -> None:
         """Send one message; when this returns, the system has it."""
         with self._lock:
             self._connection.send(message)
 
+    @overload
+    def send_many(self: BlockingConnection[bytes], messages: Collection[BytesLike]) -> None: ...
+
+    @overload
+    def send_many(self, messages: Collection[M]) -> None: ...
+
     def send_many(self, messages: Collection[Any]) -> None:
         """Send several messages with one call; all of them or, on an error of framing, none."""
         with self._lock:
             self._connection.send_many(messages)
 
-    def receive(self, *, timeout: float | None = None) -> Any:
+    def receive(self, *, timeout: float | None = None) -> M:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
         message = self._take_one()
         if message is not NOTHING:
-            return message
+            return message  # type: ignore[no-any-return]
         if timeout is not None or not self._fill_directly():
             _step(self._connection.internals.wait_message(timeout))
-        return self._take_one()
+        return self._take_one()  # type: ignore[no-any-return]
 
-    def receive_many(self, *, timeout: float | None = None) -> list[Any]:
+    def receive_many(self, *, timeout: float | None = None) -> list[M]:
         """Every whole message that is there, as soon as there is one."""
         return _step(self._connection.receive_many(timeout=timeout))
 
@@ -93,7 +107,7 @@ class BlockingConnection(LockedConnection):
         """The next `size` bytes, which stay to be received; fewer only where no more will come."""
         return _step(self._connection.peek(size, timeout=timeout))
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[M]:
         return read_messages(self._connection.internals.session, self._refill)
 
     def _refill(self) -> bool:
@@ -105,7 +119,7 @@ class BlockingConnection(LockedConnection):
                 return False
         return True
 
-    def batches(self) -> Iterator[list[Any]]:
+    def batches(self) -> Iterator[list[M]]:
         """Iterate by lists: each holds every message that is there, at least one."""
         while True:
             try:
@@ -129,12 +143,12 @@ class BlockingConnection(LockedConnection):
         """Return at once: `send` returned when the system had the message. Exists for code moved from async."""
         _step(self._connection.flush(timeout=timeout))
 
-    def send_descriptors(self, descriptors: Sequence[int], message: Any) -> None:
+    def send_descriptors(self, descriptors: Sequence[int], message: M) -> None:
         """Send a message, and open descriptors with it, over a UNIX socket; the peer gets copies, yours stay yours."""
         with self._lock:
             _step(self._connection.send_descriptors(descriptors, message))
 
-    def receive_descriptors(self, *, timeout: float | None = None) -> tuple[Any, tuple[int, ...]]:
+    def receive_descriptors(self, *, timeout: float | None = None) -> tuple[M, tuple[int, ...]]:
         """The next message, and the descriptors that came with it: yours to close."""
         return _step(self._connection.receive_descriptors(timeout=timeout))
 
@@ -192,7 +206,7 @@ class BlockingConnection(LockedConnection):
         """Close at once, by a reset where there is one. From any thread; verbs that wait there raise `ClosedError`."""
         self._connection.abort()
 
-    def __enter__(self) -> BlockingConnection:
+    def __enter__(self) -> BlockingConnection[M]:
         return self
 
     def __exit__(
@@ -288,10 +302,10 @@ def copy_blocking(a: BlockingConnection, b: BlockingConnection) -> Copied:
     return _step(copy_between(a._connection, b._connection))
 
 
-class BlockingListener:
+class BlockingListener(Generic[M]):
     """Listening sockets for one address, for plain code: every verb as in `Listener`."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener[M]) -> None:
         self._listener = listener
 
     @property
@@ -308,7 +322,7 @@ class BlockingListener:
         """Listen."""
         _step(self._listener.open())
 
-    def accept(self, *, timeout: float | None = None) -> BlockingConnection:
+    def accept(self, *, timeout: float | None = None) -> BlockingConnection[M]:
         """Accept the next connection; `DeadlineError` after `timeout` seconds."""
         return BlockingConnection(_step(self._listener.accept(timeout=timeout)))
 
@@ -320,7 +334,7 @@ class BlockingListener:
         """Stop listening; accepted connections stay open. Harmless twice."""
         self._listener.close()
 
-    def __enter__(self) -> BlockingListener:
+    def __enter__(self) -> BlockingListener[M]:
         self.open()
         return self
 

@@ -7,7 +7,10 @@ fields, defaults, comparison by type and value, a hash, a repr, pickling, `repla
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, dataclass_transform
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 __all__ = ["MISSING", "Field", "Value", "field", "replace"]
 
@@ -49,6 +52,25 @@ class ValueType(type):
         made = super().__new__(mcs, name, bases, namespace)
         made.fields = fields
         return made
+
+    @property
+    def __signature__(cls) -> Signature:
+        """The fields as parameters, for `help` and `inspect.signature`, which has loaded `inspect`."""
+        from inspect import Parameter, Signature
+
+        annotations: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            annotations |= vars(base).get("__annotations__", {})
+        parameters = [
+            Parameter(
+                name,
+                Parameter.POSITIONAL_OR_KEYWORD,
+                default=Parameter.empty if entry.default is MISSING else entry.default,
+                annotation=annotations.get(name, Parameter.empty),
+            )
+            for name, entry in cls.fields.items()
+        ]
+        return Signature(parameters)
 
 
 class Value(metaclass=ValueType):

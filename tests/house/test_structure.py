@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "socketkit"
 TOP_LEVEL = {
     "__init__", "__main__",
     "_core", "api", "blocking", "endpoint", "errors", "events", "health", "metrics", "observe", "open_context",
-    "values",
+    "typed_options", "values",
     "apps", "cli", "client", "config", "connection", "datagrams", "engines", "framing", "server", "sockets",
     "streams", "tls", "websocket",
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from socketkit.api import serve
 from socketkit.apps.single_client import SingleClient
@@ -44,7 +45,7 @@ async def serve_echo(
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     framing: str | None = None,
     observer: Observer | None = None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Serve the echo until SIGINT or SIGTERM, then drain; a second signal ends it at once.
 

@@ -10,7 +10,7 @@ import errno
 import os
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from socketkit.api import serve
 from socketkit.apps.single_client import SingleClient
@@ -43,7 +43,7 @@ async def serve_children(
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     report: Callable[[str], object] = lambda line: None,
     observer: Observer | None = None,
-    **options: object,
+    **options: Any,
 ) -> int:
     """Run a child process for each connection, until SIGINT or SIGTERM; then drain. A second signal stops at once.
 
@@ -121,7 +121,7 @@ async def call_with_child(
     *,
     terminal: bool = False,
     observer: Observer | None = None,
-    **options: object,
+    **options: Any,
 ) -> int:
     """Connect, and run a child process whose input and output are the connection.
 

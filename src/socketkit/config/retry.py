@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.config.backoff import pause_after
 from socketkit.config.durations import format_duration, parse_duration
@@ -52,6 +52,18 @@ class Retry(Value):
     maximum: float = 10.0
     jitter: float = 0.5
     deadline: float | None = None
+
+    if TYPE_CHECKING:  # what is accepted; the fields are what it becomes
+
+        def __init__(
+            self,
+            attempts: int | str | None = None,
+            first: float | str = 0.1,
+            factor: float | str = 2.0,
+            maximum: float | str = 10.0,
+            jitter: float | str = 0.5,
+            deadline: float | str | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         def settle(name: str, value: object) -> None:

@@ -9,8 +9,8 @@ import binascii
 import os
 import re
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from socketkit.config.host import ascii_host, normal_host
 from socketkit.config.option_types import OptionType, format_switch, parse_name, parse_switch
@@ -20,6 +20,9 @@ from socketkit.values import Value
 
 if TYPE_CHECKING:
     import ssl
+
+    Texts: TypeAlias = str | os.PathLike[str] | Collection[str | os.PathLike[str]]
+    Switch: TypeAlias = bool | Literal["yes", "no", "true", "false", "on", "off", "1", "0", 1, 0]
 
 __all__ = ["PIN_KIND", "TLS", "TLS_KIND", "parse_pins"]
 
@@ -68,6 +71,25 @@ class TLS(Value):
     minimum_version: str = "1.2"
     ciphers: str | None = None
     context: ssl.SSLContext | None = None
+
+    if TYPE_CHECKING:  # what is accepted; the fields are what it becomes
+
+        def __init__(
+            self,
+            ca: str | os.PathLike[str] | None = None,
+            cert: Texts = (),
+            key: Texts = (),
+            key_password: str | None = None,
+            verify: Switch | None = None,
+            server_name: str | None = None,
+            alpn: str | Collection[str] = (),
+            require_client_cert: Switch = False,
+            pin: str | Collection[str] = (),
+            self_signed: Switch = False,
+            minimum_version: Literal["1.2", "1.3"] = "1.2",
+            ciphers: str | None = None,
+            context: ssl.SSLContext | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__

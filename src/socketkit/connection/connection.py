@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from socketkit._core import ConnectionCore
 from socketkit._core.connection import ConnectionCore as PythonCore
@@ -29,7 +29,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, SocketkitError, StreamError, closed_error, eof_sent_error
 from socketkit.events import EndSent, Observer, TlsFacts
 from socketkit.framing import of as framing_of
-from socketkit.framing.codec import DEFAULT_MAX_SIZE, Framing
+from socketkit.framing.codec import DEFAULT_MAX_SIZE, BytesLike, Framing, M
 from socketkit.sockets.peer_credentials import Credentials, credentials_of
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import MessageStream, Stream
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "ConnectionStatistics"]
 
 
-class Connection(ConnectionCore):
+class Connection(ConnectionCore, Generic[M]):
     """A connection to a peer, in messages. Made by `connect`, `serve`, `listen` and `pair`.
 
     Attributes:
@@ -84,7 +84,7 @@ class Connection(ConnectionCore):
     def __init__(
         self,
         stream: Stream,
-        framing: Framing,
+        framing: Framing[M],
         *,
         options: Options | None = None,
         observer: Observer | None = None,
@@ -130,11 +130,19 @@ class Connection(ConnectionCore):
 
     if TYPE_CHECKING:  # implemented in the core
 
+        @overload
+        def send(self: Connection[bytes], message: BytesLike, /) -> Sending: ...
+        @overload
+        def send(self, message: M, /) -> Sending: ...
         def send(self, message: Any, /) -> Sending: ...
+        @overload
+        def send_many(self: Connection[bytes], messages: Collection[BytesLike], /) -> Sending: ...
+        @overload
+        def send_many(self, messages: Collection[M], /) -> Sending: ...
         def send_many(self, messages: Collection[Any], /) -> Sending: ...
-        def __aiter__(self) -> Connection: ...
-        async def __anext__(self) -> Any: ...
-        def batches(self) -> AsyncIterator[list[Any]]: ...
+        def __aiter__(self) -> Connection[M]: ...
+        async def __anext__(self) -> M: ...
+        def batches(self) -> AsyncIterator[list[M]]: ...
 
     def _send_failed(self, number: int, reason: str) -> None:
         """Take an error of send(2) in the compiled core."""
@@ -186,7 +194,7 @@ class Connection(ConnectionCore):
 
     # Receiving.
 
-    async def receive(self, *, timeout: float | None = None) -> Any:
+    async def receive(self, *, timeout: float | None = None) -> M:
         """Return the next message, as soon as it is whole.
 
         Raises:
@@ -202,19 +210,19 @@ class Connection(ConnectionCore):
         Cancellation: nothing is lost; the next call gets it.
         """
         if timeout is None:
-            return await self._next()
+            return await self._next()  # type: ignore[no-any-return]
         waiting = self._session.waiting
         if not waiting:
             await self._receiver.fill(timeout)
-        return waiting.pop()
+        return waiting.pop()  # type: ignore[no-any-return]
 
-    async def receive_many(self, *, timeout: float | None = None) -> list[Any]:
+    async def receive_many(self, *, timeout: float | None = None) -> list[M]:
         """Return the decoded messages, at least one; raises as `receive` does.
 
         Of a flood of tiny messages it returns about five hundred at a time, so that other tasks run in between.
         """
         if timeout is None:
-            messages: list[Any] = await self._next_many()
+            messages: list[M] = await self._next_many()
             return messages
         session = self._session
         if not session.waiting:
@@ -340,7 +348,7 @@ class Connection(ConnectionCore):
 
     # Descriptors.
 
-    async def send_descriptors(self, descriptors: Sequence[int], message: Any) -> None:
+    async def send_descriptors(self, descriptors: Sequence[int], message: M) -> None:
         """Send a message, and open descriptors with it, over a UNIX socket; the peer gets copies, yours stay yours.
 
         Raises:
@@ -349,7 +357,7 @@ class Connection(ConnectionCore):
         """
         await self._descriptors().send(descriptors, lambda: self.send(message))
 
-    async def receive_descriptors(self, *, timeout: float | None = None) -> tuple[Any, tuple[int, ...]]:
+    async def receive_descriptors(self, *, timeout: float | None = None) -> tuple[M, tuple[int, ...]]:
         """Return the next message, and the descriptors that were sent with it: yours to close.
 
         Call it before any can have been sent: until the first call, the system drops descriptors. After it they are
@@ -446,7 +454,7 @@ class Connection(ConnectionCore):
         if self._closed:
             raise closed_error(self.internals.peer)
 
-    async def __aenter__(self) -> Connection:
+    async def __aenter__(self) -> Connection[M]:
         return self
 
     async def __aexit__(

@@ -6,39 +6,40 @@ import threading
 from collections.abc import Iterator
 from socket import socket as Socket  # noqa: N812 - a property has its name
 from types import TracebackType
-from typing import Any
+from typing import Generic
 
 from socketkit.config.address import Address
 from socketkit.datagrams.datagrams import Datagrams, DatagramsStatistics
 from socketkit.engines.engine import run_to_end
+from socketkit.framing.codec import M
 
 __all__ = ["BlockingDatagrams"]
 
 
-class BlockingDatagrams:
+class BlockingDatagrams(Generic[M]):
     """Bound datagram sockets, without sessions: every verb returns when it is done, and raises as in `Datagrams`.
 
     Concurrency: many threads may send, one at a time receives; one may send while another receives.
     """
 
-    def __init__(self, datagrams: Datagrams) -> None:
+    def __init__(self, datagrams: Datagrams[M]) -> None:
         self._datagrams = datagrams
         self._lock = threading.Lock()  # one thread at a time waits for room
 
-    def receive_from(self, *, timeout: float | None = None) -> tuple[Any, Address]:
+    def receive_from(self, *, timeout: float | None = None) -> tuple[M, Address]:
         """Return the next message and the address of its sender."""
         return run_to_end(self._datagrams.receive_from(timeout=timeout))
 
-    def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[Any, Address]]:
+    def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[M, Address]]:
         """Return every message that is there, with the address of its sender, in order; wait for the first one."""
         return run_to_end(self._datagrams.receive_many_from(timeout=timeout))
 
-    def __iter__(self) -> Iterator[tuple[Any, Address]]:
+    def __iter__(self) -> Iterator[tuple[M, Address]]:
         """The pairs as they come; an iteration has no end, since datagrams have none."""
         while True:
             yield self.receive_from()
 
-    def send_to(self, message: Any, address: str | Address, *, timeout: float | None = None) -> None:
+    def send_to(self, message: M, address: str | Address, *, timeout: float | None = None) -> None:
         """Send one message as one datagram; when this returns, the system has it."""
         with self._lock:
             run_to_end(self._datagrams.send_to(message, address, timeout=timeout))
@@ -76,7 +77,7 @@ class BlockingDatagrams:
         """Close the sockets; a thread that waits here gets `ClosedError`. Harmless twice, and from any thread."""
         run_to_end(self._datagrams.close())
 
-    def __enter__(self) -> BlockingDatagrams:
+    def __enter__(self) -> BlockingDatagrams[M]:
         return self
 
     def __exit__(

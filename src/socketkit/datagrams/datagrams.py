@@ -6,7 +6,7 @@ import errno
 from collections import deque
 from socket import socket as Socket  # noqa: N812 - a property has its name
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 from socketkit.config.address import Address
 from socketkit.config.durations import parse_timeout
@@ -26,7 +26,7 @@ from socketkit.errors import (
 )
 from socketkit.events import Observer
 from socketkit.framing.adapter import adapt
-from socketkit.framing.codec import Framing
+from socketkit.framing.codec import Framing, M
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.datagram_socket import SendBackoff, too_long_to_receive, why_not_sent
 from socketkit.values import Value
@@ -56,7 +56,7 @@ class DatagramsStatistics(Value):
     kernel_dropped_count: int | None
 
 
-class Datagrams:
+class Datagrams(Generic[M]):
     """Bound datagram sockets, without sessions: each message comes with the address of its sender, and goes to any.
 
     Made by `open_datagrams`. Each datagram is framed alone, as in every datagram connection of this package. With
@@ -95,7 +95,7 @@ class Datagrams:
 
     # Receiving
 
-    async def receive_from(self, *, timeout: float | None = None) -> tuple[Any, Address]:
+    async def receive_from(self, *, timeout: float | None = None) -> tuple[M, Address]:
         """Return the next message and the address of its sender.
 
         Args:
@@ -119,7 +119,7 @@ class Datagrams:
             raise message.error
         return message, self._targets.sender(bound, name)
 
-    async def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[Any, Address]]:
+    async def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[M, Address]]:
         """Return every message that is there, with the address of its sender, in order; wait for the first one.
 
         At most 256 datagrams are taken from the system by one call, so that other tasks have their turn. A wrong
@@ -140,10 +140,10 @@ class Datagrams:
             received.append((message, sender(bound, name)))
         return received
 
-    def __aiter__(self) -> Datagrams:
+    def __aiter__(self) -> Datagrams[M]:
         return self
 
-    async def __anext__(self) -> tuple[Any, Address]:
+    async def __anext__(self) -> tuple[M, Address]:
         """The next pair, as `receive_from`; an iteration has no end, since datagrams have none."""
         return await self.receive_from()
 
@@ -368,7 +368,7 @@ class Datagrams:
     def _closed_error(self) -> ClosedError:
         return ClosedError(f"the datagram socket at {self.local} was closed here")
 
-    async def __aenter__(self) -> Datagrams:
+    async def __aenter__(self) -> Datagrams[M]:
         return self
 
     async def __aexit__(

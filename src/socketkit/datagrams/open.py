@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from socketkit.config.address import Address
 from socketkit.datagrams.blocking import BlockingDatagrams
@@ -12,15 +12,22 @@ from socketkit.endpoint import Endpoint
 from socketkit.engines.engine import Engine, run_to_end
 from socketkit.errors import AddressError
 from socketkit.events import Observer, guarded
+from socketkit.framing.codec import M
 from socketkit.open_context import OpenContext
 from socketkit.server.bind import listen_at
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from socketkit.framing.names import BytesFraming, FramingLike, TextFraming
+    from socketkit.typed_options import DatagramsOptions
 
 __all__ = ["DatagramsContext", "open_datagrams"]
 
 _ALLOWED = "udp://, udp4://, udp6://, unixgram:// and ip://"
 
 
-class DatagramsContext(OpenContext[BlockingDatagrams, Datagrams]):
+class DatagramsContext(OpenContext[BlockingDatagrams[M], Datagrams[M]], Generic[M]):
     """Opens to bound datagram sockets."""
 
     def __init__(self, endpoint: Endpoint, engine: str | Engine | None, observer: Observer | None) -> None:
@@ -28,10 +35,10 @@ class DatagramsContext(OpenContext[BlockingDatagrams, Datagrams]):
         self._endpoint = endpoint
         self._observer = guarded(observer)
 
-    def _open_blocking(self) -> BlockingDatagrams:
+    def _open_blocking(self) -> BlockingDatagrams[M]:
         return BlockingDatagrams(run_to_end(self._open(self._blocking_engine())))
 
-    async def _open(self, engine: Engine) -> Datagrams:
+    async def _open(self, engine: Engine) -> Datagrams[M]:
         to = self._endpoint
         found: list[Any] = list(
             await listen_at(engine, to.address, to.options, observer=self._observer, datagrams=BoundSocket)
@@ -48,6 +55,22 @@ class DatagramsContext(OpenContext[BlockingDatagrams, Datagrams]):
             raise
 
 
+@overload
+def open_datagrams(
+    address: str | Address, *, framing: TextFraming, **options: Unpack[DatagramsOptions]
+) -> DatagramsContext[str]: ...
+@overload
+def open_datagrams(
+    address: str | Address, *, framing: BytesFraming, **options: Unpack[DatagramsOptions]
+) -> DatagramsContext[bytes]: ...
+@overload
+def open_datagrams(
+    address: str | Address, *, framing: FramingLike[M], **options: Unpack[DatagramsOptions]
+) -> DatagramsContext[M]: ...
+@overload
+def open_datagrams(
+    address: str | Address, *, framing: str | None = None, **options: Unpack[DatagramsOptions]
+) -> DatagramsContext[Any]: ...
 def open_datagrams(
     address: str | Address,
     *,
@@ -55,7 +78,7 @@ def open_datagrams(
     engine: str | Engine | None = None,
     observer: Observer | None = None,
     **options: object,
-) -> DatagramsContext:
+) -> DatagramsContext[Any]:
     """Bind datagram sockets without sessions: `with` gives a `BlockingDatagrams`, `async with` a `Datagrams`.
 
         with open_datagrams("udp://:5514") as datagrams:

@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from socketkit.errors import FrameTooLongError
-from socketkit.framing.codec import ConnectionCodec
+from socketkit.framing.codec import Codec, ConnectionCodec
 from socketkit.framing.decoder import wrong_type
 from socketkit.framing.spec import FramingSpec
 
 __all__ = ["Chunks"]
 
 
-class Chunks(FramingSpec):
+class Chunks(FramingSpec[bytes]):
     """Bytes as they come: each message is what one system call returned."""
 
     name = "chunks"
     title = "bytes as they come"
 
-    def codec(self) -> _ChunksCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _ChunksCodec()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.spec import FramingSpec, max_size, oversize
@@ -20,7 +21,7 @@ _RUN = 254
 """Bytes that are not zero and that one code byte can lead; the code 0xff says: so many, and no zero after them."""
 
 
-class Cobs(FramingSpec):
+class Cobs(FramingSpec[bytes]):
     """Frames over a serial line, with consistent overhead byte stuffing."""
 
     name = "cobs"
@@ -29,7 +30,7 @@ class Cobs(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> _CobsCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _CobsCodec(self)
 

@@ -8,18 +8,31 @@ methods of `Codec`; `FullCodec` lists the optional ones, and every codec of this
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from socketkit.errors import FrameTooLongError, FramingError
 
-__all__ = ["Codec", "ConnectionCodec", "Framing", "FullCodec"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # checkers know it without the package
+
+    M = TypeVar("M", default=Any)
+else:
+    from typing import TypeVar
+
+    M = TypeVar("M")
+"""The type of a framing's messages. Where it is not said (`Connection`, `Framing`) it is Any."""
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+"""What may be sent where messages are bytes."""
+
+__all__ = ["BytesLike", "Codec", "ConnectionCodec", "Framing", "FullCodec", "M"]
 
 DEFAULT_MAX_SIZE = 1024 * 1024
 """Largest payload of one frame, in bytes, inclusive: 1 MiB as websockets; asyncio's 64 KiB is exceeded too often."""
 
 
 @runtime_checkable
-class Codec(Protocol):
+class Codec(Protocol[M]):
     """Bytes <-> messages of one connection.
 
     For every codec: any cut of the bytes gives the same messages; `feed` gives back what `encode` makes; memory is
@@ -27,7 +40,7 @@ class Codec(Protocol):
     keeps a reference to a buffer that its owner may use again; it may keep `bytes`, which are immutable.
     """
 
-    def encode(self, messages: Iterable[Any], /) -> bytes:
+    def encode(self, messages: Iterable[M], /) -> bytes:
         """Return the bytes of all these messages, in order.
 
         Raises:
@@ -36,7 +49,7 @@ class Codec(Protocol):
         """
         ...
 
-    def feed(self, data: bytes, /) -> list[Any]:
+    def feed(self, data: bytes, /) -> list[M]:
         """Take the next bytes of the stream (perhaps none); return every message that is now whole, in order.
 
         Raises:
@@ -47,7 +60,7 @@ class Codec(Protocol):
         """
         ...
 
-    def feed_eof(self) -> list[Any]:
+    def feed_eof(self) -> list[M]:
         """Take the end of the stream; return the message that it completes (an unterminated last line), or no message.
 
         Raises:
@@ -58,7 +71,7 @@ class Codec(Protocol):
 
 
 @runtime_checkable
-class FullCodec(Codec, Protocol):
+class FullCodec(Codec[M], Protocol[M]):
     """The optional part of a codec. Without it a connection works, but for what is said at each member.
 
     Attributes:
@@ -71,7 +84,7 @@ class FullCodec(Codec, Protocol):
     offset: int
     fault: FramingError | None
 
-    def encode_one(self, message: Any, /) -> bytes:
+    def encode_one(self, message: M, /) -> bytes:
         """Return the same as `encode((message,))`, faster."""
         ...
 
@@ -237,9 +250,9 @@ class ConnectionCodec:
         return start
 
 
-class Framing(Protocol):
+class Framing(Protocol[M]):
     """A description of how messages lie in the bytes. `str(framing)` is its name with its options; `parse` reads it."""
 
-    def codec(self) -> Codec:
+    def codec(self) -> Codec[M]:
         """Return a fresh codec for one connection."""
         ...

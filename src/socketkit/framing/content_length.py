@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import FramingSpec, max_size, oversize
@@ -27,7 +28,7 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2: t
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 
 
-class ContentLength(FramingSpec):
+class ContentLength(FramingSpec[bytes]):
     """A header block with `Content-Length`, and a body of so many bytes: the Language Server Protocol's framing."""
 
     name = "content-length"
@@ -36,7 +37,7 @@ class ContentLength(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> _ContentLengthCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _ContentLengthCodec(self)
 

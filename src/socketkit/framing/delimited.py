@@ -12,6 +12,7 @@ from typing import Any
 from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.escapes import read_escaped, write_escaped
@@ -20,7 +21,7 @@ from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 __all__ = ["Delimited"]
 
 
-class Delimited(FramingSpec):
+class Delimited(FramingSpec[bytes]):
     r"""Bytes up to a delimiter. `Delimited(b"\0")`; text is read with its escapes: `Delimited(r"\r\n")`."""
 
     name = "delimited"
@@ -33,7 +34,7 @@ class Delimited(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> DelimitedCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return DelimitedCodec(self) if len(self.delimiter) == 1 else _LongDelimiterCodec(self)
 

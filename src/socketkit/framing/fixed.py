@@ -10,6 +10,7 @@ from typing import Any
 
 from socketkit.config.option_types import size_kind
 from socketkit.errors import FramingError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import FramingSpec, option
@@ -17,7 +18,7 @@ from socketkit.framing.spec import FramingSpec, option
 __all__ = ["Fixed"]
 
 
-class Fixed(FramingSpec):
+class Fixed(FramingSpec[bytes]):
     """Messages of one size: `Fixed(16)`."""
 
     name = "fixed"
@@ -31,7 +32,7 @@ class Fixed(FramingSpec):
         """The size: no message is longer."""
         return self.size
 
-    def codec(self) -> _FixedCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _FixedCodec(self)
 

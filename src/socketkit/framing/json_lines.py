@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.errors import TruncatedFrameError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.json_values import encoded, json_values
@@ -19,7 +20,7 @@ from socketkit.framing.spec import FramingSpec, max_size, oversize
 __all__ = ["Json"]
 
 
-class Json(FramingSpec):
+class Json(FramingSpec[Any]):
     """A JSON value a line. Messages are what JSON means in Python: dict, list, str, int, float, bool, None."""
 
     name = "json"
@@ -28,7 +29,7 @@ class Json(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip")
 
-    def codec(self) -> _JsonCodec:
+    def codec(self) -> Codec[Any]:
         """Return a fresh codec for one connection."""
         return _JsonCodec(self)
 

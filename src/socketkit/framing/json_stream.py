@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.json_values import encoded, json_values
 from socketkit.framing.scanning import ScanningCodec
@@ -21,7 +22,7 @@ from socketkit.framing.spec import FramingSpec, max_size, oversize
 __all__ = ["JsonStream"]
 
 
-class JsonStream(FramingSpec):
+class JsonStream(FramingSpec[Any]):
     """JSON values without separators. Messages are JSON in Python: dict, list, str, int, float, bool, None."""
 
     name = "json-stream"
@@ -30,7 +31,7 @@ class JsonStream(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip")
 
-    def codec(self) -> _JsonStreamCodec:
+    def codec(self) -> Codec[Any]:
         """Return a fresh codec for one connection."""
         return _JsonStreamCodec(self)
 

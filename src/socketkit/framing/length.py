@@ -15,6 +15,7 @@ from typing import Any
 from socketkit.config.option_types import SWITCH, OptionType, choice_kind, count_kind, or_none
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.escapes import read_escaped, write_escaped
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
@@ -43,7 +44,7 @@ def _read_order(value: object, *, name: str = "") -> str:
     return _ORDERS[value]
 
 
-class Length(FramingSpec):
+class Length(FramingSpec[bytes]):
     """A number that gives the size, then the payload: `Length(4)`, `Length(2, order="little", includes="header")`.
 
         before        field        after        payload
@@ -116,7 +117,7 @@ class Length(FramingSpec):
             "all": self.before + self.width + self.after,
         }[self.includes]
 
-    def codec(self) -> _LengthCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _LengthCodec(self) if self.width == 3 else _StructCodec(self)
 

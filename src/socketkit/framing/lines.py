@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from socketkit.config.option_types import SWITCH, OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
+from socketkit.framing.codec import Codec, M
 from socketkit.framing.decoder import as_bytes_list, check_sizes, wrong_type
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import FramingSpec, max_size, option, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, max_size, option, oversize
 
 __all__ = ["Lines"]
 
@@ -45,7 +46,7 @@ def _read_encoding(value: object, *, name: str = "") -> str:
     return "latin-1" if canonical == "iso8859-1" else canonical
 
 
-class Lines(FramingSpec):
+class Lines(FramingSpec[M]):
     r"""Text, a line a message: `\n` or `\r\n` ends it, `\n` is sent. Messages are `str`; without encoding `bytes`."""
 
     name = "lines"
@@ -60,7 +61,28 @@ class Lines(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> _LinesCodec:
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self: Lines[bytes],
+            crlf: bool = ...,
+            *,
+            encoding: Literal["none"] | None,
+            max_size: int | str = ...,
+            oversize: Oversize = ...,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: Lines[str],
+            crlf: bool = ...,
+            encoding: str = ...,
+            max_size: int | str = ...,
+            oversize: Oversize = ...,
+        ) -> None: ...
+        def __init__(self, *args: Any, **options: Any) -> None: ...
+
+    def codec(self) -> Codec[M]:
         """Return a fresh codec for one connection."""
         if self.encoding is None:
             return _BytesLinesCodec(self)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from socketkit.config.option_types import count_kind
 from socketkit.errors import FramingError, OptionError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.scanning import ScanningCodec
 from socketkit.framing.spec import FramingSpec, max_size, option, oversize
@@ -22,7 +23,7 @@ from socketkit.framing.spec import FramingSpec, max_size, option, oversize
 __all__ = ["Msgpack"]
 
 
-class Msgpack(FramingSpec):
+class Msgpack(FramingSpec[Any]):
     """MessagePack values. Messages are dict, list, str, bytes, int, float, bool, None, datetime with a zone, and
     `msgspec.msgpack.Ext` for the application's own types."""
 
@@ -37,7 +38,7 @@ class Msgpack(FramingSpec):
         default=128,
     )
 
-    def codec(self) -> _MsgpackCodec:
+    def codec(self) -> Codec[Any]:
         """Return a fresh codec for one connection.
 
         Raises:

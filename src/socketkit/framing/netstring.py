@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.framing.codec import Codec
 from socketkit.framing.decimal_prefixed import DecimalCodec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.spec import FramingSpec, max_size, oversize
@@ -15,7 +16,7 @@ from socketkit.framing.spec import FramingSpec, max_size, oversize
 __all__ = ["Netstring"]
 
 
-class Netstring(FramingSpec):
+class Netstring(FramingSpec[bytes]):
     """A decimal size, a colon, the payload, a comma."""
 
     name = "netstring"
@@ -24,7 +25,7 @@ class Netstring(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> _NetstringCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _NetstringCodec(self)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.errors import FramingError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decimal_prefixed import DecimalCodec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.spec import FramingSpec, max_size, oversize
@@ -17,7 +18,7 @@ from socketkit.framing.spec import FramingSpec, max_size, oversize
 __all__ = ["Octets"]
 
 
-class Octets(FramingSpec):
+class Octets(FramingSpec[bytes]):
     """A decimal size, a space, the payload: RFC 6587."""
 
     name = "octets"
@@ -26,7 +27,7 @@ class Octets(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> _OctetsCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _OctetsCodec(self)
 

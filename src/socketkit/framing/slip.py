@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from socketkit.errors import FramingError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.spec import FramingSpec, max_size, oversize
@@ -22,7 +23,7 @@ ESC_END = b"\xdb\xdc"
 ESC_ESC = b"\xdb\xdd"
 
 
-class Slip(FramingSpec):
+class Slip(FramingSpec[bytes]):
     """Packets over a serial line, RFC 1055."""
 
     name = "slip"
@@ -31,7 +32,7 @@ class Slip(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> _SlipCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _SlipCodec(self)
 

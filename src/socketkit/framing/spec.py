@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from socketkit.config.option_types import SWITCH, OptionType, choice_kind, size_kind
 from socketkit.config.quoting import quote, suggest
 from socketkit.errors import OptionError
-from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
+from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec, M
 from socketkit.values import MISSING, Field, Value, field
 
-__all__ = ["FramingSpec", "Limited", "OptionRow", "max_size", "option", "oversize"]
+__all__ = ["FramingSpec", "Limited", "OptionRow", "Oversize", "max_size", "option", "oversize"]
 
 D = TypeVar("D", bound="FramingSpec")
 _KEY = r"[A-Za-z][A-Za-z_-]*"
+
+Oversize: TypeAlias = Literal["fail", "skip", "truncate"]
+"""What comes of a frame that is too long."""
 
 
 def option(kind: OptionType, sentence: str, *, default: Any = MISSING) -> Any:
@@ -66,7 +69,7 @@ class OptionRow(Value):
     sentence: str
 
 
-class FramingSpec(Value):
+class FramingSpec(Value, Generic[M]):
     """A framing as a value: its fields are its options, checked when it is made; equal when they are equal."""
 
     name = ""
@@ -76,7 +79,7 @@ class FramingSpec(Value):
         for name, entry in type(self).fields.items():
             object.__setattr__(self, name, _kind(entry).parse(getattr(self, name), name=f"{self.name}: {name}"))
 
-    def codec(self) -> Codec:
+    def codec(self) -> Codec[M]:
         """Return a fresh codec for one connection."""
         raise NotImplementedError
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from socketkit.config.option_types import count_kind
 from socketkit.errors import FramingError
+from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
 from socketkit.framing.spec import FramingSpec, max_size, option, oversize
@@ -20,7 +21,7 @@ __all__ = ["Varint"]
 _MAX_VARINT_SIZE = 10
 
 
-class Varint(FramingSpec):
+class Varint(FramingSpec[bytes]):
     """The size as a varint, the payload: protobuf's delimited messages."""
 
     name = "varint"
@@ -32,7 +33,7 @@ class Varint(FramingSpec):
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
-    def codec(self) -> _VarintCodec:
+    def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
         return _HeadedVarintCodec(self) if self.before else _VarintCodec(self)
 

@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from types import TracebackType
+from typing import Generic
 
 from socketkit.config.address import Address
 from socketkit.config.durations import parse_timeout
@@ -17,7 +18,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import ClosedError, DeadlineError, SocketkitError
 from socketkit.events import Accepted, Observer, guarded
-from socketkit.framing.codec import Framing
+from socketkit.framing.codec import Framing, M
 from socketkit.server.acceptor import Acceptor
 from socketkit.server.admission import Entry
 from socketkit.server.bind import listen_at
@@ -32,7 +33,7 @@ from socketkit.tls.server_certificates import Certificates
 __all__ = ["Listener"]
 
 
-class Listener:
+class Listener(Generic[M]):
     """Listening sockets for one address. Made by `listen`.
 
     The limits and lists of the options hold as in `serve`. What comes before the first message (a PROXY header, TLS)
@@ -42,7 +43,13 @@ class Listener:
     """
 
     def __init__(
-        self, engine: Engine, address: Address, framing: Framing, options: Options, *, observer: Observer | None = None
+        self,
+        engine: Engine,
+        address: Address,
+        framing: Framing[M],
+        options: Options,
+        *,
+        observer: Observer | None = None,
     ) -> None:
         observer = guarded(observer)
         self._engine = engine
@@ -55,8 +62,8 @@ class Listener:
         self._acceptor = Acceptor(engine, self._options, self._begin, observer=observer)
         self._changed = self._acceptor.changed
         self._handshakes = Group(engine)
-        self._under_way: set[Connection] = set()  # in their handshakes
-        self._ready: deque[Connection] = deque()
+        self._under_way: set[Connection[M]] = set()  # in their handshakes
+        self._ready: deque[Connection[M]] = deque()
         self._failures: deque[Exception] = deque()  # unexpected errors of handshakes
         self._lost: deque[Entry] = deque()  # of connections that were garbage-collected without being closed
 
@@ -83,7 +90,7 @@ class Listener:
             listener.socket for listener in self._listeners if isinstance(listener, (SocketListener, DatagramListener))
         )
 
-    async def accept(self, *, timeout: float | None = None) -> Connection:
+    async def accept(self, *, timeout: float | None = None) -> Connection[M]:
         """Return the next connection whose handshake (a PROXY header, TLS) is done; without one, the next connection.
 
         Refused peers, and those whose handshake fails, are reported to the observer and not returned. With
@@ -256,7 +263,7 @@ class Listener:
     def _where(self) -> str:
         return ", ".join(map(str, self.addresses)) or str(self._address)
 
-    async def __aenter__(self) -> Listener:
+    async def __aenter__(self) -> Listener[M]:
         await self.open()
         return self
 

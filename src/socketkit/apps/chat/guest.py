@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from socketkit.api import connect
 from socketkit.apps.chat.hub import is_farewell
@@ -34,7 +35,7 @@ async def join(
     language: str | None = None,
     linger: float | None = None,
     observer: Observer | None = None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Take part in a chat, from the greeting to the end of one side.
 

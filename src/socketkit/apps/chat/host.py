@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.api import serve
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, Search, ShowLine
@@ -402,7 +402,7 @@ async def host(
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     observer: Observer | None = None,
     unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Serve a room until the person at the host, a signal, or with `once` its guest, ends it.
 

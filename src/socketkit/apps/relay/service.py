@@ -89,7 +89,7 @@ class Relay:
         *,
         is_single: bool = False,
         observer: Observer | None = None,
-        **options: object,
+        **options: Any,
     ) -> None:
         """Args:
             engine: runs already, or is about to.
@@ -303,7 +303,7 @@ async def serve_relay(
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     target_options: dict[str, object] | None = None,
     observer: Observer | None = None,
-    **options: object,
+    **options: Any,
 ) -> int | None:
     """Relay until SIGINT or SIGTERM, then drain; a second signal ends it at once. Where the only client is connected
     already (standard input and output, a child), until that one has ended.
@@ -364,7 +364,7 @@ async def serve_with(
         options["max_connections"] = 1
     handler = only.talk if once else relay.serve_client
     watcher = combine(observer, _Refusals(plan.access_log) if plan.access_log is not None else None)
-    how = {**plan.portion, **options}
+    how: dict[str, Any] = {**plan.portion, **options}
     opening = OpenUntilSignal(
         engine, serve(handler, *addresses, framing="chunks", engine=engine, observer=watcher, **how)
     )

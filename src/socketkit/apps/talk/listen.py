@@ -34,7 +34,7 @@ async def answer(
     lost: Callable[[Connection, SocketkitError], object] = lambda connection, error: None,
     framing: str | None = None,
     observer: Observer | None = None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Listen at an address, and converse with the first client, to the end; see `converse`. Others are refused.
 
