@@ -33,8 +33,10 @@ _native_names = (
 if not TYPE_CHECKING and os.environ.get("SOCKETKIT_PURE", "0") in ("", "0"):
     try:
         _native = import_module(f"{__name__}._native")
-    except ImportError:  # it was not compiled: there was no compiler, or the system is none of its own
+        _found = {name: getattr(_native, name) for name in _native_names}
+    except (ImportError, AttributeError):
+        # It was not compiled (there was no compiler, or the system is none of its own), or from an older source.
         pass
     else:
         native = True
-        globals().update((name, getattr(_native, name)) for name in _native_names)
+        globals().update(_found)
