@@ -1088,7 +1088,8 @@ PyObject *core_broadcast(PyObject *module, PyObject *args)
     if (!encode_alike(core, targets, &first))
         return Py_NewRef(Py_None);
     Buffer encoded = {0};
-    Found found = write_message(&first->session->format, &encoded, message);
+    const Format format = first->session->format;
+    Found found = write_message(&format, &encoded, message);
     PyObject *slow = found == WHOLE ? PyList_New(0) : NULL;
     Py_ssize_t count = 0;
     int status = slow == NULL ? -1 : 0;
@@ -1096,7 +1097,9 @@ PyObject *core_broadcast(PyObject *module, PyObject *args)
         Connection *target = (Connection *)PyTuple_GET_ITEM(targets, i);
         if (target->session->is_refused)
             continue;
-        if (target->session->outgoing_size >= target->high) {
+        /* A flush before may have run code that has changed this one's framing. */
+        if (target->session->outgoing_size >= target->high ||
+            memcmp(&format, &target->session->format, sizeof format) != 0) {
             status = PyList_Append(slow, (PyObject *)target);
         } else {
             status = push_encoded(target, &encoded);
