@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BUILT := $(VENV)/.built
 CORE := setup.py $(wildcard src/socketkit/_core/*.c src/socketkit/_core/*.h)
-BOTH_CORES := tests/core tests/connection tests/engines tests/framing tests/stories tests/faults
+BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faults
 
 .PHONY: run test pure check sanitize fast again soak soak-command reliability format docs matrix behaviours bench bench-framing bench-relay fuzz clean
 
