@@ -154,7 +154,7 @@ def test_help_in_groups():
     tls = next(section for section in sections if section.startswith("TLS:"))
     assert "--cacert" in tls and "--pin" in tls and "--engine" not in tls
     headings = [section.partition(":")[0] for section in sections]
-    wanted = ["Conversation", "Connecting", "TLS", "Time", "Watching", "General"]
+    wanted = ["Conversation", "Connecting", "TLS", "WebSocket", "Time", "Watching", "General"]
     assert [heading for heading in headings if heading in GROUPS] == wanted
 
 
@@ -233,7 +233,8 @@ def test_version_in_full(words):
     assert facts["platform"] == platform.platform()
     assert facts["engines"].split(", ") == [name for name in engines.NAMES if engines.is_available(name)]
     assert "cli (click " in facts["extras"]
-    assert set(facts) == {"python", "platform", "TLS", "engines", "engines missing", "extras", "extras missing"}
+    assert facts["core"].startswith("compiled" if engines.is_compiled() else "Python")
+    assert set(facts) == {"python", "platform", "TLS", "core", "engines", "engines missing", "extras", "extras missing"}
 
 
 def test_verbose_before_the_verb():

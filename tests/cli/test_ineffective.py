@@ -111,8 +111,26 @@ def command(verb: str) -> click.Command:
     return found.commands[verb] if isinstance(found, click.Group) else found
 
 
+_OWN = {
+    *("subprotocols", "origins", "headers", "origin", "is_terminal", "proxy"),
+    *(
+        "store",
+        "max_guests",
+        "history",
+        "password_file",
+        "language",
+        "dynamic",
+        "to_allow",
+        "to_deny",
+        "users",
+        "user_file",
+    ),
+}
+"""They are for one scheme, one mode or one verb, and have tests of their own."""
+
+
 def options_of(verb: str) -> list[click.Parameter]:
-    left_out = EVERYWHERE | _HTTP | _TRUST | _FREE
+    left_out = EVERYWHERE | _HTTP | _TRUST | _FREE | _OWN | ({"rate"} if verb == "host" else set())
     return [each for each in command(verb).params if each.name not in left_out]
 
 

@@ -50,8 +50,8 @@ _rate_option: Decorator = option(
     "--rate",
     metavar="LINES/s",
     type=Read("rate", _rate),
-    default="10",
-    help="Lines a second of each guest, after 60 at once; beyond it the guest waits (default 10; 0: no limit).",
+    default="0",
+    help="Lines a second of each guest, after 60 at once; beyond it the guest waits (default 0: no limit).",
 )
 _max_guests_option: Decorator = option(
     "--max-guests",

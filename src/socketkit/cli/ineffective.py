@@ -142,7 +142,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[_Use], bool], str], ...]] =
     ),
     (
         ("reply_wait",),
-        lambda use: _all(use.listening or use.targets, lambda each: not each.is_given and not _is_datagram(each)),
+        lambda use: _all(use.listening or use.targets, lambda each: not each.is_given and _are_streams((each,))),
         "over a connection, whose peer ends it: see --linger",
     ),
     (("crlf", "written"), lambda use: use.has("receive_only"), "with --receive-only: standard input is not read"),

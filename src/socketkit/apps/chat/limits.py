@@ -39,7 +39,7 @@ class Limits(Value):
         history_count: messages that a member sees of a room that it joins.
     """
 
-    rate: float | None = 10.0
+    rate: float | None = None
     max_guests: int = 1000
     history_count: int = 50
 
