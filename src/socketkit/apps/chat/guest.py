@@ -117,7 +117,7 @@ class ChatGuest:
                 await connection.send(f"{line}\n".encode())
             self._connection = connection
             self._connected.set()
-            is_over = await self._show_lines(connection)
+            is_over = await self._show_lines(connection) or not self.book.own  # no chat has greeted
         except BrokenError:
             if not self.retries or self._has_ended:
                 raise
