@@ -82,12 +82,10 @@ class BlockingConnection(LockedConnection, Generic[M]):
 
     def receive(self, *, timeout: float | None = None) -> M:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
-        message = self._take_one()
-        if message is not NOTHING:
-            return message  # type: ignore[no-any-return]
-        if timeout is not None or not self._fill_directly():
-            _step(self._connection.internals.wait_message(timeout))
-        return self._take_one()  # type: ignore[no-any-return]
+        while (message := self._take_one()) is NOTHING:
+            if timeout is not None or not self._fill_directly():
+                _step(self._connection.internals.wait_message(timeout))
+        return message  # type: ignore[no-any-return]
 
     def receive_many(self, *, timeout: float | None = None) -> list[M]:
         """Every whole message that is there, as soon as there is one."""

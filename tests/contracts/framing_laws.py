@@ -147,6 +147,16 @@ def garbage(subject: Subject) -> SearchStrategy[bytes]:
     return st.lists(fragment, max_size=24).map(b"".join)
 
 
+def draw_limits(subject: Subject, data: Any) -> dict[str, Any]:
+    """A limit, and what comes of a longer frame; nothing for a framing without them."""
+    if subject.payload is None:
+        return {}
+    return {
+        "max_size": data.draw(st.sampled_from([0, 1, 3, 8, 1000])),
+        "oversize": data.draw(st.sampled_from(subject.policies)),
+    }
+
+
 class FramingLaws:
     """The laws. Mix in with a `subject`."""
 
@@ -197,10 +207,7 @@ class FramingLaws:
     def check_garbage(self, subject: Subject, data: Any) -> None:
         """Any bytes are messages or a documented error, the same ones for any cut; what is held is bounded."""
         stream = data.draw(garbage(subject))
-        limits = {}
-        if subject.payload is not None:
-            limit = data.draw(st.sampled_from([0, 1, 3, 8, 1000]))
-            limits = {"max_size": limit, "oversize": data.draw(st.sampled_from(subject.policies))}
+        limits = draw_limits(subject, data)
         made = subject.framing(**limits)
         whole = decode_all(made.codec(), [stream])
         codec = made.codec()
@@ -208,6 +215,7 @@ class FramingLaws:
         decoded = decode_all(codec, pieces)
         if not self.chunky:
             assert decoded.story == whole.story
+        limit = limits.get("max_size", 0)
         for again in (made.codec(),) if limits else ():
             longest = max(map(len, pieces), default=0)
             for piece in pieces:
@@ -220,10 +228,7 @@ class FramingLaws:
     def check_one_by_one(self, subject: Subject, data: Any) -> None:
         """`feed_first` takes one message at a time, at most; the messages and the errors are those of `feed`."""
         stream = data.draw(garbage(subject))
-        limits = {}
-        if subject.payload is not None:
-            limit = data.draw(st.sampled_from([0, 1, 3, 8, 1000]))
-            limits = {"max_size": limit, "oversize": data.draw(st.sampled_from(subject.policies))}
+        limits = draw_limits(subject, data)
         made = subject.framing(**limits)
         whole = decode_all(made.codec(), [stream])
         pieces = data.draw(cut(stream))

@@ -31,6 +31,7 @@ from socketkit.datagrams.datagrams import MAX_BATCH, Datagrams
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.events import Bound, DatagramsOverflowed, Listening, Resolved, StoppedListening
+from support.datagrams import kinds_here
 from support.recorder import Recorder
 from support.running import FAR
 from support.streams import why_not
@@ -43,18 +44,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(
-            kind,
-            id=kind,
-            marks=[pytest.mark.skip(reason=reason)]
-            if (reason := why_not({"udp6": "tcp6", "unixgram-abstract": "abstract"}.get(kind, kind)))
-            else [],
-        )
-        for kind in KINDS
-    ]
-)
+@pytest.fixture(params=kinds_here(KINDS))
 def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """Two addresses of each kind in turn."""
     text = KINDS[request.param]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from socketkit import Address
 from socketkit.client.dial import open_stream
@@ -30,8 +31,9 @@ ADDRESSES = {
 }
 
 
-@pytest.fixture(
-    params=[
+def kinds_here(kinds: Iterable[str]) -> list[ParameterSet]:
+    """The kinds as parameters of a fixture; one that this machine does not have skips, and says why."""
+    return [
         pytest.param(
             kind,
             id=kind,
@@ -39,9 +41,11 @@ ADDRESSES = {
             if (reason := why_not({"udp6": "tcp6", "unixgram-abstract": "abstract"}.get(kind, kind)))
             else [],
         )
-        for kind in ADDRESSES
+        for kind in kinds
     ]
-)
+
+
+@pytest.fixture(params=kinds_here(ADDRESSES))
 def place(request: pytest.FixtureRequest, tmp_path: object) -> Address:
     """Where to listen, of each kind in turn."""
     return Address.parse(ADDRESSES[request.param].format(folder=tmp_path))

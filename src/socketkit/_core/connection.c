@@ -13,7 +13,7 @@
 #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
 #endif
 
-enum { TURN_MESSAGES = 512 };         /* as in connection/session.py */
+enum { TURN_MESSAGES = 512 };         /* as in connection.py */
 enum { RECEIVE_SIZE = 64 * 1024 };    /* bytes that recv(2) is asked for at least */
 enum { USUAL_CHUNK = 8 * 1024, LARGE_CHUNK = 96 * 1024 }; /* as in streams/socket_stream.py */
 
@@ -154,31 +154,28 @@ static Found decode(Next *self, PyObject **result)
         }
         if (found == WHOLE)
             connection->run += TURN_MESSAGES / 4; /* a batch is worth many messages */
-        session->has_backlog = session->has_work = session->in.next < session->in.end;
+        note_backlog(session);
         return found;
     }
     Found found = next_message(session, result);
     if (found == WHOLE)
         connection->run++;
-    session->has_backlog = session->has_work = session->in.next < session->in.end;
+    note_backlog(session);
     return found;
 }
 
 /* Take the oldest message of `waiting`, or all. */
 static PyObject *take_waiting(Next *self)
 {
-    PyObject *waiting = self->connection->session->waiting;
+    Session *session = self->connection->session;
+    if (!wants_many(self->wanted))
+        return pop_waiting(session);
+    PyObject *waiting = session->waiting;
     Py_ssize_t size = PyList_GET_SIZE(waiting);
-    if (wants_many(self->wanted)) {
-        PyObject *messages = PyList_GetSlice(waiting, 0, size);
-        if (messages == NULL || PyList_Reverse(messages) < 0 || PyList_SetSlice(waiting, 0, size, NULL) < 0)
-            Py_CLEAR(messages);
-        return messages;
-    }
-    PyObject *message = Py_NewRef(PyList_GET_ITEM(waiting, size - 1));
-    if (PyList_SetSlice(waiting, size - 1, size, NULL) < 0)
-        Py_CLEAR(message);
-    return message;
+    PyObject *messages = PyList_GetSlice(waiting, 0, size);
+    if (messages == NULL || PyList_Reverse(messages) < 0 || PyList_SetSlice(waiting, 0, size, NULL) < 0)
+        Py_CLEAR(messages);
+    return messages;
 }
 
 static void stop_waiting(Next *self)
@@ -188,12 +185,6 @@ static void stop_waiting(Next *self)
         self->connection->session->is_receiving = false;
     }
     Py_CLEAR(self->waiter);
-}
-
-/* Run the Python coroutine, or the engine's awaitable, one step. */
-static PySendResult step(PyObject *awaitable, PyObject *value, PyObject **result)
-{
-    return PyIter_Send(awaitable, value, result);
 }
 
 /* Let Python do the whole thing from here on. */
@@ -209,7 +200,7 @@ static PySendResult hand_over(Next *self, PyObject **result)
     if (coroutine == NULL)
         return PYGEN_ERROR;
     self->delegate = coroutine;
-    PySendResult outcome = step(coroutine, Py_None, result);
+    PySendResult outcome = PyIter_Send(coroutine, Py_None, result);
     if (outcome != PYGEN_NEXT) {
         self->is_over = true;
         Py_CLEAR(self->delegate);
@@ -274,7 +265,7 @@ static PySendResult wait_readable(Next *self, PyObject **result)
         if (self->waiter == NULL)
             return PYGEN_ERROR;
     }
-    PySendResult outcome = step(self->waiter, Py_None, result);
+    PySendResult outcome = PyIter_Send(self->waiter, Py_None, result);
     if (outcome == PYGEN_RETURN) {
         Py_CLEAR(*result);
         Py_CLEAR(self->waiter);
@@ -377,7 +368,7 @@ static PySendResult next_send_untracked(Next *self, PyObject *value, PyObject **
         return PYGEN_ERROR;
     }
     if (self->delegate != NULL) {
-        PySendResult outcome = step(self->delegate, value, result);
+        PySendResult outcome = PyIter_Send(self->delegate, value, result);
         if (outcome != PYGEN_NEXT) {
             self->is_over = true;
             Py_CLEAR(self->delegate);
@@ -385,7 +376,7 @@ static PySendResult next_send_untracked(Next *self, PyObject *value, PyObject **
         return outcome;
     }
     if (self->waiter != NULL) {
-        PySendResult outcome = step(self->waiter, value, result);
+        PySendResult outcome = PyIter_Send(self->waiter, value, result);
         if (outcome == PYGEN_NEXT)
             return outcome;
         Py_CLEAR(self->waiter);

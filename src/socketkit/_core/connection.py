@@ -10,7 +10,8 @@ from socketkit._core.session import SessionCore
 __all__ = ["DONE", "ConnectionCore", "Done"]
 
 TURN_MESSAGES = 512
-"""Messages that may wait for the end of the turn."""
+"""Messages that are handed out, or sent, between two looks at the clock (see `connection.turn`): to receive and send
+one takes 0.5 to 3 us."""
 
 
 class Done(Coroutine[Any, Any, None]):

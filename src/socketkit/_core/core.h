@@ -37,9 +37,9 @@ enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connec
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
-    X(append) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send) X(send_large)        \
-    X(throw) X(wait) X(_disarm) X(_end_turn) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
-    X(_run_calls) X(_run_timers) X(_send_failed) X(_send_in_python) X(_send_many_in_python) X(_iterate_in_python)      \
+    X(append) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send_large)        \
+    X(throw) X(wait) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
+    X(_run_calls) X(_run_timers) X(_send_in_python) X(_send_many_in_python) X(_iterate_in_python)      \
     X(_iterate_many_in_python) X(_receive_in_python) X(_receive_many_in_python)
 
 #define NAME_OF(name) NAME_##name,
@@ -173,6 +173,8 @@ void settle_buffer(Session *self);
 PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found);
 int encode_messages(Session *self, PyObject *messages);
 PyObject *take_one(Session *self);
+PyObject *pop_waiting(Session *self);
+void note_backlog(Session *self);
 
 /* side.c */
 

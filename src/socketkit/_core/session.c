@@ -126,22 +126,33 @@ PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
     return messages;
 }
 
+/* Take the oldest message of `waiting`, which holds one. */
+PyObject *pop_waiting(Session *self)
+{
+    Py_ssize_t last = PyList_GET_SIZE(self->waiting) - 1;
+    PyObject *message = Py_NewRef(PyList_GET_ITEM(self->waiting, last));
+    if (PyList_SetSlice(self->waiting, last, last + 1, NULL) < 0)
+        Py_CLEAR(message);
+    return message;
+}
+
+/* Record whether bytes are left to decode, for the Python session. */
+void note_backlog(Session *self)
+{
+    self->has_backlog = self->has_work = self->in.next < self->in.end;
+}
+
 /* Take the oldest message, decoded before or now. NULL without an exception: there is none, or something is unusual. */
 PyObject *take_one(Session *self)
 {
-    Py_ssize_t size = PyList_GET_SIZE(self->waiting);
-    if (size > 0) {
-        PyObject *message = Py_NewRef(PyList_GET_ITEM(self->waiting, size - 1));
-        if (PyList_SetSlice(self->waiting, size - 1, size, NULL) < 0)
-            Py_CLEAR(message);
-        return message;
-    }
+    if (PyList_GET_SIZE(self->waiting) > 0)
+        return pop_waiting(self);
     if (!decodes(self) || self->is_receiving || !is_none(self->end))
         return NULL;
     drop_consumed(self);
     PyObject *message = NULL;
     Found found = next_message(self, &message);
-    self->has_backlog = self->has_work = found == UNUSUAL || self->in.next < self->in.end;
+    note_backlog(self); /* what is unusual is among these bytes */
     return found == WHOLE ? message : NULL;
 }
 
@@ -233,32 +244,19 @@ static PyObject *session_rewind(Session *self, PyObject *unused)
     return Py_NewRef(Py_None);
 }
 
-static PyObject *session_take_bytes(Session *self, PyObject *argument)
+static PyObject *session_take_bytes(Session *self, PyObject *unused)
 {
-    Py_ssize_t size = PyLong_AsSsize_t(argument), there = self->in.end - self->in.next;
-    if (size == -1 && PyErr_Occurred())
-        return NULL;
-    if (size < 0 || size > there)
-        size = there;
-    PyObject *data = PyBytes_FromStringAndSize(self->in.data == NULL ? "" : self->in.data + self->in.next, size);
+    (void)unused;
+    Buffer *in = &self->in;
+    PyObject *data = PyBytes_FromStringAndSize(in->data == NULL ? "" : in->data + in->next, in->end - in->next);
     if (data == NULL)
         return NULL;
-    self->in.next += size;
+    in->next = in->end;
     self->scanned = 0;
     drop_consumed(self);
-    if (self->in.start == self->in.end)
-        free_buffer(self->core, &self->in);
+    if (in->start == in->end)
+        free_buffer(self->core, in);
     return data;
-}
-
-static PyObject *session_peek_bytes(Session *self, PyObject *argument)
-{
-    Py_ssize_t size = PyLong_AsSsize_t(argument), there = self->in.end - self->in.next;
-    if (size == -1 && PyErr_Occurred())
-        return NULL;
-    if (size < 0 || size > there)
-        size = there;
-    return PyBytes_FromStringAndSize(self->in.data == NULL ? "" : self->in.data + self->in.next, size);
 }
 
 /* Whole frames among the bytes that were not decoded. */
@@ -274,22 +272,6 @@ static PyObject *session_count(Session *self, PyObject *unused)
         count++;
     }
     return PyLong_FromSsize_t(count);
-}
-
-static PyObject *session_find(Session *self, PyObject *const *args, Py_ssize_t count)
-{
-    Py_buffer mark;
-    if (count != 2)
-        return PyErr_Format(PyExc_TypeError, "find takes 2 arguments, not %zd", count);
-    Py_ssize_t from = PyLong_AsSsize_t(args[1]);
-    if ((from == -1 && PyErr_Occurred()) || PyObject_GetBuffer(args[0], &mark, PyBUF_SIMPLE) < 0)
-        return NULL;
-    const char *data = self->in.data + self->in.next, *found = NULL;
-    Py_ssize_t size = self->in.end - self->in.next;
-    if (self->in.data != NULL && from >= 0 && from < size && mark.len > 0)
-        found = memmem(data + from, size - from, mark.buf, mark.len);
-    PyBuffer_Release(&mark);
-    return PyLong_FromSsize_t(found == NULL ? -1 : found - data);
 }
 
 static PyObject *session_leave(Session *self, PyObject *unused)
@@ -381,16 +363,12 @@ static PyMethodDef session_methods[] = {
      "UNUSUAL."},
     {"_rewind", (PyCFunction)session_rewind, METH_NOARGS,
      "_rewind($self, /)\n--\n\nMake the messages in `waiting` bytes again."},
-    {"_take_bytes", (PyCFunction)session_take_bytes, METH_O,
-     "_take_bytes($self, size, /)\n--\n\nTake bytes that were not decoded; -1: all."},
-    {"_peek_bytes", (PyCFunction)session_peek_bytes, METH_O,
-     "_peek_bytes($self, size, /)\n--\n\nReturn bytes that were not decoded; they stay."},
+    {"_take_bytes", (PyCFunction)session_take_bytes, METH_NOARGS,
+     "_take_bytes($self, /)\n--\n\nTake all bytes that were not decoded."},
     {"_take_one", (PyCFunction)session_take_one, METH_NOARGS,
      "_take_one($self, /)\n--\n\nTake the oldest message, decoded before or now; NOTHING: there is none."},
     {"_count", (PyCFunction)session_count, METH_NOARGS,
      "_count($self, /)\n--\n\nReturn how many whole frames are among the bytes that were not decoded."},
-    {"_find", (PyCFunction)(void (*)(void))session_find, METH_FASTCALL,
-     "_find($self, mark, start, /)\n--\n\nReturn where a mark begins in the bytes that were not decoded, or -1."},
     {"_leave", (PyCFunction)session_leave, METH_NOARGS,
      "_leave($self, /)\n--\n\nKeep and decode bytes here no more; those that are encoded still are."},
     {"_drop", (PyCFunction)session_drop, METH_NOARGS, "_drop($self, /)\n--\n\nDrop all received bytes."},

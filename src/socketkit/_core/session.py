@@ -97,14 +97,8 @@ class SessionCore:
         def _rewind(self) -> None:
             """Make the messages in `waiting` bytes again."""
 
-        def _take_bytes(self, size: int, /) -> bytes:
-            """Take bytes that were not decoded; -1: all."""
-
-        def _peek_bytes(self, size: int, /) -> bytes:
-            """Return bytes that were not decoded; they stay."""
-
-        def _find(self, mark: bytes, start: int, /) -> int:
-            """Return where a mark begins in the bytes that were not decoded, or -1."""
+        def _take_bytes(self) -> bytes:
+            """Take all bytes that were not decoded."""
 
         def _take_out(self) -> bytes:
             """Take the outgoing bytes that were encoded here."""

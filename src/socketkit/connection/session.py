@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, MutableSequence, Sequence
 from typing import Any
 
 from socketkit._core import PART, UNUSUAL, WHOLE, SessionCore, native
+from socketkit._core.connection import TURN_MESSAGES
 from socketkit.connection.unread_bytes import UnreadBytes, Wanted
 from socketkit.errors import (
     BrokenError,
@@ -25,10 +26,6 @@ from socketkit.framing.adapter import adapt
 from socketkit.framing.codec import Codec, ConnectionCodec, Framing
 
 __all__ = ["TURN_MESSAGES", "Session"]
-
-TURN_MESSAGES = 512
-"""Messages that are handed out, or sent, between two looks at the clock (see `turn`): to receive and send one takes 0.5
-to 3 us."""
 
 SMALLEST_PORTION = 512
 """Bytes that are decoded in one go at least."""
@@ -148,7 +145,7 @@ class Session(SessionCore):
 
     def _leave_native(self) -> None:
         """Hand the bytes that were not decoded to the codec, which says what is wrong with them."""
-        rest = self._take_bytes(-1)
+        rest = self._take_bytes()
         self._leave()
         self.has_backlog = self._has_work = False
         self._codec.offset = self.received_size - len(rest)
@@ -496,7 +493,7 @@ class Session(SessionCore):
             return self._unread.take(len(self._unread))
         if self.is_native:
             self._rewind()
-            rest = self._take_bytes(-1)
+            rest = self._take_bytes()
             self._drop_unread()
             return rest
         unread = self.unread_count

@@ -49,15 +49,10 @@ def _kick(members: Members, number: int, rest: str) -> list[Decision]:
 
 
 def _mute(members: Members, number: int, rest: str) -> list[Decision]:
-    name, _, time = rest.partition(" ")
-    usage = "/mute NAME [TIME]"
-    target = _target(members, number, name, usage)
-    if isinstance(target, list):
-        return target
-    try:
-        until = _until(members.now, time)
-    except OptionError:
-        return [*members.notice((number,), "how to use it: {usage}", usage=usage)]
+    found = _target_until(members, number, rest, "/mute NAME [TIME]")
+    if isinstance(found, list):
+        return found
+    target, until = found
     member = members.by_number[target]
     member.muted_until = float("inf") if until is None else until
     return [
@@ -75,15 +70,10 @@ def _unmute(members: Members, number: int, rest: str) -> list[Decision]:
 
 
 def _ban(members: Members, number: int, rest: str) -> list[Decision]:
-    name, _, time = rest.partition(" ")
-    usage = "/ban NAME [TIME]"
-    target = _target(members, number, name, usage)
-    if isinstance(target, list):
-        return target
-    try:
-        until = _until(members.now, time)
-    except OptionError:
-        return [*members.notice((number,), "how to use it: {usage}", usage=usage)]
+    found = _target_until(members, number, rest, "/ban NAME [TIME]")
+    if isinstance(found, list):
+        return found
+    target, until = found
     member = members.by_number[target]
     members.bans[member.name] = Ban(member.name, member.source, until)
     text = "{name} is banned ({source}): /unban {name} takes it back"
@@ -112,6 +102,18 @@ def _target(members: Members, number: int, name: str, usage: str) -> int | list[
     if target == number:
         return [*members.notice((number,), "you are {name}: nothing to do", name=members.host_name)]
     return target
+
+
+def _target_until(members: Members, number: int, rest: str, usage: str) -> tuple[int, float | None] | list[Decision]:
+    """The member that a command names and the moment until which it holds (None: for good), or what to answer."""
+    name, _, time = rest.partition(" ")
+    target = _target(members, number, name, usage)
+    if isinstance(target, list):
+        return target
+    try:
+        return target, _until(members.now, time)
+    except OptionError:
+        return [*members.notice((number,), "how to use it: {usage}", usage=usage)]
 
 
 def _remove(members: Members, number: int, target: int, farewell: str) -> list[Decision]:
