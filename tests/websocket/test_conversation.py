@@ -144,7 +144,7 @@ def test_the_close_handshake_of_a_client(server) -> None:
         peer.send(FIN | TEXT, b"one")
         peer.send(FIN | CLOSE, b"\x0f\xa1bye")
         assert peer.receive() == (FIN | TEXT, b"one")
-        assert peer.receive() == (FIN | CLOSE, b"\x0f\xa1")
+        assert peer.receive() == (FIN | CLOSE, b"\x0f\xa1bye")
         assert peer.at_end()
 
 
@@ -162,7 +162,7 @@ def test_a_close_code_and_reason_are_on_the_error_and_in_the_end_event() -> None
     with serve(handler, ANY, observer=recorder) as server:
         with client_of(server.addresses[0], "/chat") as peer:
             peer.send(FIN | CLOSE, (4401).to_bytes(2, "big") + b"who are you?")
-            assert peer.receive() == (FIN | CLOSE, (4401).to_bytes(2, "big"))
+            assert peer.receive() == (FIN | CLOSE, (4401).to_bytes(2, "big") + b"who are you?")
         server.wait_idle(timeout=20)
     assert isinstance(errors[0], BrokenError)
     assert (errors[0].close_code, errors[0].close_reason) == (4401, "who are you?")

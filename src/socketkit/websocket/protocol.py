@@ -57,7 +57,7 @@ class Protocol:
     Attributes:
         received_close: code and reason of the peer's close frame; None before it.
         sent_close: the same of ours.
-        next_close: what our close frame says when our direction is ended; None: 1000, or the peer's code.
+        next_close: what our close frame says when our direction is ended; None: 1000, or the same as the peer's.
         write: appends bytes to what is sent.
         refuse: takes why no further message is sent.
         answers_size: bytes of pongs since the last time that everything was sent.
@@ -180,13 +180,13 @@ class Protocol:
         """Return our close frame; at most once.
 
         Args:
-            code, reason: of an error; None: as `next_close` says, else the peer's code, else 1000.
+            code, reason: of an error; None: as `next_close` says, else the same as the peer's, else 1000.
         """
         if code is None:
             if self.next_close is not None:
                 code, reason = self.next_close
             else:
-                code = 1000 if self.received_close is None else self.received_close[0]
+                code, reason = self.received_close or (1000, "")  # as browsers and others echo it (RFC 6455, 5.5.1)
         self.sent_close = code, reason
         return encode_close(None if code == 1005 else code, reason, self._mask())
 
