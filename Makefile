@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 CORE := setup.py $(wildcard src/socketkit/_core/*.c src/socketkit/_core/*.h)
 BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faults
 
-.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs matrix behaviours bench bench-framing bench-relay fuzz clean
+.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check matrix behaviours bench bench-framing bench-relay fuzz clean
 
 run: $(BUILT)
 	@$(BIN)/socketkit tour
@@ -54,6 +54,13 @@ format: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python docs/make.py
+
+# The documentation site in two languages, in site/; any warning fails. `make site-check` opens each page in Chromium.
+site: .venv-site/.ready
+	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build -q --strict
+
+site-check: site
+	@.venv-site/bin/python docs/site_check.py
 
 matrix: $(READY)
 	@$(BIN)/python docs/matrix.py
@@ -107,4 +114,4 @@ sanitize: .venv-sanitize/.built
 	@touch $@
 
 clean:
-	@rm -rf build src/socketkit/_core/*.so .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf build site src/socketkit/_core/*.so .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

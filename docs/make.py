@@ -1,6 +1,8 @@
 """Write the generated parts of the docs and of ARCHITECTURE.md from the code: `make docs`. A test compares them.
 
-A generated part stands between `<!-- made: NAME -->` and `<!-- end -->`; the function for NAME is below.
+A generated part stands between `<!-- made: NAME -->` and `<!-- end -->`; the function for NAME is below. Between
+`<!-- file: PATH -->` and `<!-- end -->` stands a file of the project as a code block. A Russian page takes measured
+parts (`<!-- measured: NAME -->`) from its English twin.
 """
 
 from __future__ import annotations
@@ -8,16 +10,19 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from socketkit import errors
+from socketkit import errors, events
 from socketkit.config.options import Options
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src" / "socketkit"
-PAGES = (HERE.parent / "ARCHITECTURE.md", *sorted(HERE.glob("*.md")))
+PAGES = (HERE.parent / "ARCHITECTURE.md", *sorted(HERE.rglob("*.md")))
 MADE = re.compile(r"(<!-- made: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+FILE = re.compile(r"(<!-- file: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MEASURED = re.compile(r"(<!-- measured[: ][^>]* -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+RECIPES = ("clients", "servers", "messages", "shell", "security", "operation")
 
 
 def options() -> str:
@@ -37,7 +42,7 @@ def error_tree() -> str:
         builtin = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
         first = (kind.__doc__ or "").partition("\n")[0]
         also = "" if builtin[0] == "Exception" else f" (`{builtin[0]}`)"
-        lines = [f"{'  ' * depth}- `{kind.__name__}`{also}: {first}"]
+        lines = [f"{'    ' * depth}- `{kind.__name__}`{also}: {first}"]
         for child in kind.__subclasses__():
             if child.__module__ == errors.__name__:
                 lines += branch(child, depth + 1)
@@ -105,17 +110,128 @@ def package_table() -> str:
     return "\n".join([*lines, ""])
 
 
+def events_table() -> str:
+    """Each event: its fields and the first sentence of its docstring."""
+    rows = [
+        f"| `{name}` | {', '.join(f'`{field}`' for field in _fields(kind))} | {_first(kind)} |"
+        for name, kind in sorted(vars(events).items())
+        if isinstance(kind, type) and issubclass(kind, events.Event) and kind is not events.Event
+    ]
+    return "\n".join(["| event | fields | when |", "|---|---|---|", *rows, ""])
+
+
+def _fields(kind: type) -> list[str]:
+    return [name for base in reversed(kind.__mro__) for name in vars(base).get("__annotations__", ()) if name[0] != "_"]
+
+
+def _first(kind: type) -> str:
+    """The first sentence of a docstring, in one line."""
+    return re.split(r"(?<=\.)\s", " ".join((kind.__doc__ or "").split()), maxsplit=1)[0].replace("|", "\\|")
+
+
+def statuses() -> str:
+    """Each exit status of the command with its reason."""
+    from socketkit.cli.output import Status
+
+    rows = [f"| {int(status)} | {status.reason} |" for status in Status]
+    return "\n".join(["| status | what happened |", "|---|---|", *rows, ""])
+
+
+def verbs() -> str:
+    """The options of each verb of the command, under the headings of its help."""
+    import click
+
+    from socketkit.cli.help_format import GROUPS, heading_of
+    from socketkit.cli.registry import VERBS, Verbs, socketkit
+
+    def leaves(name: str, command: click.Command, parent: click.Context) -> Iterator[tuple[str, click.Command]]:
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(parent):
+                yield from leaves(f"{name} {inner}", command.commands[inner], parent)
+        else:
+            yield name, command
+
+    lines, order = [], list(GROUPS)
+    for verb in VERBS:
+        context = click.Context(socketkit)
+        command = Verbs.get_command(socketkit, context, verb)
+        assert command is not None
+        for name, leaf in leaves(f"socketkit {verb}", command, context):
+            own = click.Context(leaf, parent=context, info_name=name)
+            records = [
+                (order.index(heading_of(option)), heading_of(option), record)
+                for option in leaf.get_params(own)
+                if isinstance(option, click.Option) and (record := option.get_help_record(own))
+            ]
+            summary = re.split(r"\n\n", (leaf.help or "").strip())[0].replace("\n", " ").replace("\b", "")
+            usage = " ".join([name, *leaf.collect_usage_pieces(own)])
+            lines += [f"### `{name}`", "", f"`{usage}`", "", summary, "", "| option | what | group |", "|---|---|---|"]
+            lines += [
+                f"| `{_cell(record[0])}` | {_cell(record[1])} | {heading} |"
+                for _, heading, record in sorted(records, key=lambda found: found[0])
+            ] + [""]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def recipes(page: Path) -> str:
+    """Every recipe with a link, under the title of its page, in the language of this page."""
+    end = ".ru.md" if page.name.endswith(".ru.md") else ".md"
+    lines = []
+    for name in RECIPES:
+        text = (HERE / "howto" / f"{name}{end}").read_text()
+        english = (HERE / "howto" / f"{name}.md").read_text()
+        title, *questions = _headings(text)
+        lines += [f"**{title}**", ""]
+        lines += [
+            f"- [{question}]({name}.md#{slug(original)})"
+            for question, original in zip(questions, _headings(english)[1:], strict=True)
+        ] + [""]
+    return "\n".join(lines)
+
+
+def _headings(text: str) -> list[str]:
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"^##? +(.*)$", outside, re.MULTILINE)
+
+
+def slug(text: str) -> str:
+    """The anchor of a heading, as the site has it."""
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text.encode("ascii", "ignore").decode()).strip().lower())
+
+
+LANGUAGES = {".py": "python", ".sh": "sh"}
+
 TABLES: dict[str, Callable[[], str]] = {
     "errors": error_tree,
+    "events": events_table,
     "options": options,
     "package-graph": package_graph,
     "package-table": package_table,
+    "statuses": statuses,
+    "verbs": verbs,
 }
 
 
-def made(text: str) -> str:
-    """The page with its tables made anew."""
-    return MADE.sub(lambda match: match[1] + TABLES[match[2]]() + match[3], text)
+def made(text: str, page: Path | None = None) -> str:
+    """The page with its tables, files and measured parts made anew."""
+
+    def table(match: re.Match[str]) -> str:
+        return match[1] + (recipes(page) if match[2] == "recipes" and page else TABLES[match[2]]()) + match[3]
+
+    def file(match: re.Match[str]) -> str:
+        path = HERE.parent / match[2]
+        return f"{match[1]}```{LANGUAGES[path.suffix]}\n{path.read_text()}```\n{match[3]}"
+
+    text = FILE.sub(file, MADE.sub(table, text))
+    if page and page.name.endswith(".ru.md"):
+        english = page.with_name(page.name.removesuffix(".ru.md") + ".md").read_text()
+        measured = [match[2] for match in MEASURED.finditer(english)]
+        text = MEASURED.sub(lambda match: match[1] + measured.pop(0) + match[3], text)
+    return text
 
 
 def main() -> None:
@@ -126,10 +242,10 @@ def main() -> None:
     typed_options.write()
     for page in PAGES:
         before = page.read_text()
-        after = made(before)
+        after = made(before, page)
         if after != before:
             page.write_text(after)
-            print(f"wrote {page.name}", file=sys.stderr)
+            print(f"wrote {page.relative_to(HERE.parent)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ import pytest
 from socketkit.cli.registry import VERBS, Verbs, socketkit
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if not page.name.endswith(".ru.md")),
+]
 FILES = ("server.pem", "clients.pem", "inside-ca.pem", "key.pem", "ca.pem")
 
 
