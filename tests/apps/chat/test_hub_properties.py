@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, ShowLine
-from socketkit.apps.chat.hub import Hub
+from socketkit.apps.chat.hub import Hub, Wish
 from socketkit.apps.chat.limits import Limits
 
 MEMBERS = st.integers(0, 5)
 ROOMS = st.sampled_from(["lobby", "tea", "coffee", "Tea"])
 EVENTS = st.one_of(
     st.tuples(st.just("join")),
+    st.tuples(st.just("arrive"), st.sampled_from(["Alice", "Аlice", "host", "a b"]), ROOMS, st.integers(0, 9)),
     st.tuples(st.just("leave"), MEMBERS),
     st.tuples(st.just("say"), MEMBERS),
     st.tuples(st.just("act"), MEMBERS),
@@ -48,6 +49,15 @@ class Book:
             member, decisions = self.hub.join(f"10.0.0.{self.count}")
             if self.hub.is_here(member):
                 self.rooms[member] = "lobby"
+            self.carry_out(decisions)
+            return
+        if what == "arrive":
+            self.count += 1
+            name, room, after = event[1:]
+            wish = Wish(name=str(name), room=str(room), after=int(str(after)))
+            member, decisions = self.hub.join(f"10.0.0.{self.count}", wish=wish)
+            if self.hub.is_here(member):
+                self.rooms[member] = wish.room.casefold()  # type: ignore[union-attr]
             self.carry_out(decisions)
             return
         if what == "end":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from socketkit.apps.chat.confusables import skeletons
-from socketkit.apps.chat.decisions import HOST, Decision, Search, ShowLine
+from socketkit.apps.chat.decisions import HOST, Decision, Private, Search, ShowLine
 from socketkit.apps.chat.members import LOBBY, Members
 from socketkit.apps.chat.message import private_line
 from socketkit.apps.chat.moderation import HOST_COMMANDS, is_banned, muted_notice
@@ -15,7 +15,7 @@ from socketkit.apps.chat.names import MAX_NAME_LENGTH, check_name
 from socketkit.apps.chat.texts import LANGUAGES
 from socketkit.apps.chat.unstacked import unstacked
 
-__all__ = ["COMMAND_NAMES", "Command", "run_command"]
+__all__ = ["COMMAND_NAMES", "Command", "is_name_free", "normal_name", "room_of", "run_command"]
 
 Command = Callable[[Members, int, str], list[Decision]]
 
@@ -57,20 +57,26 @@ def run_command(members: Members, number: int, text: str) -> list[Decision]:
     return command(members, number, rest.strip())
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
+    """The normal form of a name that was typed."""
     # Before the normal form, which takes time that grows with the square of a row of combining marks.
     return unicodedata.normalize("NFC", name) if len(name) <= MAX_NAME_LENGTH * 4 else name
 
 
+def is_name_free(members: Members, name: str, *, instead_of: str | None = None) -> bool:
+    """Whether a valid name is neither in use nor banned, and looks like none that is."""
+    return members.taken.is_free(name, instead_of=instead_of) and not is_banned(members, name)
+
+
 def _rename(members: Members, number: int, name: str) -> list[Decision]:
-    name = _normal(name)
+    name = normal_name(name)
     problem = check_name(name)
     if problem is not None:
         return [*members.notice((number,), "the name {problem}: /name NEW", problem=problem)]
     member = members.by_number[number]
     if name == member.name:
         return [*members.notice((number,), "you are {name} already", name=name)]
-    if not members.taken.is_free(name, instead_of=member.name) or is_banned(members, name):
+    if not is_name_free(members, name, instead_of=member.name):
         free = members.taken.free_like(name, 2)
         text = "{name} is here already, or looks the same; free is: /name {free}"
         return [*members.notice((number,), text, name=name, free=free)]
@@ -86,13 +92,15 @@ def _rename(members: Members, number: int, name: str) -> list[Decision]:
 
 
 def _who(members: Members, number: int, _: str) -> list[Decision]:
+    room = members.by_number[number].room
     names = [
         members.text_for(number, "{name} (you)", name=members.by_number[each].name)
         if each == number
         else members.by_number[each].name
-        for each in members.rooms[members.by_number[number].room]
+        for each in members.rooms[room]
     ]
-    return [*members.notice((number,), "here: {here}", here=", ".join(names))]
+    people = members.list_of(room)["people"]
+    return [*members.notice((number,), "here: {here}", here=", ".join(names), people=people)]
 
 
 def _help(members: Members, number: int, _: str) -> list[Decision]:
@@ -101,17 +109,23 @@ def _help(members: Members, number: int, _: str) -> list[Decision]:
 
 
 def _join(members: Members, number: int, name: str) -> list[Decision]:
-    room = _normal(name).casefold()
-    problem = check_name(room)
+    room, problem = room_of(members, name)
     if problem is not None:
         return [*members.notice((number,), "the name of a room {problem}: /join NAME", problem=problem)]
-    if room not in members.rooms and not members.room_names.is_free(room):
-        # It would look like a room that is there: that one is meant.
-        wanted = skeletons(room)
-        room = next(each for each in members.rooms if skeletons(each) & wanted)
     if room == members.by_number[number].room:
         return [*members.notice((number,), "you are in {room} already", room=room)]
     return members.move(number, room)
+
+
+def room_of(members: Members, name: str) -> tuple[str, str | None]:
+    """The room that is meant by a name, and what is wrong with the name."""
+    room = normal_name(name).casefold()
+    problem = check_name(room)
+    if problem is None and room not in members.rooms and not members.room_names.is_free(room):
+        # It would look like a room that is there: that one is meant.
+        wanted = skeletons(room)
+        room = next(each for each in members.rooms if skeletons(each) & wanted)
+    return room, problem
 
 
 def _leave(members: Members, number: int, _: str) -> list[Decision]:
@@ -135,11 +149,13 @@ def _private(members: Members, number: int, rest: str) -> list[Decision]:
         return [*members.notice((number,), "how to use it: {usage}", usage="/msg NAME TEXT")]
     if (refusal := muted_notice(members, number)) is not None:
         return refusal
-    receiver = members.find(_normal(name))
+    receiver = members.find(normal_name(name))
     if receiver is None:
         return [*members.notice((number,), "{name} is not here: see /who", name=name[:MAX_NAME_LENGTH])]
-    note = members.text_for(receiver, "private")
-    return [ShowLine((receiver,), private_line(members.by_number[number].name, note, unstacked(text)))]
+    note, text = members.text_for(receiver, "private"), unstacked(text)
+    own = members.by_number[number].name
+    detail = Private(own, members.by_number[receiver].name, text)
+    return [ShowLine((receiver,), private_line(own, note, text), detail=detail, writer=number)]
 
 
 def _act(members: Members, number: int, text: str) -> list[Decision]:

@@ -2,15 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from socketkit.apps.chat.message import Message
 from socketkit.values import Value
 
-__all__ = ["HOST", "Decision", "Disconnect", "EndChat", "Pause", "Search", "ShowLine"]
+__all__ = [
+    "HOST",
+    "Decision",
+    "Disconnect",
+    "EndChat",
+    "Notice",
+    "Past",
+    "Pause",
+    "Private",
+    "Search",
+    "ShowLine",
+]
 
 HOST: Final = 0
 """The number of the member at the host."""
+
+
+class Notice(Value):
+    """What a notice is made of.
+
+    Attributes:
+        text: one of `texts`, in English: its key.
+        values: of its fields, and more that a page needs and the line does not have.
+    """
+
+    text: str
+    values: Mapping[str, Any]
+
+
+class Past(Value):
+    """A message of the history, or one that was found.
+
+    Attributes:
+        message: as it was kept.
+        is_found: whether it was searched for.
+    """
+
+    message: Message
+    is_found: bool = False
+
+
+class Private(Value):
+    """A private message.
+
+    Attributes:
+        name: of its writer.
+        to: of its reader.
+        text: is safe for any terminal.
+    """
+
+    name: str
+    to: str
+    text: str
 
 
 class ShowLine(Value):
@@ -21,11 +71,15 @@ class ShowLine(Value):
         line: as guests with plain lines see it.
         message: what was said, where somebody said it to a room. It is kept, if it can be, before anybody sees it.
             None: a notice of the room, a private message, a line of the history.
+        detail: what the line was made of where there is no message, for guests that are shown more than lines.
+        writer: the member that wrote it: it is no reader, but a page shows what its guest has written.
     """
 
     members: tuple[int, ...]
     line: str
     message: Message | None = None
+    detail: Notice | Past | Private | None = None
+    writer: int | None = None
 
 
 class Disconnect(Value):

@@ -18,11 +18,12 @@ MAX_ROOM_SIZE: Final = 256 * 1024
 
 
 class _Room:
-    __slots__ = ("messages", "size")
+    __slots__ = ("forgotten_id", "messages", "size")
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()
         self.size = 0
+        self.forgotten_id = 0
 
 
 class History:
@@ -47,7 +48,9 @@ class History:
         room.messages.append(message)
         room.size += len(message.text)
         while len(room.messages) > self._count or (room.size > MAX_ROOM_SIZE and len(room.messages) > 1):
-            room.size -= len(room.messages.popleft().text)
+            forgotten = room.messages.popleft()
+            room.size -= len(forgotten.text)
+            room.forgotten_id = forgotten.id
         if len(self._rooms) > MAX_ROOMS:
             self._rooms.popitem(last=False)
 
@@ -55,6 +58,20 @@ class History:
         """The last messages of this room, the oldest first."""
         kept = self._rooms.get(room)
         return tuple(kept.messages) if kept else ()
+
+    def before(self, room: str, message_id: int, count: int) -> list[Message]:
+        """The last messages of this room with a smaller id, the oldest first."""
+        return [each for each in self.of(room) if each.id < message_id][-count:]
+
+    def last_id(self, room: str) -> int:
+        """The id of the last message of this room; 0: there is none."""
+        kept = self._rooms.get(room)
+        return kept.messages[-1].id if kept else 0
+
+    def forgotten_id(self, room: str) -> int:
+        """The id of the last message of this room that was forgotten; 0: there is none."""
+        kept = self._rooms.get(room)
+        return kept.forgotten_id if kept else 0
 
     def search(self, room: str, text: str, count: int) -> list[Message]:
         """The last messages of this room that hold each of these words, in any case; the oldest first."""

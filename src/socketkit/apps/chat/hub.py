@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from socketkit.apps.chat.commands import run_command
+from socketkit.apps.chat.commands import is_name_free, normal_name, room_of, run_command
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, ShowLine
 from socketkit.apps.chat.history import History
 from socketkit.apps.chat.limits import Limits, PasswordTries
@@ -22,8 +22,9 @@ from socketkit.apps.chat.moderation import is_source_banned, muted_notice
 from socketkit.apps.chat.names import check_name
 from socketkit.apps.chat.texts import FAREWELLS
 from socketkit.apps.terminal_escape import visible
+from socketkit.values import Value
 
-__all__ = ["MAX_LINE_SIZE", "Hub", "is_farewell"]
+__all__ = ["MAX_LINE_SIZE", "Hub", "Wish", "is_farewell"]
 
 MAX_LINE_SIZE: Final = 8 * 1024
 """Bytes of one line, inclusive: a page and a half; what is longer is a file, and no talk."""
@@ -59,14 +60,39 @@ def _is_punctuation(character: str) -> bool:
     return unicodedata.category(character)[0] in "PZ" and character not in "?/？"
 
 
+class Wish(Value):
+    """What a guest asks for before it is in the chat.
+
+    Attributes:
+        name: to be called; None: the chat gives one.
+        room: to begin in; None: the lobby.
+        language: of its notices; None: the chat's.
+        after: the id of the last message that it has seen of its room; None: it has seen none. It is shown what was
+            said since.
+        missed: what was said there since, oldest first, as far as it was looked up; the history is added to it.
+        is_cut: whether more was said before that.
+    """
+
+    name: str | None = None
+    room: str | None = None
+    language: str | None = None
+    after: int | None = None
+    missed: tuple[Message, ...] = ()
+    is_cut: bool = False
+
+
+NO_WISH: Final = Wish()
+
+
 class _Waiting:
     """A guest that has not given the password yet."""
 
-    __slots__ = ("source", "tries")
+    __slots__ = ("source", "tries", "wish")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, wish: Wish) -> None:
         self.source = source
         self.tries = 0
+        self.wish = wish
 
 
 class Hub:
@@ -125,24 +151,36 @@ class Hub:
         """Whether this guest has still to give the password."""
         return member in self._waiting
 
-    def join(self, source: str = "", now: float = 0.0, at: float = 0.0) -> tuple[int, list[Decision]]:
+    def join(
+        self,
+        source: str = "",
+        now: float = 0.0,
+        at: float = 0.0,
+        *,
+        wish: Wish = NO_WISH,
+        is_trusted: bool = False,
+    ) -> tuple[int, list[Decision]]:
         """Add a guest; its number, and what follows.
 
         Args:
             source: where it connects from: the machine's address, which a ban keeps out.
             now: the moment, on a clock that never goes back.
             at: the same, in seconds since 1970.
+            wish: what it asks for.
+            is_trusted: it has proven that it knows the password.
         """
         self._set_time(now, at)
         self._guest_count += 1
         number = self._guest_count
+        if wish.language is not None:
+            self.members.set_language(number, wish.language)
         refusal = self._refusal(number, source)
         if refusal:
-            return number, [*refusal, Disconnect(number)]
-        if self._tries is not None:
-            self._waiting[number] = _Waiting(source)
+            return number, [*refusal, self._turn_away(number)]
+        if self._tries is not None and not is_trusted:
+            self._waiting[number] = _Waiting(source, wish)
             return number, [*self.members.notice((number,), "this chat needs a password: type it")]
-        return number, self._admit(number, source)
+        return number, self._admit(number, source, wish)
 
     def _refusal(self, number: int, source: str) -> list[ShowLine]:
         if self._is_over or (self._once and number > 1):
@@ -154,14 +192,30 @@ class Hub:
             return self.members.notice((number,), "goodbye: the chat is full ({count} guests)", count=guests)
         return []
 
-    def _admit(self, number: int, source: str) -> list[Decision]:
+    def _admit(self, number: int, source: str, wish: Wish) -> list[Decision]:
         members = self.members
-        here = members.names_in(LOBBY) or "nobody yet"
-        name = members.taken.free_like("guest", number)
-        joined = members.notice(members.others(number, LOBBY), "{name} has joined", name=name)
-        members.add(number, name, source)
+        room, problem = (LOBBY, None) if wish.room is None else room_of(members, wish.room)
+        room = LOBBY if problem is not None else room
+        here = members.list_of(room)
+        name = normal_name(wish.name or "")
+        is_named = check_name(name) is None and is_name_free(members, name)
+        name = name if is_named else members.taken.free_like("guest", number)
+        joined = members.notice(members.others(number, room), "{name} has joined", name=name)
+        members.add(number, name, source, room)
+        past, is_cut = self._missed(room, wish)
+        more = {"host": members.host_name, "room": room, "is_cut": is_cut}
         greeting = "welcome, you are {name}; here: {here} (/name NEW, /who, /help, /quit)"
-        return [*members.notice((number,), greeting, name=name, here=here), *members.earlier(number), *joined]
+        refused = [] if wish.name is None or is_named else run_command(members, number, f"/name {wish.name}")
+        refused += [] if problem is None else run_command(members, number, f"/join {wish.room}")
+        welcome = members.notice((number,), greeting, name=name, **here, **more)
+        return [*welcome, *members.listed(number, past), *joined, *refused]
+
+    def _missed(self, room: str, wish: Wish) -> tuple[list[Message], bool]:
+        """What a guest is shown of its room, and whether it has missed more than that."""
+        history = self.members.history
+        last = wish.missed[-1].id if wish.missed else wish.after or 0
+        past = [*wish.missed, *[each for each in history.of(room) if each.id > last]]
+        return past, wish.is_cut or (wish.after is not None and history.forgotten_id(room) > last)
 
     def leave(self, member: int, *, how: str = "{name} has left") -> list[Decision]:
         """Remove a member. Harmless when it is not in the chat.
@@ -171,7 +225,7 @@ class Hub:
             how: what the others are shown about it: a text of `texts`.
         """
         if self._waiting.pop(member, None) is not None:
-            return [Disconnect(member)]
+            return [self._turn_away(member)]
         return self.members.remove(member, how)
 
     def end(self, reason: str | None = None) -> list[Decision]:
@@ -204,7 +258,7 @@ class Hub:
         """Show a member the result of its search."""
         if member not in self.members.by_number:
             return []
-        return [*self.members.listed(member, "found:", messages)] or self.tell(member, "nothing was found")
+        return [*self.members.listed(member, messages, is_found=True)] or self.tell(member, "nothing was found")
 
     def tell(self, member: int, text: str, **fields: object) -> list[Decision]:
         """Show a notice to one member, or to the host after it has left; a text of `texts`."""
@@ -217,7 +271,11 @@ class Hub:
         if self._waiting.pop(member, None) is None:
             return []
         text = "goodbye: no password came within {seconds} seconds"
-        return [*self.members.notice((member,), text, seconds=f"{seconds:.0f}"), Disconnect(member)]
+        return [*self.members.notice((member,), text, seconds=f"{seconds:.0f}"), self._turn_away(member)]
+
+    def _turn_away(self, number: int) -> Disconnect:
+        self.members.forget_language(number)
+        return Disconnect(number)
 
     def _set_time(self, now: float, at: float) -> None:
         self.members.now, self.members.at = now, at
@@ -274,13 +332,13 @@ class Hub:
             return [*told, Pause(member, wait)]
         if tries.is_right(waiting.source, text, members.now):
             del self._waiting[member]
-            return self._admit(member, waiting.source)
+            return self._admit(member, waiting.source, waiting.wish)
         waiting.tries += 1
         if waiting.tries < MAX_TRIES:
             return [*members.notice((member,), "the password is wrong"), Pause(member, 1.0)]
         del self._waiting[member]
         farewell = members.notice((member,), "goodbye: the password was wrong three times")
-        return [*farewell, Disconnect(member), *self._report_tries(waiting.source)]
+        return [*farewell, self._turn_away(member), *self._report_tries(waiting.source)]
 
     def _report_tries(self, source: str) -> list[ShowLine]:
         """Tell the host once of each source."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, ShowLine
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Notice, Past, ShowLine
 from socketkit.apps.chat.history import History
 from socketkit.apps.chat.limits import Limits, Rate
 from socketkit.apps.chat.message import Message, line_of, show_time
@@ -83,11 +84,12 @@ class Members:
         self._watched = LOBBY  # what the host sees, also after it has left
         self.add(HOST, host_name)
 
-    def add(self, number: int, name: str, source: str = "") -> None:
-        """Add a member to the lobby."""
-        self.by_number[number] = Member(name, source, None if number == HOST else self.limits.rate)
+    def add(self, number: int, name: str, source: str = "", room: str = LOBBY) -> None:
+        """Add a member to a room."""
+        member = self.by_number[number] = Member(name, source, None if number == HOST else self.limits.rate)
+        member.room = room
         self.taken.add(name)
-        self.rooms[LOBBY][number] = None
+        self._enter_room(number, room)
 
     def remove(self, number: int, how: str = "{name} has left", **fields: object) -> list[Decision]:
         """Remove a member; nothing where it is not here."""
@@ -98,7 +100,7 @@ class Members:
         self._leave_room(number, gone.room)
         decisions: list[Decision] = [*self.notice(self.others(number, gone.room), how, name=gone.name, **fields)]
         if number != HOST:
-            self._languages.pop(number, None)
+            self.forget_language(number)
             decisions.append(Disconnect(number))
             if self.once:
                 decisions.append(EndChat())
@@ -120,18 +122,21 @@ class Members:
             self._watched = room
         left = self.notice(self.others(number, before), "{name} has left for {room}", name=member.name, room=room)
         self._leave_room(number, before)
-        if room not in self.rooms:
-            self.rooms[room] = {}
-            self.room_names.add(room)
-        here = self.names_in(room)
+        here = self.list_of(room)
         joined = self.notice(self.others(number, room), "{name} has joined", name=member.name)
-        self.rooms[room][number] = None
+        self._enter_room(number, room)
         return [
             *left,
-            *self.notice((number,), "you are in {room} now; here: {here}", room=room, here=here or "nobody yet"),
+            *self.notice((number,), "you are in {room} now; here: {here}", room=room, **here),
             *self.earlier(number),
             *joined,
         ]
+
+    def _enter_room(self, number: int, room: str) -> None:
+        if room not in self.rooms:
+            self.rooms[room] = {}
+            self.room_names.add(room)
+        self.rooms[room][number] = None
 
     def _leave_room(self, number: int, room: str) -> None:
         del self.rooms[room][number]
@@ -144,10 +149,11 @@ class Members:
         folded = name.casefold()
         return next((number for number, each in self.by_number.items() if each.name.casefold() == folded), None)
 
-    def names_in(self, room: str) -> str:
-        """The names of those in a room, as a list in a sentence."""
+    def list_of(self, room: str) -> dict[str, Any]:
+        """The fields of a notice that lists who is in a room: `here` in its sentence, and `people` for a page."""
         by_number = self.by_number
-        return ", ".join([by_number[number].name for number in self.rooms.get(room, ())])
+        people = [by_number[number].name for number in self.rooms.get(room, ())]
+        return {"here": ", ".join(people) or "nobody yet", "people": people}
 
     def others(self, number: int, room: str) -> tuple[int, ...]:
         """All in this room but this one. The host is among them in the room that it saw last: so it sees what guests
@@ -164,34 +170,46 @@ class Members:
         message = Message(self.next_id, self.at, member.room, member.name, kind, text)
         self.next_id += 1
         self.history.add(message)
-        return ShowLine(self.others(number, member.room), line_of(member.name, kind, text), message)
+        return ShowLine(self.others(number, member.room), line_of(member.name, kind, text), message, writer=number)
 
     def earlier(self, number: int) -> list[ShowLine]:
         """What was said before in a member's room."""
-        return self.listed(number, "said here before:", self.history.of(self.by_number[number].room))
+        return self.listed(number, self.history.of(self.by_number[number].room))
 
-    def listed(self, number: int, heading: str, messages: Iterable[Message]) -> list[ShowLine]:
+    def listed(self, number: int, messages: Iterable[Message], *, is_found: bool = False) -> list[ShowLine]:
         """Messages of the past for a member: a heading, and each with its time. Nothing where there are none."""
-        lines = [ShowLine((number,), f"[{show_time(each.at, self.at)}] {each.line}") for each in messages]
-        return [*self.notice((number,), heading), *lines] if lines else []
+        at = self.at
+        lines = [
+            ShowLine((number,), f"[{show_time(each.at, at)}] {each.line}", detail=Past(each, is_found))
+            for each in messages
+        ]
+        return [*self.notice((number,), "found:" if is_found else "said here before:"), *lines] if lines else []
 
     def set_language(self, number: int, language: str) -> None:
         """Show a member its notices in this language."""
-        self._languages.pop(number, None)
+        self.forget_language(number)
         if language != self._language:
             self._languages[number] = language
+
+    def forget_language(self, number: int) -> None:
+        """Forget the language of a guest that goes. Harmless where it had none of its own."""
+        self._languages.pop(number, None)
 
     def notice(self, members: tuple[int, ...], text: str, **fields: object) -> list[ShowLine]:
         """A notice of the room, to each in its language."""
         if not members:
             return []
         if not self._languages:
-            return [ShowLine(members, f"* {translate(self._language, text, fields)}")]
+            return [ShowLine(members, f"* {translate(self._language, text, fields)}", detail=Notice(text, fields))]
         languages = self._languages
         groups: dict[str, list[int]] = {}
         for number in members:
             groups.setdefault(languages.get(number, self._language), []).append(number)
-        return [ShowLine(tuple(group), f"* {translate(each, text, fields)}") for each, group in groups.items()]
+        detail = Notice(text, fields)
+        return [
+            ShowLine(tuple(group), f"* {translate(each, text, fields)}", detail=detail)
+            for each, group in groups.items()
+        ]
 
     def text_for(self, number: int, text: str, **fields: object) -> str:
         """A text in a member's language."""
