@@ -36,6 +36,8 @@ NAMES = [
     r"delimited:\r\n",
     "delimited:aa",
     "delimited:abab",
+    r"delimited:\r\n,\n,\r",
+    "delimited:abc,ca,aab",
     "fixed:1",
     "fixed:5",
     "length:1",

@@ -17,6 +17,7 @@ DELIMITED = [
     ("lines:crlf=yes", b"one\r\ntwo", ["one", "two"]),
     (r"delimited:\0", b"one\0two", [b"one", b"two"]),
     (r"delimited:\r\n", b"one\r\ntwo\r", [b"one", b"two\r"]),
+    (r"delimited:\r\n,\n", b"one\ntwo\r", [b"one", b"two\r"]),
     ("json", b'{"a": 1}\n[2]', [{"a": 1}, [2]]),
 ]
 
@@ -43,6 +44,7 @@ def test_last_message_without_delimiter(framing: str, data: bytes, messages: lis
         ("lines:crlf=yes", b"one\r\ntwo\r\n", ["one", "two"]),
         (r"delimited:\0", b"one\0two\0", [b"one", b"two"]),
         (r"delimited:\r\n", b"one\r\ntwo\r\n", [b"one", b"two"]),
+        (r"delimited:\r\n,\r", b"one\r\ntwo\r", [b"one", b"two"]),
         ("json", b'{"a": 1}\n[2]\n', [{"a": 1}, [2]]),
         ("lines", b"", []),
         ("length:1", b"\1a", [b"a"]),

@@ -18,6 +18,7 @@ from socketkit.errors import EndOfStream, FrameTooLongError, FramingError, Socke
 FRAMINGS = {
     "lines:encoding=none,max_size=6": [b"abc\n", b"\n", b"ab\r\n", b"0123456789\n"],
     r"delimited:\r\n,max_size=6": [b"abc\r\n", b"\r\r\n", b"\r\n", b"\n\r"],
+    r"delimited:\r\n,\n": [b"abc\r\n", b"a\r", b"\r\n", b"\nb"],
     "delimited:aa": [b"baa", b"aaa", b"aa", b"ba"],
     "length:1": [b"\3abc", b"\0", b"\1\n", b"\5ab"],
     "length:2,includes=header,max_size=6": [b"\0\3a", b"\0\2", b"\0\1", b"\0\x40abc"],

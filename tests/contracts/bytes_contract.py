@@ -179,6 +179,7 @@ class BytesContract:
             ("lines:encoding=none", b"one\r\n", b"one"),
             (r"delimited:\r\n", b"one\r\n", b"one"),
             (r"delimited:aa", b"oneaa", b"one"),
+            (r"delimited:\n,\r\n", b"one\r\n", b"one"),
             ("fixed:3", b"one", b"one"),
             ("length:4", b"\0\0\0\3one", b"one"),
             ("length:2,includes=all,before=1,after=1", b"\0\0\7\0one", b"one"),

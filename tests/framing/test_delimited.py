@@ -114,3 +114,88 @@ def test_skip_finds_split_delimiter():
     assert codec.feed(b"Dok") == []
     assert codec.feed(b"END") == [b"ok"]
     assert codec.offset == len("a long oneENDokEND")
+
+
+# Several delimiters
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiters", "canonical"),
+    [
+        (r"delimited:\r\n,\n", (b"\r\n", b"\n"), r"delimited:\r\n,\n"),
+        (r"delimited:delimiter=\r\n,delimiter=\n", (b"\r\n", b"\n"), r"delimited:\r\n,\n"),
+        (
+            r"delimited:\n,max_size=4KiB,\r\n,oversize=skip",
+            (b"\n", b"\r\n"),
+            r"delimited:\n,\r\n,max_size=4KiB,oversize=skip",
+        ),
+        (r"delimited:;,delimiter=skip", (b";", b"skip"), "delimited:;,delimiter=skip"),
+        (r"delimited:\x2c,;", (b",", b";"), r"delimited:\x2c,;"),
+    ],
+)
+def test_several_delimiters_as_text(text, delimiters, canonical):
+    made = framing.parse(text)
+    assert made.delimiter == made.delimiters == delimiters
+    assert str(made) == canonical
+    assert framing.parse(canonical) == made == framing.Delimited(delimiters, made.max_size, made.oversize)
+
+
+def test_delimiters_is_a_tuple_for_one_too():
+    assert framing.Delimited([b"\n"]) == framing.Delimited(b"\n") == framing.Delimited((r"\n",))
+    assert framing.Delimited(b"\n").delimiters == (b"\n",)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (r"delimited:\n,\n", r"given twice"),
+        (r"delimited:\r,\r\n", r"is sent, and is the beginning of"),
+        ("delimited:x,abcd,b", "has b'b' inside"),
+        (r"delimited:\n,", "is no delimiter"),
+        (r"delimited:\0,skip", r"'skip' behind the delimiter; .*oversize"),
+        (r"delimited:\0,max_size", r"'max_size' behind the delimiter"),
+    ],
+)
+def test_delimiters_that_cannot_be_told_apart_refused(text, problem):
+    with pytest.raises(OptionError, match=problem):
+        framing.parse(text)
+
+
+def test_first_and_longest_delimiter_wins():
+    """The delimiter that begins first ends a message, and the longest of those that begin there."""
+    codec = framing.Delimited((b"\r\n", b"\n", b"\r")).codec()
+    assert codec.feed(b"a\nb\r\nc\rd\n\re\r\r\n") == [b"a", b"b", b"c", b"d", b"", b"e", b""]
+    assert codec.encode([b"one", b"two"]) == b"one\r\ntwo\r\n"
+
+
+def test_several_delimiters_split_across_reads():
+    """A delimiter that may be the beginning of another is decided by the next byte, or by the end."""
+    codec = framing.Delimited((b"\r\n", b"\n", b"\r")).codec()
+    assert codec.feed(b"a\r") == []
+    assert codec.feed(b"\n") == [b"a"]
+    assert codec.feed(b"b\r") == []
+    assert codec.feed(b"c\n") == [b"b", b"c"]
+    assert codec.feed(b"d\r") == []
+    assert codec.feed_eof() == [b"d"]
+    assert codec.feed_eof() == []
+
+
+def test_several_delimiters_limit():
+    """An open delimiter does not count toward the limit; skipping stops at the first delimiter of any kind."""
+    codec = framing.Delimited((b"\r\n", b"\n"), max_size=2).codec()
+    assert codec.feed(b"ab\r") == []
+    assert codec.feed(b"\nab\r") == [b"ab"]
+    with pytest.raises(FrameTooLongError, match="a frame of at least 4 bytes at offset 4"):
+        codec.feed(b"x")
+    codec = framing.Delimited((b"END", b";"), max_size=2, oversize="skip").codec()
+    assert codec.feed(b"a long oneEN") == []
+    assert codec.feed(b"Dok;a longer one;EN") == [b"ok"]
+    assert codec.feed(b"D") == [b""]
+
+
+@pytest.mark.parametrize("message", [b"a\nb", b"\r\n", b"a\r"])
+def test_message_containing_any_delimiter_refused(message):
+    """A message with any of the delimiters inside is refused, and so is one that completes another one too early."""
+    with pytest.raises(FramingError, match="message 1 contains the delimiter"):
+        framing.Delimited((b"\n", b"\r\n")).codec().encode([b"good", message])
+    assert framing.Delimited((b"\r\n", b"\n")).codec().encode([b"a\r"]) == b"a\r\r\n"

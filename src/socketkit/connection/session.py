@@ -177,7 +177,7 @@ class Session(SessionCore):
         except FramingError as error:
             self._end = error
             return
-        self.ended_without_delimiter = bool(messages)
+        self.ended_without_delimiter = bool(messages) and self._codec.has_open_end
         self._arrived(messages)
         self._end = end
 

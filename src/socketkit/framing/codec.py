@@ -144,6 +144,7 @@ class ConnectionCodec:
         must_probe: True where an error behind messages shows only by a feed of no bytes (`probe`).
         gives_back: False where `take_rest` works only between messages, after `feed_first`.
         is_skipping: whether the rest of an over-long frame is still to be dropped.
+        has_open_end: whether the message that `feed_eof` returned was ended by the end of the stream alone.
     """
 
     __slots__ = ()
@@ -157,6 +158,11 @@ class ConnectionCodec:
     def is_skipping(self) -> bool:
         """See the class."""
         return False
+
+    @property
+    def has_open_end(self) -> bool:
+        """See the class."""
+        return True
 
     @property
     def offset(self) -> int:

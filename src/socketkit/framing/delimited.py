@@ -2,44 +2,101 @@ r"""`delimited`: bytes up to a delimiter of your choice, as `find -print0` and m
 
 The delimiter may be longer than a byte; it is found from the left, without overlap. It counts nothing toward
 `max_size`. The last message of a stream needs no delimiter. Two delimiters in a row have an empty message between them.
+
+Of several delimiters each ends a message: the one that begins first, and of those the longest (`delimiter_set`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
-from socketkit.errors import FramingError
+from socketkit.errors import FramingError, OptionError
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
+from socketkit.framing.delimiter_set import DelimiterSetCodec, check_set
 from socketkit.framing.escapes import read_escaped, write_escaped
-from socketkit.framing.spec import FramingSpec, max_size, option, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, max_size, option, oversize
 
 __all__ = ["Delimited"]
 
 
+def _read_delimiters(value: object, *, name: str = "") -> bytes | tuple[bytes, ...]:
+    """The delimiter, or those of a sequence.
+
+    Raises:
+        OptionError: what is no delimiter, or delimiters that cannot be told apart.
+    """
+    if not isinstance(value, (tuple, list)) or not value:
+        return read_escaped(value, name=name)
+    delimiters = tuple(read_escaped(one, name=name) for one in value)
+    check_set(delimiters, name=name)
+    return delimiters if len(delimiters) > 1 else delimiters[0]
+
+
+_OPTION_WORDS = frozenset({"max_size", "max-size", "oversize", "fail", "skip", "truncate"})
+"""What is meant as an option where it stands behind the first delimiter."""
+
+
 class Delimited(FramingSpec[bytes]):
-    r"""Bytes up to a delimiter. `Delimited(b"\0")`; text is read with its escapes: `Delimited(r"\r\n")`."""
+    r"""Bytes up to a delimiter. `Delimited(b"\0")`; text is read with its escapes: `Delimited(r"\r\n")`.
+
+    `Delimited((b"\r\n", b"\n"))` ends a message with any of these, and sends the first: `delimited:\r\n,\n` as text.
+    """
 
     name = "delimited"
     title = "bytes up to a delimiter"
+    repeatable = "delimiter"
 
-    delimiter: bytes = option(
-        OptionType("delimiter", read_escaped, write_escaped),
-        r"What ends a message: characters, \0 \n \r \t \\ \xNN.",
+    delimiter: bytes | tuple[bytes, ...] = option(
+        OptionType("delimiter, ...", _read_delimiters, write_escaped),
+        r"What ends a message: characters, \0 \n \r \t \\ \xNN; of several each does, and the first is sent.",
     )
     max_size: int = max_size()
     oversize: str = oversize("fail", "skip", "truncate")
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            delimiter: bytes | str | Sequence[bytes | str],
+            max_size: int | str = ...,
+            oversize: Oversize = ...,
+        ) -> None: ...
+
+    @property
+    def delimiters(self) -> tuple[bytes, ...]:
+        """All delimiters, also where there is one only."""
+        return self.delimiter if isinstance(self.delimiter, tuple) else (self.delimiter,)
+
     def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""
+        if isinstance(self.delimiter, tuple):
+            return DelimiterSetCodec(self, self.delimiter)
         return DelimitedCodec(self) if len(self.delimiter) == 1 else _LongDelimiterCodec(self)
 
     def _arguments(self) -> list[str]:
-        return [write_escaped(self.delimiter), *self._keyed(["max_size", "oversize"])]
+        written = [write_escaped(delimiter) for delimiter in self.delimiters]
+        behind = [f"delimiter={text}" if text in _OPTION_WORDS else text for text in written[1:]]
+        return [written[0], *behind, *self._keyed(["max_size", "oversize"])]
+
+    @classmethod
+    def read(cls, arguments: str | None) -> Delimited:
+        """The framing that this text after the name means; each argument without a key is a delimiter.
+
+        Raises:
+            OptionError: as for every framing, and for delimiters that cannot be told apart.
+        """
+        for part in [] if arguments is None else arguments.split(",")[1:]:
+            if part in _OPTION_WORDS:
+                raise OptionError(
+                    f"{cls.name}: {quote(part)} behind the delimiter; {cls._allowed()}; a delimiter of these letters "
+                    f"is written delimiter={part}"
+                )
+        return super().read(arguments)
 
     @classmethod
     def _read_bare(cls, argument: str) -> Mapping[str, object]:
@@ -54,7 +111,7 @@ class DelimitedCodec(DelimiterCodec):
     _framing: Delimited
 
     def __init__(self, framing: Delimited) -> None:
-        super().__init__(framing, framing.delimiter)
+        super().__init__(framing, framing.delimiters[0])
 
     @property
     def native(self) -> tuple[Any, ...] | None:
@@ -103,7 +160,7 @@ class _LongDelimiterCodec(DelimitedCodec):
 
     def __init__(self, framing: Delimited) -> None:
         super().__init__(framing)
-        delimiter = framing.delimiter
+        delimiter = self._delimiter
         self._overlaps = any(delimiter.startswith(delimiter[size:]) for size in range(1, len(delimiter)))
 
     def feed(self, data: bytes, /) -> list[Any]:

@@ -74,6 +74,7 @@ class FramingSpec(Value, Generic[M]):
 
     name = ""
     title = ""
+    repeatable = ""  # the option that may be given more than once: its values come as a list
 
     def __post_init__(self) -> None:
         for name, entry in type(self).fields.items():
@@ -109,12 +110,15 @@ class FramingSpec(Value, Generic[M]):
         Raises:
             OptionError: an unknown option or a wrong value; the message quotes it and lists what is allowed.
         """
-        given: dict[str, object] = {}
+        given: dict[str, Any] = {}
         for argument in [] if arguments is None else arguments.split(","):
             for name, value in cls._read_argument(argument).items():
-                if name in given:
+                if name == cls.repeatable:
+                    given.setdefault(name, []).append(value)
+                elif name in given:
                     raise OptionError(f"{cls.name}: {name} is given twice")
-                given[name] = value
+                else:
+                    given[name] = value
         for name, entry in cls.fields.items():
             if entry.default is MISSING and name not in given:
                 raise OptionError(f"{cls.name}: the {name} is missing; {cls._allowed()}")
