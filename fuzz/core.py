@@ -13,6 +13,7 @@ import time
 
 from socketkit import _core
 from support.oracle import NATIVE, compare, random_stream
+from support.websocket_oracle import SETTINGS, compare_decoders, random_frames
 
 
 def main() -> None:
@@ -24,9 +25,12 @@ def main() -> None:
     rounds = 0
     while time.monotonic() < end:
         dice = random.Random(seed + rounds)
-        framing = dice.choice(NATIVE)
+        framing = dice.choice([*NATIVE, *SETTINGS])
         try:
-            compare(framing, random_stream(dice, framing), has_end=dice.random() < 0.8)
+            if isinstance(framing, str):
+                compare(framing, random_stream(dice, framing), has_end=dice.random() < 0.8)
+            else:
+                compare_decoders(framing, random_frames(dice, framing))
         except BaseException:
             print(f"seed {seed + rounds}, {framing}", file=sys.stderr)
             raise

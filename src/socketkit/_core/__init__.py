@@ -14,19 +14,20 @@ from socketkit._core.kernel import PARKED, READ, READ_BITS, TURN_TASKS, WRITE, W
 from socketkit._core.session import NOTHING, PART, UNUSUAL, WHOLE, SessionCore
 from socketkit._core.side import LoopCore, SideCore
 from socketkit._core.stream import StreamCore
+from socketkit._core.websocket import MessageReader, apply_mask, encode_frame
 
 __all__ = [
     "DONE", "NOTHING", "PARKED", "PART", "READ", "READ_BITS", "TURN_TASKS", "UNUSUAL", "WHOLE", "WRITE", "WRITE_BITS",
-    "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot", "StreamCore", "TaskState",
-    "broadcast", "native", "read_messages",
+    "ConnectionCore", "Done", "Kernel", "LoopCore", "MessageReader", "SessionCore", "SideCore", "Slot", "StreamCore",
+    "TaskState", "apply_mask", "broadcast", "encode_frame", "native", "read_messages",
 ]  # fmt: skip
 
 native = False
 """Whether the compiled core is in use."""
 
 _native_names = (
-    "DONE", "NOTHING", "PARKED", "ConnectionCore", "Done", "Kernel", "LoopCore", "SessionCore", "SideCore", "Slot",
-    "StreamCore", "TaskState", "broadcast", "read_messages",
+    "DONE", "NOTHING", "PARKED", "ConnectionCore", "Done", "Kernel", "LoopCore", "MessageReader", "SessionCore",
+    "SideCore", "Slot", "StreamCore", "TaskState", "apply_mask", "broadcast", "encode_frame", "read_messages",
 )  # fmt: skip
 """What exists twice."""
 

@@ -10,6 +10,7 @@
      StreamCore  a connected socket: its descriptor, and how it ended.      stream.c   streams/socket_stream.py
      SessionCore bytes received and not decoded, bytes encoded and unsent.  session.c  connection/session.py
      framing     one decoder and one encoder for each native framing.       framing.c  framing/
+     MessageReader    frames of WebSocket, joined to messages.              websocket.c  websocket/messages.py
      ConnectionCore   `async for` and `send`: one awaitable, no frame.      connection.c  connection/connection.py
 
    How a message is received. `Next` (what `__anext__` returns) decodes one from the session's buffer. Without a whole
@@ -49,7 +50,7 @@ enum { NAMES(NAME_OF) NAME_COUNT };
 /* What the module owns: one for each interpreter. */
 typedef struct {
     PyTypeObject *kernel_type, *task_type, *slot_type, *stream_type, *session_type, *connection_type, *next_type,
-        *batches_type, *reading_type, *done_type, *loop_type, *side_type, *wait_type;
+        *batches_type, *reading_type, *done_type, *loop_type, *side_type, *wait_type, *reader_type;
     PyObject *nothing; /* returned where there is no message */
     PyObject *parked; /* yielded by every wait of a readiness engine */
     PyObject *done;   /* the coroutine of a verb that has nothing to wait for */
@@ -87,7 +88,7 @@ int add_kernel(PyObject *module, CoreState *core);
 
 /* framing.c */
 
-typedef enum { NOT_NATIVE, CHUNKS, LINES, DELIMITED, FIXED, LENGTH, VARINT, NETSTRING, OCTETS } Kind;
+typedef enum { NOT_NATIVE, CHUNKS, LINES, DELIMITED, FIXED, LENGTH, VARINT, NETSTRING, OCTETS, WEBSOCKET } Kind;
 typedef enum { BYTES, UTF8, ASCII, LATIN1 } Encoding;
 
 /* A native framing, with its options. */
@@ -99,6 +100,7 @@ typedef struct {
     int end_size;
     int width, before, after, counted; /* `LENGTH`: bytes, as in framing/length.py */
     bool is_little, keep_header;
+    bool is_masked; /* `WEBSOCKET`: the peer masks what it sends, or we do: one of the two */
 } Format;
 
 /* A frame in a buffer. */
@@ -128,6 +130,16 @@ Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned
 Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message);
 Found write_message(const Format *format, Buffer *buffer, PyObject *message);
 int make_room(Buffer *buffer, Py_ssize_t size);
+PyObject *read_utf8(const char *data, Py_ssize_t size);
+
+/* websocket.c */
+
+Found find_websocket(const Format *format, const char *data, Py_ssize_t size, Frame *frame);
+PyObject *read_websocket(const Format *format, const char *data, const Frame *frame);
+Found write_websocket(const Format *format, Buffer *buffer, PyObject *message);
+PyObject *core_apply_mask(PyObject *module, PyObject *args);
+PyObject *core_encode_frame(PyObject *module, PyObject *args);
+int add_websocket(PyObject *module, CoreState *core);
 
 /* stream.c */
 

@@ -55,6 +55,17 @@ static int read_length(PyObject *description, Format *format)
     return 0;
 }
 
+static int read_websocket_description(PyObject *description, Format *format)
+{
+    const char *name;
+    int is_masked;
+    format->kind = WEBSOCKET;
+    if (!PyArg_ParseTuple(description, "snp", &name, &format->max_size, &is_masked))
+        return -1;
+    format->is_masked = is_masked;
+    return 0;
+}
+
 /* Read a description; None, or what is not known, is NOT_NATIVE. */
 int read_format(PyObject *description, Format *format)
 {
@@ -78,6 +89,8 @@ int read_format(PyObject *description, Format *format)
         return read_delimited(description, format);
     if (strcmp(name, "length") == 0)
         return read_length(description, format);
+    if (strcmp(name, "websocket") == 0)
+        return read_websocket_description(description, format);
     Kind kind = strcmp(name, "fixed") == 0       ? FIXED
                 : strcmp(name, "varint") == 0    ? VARINT
                 : strcmp(name, "netstring") == 0 ? NETSTRING
@@ -210,6 +223,8 @@ Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned
     case NETSTRING:
     case OCTETS:
         return find_decimal(format, data, size, frame);
+    case WEBSOCKET:
+        return find_websocket(format, data, size, frame);
     case CHUNKS:
         *frame = (Frame){0, size, size};
         return WHOLE;
@@ -220,7 +235,7 @@ Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned
 }
 
 /* Text of UTF-8. Mostly it is ASCII, which is copied as it is. */
-static PyObject *read_utf8(const char *data, Py_ssize_t size)
+PyObject *read_utf8(const char *data, Py_ssize_t size)
 {
     Py_ssize_t at = 0;
     for (uint64_t word; at + (Py_ssize_t)sizeof word <= size; at += sizeof word) {
@@ -245,7 +260,8 @@ Found read_message(const Format *format, const Buffer *buffer, const Frame *fram
     const char *data = buffer->data + buffer->next + frame->begin;
     switch (format->kind == LINES ? format->encoding : BYTES) {
     case BYTES:
-        *message = PyBytes_FromStringAndSize(data, frame->size);
+        *message = format->kind == WEBSOCKET ? read_websocket(format, data - frame->begin, frame)
+                                             : PyBytes_FromStringAndSize(data, frame->size);
         break;
     case UTF8:
         *message = read_utf8(data, frame->size);
@@ -398,6 +414,7 @@ static Found write_bytes(const Format *format, Buffer *buffer, PyObject *message
         head_size = snprintf(head, sizeof head, "%zd ", size);
         break;
     case LINES:
+    case WEBSOCKET:
     case NOT_NATIVE:
         return UNUSUAL;
     }
@@ -409,5 +426,7 @@ Found write_message(const Format *format, Buffer *buffer, PyObject *message)
 {
     if (format->kind == LINES)
         return write_line(format, buffer, message);
+    if (format->kind == WEBSOCKET)
+        return write_websocket(format, buffer, message);
     return PyBytes_CheckExact(message) ? write_bytes(format, buffer, message) : UNUSUAL;
 }

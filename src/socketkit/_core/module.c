@@ -81,7 +81,7 @@ static int core_exec(PyObject *module)
         return -1;
     if (add_session(module, core) < 0 || add_side(module, core) < 0)
         return -1;
-    return add_connection(module, core);
+    return add_connection(module, core) < 0 ? -1 : add_websocket(module, core);
 }
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)
@@ -101,6 +101,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(core->loop_type);
     Py_VISIT(core->side_type);
     Py_VISIT(core->wait_type);
+    Py_VISIT(core->reader_type);
     Py_VISIT(core->parked);
     Py_VISIT(core->done);
     return 0;
@@ -124,6 +125,7 @@ static int core_clear(PyObject *module)
     Py_CLEAR(core->loop_type);
     Py_CLEAR(core->side_type);
     Py_CLEAR(core->wait_type);
+    Py_CLEAR(core->reader_type);
     Py_CLEAR(core->parked);
     Py_CLEAR(core->done);
     for (int i = 0; i < NAME_COUNT; i++)
@@ -143,6 +145,9 @@ static PyMethodDef core_methods[] = {
      "broadcast($module, targets, message, /)\n--\n\nAs in `connection.py`."},
     {"read_messages", core_read_messages, METH_VARARGS,
      "read_messages($module, session, refill, /)\n--\n\nAs in `connection.py`."},
+    {"apply_mask", core_apply_mask, METH_VARARGS, "apply_mask($module, data, mask, /)\n--\n\nAs in `websocket.py`."},
+    {"encode_frame", core_encode_frame, METH_VARARGS,
+     "encode_frame($module, first, payload, mask=None, /)\n--\n\nAs in `websocket.py`."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -116,7 +116,7 @@ class Deflate:
         compressed: bytes = encoder.compress(data) + encoder.flush(zlib.Z_SYNC_FLUSH)
         return compressed[:-4]
 
-    def decompress(self, data: bytes, room: int, *, is_last: bool) -> bytes:
+    def decompress(self, data: bytes, room: int, is_last: bool) -> bytes:
         """Return the bytes of a part of a message.
 
         Args:

@@ -1,15 +1,14 @@
 """Frames of WebSocket (RFC 6455, section 5): bytes to frames and back, without I/O.
 
-`split_frames` and `apply_mask` are where the time goes; each is one function of plain values, so that a compiled one
-can take its place.
+`apply_mask` and `encode_frame` are compiled where they could be. What breaks a rule is named here for both cores.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 from typing import Final, NamedTuple
 
+from socketkit._core import apply_mask, encode_frame
 from socketkit.errors import FrameTooLongError, FramingError
 
 __all__ = [
@@ -45,9 +44,6 @@ _MASKED: Final = 0x80
 
 MAX_CONTROL_SIZE: Final = 125
 """Bytes of a control frame's payload, at most (RFC 6455, 5.5)."""
-
-_PORTION: Final = 256 * 1024
-"""Bytes that are masked as one number: much larger numbers leave the processor's cache."""
 
 
 class Batch(NamedTuple):
@@ -122,34 +118,6 @@ def _fault(first: int, second: int, is_masked: bool) -> FramingError | None:
     if bool(second & _MASKED) != is_masked:
         return protocol_error("a client's frame has no mask" if is_masked else "a server's frame has a mask")
     return None
-
-
-def encode_frame(first: int, payload: bytes, mask: bytes | None = None) -> bytes:
-    """Return a frame.
-
-    Args:
-        first: its first byte: FIN, RSV1, opcode.
-        payload: without a mask.
-        mask: four unpredictable bytes, for a client (5.3); None: no mask, for a server.
-    """
-    size = len(payload)
-    flag = 0 if mask is None else _MASKED
-    if size <= MAX_CONTROL_SIZE:
-        head = bytes((first, flag | size))
-    elif size < 0x10000:
-        head = struct.pack(">BBH", first, flag | 126, size)
-    else:
-        head = struct.pack(">BBQ", first, flag | 127, size)
-    return head + payload if mask is None else head + mask + apply_mask(payload, mask)
-
-
-def apply_mask(data: bytes, mask: bytes) -> bytes:
-    """Return the bytes with a mask of four bytes put on, or taken off: both are the same."""
-    size = len(data)
-    if size > _PORTION:  # a multiple of four
-        return b"".join([apply_mask(data[start : start + _PORTION], mask) for start in range(0, size, _PORTION)])
-    key = mask * (size // 4 + 1)
-    return (int.from_bytes(data, "little") ^ int.from_bytes(key[:size], "little")).to_bytes(size, "little")
 
 
 class Masks:

@@ -1,13 +1,15 @@
 """Messages of WebSocket, without I/O: frames joined to messages, text checked, compression undone.
 
+`MessageDecoder` is this in Python, and names what is wrong; `new_decoder` makes the compiled one where there is one.
 What a peer may not do is one error with a close code. Nothing is held beyond `max_size`, and one portion of bytes.
 """
 
 from __future__ import annotations
 
 import codecs
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from socketkit._core import MessageReader
 from socketkit.errors import FramingError
 from socketkit.websocket.deflate import Deflate
 from socketkit.websocket.frames import (
@@ -22,11 +24,44 @@ from socketkit.websocket.frames import (
     too_long,
 )
 
-__all__ = ["MessageDecoder"]
+__all__ = ["Decoder", "MessageDecoder", "new_decoder"]
 
 _new_utf8 = codecs.getincrementaldecoder("utf-8")
 _TEXT_WHOLE: Final = FIN | TEXT
 _BINARY_WHOLE: Final = FIN | BINARY
+
+
+class Decoder(Protocol):
+    """What both decoders have; see `MessageDecoder`."""
+
+    fault: FramingError | None
+
+    @property
+    def buffered(self) -> int:
+        """See `MessageDecoder`."""
+
+    @property
+    def is_open(self) -> bool:
+        """See `MessageDecoder`."""
+
+    def feed(self, data: bytes, /) -> list[tuple[int, Any]]:
+        """See `MessageDecoder`."""
+
+    def take_held(self) -> bytes:
+        """See `MessageDecoder`."""
+
+
+def new_decoder(*, is_masked: bool, max_size: int, deflate: Deflate | None = None) -> Decoder:
+    """Return a decoder: the compiled one, else the one in Python. See `MessageDecoder` for the arguments."""
+    if MessageReader is None:
+        return MessageDecoder(is_masked=is_masked, max_size=max_size, deflate=deflate)
+    made: Decoder = MessageReader(MessageDecoder, is_masked, max_size, _max_frame_size(max_size, deflate), deflate)
+    return made
+
+
+def _max_frame_size(max_size: int, deflate: Deflate | None) -> int:
+    # What does not compress grows a little: five bytes for each block (RFC 1951, 3.2.4).
+    return max_size if deflate is None else max_size + (max_size >> 10) + 64
 
 
 class MessageDecoder:
@@ -59,8 +94,7 @@ class MessageDecoder:
     def __init__(self, *, is_masked: bool, max_size: int, deflate: Deflate | None = None) -> None:
         self._is_masked = is_masked
         self._max_size = max_size
-        # What does not compress grows a little: five bytes for each block (RFC 1951, 3.2.4).
-        self._max_frame_size = max_size if deflate is None else max_size + (max_size >> 10) + 64
+        self._max_frame_size = _max_frame_size(max_size, deflate)
         self._deflate = deflate
         self._held = bytearray()
         self._needed = 2
@@ -76,7 +110,25 @@ class MessageDecoder:
         """Bytes that are held of a message that is not whole."""
         return len(self._held) + self._size + (self._opcode is not None)
 
-    def feed(self, data: bytes) -> list[tuple[int, Any]]:
+    @property
+    def is_open(self) -> bool:
+        """Whether a fragment came, and not the last one."""
+        return self._opcode is not None
+
+    def take_held(self) -> bytes:
+        """Take back the bytes of a frame that is not whole, between two messages.
+
+        Raises:
+            ValueError: a message is under way.
+        """
+        if self._opcode is not None:
+            raise ValueError("a message is under way")
+        data = bytes(self._held)
+        self._held.clear()
+        self._needed = 2
+        return data
+
+    def feed(self, data: bytes, /) -> list[tuple[int, Any]]:
         """Return what is now whole: (TEXT, str), (BINARY, bytes), and control frames with their payload.
 
         Never raises: an error is in `fault`, behind what came before it. Nothing is decoded behind a close frame.
@@ -119,25 +171,21 @@ class MessageDecoder:
                     raise too_long(len(payload), self._max_size)
                 return (TEXT, _text(payload)) if first == _TEXT_WHOLE else (BINARY, payload)
             self._begin(first)
-        elif first & 0x0F != CONTINUATION:
-            raise protocol_error("a message begins before the one before it has ended")
-        elif first & RSV1:
-            raise protocol_error("a continuation has the reserved bit RSV1")
+        elif first & 0x0F != CONTINUATION or first & RSV1:
+            raise self.order_fault(first, True, self._deflate is not None)
         return self._continue(payload, is_last=bool(first & FIN))
 
     def _begin(self, first: int) -> None:
         opcode = first & 0x0F
-        if opcode == CONTINUATION:
-            raise protocol_error("a continuation comes where no message was begun")
         self._is_compressed = bool(first & RSV1)
-        if self._is_compressed and self._deflate is None:
-            raise protocol_error("a frame has the reserved bit RSV1, and no compression was agreed on")
+        if opcode == CONTINUATION or (self._is_compressed and self._deflate is None):
+            raise self.order_fault(first, False, self._deflate is not None)
         self._opcode = opcode
         self._utf8 = _new_utf8() if opcode == TEXT else None
 
     def _continue(self, payload: bytes, *, is_last: bool) -> tuple[int, Any] | None:
         if self._is_compressed and self._deflate is not None:
-            payload = self._deflate.decompress(payload, self._max_size - self._size, is_last=is_last)
+            payload = self._deflate.decompress(payload, self._max_size - self._size, is_last)
         self._size += len(payload)
         if self._size > self._max_size:
             raise too_long(self._size, self._max_size)
@@ -157,6 +205,53 @@ class MessageDecoder:
         if len(parts) == 1:
             return (TEXT if utf8 is not None else BINARY), parts[0]
         return (TEXT, "".join(parts)) if opcode == TEXT else (BINARY, b"".join(parts))
+
+    # What is wrong, for both decoders.
+
+    @staticmethod
+    def head_fault(data: bytes, is_masked: bool, max_size: int, /) -> FramingError | None:
+        """What is wrong with the head of a frame, which begins the bytes."""
+        return split_frames(data, 0, is_masked=is_masked, max_size=max_size).fault
+
+    @staticmethod
+    def order_fault(first: int, is_open: bool, has_deflate: bool, /) -> FramingError:
+        """What is wrong with a frame at this place.
+
+        Args:
+            first: its first byte.
+            is_open: whether a message was begun and has not ended.
+            has_deflate: whether compression was agreed on.
+        """
+        if first & 0x0F == CONTINUATION and not is_open:
+            return protocol_error("a continuation comes where no message was begun")
+        if first & 0x0F != CONTINUATION and is_open:
+            return protocol_error("a message begins before the one before it has ended")
+        if is_open:
+            return protocol_error("a continuation has the reserved bit RSV1")
+        assert not has_deflate
+        return protocol_error("a frame has the reserved bit RSV1, and no compression was agreed on")
+
+    size_fault = staticmethod(too_long)
+
+    @staticmethod
+    def text_fault(data: bytes, /) -> FramingError:
+        """What is wrong with a text that ends so, or is wrong so far."""
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            return _not_utf8(error)
+        raise AssertionError("it is UTF-8")
+
+    @staticmethod
+    def raised_fault(error: Exception, /) -> FramingError:
+        """An error of the decompression.
+
+        Raises:
+            Exception: it is none that a peer has caused.
+        """
+        if not isinstance(error, FramingError):
+            raise error
+        return error
 
 
 def _text(payload: bytes) -> str:

@@ -31,7 +31,7 @@ from socketkit.websocket.frames import (
     encode_frame,
     parse_close,
 )
-from socketkit.websocket.messages import MessageDecoder
+from socketkit.websocket.messages import Decoder, new_decoder
 
 __all__ = ["Protocol", "WebSocketFraming"]
 
@@ -80,7 +80,7 @@ class Protocol:
     def __init__(self, peer: str, *, is_server: bool, max_size: int, deflate: Deflate | None = None) -> None:
         self.peer = peer
         self.is_server = is_server
-        self.decoder = MessageDecoder(is_masked=is_server, max_size=max_size, deflate=deflate)
+        self.decoder: Decoder = new_decoder(is_masked=is_server, max_size=max_size, deflate=deflate)
         self._deflate = deflate
         self._masks = None if is_server else Masks()
         self.received_close: tuple[int, str] | None = None
