@@ -433,6 +433,11 @@ class BlockingServer:
         """The real addresses, with the ports that the system has chosen."""
         return self._running().addresses
 
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """What clients pin (`pin=`) to trust our keys without an authority; empty without TLS."""
+        return self._running().pins
+
     def statistics(self) -> ServerStatistics:
         """The current state, as a frozen value."""
         return self._running().statistics()

@@ -146,6 +146,13 @@ def test_self_signed_server_by_pin(engine):
     engine.run(main())
 
 
+def test_self_signed_server_by_pin_in_plain_code():
+    """Plain code has the pin of its server too."""
+    with serve(lambda connection: None, PLACE, self_signed=True) as server:
+        with connect(server.addresses[0], pin=server.pins[0]) as connection:
+            assert connection.tls.peer_pin == server.pins[0]
+
+
 def test_refused_client_keeps_server(engine):
     """A client who is refused does not end the server."""
     told = Recorder()
