@@ -20,7 +20,7 @@ class Talk:
     def __init__(self) -> None:
         self.engine, self.clock = virtual_engine()
         self.near, self.far = memory_pair(self.engine, size=10)
-        self.session = Session(framing.parse("chunks").codec())
+        self.session = Session(framing.parse("chunks"))
         self.outgoing = Sender(self.session, self.near, high_water=64, number=1, observer=None)
 
     def goodbye(self, timeout: float = 5.0):

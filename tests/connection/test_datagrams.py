@@ -157,7 +157,7 @@ def test_reframe_from_next_datagram() -> None:
     """Another framing counts from the next datagram."""
     session = session_of()
     session.feed(b"1:a,")
-    session.adopt(framing.parse("netstring"))
+    session.reframe(framing.parse("netstring"))
     session.feed(b"1:b,")
     assert session.waiting[::-1] == [b"1:a,", b"b"]
 

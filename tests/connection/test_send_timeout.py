@@ -23,7 +23,7 @@ def sender(*, idle_timeout=None, send_timeout=None):
     """A sender to a peer in memory that holds 10 bytes, on a clock that runs by itself."""
     engine, clock = virtual_engine()
     near, far = memory_pair(engine, size=10)
-    session = Session(framing.parse("chunks").codec())
+    session = Session(framing.parse("chunks"))
     limits = {"idle_timeout": idle_timeout, "send_timeout": send_timeout}
     return engine, session, Sender(session, near, high_water=40, number=7, observer=None, **limits), far, clock
 

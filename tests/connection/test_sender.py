@@ -21,7 +21,7 @@ class Sending:
     def __init__(self, *, high_water: int = 40) -> None:
         self.engine, self.clock = virtual_engine()
         self.near, self.far = memory_pair(self.engine, size=10)
-        self.session = Session(framing.parse("chunks").codec())
+        self.session = Session(framing.parse("chunks"))
         self.recorder = Recorder()
         self.outgoing = Sender(self.session, self.near, high_water=high_water, number=7, observer=self.recorder)
 

@@ -18,10 +18,11 @@ from socketkit.errors import (
     FramingError,
     TruncatedFrameError,
 )
+from support.given_codec import GivenCodec
 
 
 def session(name: str = "lines") -> Session:
-    return Session(framing.parse(name).codec())
+    return Session(framing.parse(name))
 
 
 def drain(talk: Session) -> list[object]:
@@ -129,7 +130,7 @@ def test_minimal_codec() -> None:
         def feed_eof(self):
             return []
 
-    talk = Session(Plain())
+    talk = Session(GivenCodec(Plain()))
     talk.feed(b"x")
     assert talk.take_faults() == []
     assert not talk.is_between_messages
@@ -187,7 +188,7 @@ def test_unread_messages_become_bytes() -> None:
     talk = session()
     talk.feed(b"one\ntwo\n3:")
     assert talk.waiting.pop() == "one"
-    talk.reframe(framing.parse("chunks").codec())
+    talk.reframe(framing.parse("chunks"))
     assert drain(talk) == [b"two\n3:", None]
 
 
@@ -196,5 +197,5 @@ def test_the_end_that_came_is_met_again() -> None:
     talk.feed(b"one\ntw")
     talk.waiting.pop()
     talk.feed_eof(end)
-    talk.reframe(framing.parse("chunks").codec())
+    talk.reframe(framing.parse("chunks"))
     assert drain(talk) == [b"tw", end]

@@ -14,6 +14,7 @@ from socketkit import framing
 from socketkit.connection.session import CALM_COUNT, Session
 from socketkit.connection.unread_bytes import Exactly, Peek, Until
 from socketkit.errors import EndOfStream, FrameTooLongError, FramingError, SocketkitError
+from support.given_codec import GivenCodec
 
 FRAMINGS = {
     "lines:encoding=none,max_size=6": [b"abc\n", b"\n", b"ab\r\n", b"0123456789\n"],
@@ -90,8 +91,8 @@ class Model:
 class Feeding:
     """A session that gets its bytes piece by piece, only when it asks for more."""
 
-    def __init__(self, codec: Any, pieces: list[bytes]) -> None:
-        self.session = Session(codec)
+    def __init__(self, made: Any, pieces: list[bytes]) -> None:
+        self.session = Session(made)
         self.pieces = pieces
 
     def more(self) -> None:
@@ -144,7 +145,7 @@ def test_any_order_of_calls(name: str, data: st.DataObject) -> None:
     """Every call gives what the model says, and a fault's offset is that in the stream."""
     stream = b"".join(data.draw(st.lists(st.sampled_from(FRAMINGS[name]), max_size=12)))
     model = Model(name, stream)
-    feeding = Feeding(framing.parse(name).codec(), cut(stream, data.draw(st.lists(st.integers(0, 80), max_size=6))))
+    feeding = Feeding(framing.parse(name), cut(stream, data.draw(st.lists(st.integers(0, 80), max_size=6))))
     for call in data.draw(st.lists(CALLS, max_size=25)):
         assert feeding.answer(call) == model.answer(call), call
     assert feeding.session.received_size == len(stream) - sum(map(len, feeding.pieces))
@@ -155,7 +156,7 @@ def test_any_order_of_calls(name: str, data: st.DataObject) -> None:
 def test_own_state_goes_back(places: list[int], sizes: list[int]) -> None:
     """A codec that counts its messages counts those that were received, whatever was read ahead."""
     stream = bytes(range(60))
-    feeding = Feeding(Numbered(), cut(stream, places))
+    feeding = Feeding(GivenCodec(Numbered()), cut(stream, places))
     at = count = 0
     for size in sizes:
         want = size or 2
@@ -181,7 +182,7 @@ def test_reads_only_what_is_asked() -> None:
             decoded += len(data)
             return super().feed(data)
 
-    session = Session(Counting())
+    session = Session(GivenCodec(Counting()))
     session.feed(b"ab" * 100_000)
     assert session.take_bytes(Exactly(2)) == b"ab"
     decoded = 0
@@ -194,7 +195,7 @@ def test_reads_only_what_is_asked() -> None:
 
 def test_batches_after_calm() -> None:
     """After so many messages without bytes between them they are decoded in batches again."""
-    session = Session(framing.parse("lines").codec())
+    session = Session(framing.parse("lines"))
     session.feed(b"x\n" * (CALM_COUNT + 200))
     assert session.take_bytes(Exactly(2)) == b"x\n"
     session.end()

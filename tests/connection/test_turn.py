@@ -14,6 +14,7 @@ from socketkit.connection.session import LARGE_FEED, TURN_MESSAGES, Session
 from socketkit.errors import EndOfStream, FramingError
 from socketkit.streams.memory import memory_pair
 from support.clock import virtual_engine
+from support.given_codec import GivenCodec
 from support.running import Running
 
 SHORTEST = {
@@ -38,7 +39,7 @@ SIZE = 256 * 1024
 
 
 def session_of(name: str) -> Session:
-    return Session(framing.parse(name).codec())
+    return Session(framing.parse(name))
 
 
 def receive_all(session: Session) -> list[object]:
@@ -83,7 +84,7 @@ def test_portions_give_the_same_messages(subject) -> None:
     except FramingError:  # a number of one byte says no more
         messages = [message for size in (1, 30, 3) if (message := subject.payload(size)) is not None]
         data = made.codec().encode(messages * 400)
-    session = Session(made.codec())
+    session = Session(made)
     got = []
     for start in range(0, len(data), SIZE):
         session.feed(data[start : start + SIZE])
@@ -122,7 +123,7 @@ def test_reframe_amid_portions(taken: int) -> None:
         if not session.waiting:
             session.end()
         assert session.waiting.pop() == "line"
-    session.reframe(framing.parse("fixed:5").codec())
+    session.reframe(framing.parse("fixed:5"))
     assert receive_all(session) == [b"line\n"] * (20_000 - taken)
     assert session.received_size == 100_000
 
@@ -142,7 +143,7 @@ def test_received_message_is_not_held(name: str) -> None:
     subject = next(one for one in SUBJECTS if one.text == name) if name != "chunks" else None
     message = b"x" * 500_000 if subject is None else subject.payload(500_000)
     codec = framing.parse(name).codec()
-    session = Session(codec)
+    session = Session(GivenCodec(codec))
     session.feed(codec.encode([message]))
     assert receive_all(session) == [message]
     held = [getattr(codec, slot, b"") for kind in type(codec).__mro__ for slot in getattr(kind, "__slots__", ())]

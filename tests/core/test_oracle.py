@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not _core.native, reason="the core is not compil
 @pytest.mark.parametrize("framing", NATIVE)
 def test_framing_is_native(framing: str) -> None:
     """Each framing of the list is decoded by the core, so that the tests below compare two things."""
-    assert Session(of(framing).codec()).is_native
+    assert Session(of(framing)).is_native
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_framing_is_native(framing: str) -> None:
 )
 def test_others_stay_with_codec(framing: str) -> None:
     """A framing that the core does not know, or a policy, leaves every byte to the codec."""
-    assert not Session(of(framing).codec()).is_native
+    assert not Session(of(framing)).is_native
 
 
 @pytest.mark.parametrize("framing", NATIVE)
@@ -72,7 +72,7 @@ def test_encoding(framing: str) -> None:
         7,
         None,
     ]:
-        session = Session(of(framing).codec())
+        session = Session(of(framing))
         try:
             expected = codec.encode([message])
         except Exception:
@@ -87,7 +87,7 @@ def test_encoding(framing: str) -> None:
 
 def test_batch_is_encoded_whole_or_not() -> None:
     """One message that the core cannot encode takes back those before it."""
-    session = Session(of("lines").codec())
+    session = Session(of("lines"))
     assert session._encode(["a", "b"])
     assert not session._encode(["c", "d\n"])
     assert (session._take_out(), session.sent_count, session.outgoing_size) == (b"a\nb\n", 2, 4)
@@ -95,7 +95,7 @@ def test_batch_is_encoded_whole_or_not() -> None:
 
 def test_more_messages_than_a_turn() -> None:
     """A flood is decoded in portions, in order, without a gap."""
-    session = Session(of("lines").codec())
+    session = Session(of("lines"))
     lines = [str(number) for number in range(5000)]
     session.feed("".join(line + "\n" for line in lines).encode())
     received: list[str] = []
@@ -107,10 +107,10 @@ def test_more_messages_than_a_turn() -> None:
 
 def test_unread_messages_become_bytes_again() -> None:
     """`reframe` in the middle of a batch gives the bytes behind the last message that was received."""
-    session = Session(of("lines").codec())
+    session = Session(of("lines"))
     session.feed(b"one\n\x03abc\x02deg")
     assert session.waiting.pop() == "one"
-    session.adopt(of("length:1"))
+    session.reframe(of("length:1"))
     assert session.end() is None
     assert session.take_all() == [b"abc", b"de"]
     assert (session.received_count, session.received_size) == (3, 12)
@@ -118,17 +118,17 @@ def test_unread_messages_become_bytes_again() -> None:
 
 def test_reframe_with_unread_messages_behind() -> None:
     """Messages that were decoded and not received are decoded anew, also where the framing behind is not native."""
-    session = Session(of("lines").codec())
+    session = Session(of("lines"))
     session.feed(b"one\ntwo\nthree\n")
     assert session.waiting.pop() == "one"
-    session.adopt(of("chunks"))
+    session.reframe(of("chunks"))
     assert session.take_all() == [b"two\nthree\n"]
     assert session.received_count == 2
 
 
 def test_buffer_is_bounded_by_what_it_holds() -> None:
     """A long line in many pieces, received: nothing of it stays."""
-    session = Session(of("lines:max_size=2MiB").codec())
+    session = Session(of("lines:max_size=2MiB"))
     for _ in range(1024):
         session.feed(b"x" * 1024)
     session.feed(b"\nrest")

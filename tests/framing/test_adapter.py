@@ -8,6 +8,7 @@ from socketkit import framing, pair, serve
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, EndOfStream, FramingError
 from socketkit.framing.adapter import CodecAdapter, adapt
+from support.given_codec import GivenCodec
 
 
 class Plain:
@@ -96,7 +97,7 @@ def test_error_behind_messages_is_found() -> None:
                 return [data]
             raise FramingError("behind")
 
-    session = Session(Late())
+    session = Session(GivenCodec(Late()))
     session.feed(b"good")
     assert session.end() is None
     assert session.waiting.pop() == b"good"
@@ -110,7 +111,7 @@ def test_messages_from_nothing_are_an_error() -> None:
         def feed(self, data):
             return [data]
 
-    session = Session(Endless())
+    session = Session(GivenCodec(Endless()))
     session.feed(b"x")
     session.waiting.clear()
     with pytest.raises(TypeError, match=r"^Endless\.feed\(b''\) returned 1 messages"):

@@ -12,7 +12,8 @@ from typing import Any
 from socketkit.connection.session import Session
 from socketkit.errors import EndOfStream, FramingError, SocketkitError
 from socketkit.framing import of
-from socketkit.framing.codec import Codec
+from socketkit.framing.adapter import adapt
+from socketkit.framing.codec import ConnectionCodec, Framing
 
 __all__ = ["NATIVE", "Outcome", "compare", "outcome", "random_stream"]
 
@@ -52,9 +53,8 @@ class PlainSession(Session):
 
     __slots__ = ()
 
-    def _use(self, codec: Codec) -> None:
-        super()._use(codec)
-        self._use_native(None)
+    def _use(self, framing: Framing, codec: ConnectionCodec | None) -> None:
+        super()._use(framing, adapt(framing.codec()) if codec is None else codec)
 
 
 def outcome(session: Session, pieces: list[bytes], *, has_end: bool) -> Outcome:
@@ -83,8 +83,8 @@ def outcome(session: Session, pieces: list[bytes], *, has_end: bool) -> Outcome:
 
 def compare(framing: str, pieces: list[bytes], *, has_end: bool = True) -> None:
     """Assert that both sessions make the same of these bytes."""
-    native = outcome(Session(of(framing).codec()), pieces, has_end=has_end)
-    plain = outcome(PlainSession(of(framing).codec()), pieces, has_end=has_end)
+    native = outcome(Session(of(framing)), pieces, has_end=has_end)
+    plain = outcome(PlainSession(of(framing)), pieces, has_end=has_end)
     assert native == plain, f"{framing}: {pieces!r}"
 
 

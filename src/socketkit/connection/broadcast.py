@@ -144,7 +144,7 @@ def _send(target: Connection | LockedConnection, encoded: _Encoded, slow: Slow, 
             with lock:
                 connection.send(encoded.message)
             return True
-        if session.encode_one is None:  # datagrams
+        if not session.sends_batches:
             sending = connection.send(encoded.message)
         else:
             sending = connection._send_encoded(encoded.bytes_for(internals.framing))

@@ -115,7 +115,7 @@ class Connection(ConnectionCore, Generic[M]):
             self._large,
             self._high_water,
             is_direct,
-            session.encode_one is not None,
+            session.sends_batches,
             self._blocks,
         )
         self._closed = False

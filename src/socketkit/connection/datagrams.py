@@ -24,7 +24,7 @@ from socketkit.errors import (
 )
 from socketkit.events import Observer, Sent
 from socketkit.framing.adapter import adapt
-from socketkit.framing.codec import Codec, Framing
+from socketkit.framing.codec import ConnectionCodec, Framing
 from socketkit.streams.stream import DatagramStream
 
 __all__ = ["DatagramSender", "DatagramSession"]
@@ -41,7 +41,9 @@ class DatagramSession(Session):
         arrived: is called with each of those.
     """
 
-    __slots__ = ("_arrived_nowait", "_fault", "_framing", "_is_connectionless", "_loss", "_max_size", "_receive_nowait")
+    sends_batches = False
+
+    __slots__ = ("_arrived_nowait", "_fault", "_is_connectionless", "_loss", "_max_size", "_receive_nowait")
 
     def __init__(
         self,
@@ -52,19 +54,17 @@ class DatagramSession(Session):
         receive_nowait: Callable[[], bytes | None] = lambda: None,
         arrived: Callable[[bytes], object] | None = None,
     ) -> None:
-        super().__init__(framing.codec())  # the one that encodes
+        super().__init__(framing)
         self._receive_nowait = receive_nowait
         self._arrived_nowait = arrived
         self.outgoing: deque[bytes] = deque()
-        self._framing = framing
         self._max_size = max_size
         self._is_connectionless = is_connectionless
         self._fault: SocketkitError | None = None  # of the last datagram, behind its whole messages
         self._loss: SocketkitError | None = None  # not raised yet
 
-    def _use(self, codec: Codec) -> None:
-        super()._use(codec)
-        self._use_native(None)
+    def _use(self, framing: Framing, codec: ConnectionCodec | None) -> None:
+        super()._use(framing, adapt(framing.codec()) if codec is None else codec)
         self.encode_one = None
 
     # Incoming.
@@ -98,7 +98,7 @@ class DatagramSession(Session):
         return messages
 
     def _decoded(self, data: bytes) -> list[Any]:
-        codec = self._codec = adapt(self._framing.codec())
+        codec = self._made = adapt(self._framing.codec())
         messages: list[Any] = []
         try:
             messages += codec.feed(data)
@@ -124,10 +124,9 @@ class DatagramSession(Session):
     def take_faults(self) -> list[FrameTooLongError]:
         return self._codec.take_faults()  # whose offsets begin anew with each datagram
 
-    def adopt(self, framing: Framing) -> None:
+    def reframe(self, framing: Framing) -> None:
         """Decode the datagrams that follow by another framing; each of those before was decoded as a whole."""
-        self._framing = framing
-        self._use(framing.codec())
+        self._use(framing, None)
 
     def end(self) -> SocketkitError | None:
         if self._later:

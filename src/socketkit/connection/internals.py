@@ -109,7 +109,7 @@ class Internals:
         Raises:
             TypeError, FramingError: as for `Session.reframe`. Nothing was taken.
         """
-        return self.session.give_back(self.framing.codec())
+        return self.session.give_back(self.framing)
 
     async def start_tls(self, side: Side, name: str | None, deadline: float | None = None) -> None:
         """Change to TLS; see `Connection.start_tls`.
@@ -149,7 +149,7 @@ class Internals:
             upgraded = await change(stream)
             if upgraded is None:
                 return False
-            self.session.take_unread(upgraded.framed(self.framing).codec())  # nothing: no message was before
+            self.session.take_unread(upgraded.framed(self.framing))  # nothing: no message was before
             upgraded.attach(self.write, self.session.refuse)
         except SocketkitError as error:
             self.set_cause(error)
@@ -179,7 +179,7 @@ class Internals:
         if isinstance(stream, MessageStream):
             self.session.replace_unread(stream.reframe(framing, self.session.unread_count))
         else:
-            self.session.adopt(framing)
+            self.session.reframe(framing)
         self.framing = framing
 
     async def wait_message(self, timeout: float | None = None) -> None:
@@ -230,5 +230,5 @@ def both_sides(
             arrived=None if observer is None else lambda data: observer(Received(number, data)),
         )
         return datagrams, DatagramSender(datagrams, stream, number=number, observer=observer, **limits)
-    session = Session(framing.codec())
+    session = Session(framing)
     return session, Sender(session, stream, number=number, observer=observer, **limits)

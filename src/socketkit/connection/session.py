@@ -23,7 +23,7 @@ from socketkit.errors import (
     StreamError,
 )
 from socketkit.framing.adapter import adapt
-from socketkit.framing.codec import Codec, ConnectionCodec, Framing
+from socketkit.framing.codec import ConnectionCodec, Framing, native_description
 
 __all__ = ["TURN_MESSAGES", "Session"]
 
@@ -46,7 +46,8 @@ class Session(SessionCore):
 
     Attributes:
         encode_one: returns the bytes of one message, for a sender that appends them to `outgoing` and counts them, at
-            half the price of `queue`; raises as that does. None where a message takes more than that.
+            half the price of `queue`; raises as that does. None where a message takes more than that, or the compiled
+            core encodes it.
         waiting: messages that were not received yet, the oldest last: `pop` takes it. (A list: an empty deque takes
             half a KiB, which counts with ten thousand idle connections.)
         has_backlog: whether more than `waiting` was read from the stream: `end` decodes it before it is read again.
@@ -57,13 +58,16 @@ class Session(SessionCore):
         ended_without_delimiter: whether the end of stream, and no delimiter, has ended the last message.
     """
 
+    sends_batches = True
+    """Whether encoded messages may be joined: False of datagrams."""
+
     __slots__ = (
         "_calm",
-        "_codec",
+        "_framing",
         "_has_blank",
         "_is_between",
         "_later",
-        "_must_probe",
+        "_made",
         "_native_limit",
         "_portion",
         "_refusal",
@@ -78,12 +82,12 @@ class Session(SessionCore):
 
     _end: SocketkitError | None
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, framing: Framing) -> None:
         super().__init__()
         self._refusal: SocketkitError | None = None  # why nothing can be sent any more
         self._native_limit = 1  # messages that the compiled core decodes ahead of their receiver
         self._unread: UnreadBytes | None = None  # set while messages are decoded one by one, on demand
-        self._use(codec)
+        self._use(framing, _codec_unless_native(framing))
         self.outgoing: MutableSequence[bytes] = []
         self._later: Sequence[Any] = ()  # decoded messages behind those of `waiting`, the oldest last
         self._undecoded = b""  # bytes behind those
@@ -93,18 +97,27 @@ class Session(SessionCore):
         self._has_blank = False  # white space that comes next may belong to the last message
         self._calm = 0  # messages that were decoded on demand since bytes were received beside them
 
-    def _use(self, codec: Codec) -> None:
+    def _use(self, framing: Framing, codec: ConnectionCodec | None) -> None:
+        """Use a framing, with this codec of it; None: the compiled core does what is usual, and a codec is made when
+        something is not."""
         self.ended_without_delimiter = False
-        self._codec = adapt(codec)
+        self._framing = framing
+        self._made = codec
         self._reported_at = -1  # offset of the last frame that was reported as skipped
         self._unfed_size = self.received_size if self._unread is None else -1
-        self._use_native(self._codec.native)
+        self._use_native(None if codec is not None else native_description(framing))
         if self._unread is not None:
             self._leave()
-        self._portion = min(FIRST_PORTION, self._codec.portion)
-        self._must_probe = self._codec.must_probe
+        self._portion = FIRST_PORTION
         if self._refusal is None:
-            self.encode_one: Callable[[Any], bytes] | None = self._codec.encode_one
+            self.encode_one: Callable[[Any], bytes] | None = None if codec is None else codec.encode_one
+
+    @property
+    def _codec(self) -> ConnectionCodec:
+        codec = self._made
+        if codec is None:
+            codec = self._made = adapt(self._framing.codec())
+        return codec
 
     # Incoming.
 
@@ -130,7 +143,7 @@ class Session(SessionCore):
             return
         if messages:
             self._arrived(messages)
-            if self._must_probe:
+            if codec.must_probe:
                 self._has_work = True
             elif codec.fault is not None:
                 self._end = codec.fault
@@ -156,6 +169,7 @@ class Session(SessionCore):
     def _divide(self, data: bytes) -> bool:
         """Decode the first portion of large data; return whether there is more than one."""
         self._has_work = True
+        self._portion = min(self._portion, self._codec.portion)
         if self.has_backlog or len(data) <= self._portion or self._codec.keeps_cuts:
             return False  # data is a portion itself
         self._undecoded = data if type(data) is bytes else bytes(data)
@@ -249,12 +263,12 @@ class Session(SessionCore):
             return
         codec = self._codec
         codec.release()
-        if self._must_probe:
+        if codec.must_probe:
             codec.probe()
             self._end = codec.fault
-        elif _is_decoded_natively(codec) and codec.fault is None:
+        elif _is_decoded_natively(self._framing) and codec.fault is None:
             rest = codec.take_rest()
-            self._use_native(codec.native)
+            self._use_native(native_description(self._framing))
             self._put(rest)
 
     # Incoming, on demand: bytes beside messages.
@@ -413,17 +427,13 @@ class Session(SessionCore):
     def take_faults(self) -> list[FrameTooLongError]:
         """Return an error for each over-long frame that the last bytes made us skip or truncate (`oversize`)."""
         skipped, self._skipped = self._skipped, ()
-        faults = [*skipped, *self._codec.take_faults()]
+        faults = [*skipped, *(() if self._made is None else self._made.take_faults())]
         if not faults:
             return faults
         # A frame that was skipped in a batch may come again, when the messages before it became bytes again.
         fresh = [fault for fault in faults if fault.offset is None or fault.offset > self._reported_at]
         self._reported_at = max([self._reported_at, *(fault.offset or 0 for fault in fresh)])
         return fresh
-
-    def adopt(self, framing: Framing) -> None:
-        """Go on in another framing; see `reframe`."""
-        self.reframe(framing.codec())
 
     def replace_unread(self, messages: list[Any]) -> None:
         """Have these received in place of those that were decoded and not received yet."""
@@ -432,8 +442,8 @@ class Session(SessionCore):
         self._later = []
         self._arrived(messages)
 
-    def reframe(self, codec: Codec) -> None:
-        """Go on with another codec from the first byte that belongs to no message received so far.
+    def reframe(self, framing: Framing) -> None:
+        """Go on in another framing from the first byte that belongs to no message received so far.
 
         Messages that were not received yet become bytes again. The outgoing batch stays as it was encoded.
 
@@ -441,9 +451,10 @@ class Session(SessionCore):
             TypeError: the codec in use cannot give back what it has read (it has no `take_rest`).
             FramingError: it cannot any more, as it was skipping an over-long frame.
         """
-        if self._unread is None and self.is_native and _is_decoded_natively(adapt(codec)):
+        codec = _codec_unless_native(framing)
+        if self._unread is None and self.is_native and _is_decoded_natively(framing):
             self._rewind()
-            self._use(codec)
+            self._use(framing, codec)
             self.has_backlog = self._has_work = self._pending > 0
             return
         unread = self._unread
@@ -455,9 +466,9 @@ class Session(SessionCore):
         self._end = None  # it was the other codec's, about these bytes; or it is met again behind them
         self._is_between = True
         self.has_backlog = bool(unread)
-        self._use(codec)
+        self._use(framing, codec)
 
-    def take_unread(self, codec: Codec) -> bytes:
+    def take_unread(self, framing: Framing) -> bytes:
         """Take back every byte that was not received yet, whole messages too, and go on with a fresh codec.
 
         Raises:
@@ -466,24 +477,27 @@ class Session(SessionCore):
         """
         if self._stream_end is not None:
             raise self._stream_end.with_traceback(None)
+        codec = _codec_unless_native(framing)
         rest = self._take_rest()
         self.received_size -= len(rest)
-        self._end = None
-        self._use(codec)
-        self._codec.offset = self.received_size
-        if self._unread is not None:
-            self._unread.offset, self._is_between = self.received_size, True
+        self._begin(framing, codec)
         return rest
 
-    def give_back(self, codec: Codec) -> bytes:
+    def give_back(self, framing: Framing) -> bytes:
         """As `take_unread`, also behind the end of the stream, and the bytes stay counted as received."""
+        codec = _codec_unless_native(framing)
         rest = self._take_rest()
+        self._begin(framing, codec)
+        return rest
+
+    def _begin(self, framing: Framing, codec: ConnectionCodec | None) -> None:
+        """Go on where nothing is held."""
         self._end = None
-        self._use(codec)
-        self._codec.offset = self.received_size
+        self._use(framing, codec)
+        if codec is not None:
+            codec.offset = self.received_size
         if self._unread is not None:
             self._unread.offset, self._is_between = self.received_size, True
-        return rest
 
     def _take_rest(self) -> bytes:
         """Take back the bytes of every message that was not received, and all bytes behind them."""
@@ -542,7 +556,7 @@ class Session(SessionCore):
     @property
     def has_part(self) -> bool:
         """Whether a part of a message was read, behind the whole ones. False for a codec that does not say."""
-        return self.has_backlog or self._pending > 0 or bool(self._codec.buffered)
+        return self.has_backlog or self._pending > 0 or (self._made is not None and bool(self._made.buffered))
 
     # Outgoing.
 
@@ -606,9 +620,15 @@ class Session(SessionCore):
         return self._refusal
 
 
-def _is_decoded_natively(codec: ConnectionCodec) -> bool:
+def _is_decoded_natively(framing: Framing) -> bool:
     """Whether the compiled core, where it is in use, has the bytes of this framing."""
-    return native and codec.native is not None and codec.native[0] != "chunks"
+    description = native_description(framing) if native else None
+    return description is not None and description[0] != "chunks"
+
+
+def _codec_unless_native(framing: Framing) -> ConnectionCodec | None:
+    """Return a fresh codec; None where the compiled core does without one until something unusual comes."""
+    return None if native and native_description(framing) is not None else adapt(framing.codec())
 
 
 def _refuser(reason: StreamError | DeadlineError) -> Callable[[Any], bytes]:

@@ -56,7 +56,7 @@ async def upgrade(
     if isinstance(stream, SocketStream):
         stream.give_up_plain()
     try:
-        unread = session.take_unread(framing.codec())
+        unread = session.take_unread(framing)
         if unread and not side.is_server:
             raise HandshakeError(
                 f"TLS handshake with {stream.peer}: {len(unread)} bytes came in plain text before it, and would pass "

@@ -27,6 +27,10 @@ class Chunks(FramingSpec[bytes]):
         """Return a fresh codec for one connection."""
         return _ChunksCodec()
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("chunks",)
+
 
 class _ChunksCodec(ConnectionCodec):
     """Returns what it is fed. Another cut of the bytes is another list of messages: their concatenation is promised."""
@@ -55,10 +59,6 @@ class _ChunksCodec(ConnectionCodec):
         self._last = data
         self.offset += len(data)
         return [data] if data else []
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        return ("chunks",)
 
     @property
     def feed_whole(self) -> Callable[[bytes], list[bytes]]:

@@ -199,12 +199,6 @@ class ConnectionCodec:
         return None
 
     @property
-    def native(self) -> tuple[Any, ...] | None:
-        """What the compiled core needs to know to decode and encode the usual frames by itself: the name of the
-        framing, then its options. None: it cannot."""
-        return None
-
-    @property
     def buffered(self) -> int:
         """See `FullCodec`."""
         raise NotImplementedError
@@ -254,6 +248,14 @@ class ConnectionCodec:
     def skip_blank(self, data: bytes | bytearray, start: int) -> int:
         """Return where the bytes behind a message begin: behind what still belongs to it, where a framing says so."""
         return start
+
+
+def native_description(framing: Framing[Any]) -> tuple[Any, ...] | None:
+    """Return what the compiled core needs to know of a framing; None: its codec has every byte.
+
+    A subclass may have a codec of its own, so what its base says is not asked.
+    """
+    return getattr(framing, "native", None) if "native" in vars(type(framing)) else None
 
 
 class Framing(Protocol[M]):

@@ -78,6 +78,10 @@ class Delimited(FramingSpec[bytes]):
             return DelimiterSetCodec(self, self.delimiter)
         return DelimitedCodec(self) if len(self.delimiter) == 1 else _LongDelimiterCodec(self)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("delimited", self.max_size, self.delimiter) if self.oversize == "fail" else None
+
     def _arguments(self) -> list[str]:
         written = [write_escaped(delimiter) for delimiter in self.delimiters]
         behind = [f"delimiter={text}" if text in _OPTION_WORDS else text for text in written[1:]]
@@ -112,12 +116,6 @@ class DelimitedCodec(DelimiterCodec):
 
     def __init__(self, framing: Delimited) -> None:
         super().__init__(framing, framing.delimiters[0])
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        if self._oversize != "fail":
-            return None
-        return ("delimited", self._max_size, self._delimiter)
 
     def _read(self, block: bytes) -> list[Any]:
         messages = block.split(self._delimiter)

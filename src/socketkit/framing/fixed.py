@@ -36,6 +36,10 @@ class Fixed(FramingSpec[bytes]):
         """Return a fresh codec for one connection."""
         return _FixedCodec(self)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("fixed", self.size)
+
     def _arguments(self) -> list[str]:
         return [str(self.size)]
 
@@ -50,10 +54,6 @@ class _FixedCodec(LengthPrefixedCodec):
     def __init__(self, framing: Fixed) -> None:
         super().__init__(framing)
         self._size = self._needed = framing.size
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        return ("fixed", self._size)
 
     def _missing(self, data: bytes, start: int) -> int:
         return self._size - len(self._tail)

@@ -121,6 +121,22 @@ class Length(FramingSpec[bytes]):
         """Return a fresh codec for one connection."""
         return _LengthCodec(self) if self.width == 3 else _StructCodec(self)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self.oversize != "fail" or self.beside is not None:
+            return None
+        is_little = self.order == "little"
+        return (
+            "length",
+            self.max_size,
+            self.width,
+            is_little,
+            self.before,
+            self.after,
+            self.counted,
+            self.keep_header,
+        )
+
     def _arguments(self) -> list[str]:
         rest = [name for name in type(self).fields if name not in ("width", "order")]
         return [f"{self.width}{'le' if self.order == 'little' else ''}", *self._keyed(rest)]
@@ -153,23 +169,6 @@ class _LengthCodec(LengthPrefixedCodec):
         self._head = framing.before + framing.width + framing.after
         self._counted = framing.counted
         self._most = 256**framing.width - 1 - self._counted  # bytes of payload that the field can express
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        if self._oversize != "fail" or self._framing.beside is not None:
-            return None
-        after = self._head - self._before - self._width
-        is_little = self._order == "little"
-        return (
-            "length",
-            self._max_size,
-            self._width,
-            is_little,
-            self._before,
-            after,
-            self._counted,
-            self._keep_header,
-        )
 
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
         begin = start + self._head

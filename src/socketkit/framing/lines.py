@@ -88,6 +88,12 @@ class Lines(FramingSpec[M]):
             return _BytesLinesCodec(self)
         return _LinesCodec(self) if self.encoding in _BY_THE_BLOCK else _OneByOneCodec(self)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        if self.oversize != "fail" or self.encoding not in (None, *_BY_THE_BLOCK):
+            return None
+        return ("lines", self.max_size, self.encoding, b"\r\n" if self.crlf else b"\n")
+
 
 class _LinesCodec(DelimiterCodec):
     """Lines of `str`, decoded by the block."""
@@ -100,12 +106,6 @@ class _LinesCodec(DelimiterCodec):
         super().__init__(framing, b"\n", max_frame_size=framing.max_size + 1)  # with the \r that belongs to the end
         self._end = "\r\n" if framing.crlf else "\n"
         self._encoding = framing.encoding or ""
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        if self._oversize != "fail":
-            return None
-        return ("lines", self._max_size, self._encoding or None, self._end.encode())
 
     def _read(self, block: bytes) -> list[Any]:
         text = block.decode(self._encoding)
@@ -202,7 +202,6 @@ class _OneByOneCodec(_LinesCodec):
     """Lines of `str` in an encoding that may have a state: each begins anew."""
 
     __slots__ = ()
-    native = None
 
     def _read(self, block: bytes) -> list[Any]:
         lines = block.replace(b"\r\n", b"\n").split(b"\n")

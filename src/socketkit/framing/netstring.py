@@ -29,18 +29,16 @@ class Netstring(FramingSpec[bytes]):
         """Return a fresh codec for one connection."""
         return _NetstringCodec(self)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("netstring", self.max_size) if self.oversize == "fail" else None
+
 
 class _NetstringCodec(DecimalCodec):
     __slots__ = ()
 
     def __init__(self, framing: Netstring) -> None:
         super().__init__(framing, mark=b":", close=b",")
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        if self._oversize != "fail":
-            return None
-        return ("netstring", self._max_size)
 
     def encode(self, messages: Iterable[Any], /) -> bytes:
         payloads = as_bytes_list(messages, self._text)

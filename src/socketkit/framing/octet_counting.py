@@ -31,18 +31,16 @@ class Octets(FramingSpec[bytes]):
         """Return a fresh codec for one connection."""
         return _OctetsCodec(self)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("octets", self.max_size) if self.oversize == "fail" else None
+
 
 class _OctetsCodec(DecimalCodec):
     __slots__ = ()
 
     def __init__(self, framing: Octets) -> None:
         super().__init__(framing, mark=b" ")
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        if self._oversize != "fail":
-            return None
-        return ("octets", self._max_size)
 
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
         found = super()._header(data, start)

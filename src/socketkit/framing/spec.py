@@ -84,6 +84,12 @@ class FramingSpec(Value, Generic[M]):
         """Return a fresh codec for one connection."""
         raise NotImplementedError
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        """What the compiled core needs to know to decode and encode the usual frames by itself: the name of the
+        framing, then its options. None: it cannot. See `codec.native_description`."""
+        return None
+
     def __str__(self) -> str:
         arguments = self._arguments()
         return f"{self.name}:{','.join(arguments)}" if arguments else self.name

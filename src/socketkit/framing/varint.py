@@ -37,6 +37,10 @@ class Varint(FramingSpec[bytes]):
         """Return a fresh codec for one connection."""
         return _HeadedVarintCodec(self) if self.before else _VarintCodec(self)
 
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        return ("varint", self.max_size) if self.oversize == "fail" and not self.before else None
+
 
 class _VarintCodec(LengthPrefixedCodec):
     __slots__ = ()
@@ -45,12 +49,6 @@ class _VarintCodec(LengthPrefixedCodec):
 
     def __init__(self, framing: Varint) -> None:
         super().__init__(framing, keep_header=framing.before > 0)
-
-    @property
-    def native(self) -> tuple[Any, ...] | None:
-        if self._oversize != "fail":
-            return None
-        return ("varint", self._max_size)
 
     def _header(self, data: bytes, start: int) -> tuple[int, int] | None:
         number = data[start]
@@ -79,7 +77,6 @@ class _HeadedVarintCodec(_VarintCodec):
     """Bytes, the size as a varint, the payload. A message is the bytes and the payload, without the size."""
 
     __slots__ = ("_before",)
-    native = None
 
     def __init__(self, framing: Varint) -> None:
         super().__init__(framing)

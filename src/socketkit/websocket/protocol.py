@@ -260,10 +260,6 @@ class WebSocketCodec(ConnectionCodec):
     # Incoming.
 
     @property
-    def native(self) -> tuple[Any, ...] | None:
-        return None
-
-    @property
     def fault(self) -> FramingError | None:
         return self._protocol.decoder.fault
 
