@@ -65,8 +65,9 @@ site-check: site
 matrix: $(READY)
 	@$(BIN)/python docs/matrix.py
 
-bench: .venv-bench/.ready
-	@.venv-bench/bin/python -m bench
+# Everything, a selection (`make bench ONLY=ping-50,tls-32 PEERS=ours/streams`), or short rounds (`make bench QUICK=1`).
+bench: .venv-bench/.ready $(BUILT)
+	@QUICK=$(QUICK) ONLY='$(ONLY)' PEERS='$(PEERS)' .venv-bench/bin/python -m bench
 
 behaviours: $(READY)
 	@TOOL=$(TOOL) $(BIN)/python docs/behaviours.py

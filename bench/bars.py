@@ -2,109 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench.run import Figures
-from bench.startup import CONNECTED
+from bench import broadcast, client, encode, relayed, startup
+from bench.machine import CORES
+from bench.peers import BY_HAND, C
+from bench.run import COST_NS, MEMORY, TIME, Contestant, Result, Value
 
-Table = dict[str, dict[str, Figures]]
-"""Figures by workload and server."""
+Results = Mapping[str, Result]
+"""By the workload's key."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A promise.
+    """A promise, with what this run has shown.
 
     Attributes:
-        what: in words.
-        value: the figure, or None where something was not measured.
+        workload: its title.
+        what: is compared, in words.
         limit: what it is held to.
-        more_is_better: whether the limit is a floor.
+        is_floor: whether more is better.
+        best: by the best rounds; None where something was not measured.
+        median: by the medians.
+        unit: of both; empty: a ratio.
+        excuse: why it is not judged here; empty: it is.
     """
 
+    workload: str
     what: str
-    value: float | None
     limit: float
-    more_is_better: bool = False
+    is_floor: bool
+    best: float | None
+    median: float | None
+    unit: str = ""
+    excuse: str = ""
 
     @property
     def is_met(self) -> bool | None:
-        """None: not measured."""
-        if self.value is None:
+        """By the best rounds; None: not measured, or not judged here."""
+        if self.best is None or self.excuse:
             return None
-        return self.value >= self.limit if self.more_is_better else self.value <= self.limit
+        return self.best >= self.limit if self.is_floor else self.best <= self.limit
 
 
-def bars(table: Table, trips: dict[str, float], iterated: dict[str, float], starts: dict[str, float]) -> list[Bar]:
-    """Every bar, with the value of this run."""
+@dataclass(frozen=True)
+class _Ratio:
+    """Ours beside another one under one workload: at most so much of its cost, or at least so many times its speed."""
 
-    def cost(workload: str, ours: str, other: str) -> float | None:
-        return _ratio(table, workload, ours, other, lambda figures: figures.cost)
+    key: str
+    ours: str
+    other: str
+    limit: float
+    is_floor: bool = False
+    value: Value | None = None
+    excuse: str = ""
 
-    def times(workload: str, ours: str, other: str) -> float | None:
-        # Messages a second of processor time: on a machine that others use, that is what throughput depends on us.
-        return _ratio(table, workload, other, ours, lambda figures: figures.cost)
+    def judge(self, results: Results) -> Bar | None:
+        result = results.get(self.key)
+        if result is None:
+            return None
+        value = self.value or result.workload.value
+        ours, other = result.named(self.ours), result.named(self.other)
+        word = "speed of" if self.is_floor else "cost of"
+        if value.of is MEMORY.of:
+            word = "memory of"
 
-    ping, pipe, ingest = "ping-50", "pipe-32", "ingest"
-    return [
-        *(
-            Bar(f"ping-pong x 50, cost: {ours} / {other}", cost(ping, ours, other), limit)
-            for ours, other, limit in (
-                ("ours, epoll", "uvloop streams", 0.85),
-                ("ours, epoll", "asyncio streams", 0.60),
-                ("ours, epoll", "trio SocketStream", 0.45),
-                ("ours, epoll", "Twisted LineReceiver", 0.45),
-                ("ours, uvloop", "uvloop streams", 1.05),
-                ("ours, asyncio", "asyncio streams", 0.90),
-            )
-        ),
-        *(
-            Bar(f"{word}, throughput: {ours} / {other}", times(workload, ours, other), limit, more_is_better=True)
-            for word, workload, ours, other, limit in (
-                ("32 under way", pipe, "ours, epoll", "uvloop streams", 7.0),
-                ("32 under way", pipe, "ours, epoll", "Twisted LineReceiver", 2.0),
-                ("32 under way", pipe, "ours, uvloop", "uvloop streams", 5.0),
-                ("32 under way", pipe, "ours, epoll, by batches", "uvloop streams", 12.0),
-                ("one way", ingest, "ours, epoll", "uvloop streams", 4.0),
-                ("one way", ingest, "ours, epoll, by batches", "uvloop streams", 10.0),
-                ("64 KiB", "large", "ours, epoll", "uvloop, raw protocol", 0.85),
-            )
-        ),
-        Bar(
-            "blocking client, round trip: ours, chunks / bare socket",
-            _divide(trips, "ours, chunks", "bare socket"),
-            1.15,
-        ),
-        Bar(
-            "blocking client, lines of bytes iterated: speed of ours / makefile('rb')",
-            _divide(iterated, "makefile('rb')", "ours, lines of bytes"),
-            1.0,
-            more_is_better=True,
-        ),
-        Bar("an idle connection on epoll, KiB of its own", _memory(table), 4.0),
-        *(
-            Bar(f"{name}, ms over python -c pass", starts[name] - starts["python -c pass"] if starts else None, limit)
-            for name, limit in (
-                ("import socketkit", 30.0),
-                ("socketkit --version", 60.0),
-                (CONNECTED, 90.0),
-            )
-        ),
-    ]
+        def ratio(of: Callable[[Contestant], float]) -> float | None:
+            if ours is None or other is None:
+                return None
+            upper, lower = (of(ours), of(other))
+            if self.is_floor != value.more_is_better:
+                upper, lower = lower, upper
+            return upper / lower if lower else None
+
+        best, median = ratio(lambda each: each.best(value)), ratio(lambda each: each.median(value))
+        what = f"{word} {self.ours} / {self.other}"
+        return Bar(result.workload.title, what, self.limit, self.is_floor, best, median, excuse=self.excuse)
 
 
-def _ratio(table: Table, workload: str, upper: str, lower: str, value: Callable[[Figures], float]) -> float | None:
-    figures = table.get(workload, {})
-    if upper not in figures or lower not in figures or not value(figures[lower]):
-        return None
-    return value(figures[upper]) / value(figures[lower])
+EPOLL, BATCHES, UVLOOP, ASYNCIO = "ours, epoll", "ours, epoll, by batches", "ours, uvloop", "ours, asyncio"
+FEW_CORES = "three processes need three cores" if len(CORES) < 3 else ""
+
+_RATIOS = [
+    _Ratio("ping-50", EPOLL, C, 1.25),
+    _Ratio("ping-50", EPOLL, BY_HAND, 1.0),
+    _Ratio("ping-50", UVLOOP, BY_HAND, 1.2),
+    _Ratio("ping-50", ASYNCIO, "asyncio streams", 0.8),
+    _Ratio("ping-50", EPOLL, "trio SocketStream", 0.45),
+    _Ratio("ping-50", EPOLL, "Twisted LineReceiver", 0.45),
+    _Ratio("pipe-32", EPOLL, C, 1.8),
+    _Ratio("pipe-32", EPOLL, BY_HAND, 1.0),
+    _Ratio("pipe-32", BATCHES, C, 1.3),
+    _Ratio("pipe-32", EPOLL, "Twisted LineReceiver", 2.0, is_floor=True),
+    _Ratio("ingest", EPOLL, "uvloop streams", 8.0, is_floor=True),
+    _Ratio("ingest", BATCHES, "uvloop streams", 10.0, is_floor=True),
+    _Ratio("large", EPOLL, "uvloop, raw protocol", 0.95, is_floor=True),
+    _Ratio("trip", client.CHUNKS, client.BARE, 1.10),
+    _Ratio("iterate", client.BYTES_LINES, client.FILE, 1.5, is_floor=True),
+    _Ratio("tls-32", EPOLL, "uvloop streams", 5.0, is_floor=True),
+    _Ratio("broadcast", broadcast.STALLED, broadcast.OURS, 1.2, value=TIME),
+    _Ratio("relay-ping", relayed.OURS, "socat", 1.1),
+    _Ratio("relay-bulk", relayed.OURS, relayed.DIRECT, 0.8, is_floor=True, excuse=FEW_CORES),
+    _Ratio("encode", encode.OURS, encode.JOIN, 1.3),
+]
+
+MOST_DELIVERIES, TIMES_REDIS = 12.0, 5.0
+IDLE_KIB = 2.0
+_STARTS = ((startup.IMPORT, 30.0), (startup.VERSION, 60.0), (startup.CONNECTED, 90.0))
 
 
-def _divide(figures: dict[str, float], upper: str, lower: str) -> float | None:
-    return figures[upper] / figures[lower] if figures else None
+def bars(results: Results) -> list[Bar]:
+    """Every bar of the workloads that were measured."""
+    found = [bar for ratio in _RATIOS if (bar := ratio.judge(results)) is not None]
+    return [*found, *_deliveries(results), *_idle(results), *_starts(results)]
 
 
-def _memory(table: Table) -> float | None:
-    figures = table.get("idle", {}).get("ours, epoll")
-    return figures.memory / 1024 if figures is not None and figures.samples else None
+def _deliveries(results: Results) -> list[Bar]:
+    """Millions a second of the server's processor time: so many, or so many times what Redis does, if that is less."""
+    result = results.get("broadcast")
+    if result is None:
+        return []
+    ours, redis = result.named(broadcast.OURS), result.named(broadcast.REDIS_NAME)
+    limit = MOST_DELIVERIES
+    if redis is not None:
+        limit = min(limit, TIMES_REDIS * 1000 / redis.best(COST_NS))
+    best = None if ours is None else 1000 / ours.best(COST_NS)
+    median = None if ours is None else 1000 / ours.median(COST_NS)
+    return [Bar(result.workload.title, f"deliveries of {broadcast.OURS}", limit, True, best, median, "M/s")]
+
+
+def _idle(results: Results) -> list[Bar]:
+    result = results.get("idle")
+    if result is None:
+        return []
+    ours = result.named(EPOLL)
+    best = None if ours is None else ours.best(MEMORY)
+    return [Bar(result.workload.title, f"memory of {EPOLL}", IDLE_KIB, False, best, best, "KiB")]
+
+
+def _starts(results: Results) -> list[Bar]:
+    result = results.get("start")
+    if result is None:
+        return []
+    base = result.named(startup.NOTHING)
+    found = []
+    for name, limit in _STARTS:
+        ours = result.named(name)
+        best = median = None
+        if ours is not None and base is not None:
+            best = ours.best(startup.START) - base.best(startup.START)
+            median = ours.median(startup.START) - base.median(startup.START)
+        what = f"{name}, over {startup.NOTHING}"
+        found.append(Bar(result.workload.title, what, limit, False, best, median, "ms"))
+    return found

@@ -1,46 +1,49 @@
 """One publisher, a hundred readers, 64-byte lines: `broadcast` beside Redis and NATS, in server processor time.
 
-Usage: `python -m bench.broadcast [ROUNDS]` (needs redis-server and nats-server; what is missing is left out). The
-servers have one core, the publisher and the readers the other one. Short rounds in random order; best and median.
+What is missing (redis-server, nats-server) is left out. The servers have one core, the publisher and the readers the
+other one. One hub of ours has a further reader that reads nothing: it must delay nobody.
 """
 
 from __future__ import annotations
 
-import random
 import selectors
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
-from bench.machine import cores, facts, processor_ns
+from bench.machine import Programs, on_server_core, processor_ns
+from bench.measure import Sample
+from bench.peers import PEERS_FOLDER, Peer
 from bench.relay import free_port
+from bench.run import COST_NS, Contestant, Workload
 
 READERS = 100
 SIZE = 64
 BURST = 500
 """Messages that the publisher has under way at most: so each server may gather them, and none drops any."""
 
-PEERS = Path(__file__).parent / "peers"
+OURS, STALLED = "ours, epoll", "ours, epoll, and one more who reads nothing"
+REDIS_NAME = "Redis pub/sub"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Hub:
     """A server under test.
 
     Attributes:
-        command: starts it; `{port}` and `{folder}` are filled in.
+        name: in tables.
+        command: starts it; `{port}` is filled in.
         join: what a reader sends, and how its answer ends.
         begin: what the publisher sends first.
         publish: the bytes of so many messages.
         frame_size: bytes that a reader gets for each message.
+        environment: variables of its process.
     """
 
     name: str
@@ -49,30 +52,50 @@ class Hub:
     begin: bytes
     publish: Callable[[int], bytes]
     frame_size: int
-    costs: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
+    environment: dict[str, str]
 
 
 TEXT = b"x" * (SIZE - 1)
 REDIS = b"*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$%d\r\n%b\r\n" % (len(TEXT), TEXT)
 
 
+def workloads() -> list[Workload]:
+    """One."""
+    title = f"Broadcast of 64 B lines to {READERS} connections"
+    return [Workload("broadcast", title, _open, COST_NS, unit="delivery")]
+
+
 def hubs() -> list[Hub]:
     """Those that can run here."""
-    ours = [
-        Hub(f"socketkit, {engine}", [sys.executable, str(PEERS / "ours_hub.py"), engine], (b"join\n", b"ready\n"),
-            b"PUBLISH\n", lambda count: (TEXT + b"\n") * count, SIZE)
-        for engine in ("epoll", "uvloop", "asyncio")
-    ]  # fmt: skip
     others = [
-        Hub("Redis pub/sub", ["redis-server", "--port", "{port}", "--save", "", "--appendonly", "no"],
+        Hub(REDIS_NAME, ["redis-server", "--port", "{port}", "--save", "", "--appendonly", "no"],
             (b"*2\r\n$9\r\nSUBSCRIBE\r\n$4\r\nroom\r\n", b":1\r\n"), b"", lambda count: REDIS * count,
-            len(b"*3\r\n$7\r\nmessage\r\n$4\r\nroom\r\n$63\r\n") + len(TEXT) + 2),
+            len(b"*3\r\n$7\r\nmessage\r\n$4\r\nroom\r\n$63\r\n") + len(TEXT) + 2, {}),
         Hub("NATS pub/sub", ["nats-server", "-a", "127.0.0.1", "-p", "{port}"],
             (b'CONNECT {"verbose":false}\r\nSUB room 1\r\nPING\r\n', b"PONG\r\n"), b'CONNECT {"verbose":false}\r\n',
-            lambda count: b"PUB room 63\r\n%b\r\n" % TEXT * count, len(b"MSG room 1 63\r\n") + len(TEXT) + 2),
+            lambda count: b"PUB room 63\r\n%b\r\n" % TEXT * count, len(b"MSG room 1 63\r\n") + len(TEXT) + 2, {}),
     ]  # fmt: skip
+    ours = [
+        _ours(OURS, "epoll"),
+        _ours(STALLED, "epoll"),
+        _ours("ours, epoll, core in Python", "epoll", SOCKETKIT_PURE="1"),
+        _ours("ours, uvloop", "uvloop"),
+        _ours("ours, asyncio", "asyncio"),
+    ]
     return ours + [hub for hub in others if shutil.which(hub.command[0])]
+
+
+def _ours(name: str, engine: str, **environment: str) -> Hub:
+    command = [sys.executable, str(PEERS_FOLDER / "ours_hub.py"), engine]
+    publish: Callable[[int], bytes] = lambda count: (TEXT + b"\n") * count  # noqa: E731
+    return Hub(name, command, (b"join\n", b"ready\n"), b"PUBLISH\n", publish, SIZE, environment)
+
+
+@contextmanager
+def _open(programs: Programs, wanted: Callable[[str], bool]) -> Iterator[list[Contestant]]:
+    with ExitStack() as stack:
+        audiences = [Audience(hub, stack) for hub in hubs() if wanted(hub.name)]
+        yield [Contestant(each.hub.name, each.round, is_ours=each.hub.name.startswith("ours")) for each in audiences]
 
 
 class Audience:
@@ -81,19 +104,27 @@ class Audience:
     def __init__(self, hub: Hub, stack: ExitStack) -> None:
         self.hub = hub
         port = free_port()
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        command = [part.format(port=port) for part in hub.command]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="socketkit-bench-"))
+        self.process = subprocess.Popen(
+            [part.format(port=port) for part in hub.command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env=Peer("", (), environment=hub.environment).full_environment(),
+            preexec_fn=on_server_core,
+        )
         stack.callback(self.process.wait)
         stack.callback(self.process.kill)
-        subprocess.run(["taskset", "-a", "-pc", str(min(cores()[0])), str(self.process.pid)], capture_output=True)
-        if hub.name.startswith("socketkit"):
-            assert self.process.stdout is not None
+        assert self.process.stdout is not None
+        stack.callback(self.process.stdout.close)
+        if hub.name.startswith("ours"):
             port = int(self.process.stdout.readline())
         self.readers = [self._join(port, stack) for _ in range(READERS)]
+        if hub.name == STALLED:
+            self._join(port, stack)
         self.publisher = self._dial(port, stack)
         self.publisher.sendall(hub.begin)
-        self.selector = selectors.DefaultSelector()
+        self.selector = stack.enter_context(selectors.DefaultSelector())
         for reader in self.readers:
             reader.setblocking(False)
             self.selector.register(reader, selectors.EVENT_READ)
@@ -117,8 +148,8 @@ class Audience:
             answer += reader.recv(4096)
         return reader
 
-    def round(self, seconds: float) -> None:
-        """Publish for so long, a burst after the other; note what a delivery has cost the server."""
+    def round(self, seconds: float) -> Sample:
+        """Publish for so long, a burst after the other."""
         burst = self.hub.publish(BURST)
         expected = BURST * READERS * self.hub.frame_size
         before, began, deliveries = processor_ns(self.process.pid), time.perf_counter(), 0
@@ -131,27 +162,5 @@ class Audience:
                     assert isinstance(reader, socket.socket)
                     left -= len(reader.recv(2**18))
             deliveries += BURST * READERS
-        spent = processor_ns(self.process.pid) - before
-        self.hub.costs.append(spent / deliveries)
-        self.hub.rates.append(deliveries / (time.perf_counter() - began))
-
-
-def main() -> None:
-    """Measure and show."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 12
-    print(facts())
-    with ExitStack() as stack:
-        audiences = [Audience(hub, stack) for hub in hubs()]
-        for _ in range(rounds):
-            for audience in random.sample(audiences, len(audiences)):
-                audience.round(0.25)
-    print("\n| server | ns a delivery: best, median | millions a second of processor time | delivered a second |")
-    print("|---" * 4 + "|")
-    for audience in audiences:
-        best, median = min(audience.hub.costs), statistics.median(audience.hub.costs)
-        rate = statistics.median(audience.hub.rates)
-        print(f"| {audience.hub.name} | {best:.0f}, {median:.0f} | {1000 / best:.1f} | {rate / 1e6:.2f} M |")
-
-
-if __name__ == "__main__":
-    main()
+        took = time.perf_counter() - began
+        return Sample(deliveries, took, processor_ns(self.process.pid) - before)

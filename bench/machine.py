@@ -10,17 +10,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 C_FOLDER = Path(__file__).parent / "c"
+CORES = sorted(os.sched_getaffinity(0))
+
+Programs = dict[str, Path]
+"""The C programs by name."""
 
 
-def compile_programs() -> dict[str, Path]:
-    """The C programs, compiled on the spot."""
+def compile_programs(stack: ExitStack) -> Programs:
+    """The C programs, compiled on the spot; they go with the stack."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         sys.exit("bench: no C compiler (cc): the load generator is in C; install one, e.g. apt-get install gcc")
-    folder = Path(tempfile.mkdtemp(prefix="socketkit-bench-"))
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="socketkit-bench-")))
     programs = {}
     for source in C_FOLDER.glob("*.c"):
         programs[source.stem] = folder / source.stem
@@ -28,15 +33,28 @@ def compile_programs() -> dict[str, Path]:
     return programs
 
 
-def cores() -> tuple[set[int], set[int]]:
-    """Cores for the server and for the load: one each where there are two, else the same."""
-    allowed = sorted(os.sched_getaffinity(0))
-    return {allowed[0]}, {allowed[-1]}
+def on_server_core() -> None:
+    """This process has the core of the server under test."""
+    os.sched_setaffinity(0, CORES[:1])
+
+
+def on_load_core() -> None:
+    """This process has the core of the load: another one than the server's where there are two."""
+    os.sched_setaffinity(0, CORES[-1:])
+
+
+def on_all_cores() -> None:
+    """This process runs wherever the system puts it."""
+    os.sched_setaffinity(0, CORES)
 
 
 def processor_ns(process: int) -> int:
-    """User and system time of a process so far, with its threads, those that ended too."""
-    return time.clock_gettime_ns((~process << 3) | 2)  # its CPU clock: clock_getcpuclockid(3), CPUCLOCK_SCHED
+    """User and system time of a process so far, with its threads, those that ended too, and its children's."""
+    spent = 0
+    for each in (process, *map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())):
+        with suppress(OSError):  # a child may just have ended
+            spent += time.clock_gettime_ns((~each << 3) | 2)  # clock_getcpuclockid(3), CPUCLOCK_SCHED
+    return spent
 
 
 def private_memory(process: int) -> int:
@@ -69,8 +87,8 @@ def facts() -> str:
         ),
         platform.machine(),
     )
-    count = len(os.sched_getaffinity(0))
+    count = len(CORES)
     return (
         f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.release()}, "
-        f"{model}, {count} core{'s' if count > 1 else ''}, load average before {os.getloadavg()[0]:.1f}"
+        f"{model}, {count} core{'s' if count > 1 else ''}, load average {os.getloadavg()[0]:.1f} before"
     )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from bench.machine import cores, private_memory, processor_ns, resident_memory
+from bench.machine import Programs, on_load_core, on_server_core, private_memory, processor_ns, resident_memory
 from bench.peers import Peer
+
+WARMING = 100
+"""Connections that come and go before memory is measured: what a process allocates once is not a connection's."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run has shown.
+    """What one round has shown.
 
     Attributes:
-        count: messages, or visits.
+        count: messages, visits, deliveries, bytes: what the workload counts.
         seconds: it took.
         processor_ns: user and system time of the server meanwhile.
         latencies: 50th, 99th, 99.9th percentile in microseconds; empty where none was measured.
@@ -38,22 +39,64 @@ class Sample:
         return self.processor_ns / max(self.count, 1)
 
     @property
+    def time(self) -> float:
+        """Nanoseconds of wall time a message."""
+        return self.seconds * 1e9 / max(self.count, 1)
+
+    @property
     def rate(self) -> float:
         """Messages a second."""
         return self.count / self.seconds if self.seconds else 0.0
+
+    def latency(self, index: int) -> float:
+        """A percentile in microseconds; 0 where none was measured."""
+        return self.latencies[index] if self.latencies else 0.0
+
+
+@contextmanager
+def load(programs: Programs, program: str, port: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A load in C, from when it says `go`. Raises RuntimeError if it does not."""
+    with subprocess.Popen(
+        [str(programs[program]), port, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=on_load_core,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            if process.stdout.readline() != "go\n":
+                raise RuntimeError("the load could not begin")
+            yield process
+        finally:
+            process.kill()
+
+
+def loaded(programs: Programs, server: int, program: str, port: str, *arguments: object) -> Sample:
+    """From `go` to `end` of a load; `server` is the process whose time counts."""
+    with load(programs, program, port, *arguments) as process:
+        assert process.stdout is not None
+        before = processor_ns(server)
+        end = process.stdout.readline()
+        spent = processor_ns(server) - before
+        if end != "end\n":
+            raise RuntimeError("the load broke off")
+        words = process.stdout.readline().split()
+    return Sample(int(words[0]), float(words[1]), spent, tuple(map(float, words[2:5])))
 
 
 class Running:
     """A server that runs."""
 
-    def __init__(self, peer: Peer, mode: str, programs: dict[str, Path]) -> None:
+    def __init__(self, peer: Peer, mode: str, programs: Programs) -> None:
         self.peer = peer
         self.programs = programs
         self.process = subprocess.Popen(
             peer.full_command(mode, programs["server"]),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores()[0]),
+            env=peer.full_environment(),
+            preexec_fn=on_server_core,
         )
         self.port = ""
 
@@ -62,7 +105,7 @@ class Running:
         assert self.process.stdout is not None
         self.port = self.process.stdout.readline().decode().strip()
         if not self.port.isdigit():
-            raise RuntimeError(f"{self.peer.name} did not tell its port")
+            raise RuntimeError("did not tell its port")
 
     def stop(self) -> None:
         self.process.kill()
@@ -70,42 +113,17 @@ class Running:
         assert self.process.stdout is not None
         self.process.stdout.close()
 
-    @contextmanager
-    def _load(self, program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-        with subprocess.Popen(
-            [str(self.programs[program]), self.port, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores()[1]),
-        ) as load:
-            assert load.stdout is not None
-            try:
-                if load.stdout.readline() != "go\n":
-                    raise RuntimeError(f"{self.peer.name}: the load could not begin")
-                yield load
-            finally:
-                load.kill()
-
     def loaded(self, program: str, *arguments: object) -> Sample:
-        """From `go` to `end` of a load."""
-        with self._load(program, *arguments) as load:
-            assert load.stdout is not None
-            before = processor_ns(self.process.pid)
-            end = load.stdout.readline()
-            spent = processor_ns(self.process.pid) - before
-            if end != "end\n":
-                raise RuntimeError(f"{self.peer.name}: the load broke off")
-            words = load.stdout.readline().split()
-        return Sample(int(words[0]), float(words[1]), spent, tuple(map(float, words[2:5])))
+        """Under a load in C."""
+        return loaded(self.programs, self.process.pid, program, self.port, *arguments)
 
     def crowded(self, count: int) -> Sample:
-        """What idle connections weigh. The process and its allocator are warmed up by a tenth of them first."""
-        with self._load("crowd", "hold", max(count // 10, 1)):
+        """What idle connections weigh. The process and its allocator are warmed up by a few of them first."""
+        with load(self.programs, "crowd", self.port, "hold", WARMING):
             pass
         time.sleep(0.2)
         own, resident = private_memory(self.process.pid), resident_memory(self.process.pid)
-        with self._load("crowd", "hold", count):
+        with load(self.programs, "crowd", self.port, "hold", count):
             time.sleep(0.2)
             own = private_memory(self.process.pid) - own
             resident = resident_memory(self.process.pid) - resident

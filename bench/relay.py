@@ -1,7 +1,8 @@
 """Our relay beside socat and haproxy (each as it comes, haproxy on one thread), and beside no relay at all.
 
-Usage: `make bench-relay` (needs iperf3, socat, haproxy). Rounds are interleaved and medians shown, because the machine
-is never quiet: figures of one run may be compared with each other, and with those of no other run.
+`make bench` has small messages and throughput. `make bench-relay` (needs iperf3, socat, haproxy) has more: iperf3, a
+crowd, a long transfer. Its rounds are interleaved and medians shown, because the machine is never quiet: figures of one
+run may be compared with each other, and with those of no other run.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 HAPROXY = """
 global
@@ -45,9 +47,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(*command: str, port: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A program, from when it listens to when it is told to stop."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def running(
+    *command: str,
+    port: int | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    before: Callable[[], None] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program, from when it listens to when it is told to stop; `before` runs in its process first."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        preexec_fn=before,
+    )
     try:
         deadline = time.monotonic() + 20
         while port is not None:

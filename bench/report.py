@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
+import os
 from html import escape
 
 from bench.bars import Bar
-from bench.run import Figures
-from bench.workloads import Workload
+from bench.peers import C
+from bench.run import COST, COST_NS, LATENCY, MEMORY, Contestant, Result
 
 PROSE = """# How fast it is beside others
 
-Written by `make bench`{quick}; do not edit. {facts}.
+Written by `make bench{quick}`; do not edit. {facts}, {load:.1f} after.
 With {versions}.
 
 Each server runs in a process of its own on one core, the load (C, `bench/c/`) on another where there are two. In each
-of {rounds} rounds of {seconds:g} s every server has its turn; each figure is the median. Every peer is written as its
-own documentation would (`bench/peers/`, one short file each). **Cost** is the server's processor time, user and system,
-a message: what throughput comes from, and what other programs on the machine disturb least. (They do disturb it: a
-server that is pushed off its core finds cold caches, and interpreted code suffers most.) Messages a second of wall time
-are what a shared machine left over. Latencies are those of the closed loop; in the open one they count from the
-intended moment.
+of {rounds} rounds of {seconds:g} s all have their turn, in random order. **Best** is the best round: what the code
+costs when nothing disturbs it. The median is what this machine, which other programs use too, left over. Every peer is
+written as its own documentation would, or as an expert would (`bench/peers/`, one short file each).
+
+**Cost** is the server's processor time, user and system, a message: what throughput comes from. Messages a second
+are of wall time, and the load shares in them. Latencies are those of the closed loop; in the open one they count from
+the intended moment. Rates and latencies are medians.
 
 ![Cost of a message](results.svg)
 
 ## What we hold ourselves to
 
-Ratios within this run. {summary}
+Ratios within this run, by the best rounds. {summary}
 
-| what | this run | bar | |
-|---|---:|---:|---|
 {bars}
 
 {tables}
-
-## The blocking client
-
-{client}
-
-## Starting
-
-{starts}
 """
 
 
 def page(
-    results: list[tuple[Workload, list[Figures]]],
+    results: list[Result],
     found: list[Bar],
-    small: dict[str, dict[str, float]],
     *,
     facts: str,
     versions: str,
@@ -55,94 +46,109 @@ def page(
     is_quick: bool,
 ) -> str:
     """The whole page."""
-    missed = [bar for bar in found if bar.is_met is False]
+    missed = sum(bar.is_met is False for bar in found)
+    summary = f"{sum(bar.is_met is True for bar in found)} of {len(found)} are met, {missed} are missed."
     return PROSE.format(
         facts=facts,
+        load=os.getloadavg()[0],
         versions=versions,
         rounds=rounds,
         seconds=seconds,
         quick=" QUICK=1" if is_quick else "",
-        summary=f"{sum(bar.is_met is True for bar in found)} of {len(found)} are met."
-        + ("" if not missed else " Where the time of the others goes: see `docs/speed.md`."),
-        bars="\n".join(map(_bar, found)),
-        tables="\n\n".join(_table(workload, figures) for workload, figures in results),
-        client=_pairs("nanoseconds", {**small["trips"], **small["iterated"]}),
-        starts=_pairs("milliseconds", small["starts"]),
+        summary=summary + (" Where the time of those goes: see `docs/speed.md`." if missed else ""),
+        bars=markdown(BAR_HEAD, [bar_row(bar) for bar in found], left=2),
+        tables="\n\n".join(map(_section, results)),
     )
 
 
-def _bar(bar: Bar) -> str:
-    value = "not measured" if bar.value is None else f"{bar.value:.2f}"
-    verdict = {None: "", True: "met", False: "**not met**"}[bar.is_met]
-    return f"| {bar.what} | {value} | {'≥' if bar.more_is_better else '≤'} {bar.limit:g} | {verdict} |"
+BAR_HEAD = ["workload", "what", "bar", "best", "median", ""]
 
 
-def _table(workload: Workload, figures: list[Figures]) -> str:
-    if workload.unit == "connection":
-        head = ["server", "KiB of its own a connection", "KiB resident"]
-        rows = [
-            [each.peer.name, f"{each.memory / 1024:.1f}", f"{each.median(lambda s: s.memory[1]) / 1024:.1f}"]
-            for each in sorted(figures, key=lambda each: each.memory)
-            if each.samples
-        ]
-        rows_titled = f"{workload.title}, {figures[0].samples[0].count if figures[0].samples else 0} of them"
-    else:
-        head = [
-            "server",
-            f"cost of a {workload.unit}, µs",
-            f"{workload.unit}s a second",
-            "p50, µs",
-            "p99, µs",
-            "p99.9, µs",
-        ]
-        rows = [
-            [
-                each.peer.name,
-                f"{each.cost / 1000:.2f}",
-                f"{each.rate:,.0f}".replace(",", " "),
-                *(f"{each.latency(index):.0f}" if each.latency(index) else "" for index in range(3)),
-            ]
-            for each in sorted(figures, key=lambda each: each.cost)
-            if each.samples
-        ]
-        rows_titled = workload.title
-    failures = [f"{each.peer.name}: {each.error}." for each in figures if each.error]
-    lines = [f"## {rows_titled[0].upper()}{rows_titled[1:]}", "", _row(head), "|---|" + "---:|" * (len(head) - 1)]
-    lines += [_row([f"**{row[0]}**" if row[0].startswith("ours") else row[0], *row[1:]]) for row in rows]
-    return "\n".join(lines + (["", *failures] if failures else []))
+def bar_row(bar: Bar) -> list[str]:
+    """The cells of one bar."""
+    unit = f" {bar.unit}" if bar.unit else ""
+    values = ["" if value is None else f"{value:.2f}{unit}" for value in (bar.best, bar.median)]
+    verdict = {None: bar.excuse or "not measured", True: "met", False: "**missed**"}[bar.is_met]
+    return [bar.workload, bar.what, f"{'≥' if bar.is_floor else '≤'} {bar.limit:.4g}{unit}", *values, verdict]
 
 
-def _row(cells: list[str]) -> str:
+def head(result: Result) -> list[str]:
+    """The columns of a workload's table."""
+    value, unit = result.workload.value, result.workload.unit
+    if value is MEMORY:
+        return ["", "KiB of its own a connection", "KiB resident"]
+    names = ["", f"{value.unit}: best", "median"]
+    if value is COST or value is COST_NS:
+        plural = f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+        names.append(f"{plural} a second")
+    if _has_latency(result):
+        names += ["p99, µs", "p99.9, µs"] if value is LATENCY else ["p50, µs", "p99, µs", "p99.9, µs"]
+    return names
+
+
+def row(result: Result, each: Contestant) -> list[str]:
+    """The cells of one that was measured."""
+    value = result.workload.value
+    if value is MEMORY:
+        return [each.name, f"{each.best(MEMORY):.2f}", f"{each.samples[0].memory[1] / 1024:.2f}"]
+    digits = 0 if each.best(value) >= 1000 else 1 if each.best(value) >= 100 else 2
+    cells = [each.name, f"{each.best(value):.{digits}f}", f"{each.median(value):.{digits}f}"]
+    if value is COST or value is COST_NS:
+        cells.append(f"{each.rate:,.0f}".replace(",", " "))
+    if _has_latency(result):
+        cells += [f"{each.latency(index):.0f}" for index in range(1 if value is LATENCY else 0, 3)]
+    return cells
+
+
+def _has_latency(result: Result) -> bool:
+    return any(sample.latencies for each in result.contestants for sample in each.samples)
+
+
+def _section(result: Result) -> str:
+    title = result.workload.title
+    if result.workload.value is MEMORY and result.ranked():
+        title += f", {result.ranked()[0].samples[0].count} of them"
+    rows = [row(result, each) for each in result.ranked()]
+    ours = {each.name for each in result.contestants if each.is_ours}
+    rows = [[f"**{cells[0]}**" if cells[0] in ours else f"`{cells[0]}`" if '"' in cells[0] else cells[0], *cells[1:]]
+            for cells in rows]  # fmt: skip
+    failures = [f"Not measured: {each.name} ({each.error})." for each in result.contestants if not each.samples]
+    return "\n\n".join([f"## {title}", markdown(head(result), rows), *failures])
+
+
+def markdown(names: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A table; so many columns are set to the left, the others to the right."""
+    rule = "|---" * left + "|---:" * (len(names) - left) + "|"
+    return "\n".join([_line(names), rule, *map(_line, rows)])
+
+
+def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _pairs(unit: str, values: dict[str, float]) -> str:
-    return "\n".join([f"| | {unit} |", "|---|---:|", *(f"| {name} | {value:.0f} |" for name, value in values.items())])
+_WIDTH, _ROW, _LEFT = 860, 20, 230
+_SHOWN = ("ping-50", "pipe-32", "ingest", "large", "tls-32", "accept", "broadcast")
 
 
-_WIDTH, _ROW, _LEFT = 860, 20, 190
-
-
-def chart(results: list[tuple[Workload, list[Figures]]]) -> str:
-    """Bars of cost for the workloads that tell most; a short bar is a fast server. Readable on light and on dark."""
+def chart(results: list[Result]) -> str:
+    """Bars of the best cost for the workloads that tell most; a short bar is a fast server. For light and dark."""
     parts: list[str] = []
     top = 10
-    for workload, figures in results:
-        if workload.key not in ("ping-50", "pipe-32", "ingest", "large"):
+    for result in results:
+        shown, value = result.ranked(), result.workload.value
+        if result.workload.key not in _SHOWN or not shown:
             continue
-        shown = sorted((each for each in figures if each.samples), key=lambda each: each.cost)
-        if not shown:
-            continue
-        longest = shown[-1].cost
-        parts.append(f'<text x="4" y="{top + 16}" class="h">{escape(workload.title)}: µs of processor a message</text>')
+        longest = shown[-1].best(value)
+        title = f"{result.workload.title}: {value.unit} a {result.workload.unit}"
+        parts.append(f'<text x="4" y="{top + 16}" class="h">{escape(title)}</text>')
         top += 26
         for each in shown:
-            width = max(2.0, (_WIDTH - _LEFT - 70) * each.cost / longest)
-            kind = "o" if each.peer.is_ours else "l" if "limit" in each.peer.name else "p"
+            width = max(2.0, (_WIDTH - _LEFT - 70) * each.best(value) / longest)
+            kind = "o" if each.is_ours else "l" if each.name == C else "p"
             parts.append(
-                f'<text x="{_LEFT - 6}" y="{top + 14}" text-anchor="end">{escape(each.peer.name)}</text>'
+                f'<text x="{_LEFT - 6}" y="{top + 14}" text-anchor="end">{escape(each.name)}</text>'
                 f'<rect x="{_LEFT}" y="{top + 3}" width="{width:.1f}" height="{_ROW - 6}" class="{kind}"/>'
-                f'<text x="{_LEFT + width + 5:.1f}" y="{top + 14}">{each.cost / 1000:.2f}</text>'
+                f'<text x="{_LEFT + width + 5:.1f}" y="{top + 14}">{each.best(value):.2f}</text>'
             )
             top += _ROW
         top += 14

@@ -4,6 +4,9 @@
  *   crowd PORT visit SECONDS         call, ask one line, hear it, reset; 64 at a time; `go`; `end`, visits, seconds
  *   crowd PORT pour COUNT SIZE SECONDS   lines one way on COUNT connections; `go`; then `end`, the sum of the lines that
  *                                    the server counted (its answer to our end on each), seconds
+ *   crowd PORT flood SECONDS         one connection sends short lines without a pause, and reads what comes back; another
+ *                                    one asks a line and waits for it, again and again; `go`; `end`, round trips, seconds,
+ *                                    and their 50th, 99th and 99.9th percentile in microseconds
  */
 #include "wire.h"
 
@@ -93,12 +96,61 @@ static void pour(struct sockaddr_in where, size_t count, size_t size, double sec
     printf("end\n%llu %.6f\n", total, (double)(now_ns() - began) / 1e9);
 }
 
+static int by_time(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* One more piece of the flood out, and what has come back of it in, whichever is possible. */
+static void flood_some(int descriptor, const char *lines, size_t *offset) {
+    static char echoes[CHUNK];
+    ssize_t sent = send(descriptor, lines + *offset, CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno != EAGAIN) die("send");
+    if (sent > 0) *offset = (*offset + (size_t)sent) % 2;
+    ssize_t got = recv(descriptor, echoes, sizeof echoes, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN)) die("recv");
+}
+
+static void flood(struct sockaddr_in where, double seconds) {
+    enum { MOST = 1 << 20 };
+    double *times = malloc(sizeof *times * MOST), parts[] = {0.5, 0.99, 0.999};
+    char *lines = malloc(CHUNK + 2), answer[64];
+    for (size_t i = 0; i < CHUNK + 2; i++) lines[i] = i % 2 ? '\n' : 'x';
+    size_t count = 0, offset = 0;
+    int loud = dial(where), quiet = dial(where);
+    uint64_t began = now_ns(), warm = began + 200000000u, until = warm + (uint64_t)(seconds * 1e9);
+    while ((now_ns() < until || !count) && count < MOST) {
+        ask(quiet);
+        uint64_t asked = now_ns(), longest = asked + 3000000000u; /* it may be served never */
+        for (size_t got = 0; got < 21 && now_ns() < longest;) {
+            flood_some(loud, lines, &offset);
+            ssize_t part = recv(quiet, answer, sizeof answer, MSG_DONTWAIT);
+            if (part == 0 || (part < 0 && errno != EAGAIN)) die("recv");
+            if (part > 0) got += (size_t)part;
+        }
+        times[count++] = (double)(now_ns() - asked) / 1e3;
+        if (warm && now_ns() > warm) {
+            go();
+            warm = 0;
+            count = now_ns() >= longest; /* one that took so long is told, and no more are waited for */
+            times[0] = (double)(now_ns() - asked) / 1e3;
+            began = now_ns();
+        }
+    }
+    printf("end\n%zu %.6f", count, (double)(now_ns() - began) / 1e9);
+    fflush(stdout);
+    qsort(times, count, sizeof *times, by_time);
+    for (int i = 0; i < 3; i++) printf(" %.1f", count ? times[(size_t)((double)(count - 1) * parts[i])] : 0);
+    puts("");
+}
+
 int main(int argc, char **argv) {
     if (argc < 4) return 2;
     struct sockaddr_in where = here(argv[1]);
     if (!strcmp(argv[2], "hold")) hold(where, strtoul(argv[3], 0, 10));
     else if (!strcmp(argv[2], "visit")) visit(where, atof(argv[3]));
     else if (!strcmp(argv[2], "pour") && argc == 6) pour(where, strtoul(argv[3], 0, 10), strtoul(argv[4], 0, 10), atof(argv[5]));
+    else if (!strcmp(argv[2], "flood")) flood(where, atof(argv[3]));
     else return 2;
     return 0;
 }

@@ -1,6 +1,8 @@
 """asyncio's streams, as its own documentation writes an echo server; on asyncio's loop or on uvloop's."""
 
 import asyncio
+import os
+import ssl
 import sys
 
 loop, mode = sys.argv[1:]
@@ -30,11 +32,15 @@ async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-HANDLERS = {"lines": echo_lines, "chunks": echo_chunks, "count": count}
+HANDLERS = {"lines": echo_lines, "chunks": echo_chunks, "count": count, "tls": echo_lines}
 
 
 async def main() -> None:
-    server = await asyncio.start_server(HANDLERS[mode], "127.0.0.1", 0, limit=LIMIT, backlog=65535)
+    context = None
+    if mode == "tls":
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(os.environ["BENCH_CERT"])
+    server = await asyncio.start_server(HANDLERS[mode], "127.0.0.1", 0, limit=LIMIT, backlog=65535, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

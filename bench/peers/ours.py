@@ -1,5 +1,6 @@
 """socketkit, on the engine that is named first (`threads`: a plain function, a thread a connection)."""
 
+import os
 import signal
 import sys
 from typing import Any
@@ -51,13 +52,17 @@ ASYNC: dict[str, Any] = {
     "batches": echo_batches,
     "count": count,
     "count-batches": count_batches,
+    "tls": echo,
+    "tls-batches": echo_batches,
 }
 PLAIN: dict[str, Any] = {"lines": plain_echo, "chunks": plain_echo, "count": plain_count}
 
 handler = (PLAIN if engine == "threads" else ASYNC)[mode]
-recipe = serve(
-    handler, "tcp://127.0.0.1:0", framing="chunks" if mode == "chunks" else "lines", max_connections=1_000_000
-)
+options: dict[str, Any] = {"framing": "chunks" if mode == "chunks" else "lines", "max_connections": 1_000_000}
+if mode.startswith("tls"):
+    recipe = serve(handler, "tls://127.0.0.1:0", cert=os.environ["BENCH_CERT"], **options)
+else:
+    recipe = serve(handler, "tcp://127.0.0.1:0", **options)
 
 
 async def main() -> None:
