@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 CORE := setup.py $(wildcard src/socketkit/_core/*.c src/socketkit/_core/*.h)
 BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faults
 
-.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check matrix behaviours bench bench-framing bench-relay fuzz clean
+.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check pictures matrix behaviours bench bench-framing bench-relay fuzz clean
 
 run: $(BUILT)
 	@$(BIN)/socketkit tour
@@ -61,6 +61,10 @@ site: .venv-site/.ready
 
 site-check: site
 	@.venv-site/bin/python docs/site_check.py
+
+# The pictures of docs/learn/, from real runs. A test compares them.
+pictures: $(READY)
+	@$(BIN)/python docs/pictures.py
 
 matrix: $(READY)
 	@$(BIN)/python docs/matrix.py

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FOLDERS = ("howto", "learn", "coming-from")
 STEP = re.compile(
-    r"<!-- (run|prints|save: [\w.-]+|needs: [\w-]+) -->(?:\n```(\w+)\n(.*?)^```)?", re.DOTALL | re.MULTILINE
+    r"<!-- (run|file: \S+|prints|save: [\w.-]+|needs: [\w-]+) -->(?:\n```(\w+)\n(.*?)^```)?", re.DOTALL | re.MULTILINE
 )
 PORT = re.compile(r"(?<![\d.])(50\d\d|51\d\d|1080|8080|8081|9100)(?!\d)")
 
@@ -33,7 +33,7 @@ def sections(page: Path) -> list[tuple[str, list[tuple[str, str, str]]]]:
     found = []
     for part in re.split(r"^(?=## )", page.read_text(), flags=re.MULTILINE):
         steps = STEP.findall(part)
-        if any(mark == "run" for mark, _, _ in steps):
+        if any(mark == "run" or mark.startswith("file: ") for mark, _, _ in steps):
             found.append((part.partition("\n")[0].strip("# "), steps))
     return found
 
@@ -104,7 +104,7 @@ def test_an_example_prints_what_the_page_says(steps: list[tuple[str, str, str]],
             pytest.skip(f"{mark[7:]} is not installed")
         elif mark.startswith("save: "):
             (tmp_path / mark[6:]).write_text(place(text))
-        elif mark == "run":
+        elif mark == "run" or mark.startswith("file: "):
             output = run(language, place(text), tmp_path)
         elif mark == "prints":
             wanted = ".*?".join(re.escape(piece) for piece in place(text).split("…"))
