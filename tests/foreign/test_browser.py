@@ -43,9 +43,15 @@ async function agreed(protocols) {
   socket.close();
   return [socket.protocol, socket.extensions];
 }
-async function closed(path, code, reason) {
+function noise(size) {  // does not compress
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));
+  return bytes;
+}
+async function closed(path, code, reason, message) {
   const socket = open(path);
   await socket.opened;
+  if (message) socket.send(message);
   if (code) socket.close(code, reason);
   return socket.closed;
 }
@@ -92,6 +98,16 @@ def test_text_and_binary_are_echoed(tab: Page) -> None:
 def test_16_mib_are_one_message(tab: Page) -> None:
     assert tab.evaluate("echoed(pattern(16 << 20)).then(data => isPattern(new Uint8Array(data), 16 << 20))") is True
     assert tab.evaluate("echoed('ы'.repeat(8 << 20)).then(text => text === 'ы'.repeat(8 << 20))") is True
+
+
+def test_a_message_beyond_the_limit_is_1009_while_its_rest_is_under_way(browser: Browser) -> None:
+    """To close at once would be a reset, which takes the close frame back: the page would see 1006."""
+    with serve(echo, "ws://127.0.0.1:0/chat", http=page, engine="epoll", max_size="1MiB") as server:
+        tab = browser.open(f"http://127.0.0.1:{server.addresses[0].port}/")
+        assert tab.evaluate("closed('/chat', null, null, noise(16 << 20))")[:2] == [
+            1009,
+            "a message has 1048577 bytes or more, and max_size is 1048576",
+        ]
 
 
 def test_many_messages_come_in_order(tab: Page) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from socketkit.config.address import Address
 from socketkit.websocket.frames import encode_frame, split_frames
+from socketkit.websocket.handshake import accept_handshake
 from support.connections import PATIENCE
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -32,7 +33,9 @@ def request(target: str = "/", method: str = "GET", **changes: str | None) -> by
 
 def dial(address: Address) -> socket.socket:
     """A plain connection."""
-    return socket.create_connection((address.host, address.port), timeout=PATIENCE)
+    sock = socket.create_connection((address.host, address.port), timeout=PATIENCE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pieces arrive as they were cut
+    return sock
 
 
 def read_head(sock: socket.socket) -> str:
@@ -63,8 +66,12 @@ class Peer:
         self._is_client = is_client
         self._data = b""
 
+    def frame(self, first: int, payload: bytes = b"") -> bytes:
+        """A frame as this side has to send it."""
+        return encode_frame(first, payload, MASK if self._is_client else None)
+
     def send(self, first: int, payload: bytes = b"") -> None:
-        self.sock.sendall(encode_frame(first, payload, MASK if self._is_client else None))
+        self.sock.sendall(self.frame(first, payload))
 
     def receive(self) -> tuple[int, bytes]:
         """The next frame: its first byte and its payload."""
@@ -93,3 +100,15 @@ def client_of(address: Address, target: str = "/", **changes: str | None) -> Ite
         sock.sendall(request(target, **changes))
         assert read_head(sock).startswith("HTTP/1.1 101 ")
         yield Peer(sock, is_client=True)
+
+
+def server_to(sock: socket.socket, *fields: str) -> Peer:
+    """A server that has answered the handshake of an accepted client, with these header fields too."""
+    head = read_head(sock)
+    asked = dict(line.lower().split(": ", 1) for line in head.splitlines()[1:] if line)
+    key = next(line.partition(": ")[2] for line in head.splitlines() if line.lower().startswith("sec-websocket-key"))
+    assert asked["upgrade"] == "websocket"
+    answer = ["HTTP/1.1 101 Switching Protocols", "Upgrade: WebSocket", "Connection: Upgrade"]
+    answer += [f"Sec-WebSocket-Accept: {accept_handshake(key.encode()).decode()}", *fields]
+    sock.sendall("\r\n".join([*answer, "", ""]).encode())
+    return Peer(sock, is_client=False)

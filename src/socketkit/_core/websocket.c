@@ -391,6 +391,8 @@ static Found append_inflated(Reader *self, const Head *head, const char *payload
             memcpy(self->message.data + self->message.end, PyBytes_AS_STRING(inflated), PyBytes_GET_SIZE(inflated));
             self->message.end += PyBytes_GET_SIZE(inflated);
         }
+        if (self->message.end > self->max_size)
+            status = refuse_size(self, self->message.end);
     }
     Py_DECREF(inflated);
     return status;
@@ -481,9 +483,9 @@ static Found take_frames(Reader *self, const char *data, Py_ssize_t size, Py_ssi
     *taken = at;
     self->needed = head.needed;
     if (status == UNUSUAL)
-        return refuse(self, PyObject_CallMethod(self->judge, "head_fault", "y#On", data + at,
+        return refuse(self, PyObject_CallMethod(self->judge, "head_fault", "y#Onn", data + at,
                                                 Py_MIN(size - at, MAX_HEAD_SIZE), self->is_masked ? Py_True : Py_False,
-                                                self->max_frame_size));
+                                                self->max_frame_size, self->max_size));
     return status;
 }
 

@@ -265,8 +265,9 @@ class Session(SessionCore):
         codec.release()
         if codec.must_probe:
             codec.probe()
+        if codec.fault is not None:
             self._end = codec.fault
-        elif _is_decoded_natively(self._framing) and codec.fault is None:
+        elif _is_decoded_natively(self._framing):
             rest = codec.take_rest()
             self._use_native(native_description(self._framing))
             self._put(rest)

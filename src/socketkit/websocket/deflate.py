@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from socketkit.errors import FramingError
 from socketkit.values import Value
-from socketkit.websocket.frames import protocol_error, too_long
+from socketkit.websocket.frames import protocol_error
 
 __all__ = ["Deflate", "DeflateParameters", "accept_offer", "agree_on"]
 
@@ -117,16 +117,15 @@ class Deflate:
         return compressed[:-4]
 
     def decompress(self, data: bytes, room: int, is_last: bool) -> bytes:
-        """Return the bytes of a part of a message.
+        """Return the bytes of a part of a message; one more than `room` where it has more, and is not inflated further.
 
         Args:
             data: the part, as it came.
-            room: bytes that it may have, inclusive: a larger one is refused while it is inflated.
+            room: bytes that it may have, inclusive.
             is_last: whether the message ends with it.
 
         Raises:
             FramingError: it is not DEFLATE (1007).
-            FrameTooLongError: it has more than `room` bytes.
         """
         decoder = self._decoder or zlib.decompressobj(wbits=-self._read_bits)
         self._decoder = decoder
@@ -134,8 +133,6 @@ class Deflate:
             made: bytes = decoder.decompress(data + _TAIL if is_last else data, room + 1)
         except zlib.error as error:
             raise _broken(str(error)) from None
-        if len(made) > room:
-            raise too_long(len(made), room)
         if decoder.eof or (is_last and self._peer_forgets):  # BFINAL may be set (RFC 7692, 7.2.3.4)
             self._decoder = None
         return made

@@ -10,7 +10,7 @@ import codecs
 from typing import Any, Final, Protocol
 
 from socketkit._core import MessageReader
-from socketkit.errors import FramingError
+from socketkit.errors import FrameTooLongError, FramingError
 from socketkit.websocket.deflate import Deflate
 from socketkit.websocket.frames import (
     BINARY,
@@ -158,7 +158,7 @@ class MessageDecoder:
         except FramingError as error:
             self.fault = error
             return found
-        self.fault = batch.fault
+        self.fault = _named(batch.fault, self._max_size)
         if batch.end < len(data) and batch.fault is None:
             held += memoryview(data)[batch.end :]
         return found
@@ -209,9 +209,9 @@ class MessageDecoder:
     # What is wrong, for both decoders.
 
     @staticmethod
-    def head_fault(data: bytes, is_masked: bool, max_size: int, /) -> FramingError | None:
+    def head_fault(data: bytes, is_masked: bool, max_frame_size: int, max_size: int, /) -> FramingError | None:
         """What is wrong with the head of a frame, which begins the bytes."""
-        return split_frames(data, 0, is_masked=is_masked, max_size=max_size).fault
+        return _named(split_frames(data, 0, is_masked=is_masked, max_size=max_frame_size).fault, max_size)
 
     @staticmethod
     def order_fault(first: int, is_open: bool, has_deflate: bool, /) -> FramingError:
@@ -252,6 +252,11 @@ class MessageDecoder:
         if not isinstance(error, FramingError):
             raise error
         return error
+
+
+def _named(fault: FramingError | None, max_size: int) -> FramingError | None:
+    """Name the limit of messages, and not the larger one of compressed frames."""
+    return too_long(fault.size, max_size) if isinstance(fault, FrameTooLongError) else fault
 
 
 def _text(payload: bytes) -> str:

@@ -95,7 +95,7 @@ class Protocol:
     def feed(self, data: bytes) -> list[str | bytes]:
         """Return the messages that are now whole; answer pings, and remember a close frame.
 
-        An error is in `decoder.fault`; its close frame was written then.
+        An error is in `decoder.fault`: `fail` is due when the messages before it were received.
         """
         if self.received_close is not None:
             return []  # nothing counts behind a close frame (RFC 6455, 1.4)
@@ -111,8 +111,6 @@ class Protocol:
                     self.received_close = parse_close(payload)
                 except FramingError as error:
                     decoder.fault = error
-        if decoder.fault is not None:
-            self.fail(decoder.fault)
         return messages
 
     def _answer(self, payload: bytes) -> None:
@@ -222,7 +220,10 @@ class WebSocketFraming:
 
 
 class WebSocketCodec(ConnectionCodec):
-    """What a connection uses of the protocol."""
+    """What a connection uses of the protocol.
+
+    A peer's mistake behind messages is answered when they were received, so that their answers are sent before it.
+    """
 
     __slots__ = ("_counts", "_inner", "_inner_codec", "_is_text", "_last", "_protocol", "_strips", "offset")
 
@@ -275,9 +276,17 @@ class WebSocketCodec(ConnectionCodec):
             self._last = raws
         else:
             messages = self._unframed(raws)
-        if not messages and self.fault is not None:
-            raise self.fault
+        if not messages:
+            self.probe()
+            if self.fault is not None:
+                raise self.fault
         return messages
+
+    must_probe = True
+
+    def probe(self) -> None:
+        if self.fault is not None:
+            self._protocol.fail(self.fault)
 
     def _unframed(self, raws: list[str | bytes]) -> list[Any]:
         messages: list[Any] = []
@@ -289,7 +298,6 @@ class WebSocketCodec(ConnectionCodec):
                 if error.close_code is None:
                     error.close_code, error.close_reason = 1007, f"a message does not follow the framing: {error}"
                 self._protocol.decoder.fault = error
-                self._protocol.fail(error)
                 break
             self._counts.append(len(made))
             messages += made

@@ -213,13 +213,21 @@ class WebSocketStream(MessageStream):
         await self._inner.finish(deadline=deadline)
 
     async def _wait_close(self, deadline: float | None) -> None:
-        """Drop what comes before the peer's close frame; then a client waits for the end of the connection."""
+        """Drop what comes before the peer's close frame; then a client waits for the end of the connection.
+
+        After a mistake of the peer its bytes mean nothing: we end our direction, and drop them up to its end. To close
+        at once would answer what is under way with a reset, which takes our close frame back (RFC 1122, 4.2.2.13).
+        """
         protocol = self.protocol
         data, self._early = self._early, b""
         if data:
             protocol.feed(data)
         while protocol.received_close is None and protocol.decoder.fault is None:
             protocol.feed(await self._inner.receive(deadline=deadline))
+        if protocol.received_close is None:
+            await self._inner.send_eof(deadline=deadline)
+            while True:
+                await self._inner.receive(deadline=deadline)
         if not protocol.is_server:
             last = self.engine.now() + SERVER_CLOSE_TIMEOUT
             while True:
