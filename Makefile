@@ -82,6 +82,26 @@ bench-framing: .venv-bench/.ready
 bench-relay: $(READY)
 	@$(BIN)/python bench/relay.py
 
+# The Autobahn testsuite against our WebSocket, both sides: `make autobahn CASES='1.* 6.*'`. A whole run takes 20 minutes.
+# The suite is a program for Python 2.7; where there is none with pip, nothing is run, and that is said.
+AUTOBAHN := .venv-autobahn
+CASES ?= *
+PYTHON2 ?= $(firstword $(foreach at,python2.7 pypy $(wildcard $(HOME)/.pyenv/versions/2.7.*/bin/python2.7),\
+	$(shell $(at) -c 'import sys, pip; sys.exit(sys.version_info[:2] != (2, 7))' >/dev/null 2>&1 && echo $(at))))
+.PHONY: autobahn
+autobahn: $(BUILT)
+	@if test -z "$(PYTHON2)"; then \
+		echo "skipped: the Autobahn testsuite needs Python 2.7 with pip, and there is none (PYTHON2=path names one)"; \
+	else \
+		$(MAKE) -s $(AUTOBAHN)/.ready PYTHON2=$(PYTHON2) && \
+			PYTHONPATH=tests $(BIN)/python -m foreign.autobahn $(AUTOBAHN) --cases '$(CASES)' $(if $(PART),--part $(PART)); \
+	fi
+
+$(AUTOBAHN)/.ready:
+	@PYTHONUSERBASE=$(CURDIR)/$(AUTOBAHN) $(PYTHON2) -m pip install --user -q --no-warn-script-location \
+		autobahntestsuite==25.10.1 2>$(@D).log || { cat $(@D).log; rm -f $(@D).log; exit 1; }
+	@rm -f $(@D).log; touch $@
+
 fuzz: .venv-fuzz/.ready $(BUILT)
 	@PYTHONPATH=tests $(BIN)/python fuzz/core.py
 	@.venv-fuzz/bin/python fuzz/framing.py -max_total_time=60 -max_len=512 -len_control=0 -verbosity=0 -artifact_prefix=.venv-fuzz/
