@@ -392,7 +392,7 @@ def test_flood_of_senders_is_bounded() -> None:
         bound = datagrams._datagrams._sockets[0]
         for number in range(MAX_TARGETS + 10):
             targets.sender(bound, (f"10.0.{number // 250}.{number % 250 + 1}", 9))
-        assert len(targets._senders) == len(targets._known) == MAX_TARGETS
+        assert len(targets._senders[bound]) == len(targets._known) == MAX_TARGETS
 
 
 @pytest.mark.parametrize("address", ["tcp://:0", "unixpacket:///x", "stdio:", "/x", "exec:true", "tls://:1"])
@@ -481,3 +481,102 @@ def test_threads() -> None:
         right.close()
         waiting.join(FAR)
         assert ended.is_set()
+
+
+# Many at once
+
+
+def test_many_are_answered_at_once(engine: Engine, places: tuple[str, str]) -> None:
+    """`send_many_to` takes what `receive_many_from` returns; order and senders are kept."""
+    count = 150
+
+    async def work(left: Datagrams, right: Datagrams) -> None:
+        async def echo() -> None:
+            answered = 0
+            while answered < count:
+                pairs = await right.receive_many_from()
+                await right.send_many_to(pairs)
+                answered += len(pairs)
+
+        step = 50 if left.local.scheme.startswith("udp") else 5  # the queue of a UNIX socket is short
+        async with Group(engine) as group:
+            group.start(echo())
+            got: list[Any] = []
+            for number in range(0, count, step):
+                await left.send_many_to([(b"%d" % each, right.local) for each in range(number, number + step)])
+                while len(got) < number + step:
+                    got += await left.receive_many_from()
+        assert got == [(b"%d" % number, right.local) for number in range(count)]
+        assert left.statistics().sent_count == right.statistics().sent_count == count
+
+    both(engine, places, work)
+
+
+def test_many_wait_for_room(engine: Engine, tmp_path: Path) -> None:
+    """Behind a full queue the rest waits for room; nothing is lost, and order is kept."""
+
+    async def work(left: Datagrams, right: Datagrams) -> None:
+        async with Group(engine) as group:
+            group.start(left.send_many_to([(b"%d" % number, right.local) for number in range(300)]))
+            got: list[bytes] = []
+            while len(got) < 300:
+                await engine.sleep(0.001)
+                got += [message for message, _ in await right.receive_many_from()]
+        assert got == [b"%d" % number for number in range(300)]
+
+    both(engine, (f"unixgram:{tmp_path}/a", f"unixgram:{tmp_path}/b"), work)
+
+
+def test_many_over_both_families() -> None:
+    """Datagrams to addresses of two families leave from two sockets."""
+    with (
+        open_datagrams("udp4://127.0.0.1:0") as four,
+        open_datagrams("udp6://[::1]:0") as six,
+        open_datagrams("udp://:0") as sender,
+    ):
+        if len(sender.addresses) < 2:
+            pytest.skip("one socket has both families here")
+        sender.send_many_to((b"%d" % number, (four, six)[number % 3 == 0].local) for number in range(9))
+        assert [message for message, _ in four.receive_many_from(timeout=FAR)] == [b"1", b"2", b"4", b"5", b"7", b"8"]
+        assert [message for message, _ in six.receive_many_from(timeout=FAR)] == [b"0", b"3", b"6"]
+
+
+def test_many_are_checked_before_one_is_sent() -> None:
+    """A message or an address that is wrong is refused before the first datagram is sent."""
+    with open_datagrams("udp4://127.0.0.1:0") as left, open_datagrams("udp4://127.0.0.1:0") as right:
+        good = (b"good", right.local)
+        for wrong, error in [
+            ((b"x" * 65_508, right.local), FrameTooLongError),
+            (("text", right.local), TypeError),
+            ((b"x", "tcp://127.0.0.1:1"), AddressError),
+            ((b"x", "udp6://[::1]:1"), AddressError),
+        ]:
+            with pytest.raises(error):
+                left.send_many_to([good, wrong])  # type: ignore[list-item]
+        assert left.statistics().sent_count == 0
+        left.send_many_to([])
+        left.send_many_to([good])
+        assert right.receive_many_from(timeout=FAR) == [(b"good", left.local)]
+
+
+def test_refused_among_many(tmp_path: Path) -> None:
+    """A datagram that the system refuses ends the call; the error notes how many were sent."""
+    with (
+        open_datagrams(f"unixgram:{tmp_path}/a") as left,
+        open_datagrams(f"unixgram:{tmp_path}/b") as right,
+    ):
+        gone = f"unixgram:{tmp_path}/gone"
+        with pytest.raises(BrokenError, match=r"unixgram:.*gone: .*ENOENT") as caught:
+            left.send_many_to([(b"1", right.local), (b"2", right.local), (b"3", gone), (b"4", right.local)])
+        assert caught.value.__notes__ == ["2 of the 4 messages were sent"]
+        assert [message for message, _ in right.receive_many_from(timeout=FAR)] == [b"1", b"2"]
+        for number in range(10_000):
+            try:
+                left.send_to(b"%d" % number, right.local, timeout=0)
+            except DeadlineError:
+                break
+        with pytest.raises(DeadlineError, match="the system had no room within") as late:
+            left.send_many_to([(b"late", right.local)] * 3, timeout=0.01)
+        assert late.value.__notes__ == ["0 of the 3 messages were sent"]
+    with pytest.raises(ClosedError):
+        left.send_many_to([(b"closed", right.local)])

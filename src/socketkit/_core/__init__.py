@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from socketkit._core.connection import DONE, ConnectionCore, Done, broadcast, read_messages
+from socketkit._core.datagram import Datagram, receive_batch, send_batch
 from socketkit._core.kernel import PARKED, READ, READ_BITS, TURN_TASKS, WRITE, WRITE_BITS, Kernel, Slot, TaskState
 from socketkit._core.session import NOTHING, PART, UNUSUAL, WHOLE, SessionCore
 from socketkit._core.side import LoopCore, SideCore
@@ -18,8 +19,9 @@ from socketkit._core.websocket import MessageReader, apply_mask, encode_frame
 
 __all__ = [
     "DONE", "NOTHING", "PARKED", "PART", "READ", "READ_BITS", "TURN_TASKS", "UNUSUAL", "WHOLE", "WRITE", "WRITE_BITS",
-    "ConnectionCore", "Done", "Kernel", "LoopCore", "MessageReader", "SessionCore", "SideCore", "Slot", "StreamCore",
-    "TaskState", "apply_mask", "broadcast", "encode_frame", "native", "read_messages",
+    "ConnectionCore", "Datagram", "Done", "Kernel", "LoopCore", "MessageReader", "SessionCore", "SideCore", "Slot",
+    "StreamCore", "TaskState", "apply_mask", "broadcast", "encode_frame", "native", "read_messages", "receive_batch",
+    "send_batch",
 ]  # fmt: skip
 
 native = False
@@ -31,6 +33,9 @@ _native_names = (
 )  # fmt: skip
 """What exists twice."""
 
+_of_some_systems = ("receive_batch", "send_batch")
+"""What exists twice where the system has the calls for it."""
+
 if not TYPE_CHECKING and os.environ.get("SOCKETKIT_PURE", "0") in ("", "0"):
     try:
         _native = import_module(f"{__name__}._native")
@@ -40,4 +45,5 @@ if not TYPE_CHECKING and os.environ.get("SOCKETKIT_PURE", "0") in ("", "0"):
         pass
     else:
         native = True
+        _found |= {name: getattr(_native, name) for name in _of_some_systems if hasattr(_native, name)}
         globals().update(_found)

@@ -11,6 +11,7 @@
      SessionCore bytes received and not decoded, bytes encoded and unsent.  session.c  connection/session.py
      framing     one decoder and one encoder for each native framing.       framing.c  framing/
      MessageReader    frames of WebSocket, joined to messages.              websocket.c  websocket/messages.py
+     datagrams   a batch of them in one system call.                        datagram.c  datagrams/bound_socket.py
      ConnectionCore   `async for` and `send`: one awaitable, no frame.      connection.c  connection/connection.py
 
    How a message is received. `Next` (what `__anext__` returns) decodes one from the session's buffer. Without a whole
@@ -56,6 +57,7 @@ typedef struct {
     PyObject *done;   /* the coroutine of a verb that has nothing to wait for */
     PyObject *free_next[8]; /* `Next` objects to be used again: one is made for each message */
     int free_next_count;
+    char *arena;      /* where datagrams are received; NULL: none were */
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
     PyObject *names[NAME_COUNT];
 } CoreState;
@@ -227,6 +229,13 @@ int add_connection(PyObject *module, CoreState *core);
 void free_kept_next(CoreState *core);
 PyObject *core_broadcast(PyObject *module, PyObject *args);
 PyObject *core_read_messages(PyObject *module, PyObject *args);
+
+/* datagram.c */
+
+#if defined(__linux__) || defined(__FreeBSD__)
+PyObject *core_receive_batch(PyObject *module, PyObject *args);
+PyObject *core_send_batch(PyObject *module, PyObject *args);
+#endif
 
 /* Whether an attribute that Python may set holds nothing. */
 static inline bool is_none(PyObject *value)

@@ -131,7 +131,8 @@ static int core_clear(PyObject *module)
     for (int i = 0; i < NAME_COUNT; i++)
         Py_CLEAR(core->names[i]);
     PyMem_RawFree(core->spare);
-    core->spare = NULL;
+    PyMem_RawFree(core->arena);
+    core->spare = core->arena = NULL;
     return 0;
 }
 
@@ -148,6 +149,12 @@ static PyMethodDef core_methods[] = {
     {"apply_mask", core_apply_mask, METH_VARARGS, "apply_mask($module, data, mask, /)\n--\n\nAs in `websocket.py`."},
     {"encode_frame", core_encode_frame, METH_VARARGS,
      "encode_frame($module, first, payload, mask=None, /)\n--\n\nAs in `websocket.py`."},
+#if defined(__linux__) || defined(__FreeBSD__)
+    {"receive_batch", core_receive_batch, METH_VARARGS,
+     "receive_batch($module, sock, size, limit, flags, /)\n--\n\nAs in `datagram.py`."},
+    {"send_batch", core_send_batch, METH_VARARGS,
+     "send_batch($module, sock, batch, /)\n--\n\nAs in `datagram.py`."},
+#endif
     {NULL, NULL, 0, NULL},
 };
 

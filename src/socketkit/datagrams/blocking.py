@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from socket import socket as Socket  # noqa: N812 - a property has its name
 from types import TracebackType
 from typing import Generic
@@ -43,6 +43,11 @@ class BlockingDatagrams(Generic[M]):
         """Send one message as one datagram; when this returns, the system has it."""
         with self._lock:
             run_to_end(self._datagrams.send_to(message, address, timeout=timeout))
+
+    def send_many_to(self, messages: Iterable[tuple[M, str | Address]], *, timeout: float | None = None) -> None:
+        """Send many messages, each as one datagram to its address, in order; return when the system has them all."""
+        with self._lock:
+            run_to_end(self._datagrams.send_many_to(messages, timeout=timeout))
 
     @property
     def local(self) -> Address:

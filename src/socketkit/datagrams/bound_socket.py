@@ -6,6 +6,9 @@ import os
 import socket
 from typing import Any, Final
 
+from socketkit import _core
+from socketkit._core import Datagram
+from socketkit._core import datagram as one_by_one
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.engines.engine import Engine
@@ -15,43 +18,12 @@ from socketkit.sockets.kernel_drops import kernel_drops
 from socketkit.sockets.unix_paths import identity_of, remove_file
 from socketkit.streams.datagram_socket import ask_true_size, largest
 
-__all__ = ["BoundSocket", "Datagram", "receive_batch"]
-
-Datagram = tuple[bytes, int, Any]
-"""The data that fitted, the size of the whole datagram, and the name of the socket that sent it."""
+__all__ = ["BoundSocket"]
 
 MAX_SIZE: Final = 65536
 """No datagram of the internet is larger than its 16-bit length."""
 
-
-def receive_batch(sock: socket.socket, buffer: memoryview, limit: int) -> list[Datagram]:
-    """Receive what is queued, at most `limit` datagrams; empty where nothing is.
-
-    This is the place for recvmmsg(2), which Python's `socket` does not have: whatever replaces it takes the same
-    arguments, and returns the same list.
-
-    Args:
-        sock: non-blocking.
-        buffer: for one datagram; the last byte only shows that a datagram was longer.
-
-    Raises:
-        OSError: the socket cannot be received from. An error after the first datagram is left for the next call.
-    """
-    batch: list[Datagram] = []
-    receive = sock.recvfrom_into
-    for _ in range(limit):
-        try:
-            size, name = receive(buffer, 0, ask_true_size)
-        except BlockingIOError:
-            break
-        except (ConnectionError, TimeoutError):
-            continue  # an ICMP error for a datagram that we sent: not an error of the socket
-        except OSError:
-            if batch:
-                break
-            raise
-        batch.append((bytes(buffer[:size]), size, name))
-    return batch
+_BATCHED: Final = {socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None)}
 
 
 class BoundSocket:
@@ -85,19 +57,34 @@ class BoundSocket:
         self._path = path
         self._identity = identity_of(path) if path is not None else None
         self._has_header = sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET  # raw(7)
-        self._buffer = memoryview(b"")  # allocated by the first receive: some sockets only send
+        # A traced socket has to see each call, and recvmmsg(2) knows the names of these families only.
+        is_plain = type(sock) is socket.socket and sock.family in _BATCHED
+        self._receive_batch = _core.receive_batch if is_plain else one_by_one.receive_batch
+        self._send_batch = _core.send_batch if is_plain else one_by_one.send_batch
         self._pid = os.getpid()  # the file belongs to the process that bound it
         self._dropped: int | None = None  # by the kernel, at the end
         self._drops = DropCounter(sock, str(address), engine.now, observer=observer)
 
     def receive(self, limit: int) -> list[Datagram]:
-        """Receive what is queued, as `receive_batch`."""
-        if not self._buffer:
-            self._buffer = memoryview(bytearray(self.receive_size + 1))
-        batch = receive_batch(self.socket, self._buffer, limit)
+        """Receive what is queued, at most `limit` datagrams; empty where nothing is.
+
+        The last byte of a buffer only shows that a datagram was longer than `receive_size`.
+
+        Raises:
+            OSError: the socket cannot be received from. An error after the first datagram is left for the next call.
+        """
+        batch = self._receive_batch(self.socket, self.receive_size + 1, limit, ask_true_size)
         if self._has_header:
             return [(data[(data[0] & 15) * 4 :] if data else data, size, name) for data, size, name in batch]
         return batch
+
+    def send(self, batch: list[tuple[bytes, Any]]) -> int:
+        """Send datagrams, each to its name; return how many the system took; 0: it has no room.
+
+        Raises:
+            OSError: the first one was refused.
+        """
+        return self._send_batch(self.socket, batch)
 
     def address_of(self, name: Any) -> Address:
         """The address for a name that the system has given."""

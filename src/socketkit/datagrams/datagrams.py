@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Iterable
+from itertools import takewhile
 from socket import socket as Socket  # noqa: N812 - a property has its name
 from types import TracebackType
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, TypeAlias
 
+from socketkit._core import Datagram
 from socketkit.config.address import Address
 from socketkit.config.durations import parse_timeout
 from socketkit.config.options import Options
@@ -26,6 +29,7 @@ from socketkit.errors import (
 )
 from socketkit.events import Observer
 from socketkit.framing.adapter import adapt
+from socketkit.framing.chunks import Chunks
 from socketkit.framing.codec import Framing, M
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.datagram_socket import SendBackoff, too_long_to_receive, why_not_sent
@@ -35,6 +39,10 @@ __all__ = ["Datagrams", "DatagramsStatistics"]
 
 MAX_BATCH: Final = 256
 """Datagrams that one sweep of a socket takes from the system, before other tasks run."""
+
+
+_Ready: TypeAlias = tuple[BoundSocket, Any, bytes, "str | Address"]
+"""A datagram to send: from which socket, to which name, the data, and the address for error texts."""
 
 
 class DatagramsStatistics(Value):
@@ -84,7 +92,9 @@ class Datagrams(Generic[M]):
             self._set = DescriptorSet(engine, READ)
             for bound in sockets:
                 self._set.add(bound.descriptor)
-        self._queue: deque[tuple[Any, BoundSocket, Any]] = deque()  # a message or an error, and where it came from
+        self._is_whole = isinstance(framing, Chunks)  # a datagram is a message
+        self._queue: deque[Any] = deque()  # pairs of a message and an address, and faults in their places
+        self._fault_count = 0  # of the queue
         self._first = 0  # the socket that the next sweep begins with
         self._is_full = False  # whether the last sweep ended by its bound
         self._is_receiving = False
@@ -114,10 +124,11 @@ class Datagrams(Generic[M]):
         """
         if not self._queue or self._is_receiving or self._is_closed:
             await self._fill(timeout)
-        message, bound, name = self._queue.popleft()
-        if isinstance(message, _Fault):
-            raise message.error
-        return message, self._targets.sender(bound, name)
+        found: tuple[M, Address] | _Fault = self._queue.popleft()
+        if isinstance(found, _Fault):
+            self._fault_count -= 1
+            raise found.error
+        return found
 
     async def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[M, Address]]:
         """Return every message that is there, with the address of its sender, in order; wait for the first one.
@@ -131,13 +142,15 @@ class Datagrams(Generic[M]):
             await self._fill(timeout)
         elif len(self._queue) < MAX_BATCH:
             self._sweep()
-        queue, sender = self._queue, self._targets.sender
-        if isinstance(queue[0][0], _Fault):
-            raise queue.popleft()[0].error
-        received = []
-        while queue and not isinstance(queue[0][0], _Fault):
-            message, bound, name = queue.popleft()
-            received.append((message, sender(bound, name)))
+        if not self._fault_count:
+            received: list[tuple[M, Address]] = list(self._queue)
+            self._queue.clear()
+            return received
+        received = list(takewhile(lambda found: not isinstance(found, _Fault), self._queue))
+        if not received:
+            return [await self.receive_from()]  # raises the error
+        for _ in received:
+            self._queue.popleft()
         return received
 
     def __aiter__(self) -> Datagrams[M]:
@@ -191,33 +204,47 @@ class Datagrams(Generic[M]):
                     break  # the next call raises it
                 raise BrokenError(f"receiving at {bound.address}: {reason_of(error)}", errno=error.errno) from None
             left -= len(batch)
-            for data, size, name in batch:
-                self._decode(bound, data, size, name)
+            self._take(bound, batch)
             if left <= 0:
                 self._is_full = True
                 bound.report_drops()
                 break
 
-    def _decode(self, bound: BoundSocket, data: bytes, size: int, name: Any) -> None:
-        """Queue the messages of one datagram, and behind them its error."""
-        self._received_count += 1
-        self._received_size += size
-        queue = self._queue
-        if size > bound.receive_size:
-            error = too_long_to_receive(str(bound.address_of(name)), size, bound.receive_size)
-            queue.append((_Fault(error), bound, name))
+    def _take(self, bound: BoundSocket, batch: list[Datagram]) -> None:
+        """Queue what came at a socket: messages, and in their places errors."""
+        sizes = [size for _, size, _ in batch]
+        self._received_count += len(sizes)
+        self._received_size += sum(sizes)
+        if self._is_whole and (not sizes or max(sizes) <= bound.receive_size):
+            self._queue.extend(self._targets.with_senders(bound, batch))
             return
+        for data, size, name in batch:
+            try:
+                self._decode(bound, data, size, name)
+            except SocketkitError as error:
+                self._queue.append(_Fault(error))
+                self._fault_count += 1
+
+    def _decode(self, bound: BoundSocket, data: bytes, size: int, name: Any) -> None:
+        """Queue the messages of one datagram.
+
+        Raises:
+            FramingError: something is wrong with it; the messages before that are queued.
+        """
+        address = self._targets.sender(bound, name)
+        if size > bound.receive_size:
+            raise too_long_to_receive(str(address), size, bound.receive_size)
         feed_whole = self._codec.feed_whole
         try:
             if feed_whole is not None:
-                queue.extend([(message, bound, name) for message in feed_whole(data)])
+                self._queue.extend([(message, address) for message in feed_whole(data)])
                 return
             codec = adapt(self._framing.codec())
-            queue.extend([(message, bound, name) for message in codec.feed(data)])
-            queue.extend([(message, bound, name) for message in codec.feed_eof()])
+            self._queue.extend([(message, address) for message in codec.feed(data)])
+            self._queue.extend([(message, address) for message in codec.feed_eof()])
         except SocketkitError as error:
-            error.add_note(f"in a datagram of {size} bytes from {bound.address_of(name)}")
-            queue.append((_Fault(error), bound, name))
+            error.add_note(f"in a datagram of {size} bytes from {address}")
+            raise
 
     # Sending
 
@@ -250,12 +277,7 @@ class Datagrams(Generic[M]):
         deadline = None if timeout is None else self._engine.deadline(timeout)
         bound, name = self._targets.known(address) or await self._targets.find(address, timeout)
         if len(data) > bound.max_size:
-            raise FrameTooLongError(
-                f"a message of {len(data)} bytes does not go into one datagram, which holds {bound.max_size}: "
-                "send less at a time, or use a stream (tcp, unix)",
-                size=len(data),
-                max_size=bound.max_size,
-            )
+            raise _too_long_to_send(len(data), bound.max_size)
         if not self._is_blocked or bound.is_unix:
             try:
                 bound.socket.sendto(data, name)
@@ -265,6 +287,89 @@ class Datagrams(Generic[M]):
             else:
                 self._count_sent(len(data))
                 return
+        await self._send_next(bound, name, data, address, deadline, timeout)
+
+    async def send_many_to(
+        self, messages: Iterable[tuple[Any, str | Address]], *, timeout: float | None = None
+    ) -> None:
+        """Send many messages, each as one datagram to its address, in order; return when the system has them all.
+
+        Takes what `receive_many_from` returns. Up to 64 datagrams are one system call, where the system has
+        sendmmsg(2). Every message is framed, and every name resolved, before the first datagram is sent.
+
+        Args:
+            messages: pairs of a message and an address, as `send_to` takes them.
+            timeout: seconds to wait at most, for all of them; None: no limit.
+
+        Raises:
+            AddressError, ResolveError, FrameTooLongError, FramingError: of any of them, as in `send_to`; nothing was
+                sent.
+            BrokenError, DeadlineError, ClosedError: as in `send_to`. A note of the error says how many were sent.
+
+        Cancellation: each message was sent whole or not at all; `statistics().sent_count` counts those sent.
+        """
+        deadline = None if timeout is None else self._engine.deadline(timeout)
+        ready: list[_Ready] = []
+        for message, address in messages:
+            if self._is_closed:
+                raise self._closed_error()
+            data = self._codec.encode((message,))
+            bound, name = self._targets.known(address) or await self._targets.find(address, timeout)
+            if len(data) > bound.max_size:
+                raise _too_long_to_send(len(data), bound.max_size)
+            ready.append((bound, name, data, address))
+        at = 0
+        try:
+            while at < len(ready):
+                batch = ready[at : at + MAX_BATCH]
+                sent = self._send_some(batch)
+                if sent == 0:
+                    bound, name, data, address = batch[0]
+                    await self._send_next(bound, name, data, address, deadline, timeout)
+                at += sent or 1
+                if len(batch) == MAX_BATCH:
+                    await self._engine.checkpoint()
+        except SocketkitError as error:
+            error.add_note(f"{at} of the {len(ready)} messages were sent")
+            raise
+
+    def _send_some(self, batch: list[_Ready]) -> int:
+        """Send datagrams until one has to wait; return how many were sent."""
+        count = 0
+        while count < len(batch):
+            if self._is_closed:
+                raise self._closed_error()
+            bound, _, data, address = batch[count]
+            if self._is_blocked and not bound.is_unix:
+                break
+            run = []
+            for each, name, datagram, _ in batch[count:]:
+                if each is not bound:
+                    break
+                run.append((datagram, name))
+            try:
+                sent = bound.send(run)
+            except OSError as error:
+                if count or error.errno == errno.ENOBUFS:
+                    break
+                raise self._send_error(error, bound, address, len(data)) from None
+            if not sent:
+                break
+            for datagram, _ in run[:sent]:
+                self._count_sent(len(datagram))
+            count += sent
+        return count
+
+    async def _send_next(
+        self,
+        bound: BoundSocket,
+        name: Any,
+        data: bytes,
+        address: str | Address,
+        deadline: float | None,
+        timeout: float | None,
+    ) -> None:
+        """Send one datagram when there is room."""
         try:
             await self._send_waiting(bound, name, data, address, deadline)
         except DeadlineError:
@@ -363,6 +468,7 @@ class Datagrams(Generic[M]):
         for bound in self._sockets:
             bound.close()
         self._queue.clear()
+        self._fault_count = 0
         self._room.notify()
 
     def _closed_error(self) -> ClosedError:
@@ -379,6 +485,15 @@ class Datagrams(Generic[M]):
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open"
         return f"<Datagrams {' '.join(map(str, self.addresses))}, {state}>"
+
+
+def _too_long_to_send(size: int, limit: int) -> FrameTooLongError:
+    return FrameTooLongError(
+        f"a message of {size} bytes does not go into one datagram, which holds {limit}: send less at a time, or use a "
+        "stream (tcp, unix)",
+        size=size,
+        max_size=limit,
+    )
 
 
 class _Fault:

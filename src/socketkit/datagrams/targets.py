@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
+from socketkit._core import Datagram
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.time_limits import NAME_CACHE_TIMEOUT
@@ -37,17 +38,22 @@ class Targets:
         self._observer = observer
         self._known: dict[str | Address, Target] = {}
         self._ends: dict[str | Address, float] = {}  # of those with a name, which may change
-        self._senders: dict[tuple[BoundSocket, Any], Address] = {}
+        self._senders: dict[BoundSocket, dict[Any, Address]] = {bound: {} for bound in sockets}
 
     def sender(self, bound: BoundSocket, name: Any) -> Address:
         """The address of a datagram's sender; an answer to it finds its way without a lookup."""
-        address = self._senders.get((bound, name))
+        address = self._senders[bound].get(name)
         if address is None:
             address = bound.address_of(name)
-            _keep(self._senders, (bound, name), address)
+            _keep(self._senders[bound], name, address)
             if name:
                 _keep(self._known, address, (bound, name))
         return address
+
+    def with_senders(self, bound: BoundSocket, batch: list[Datagram]) -> list[tuple[bytes, Address]]:
+        """The data of datagrams, each with the address of its sender."""
+        known, sender = self._senders[bound].get, self.sender
+        return [(data, known(name) or sender(bound, name)) for data, _, name in batch]
 
     def known(self, address: str | Address) -> Target | None:
         """The target, where it is remembered."""
