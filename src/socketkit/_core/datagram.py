@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    import socket
+from typing import Any, TypeAlias
 
 __all__ = ["Datagram", "receive_batch", "send_batch"]
 
@@ -19,11 +16,11 @@ SEND_BATCH = 64
 _spare: list[bytearray] = []  # buffers of earlier calls; a thread takes one while it receives
 
 
-def receive_batch(sock: socket.socket, size: int, limit: int, flags: int, /) -> list[Datagram]:
+def receive_batch(sock: Any, size: int, limit: int, flags: int, /) -> list[Datagram]:
     """Receive what is queued, at most `limit` datagrams; empty where nothing is.
 
     Args:
-        sock: non-blocking, of the family INET, INET6 or UNIX.
+        sock: a `socket.socket`, non-blocking, of the family INET, INET6 or UNIX.
         size: bytes that are kept of a datagram at most.
         flags: of recv(2).
 
@@ -54,7 +51,7 @@ def receive_batch(sock: socket.socket, size: int, limit: int, flags: int, /) -> 
     return batch
 
 
-def send_batch(sock: socket.socket, batch: Sequence[tuple[bytes, Any]], /) -> int:
+def send_batch(sock: Any, batch: Sequence[tuple[bytes, Any]], /) -> int:
     """Send datagrams, each to its name, from the first on; return how many the system took; 0: it has no room.
 
     At most 64 are sent by one call, and none behind one that fails.
