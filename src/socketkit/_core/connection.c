@@ -208,7 +208,7 @@ static PySendResult hand_over(Next *self, PyObject **result)
     return outcome;
 }
 
-/* Park the running task of a readiness engine where the descriptor is watched already. */
+/* Park the running task of a readiness engine. False: the engine's own wait is to do it, or to raise. */
 static bool park(Connection *self, PyObject **result)
 {
     Kernel *kernel = self->kernel;
@@ -217,15 +217,11 @@ static bool park(Connection *self, PyObject **result)
     Task *task = (Task *)kernel->current;
     if (task->cancelling)
         return false; /* the engine's own wait raises it */
-    PyObject *key = PyLong_FromLong(self->stream->descriptor);
-    Slot *slot = key == NULL ? NULL : (Slot *)PyDict_GetItemWithError(kernel->slots, key);
-    Py_XDECREF(key);
-    if (slot == NULL || !(slot->armed & READ) || !is_none(slot->reader)) {
-        PyErr_Clear();
+    Slot *slot = watch_readable(kernel, self->stream->descriptor);
+    if (slot == NULL)
         return false;
-    }
     Py_XSETREF(slot->reader, Py_NewRef(task));
-    Py_XSETREF(task->slot, Py_NewRef(slot));
+    Py_XSETREF(task->slot, (PyObject *)slot); /* the reference moves here */
     task->direction = READ;
     *result = Py_NewRef(self->core->parked);
     return true;
@@ -819,8 +815,10 @@ static PyObject *send_chunk(Connection *self, PyObject *message)
         return NULL;
     if (found == PART) {
         PyObject *rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message) + taken, size - taken);
+        PyObject *outgoing = rest == NULL ? NULL : outgoing_of(session);
         PyObject *result =
-            rest == NULL ? NULL : PyObject_CallMethodOneArg(session->outgoing, self->core->names[NAME_append], rest);
+            outgoing == NULL ? NULL : PyObject_CallMethodOneArg(outgoing, self->core->names[NAME_append], rest);
+        Py_XDECREF(outgoing);
         Py_XDECREF(rest);
         Py_XDECREF(result);
         if (result == NULL)
@@ -964,6 +962,16 @@ static PyMethodDef connection_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMemberDef connection_members[] = {
+    {"_blocks", T_BOOL, offsetof(Connection, blocks), READONLY, NULL},
+    {"_high_water", T_PYSSIZET, offsetof(Connection, high), READONLY, NULL},
+    {"_large", T_PYSSIZET, offsetof(Connection, large), READONLY, NULL},
+    {"_sender", T_OBJECT, offsetof(Connection, sender), READONLY, NULL},
+    {"_session", T_OBJECT, offsetof(Connection, session), READONLY, NULL},
+    {"_soon", T_OBJECT, offsetof(Connection, soon), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyObject *connection_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     (void)args, (void)kwargs; /* the class's own `__init__` takes them */
@@ -1019,8 +1027,9 @@ static void connection_dealloc(Connection *self)
 static PyType_Slot connection_slots[] = {
     {Py_tp_new, connection_new},           {Py_am_aiter, itself},
     {Py_am_anext, connection_anext},       {Py_tp_methods, connection_methods},
-    {Py_tp_traverse, connection_traverse}, {Py_tp_clear, connection_clear},
-    {Py_tp_dealloc, connection_dealloc},   {0, NULL},
+    {Py_tp_members, connection_members},   {Py_tp_traverse, connection_traverse},
+    {Py_tp_clear, connection_clear},       {Py_tp_dealloc, connection_dealloc},
+    {0, NULL},
 };
 
 static PyType_Spec connection_spec = {

@@ -62,7 +62,7 @@ def read_messages(session: Any, refill: Callable[[], bool], /) -> Iterator[Any]:
 class ConnectionCore:
     """What every message needs; see `connection.connection`."""
 
-    __slots__ = ()
+    __slots__ = ("_blocks", "_high_water", "_large", "_sender", "_session", "_soon")
 
     _session: Any
     _sender: Any
@@ -87,6 +87,12 @@ class ConnectionCore:
         /,
     ) -> None:
         """Set the parts of the hot path; again after each change of the stream."""
+        self._session = session
+        self._sender = sender
+        self._soon = soon  # type: ignore[assignment]
+        self._large = large
+        self._high_water = high
+        self._blocks = blocks
 
     def send(self, message: Any, /) -> Any:
         """Send one message: it joins the batch of this turn of the engine, and leaves with it.

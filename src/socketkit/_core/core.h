@@ -39,7 +39,7 @@ enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connec
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
-    X(append) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send_large)        \
+    X(append) X(_arm) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send_large)        \
     X(throw) X(wait) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
     X(_run_calls) X(_run_timers) X(_send_in_python) X(_send_many_in_python) X(_iterate_in_python)      \
     X(_iterate_many_in_python) X(_receive_in_python) X(_receive_many_in_python)
@@ -87,6 +87,7 @@ typedef struct {
 } Kernel;
 
 int add_kernel(PyObject *module, CoreState *core);
+Slot *watch_readable(Kernel *self, int descriptor);
 
 /* framing.c */
 
@@ -189,6 +190,7 @@ int encode_messages(Session *self, PyObject *messages);
 PyObject *take_one(Session *self);
 PyObject *pop_waiting(Session *self);
 void note_backlog(Session *self);
+PyObject *outgoing_of(Session *self);
 
 /* side.c */
 

@@ -291,6 +291,39 @@ static Slot *find_slot(Kernel *self, int descriptor)
     return (Slot *)Py_XNewRef(slot);
 }
 
+/* Watch a descriptor until it is readable. NULL, and no exception: another task waits there, or it cannot be watched:
+   the engine's `wait` says so. */
+Slot *watch_readable(Kernel *self, int descriptor)
+{
+    PyObject *key = PyLong_FromLong(descriptor);
+    Slot *slot = key == NULL ? NULL : (Slot *)Py_XNewRef(PyDict_GetItemWithError(self->slots, key));
+    bool is_new = slot == NULL && !PyErr_Occurred() && key != NULL;
+    if (is_new) {
+        slot = (Slot *)PyObject_CallNoArgs((PyObject *)self->core->slot_type);
+        if (slot != NULL && PyDict_SetItem(self->slots, key, (PyObject *)slot) < 0)
+            Py_CLEAR(slot);
+    }
+    bool is_free = slot != NULL && is_none(slot->reader);
+    if (is_free && !(slot->armed & READ)) {
+        PyObject *directions = PyLong_FromLong(slot->armed | READ);
+        PyObject *result = directions == NULL ? NULL
+                                              : PyObject_CallMethodObjArgs((PyObject *)self, self->core->names[NAME__arm],
+                                                                           key, slot, directions, NULL);
+        Py_XDECREF(directions);
+        Py_XDECREF(result);
+        is_free = result != NULL;
+        if (!is_free && is_new) {
+            PyErr_Clear();
+            PyDict_DelItem(self->slots, key);
+        }
+    }
+    Py_XDECREF(key);
+    PyErr_Clear();
+    if (!is_free)
+        Py_CLEAR(slot);
+    return slot;
+}
+
 /* Act on what a poll has reported. `slot` was found before any task ran: a task may close the descriptor, whose number
    is given to the next socket at once. */
 static int dispatch(Kernel *self, int descriptor, Slot *slot, int bits, int waker)

@@ -354,6 +354,27 @@ static PyObject *session_out_size(Session *self, void *closure)
     return PyLong_FromSsize_t(self->out.end);
 }
 
+/* The frames that Python has encoded, as a new reference. The list is made when it is asked for. */
+PyObject *outgoing_of(Session *self)
+{
+    if (self->outgoing == NULL)
+        self->outgoing = PyList_New(0);
+    return Py_XNewRef(self->outgoing);
+}
+
+static PyObject *session_get_outgoing(Session *self, void *closure)
+{
+    (void)closure;
+    return outgoing_of(self);
+}
+
+static int session_set_outgoing(Session *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    Py_XSETREF(self->outgoing, Py_XNewRef(value));
+    return 0;
+}
+
 static PyMethodDef session_methods[] = {
     {"_use_native", (PyCFunction)session_use_native, METH_O,
      "_use_native($self, description, /)\n--\n\nKeep and decode bytes here from now on; False: such a framing cannot."},
@@ -384,6 +405,8 @@ static PyGetSetDef session_getset[] = {
     {"is_native", (getter)session_is_native, NULL, "Whether received bytes are kept and decoded here.", NULL},
     {"_pending", (getter)session_pending, NULL, "Bytes that were not decoded.", NULL},
     {"_out_size", (getter)session_out_size, NULL, "Bytes that were encoded here and not taken.", NULL},
+    {"outgoing", (getter)session_get_outgoing, (setter)session_set_outgoing,
+     "Encoded frames that were not handed to the system yet, oldest first.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -396,7 +419,6 @@ static PyMemberDef session_members[] = {
     {"is_draining", T_BOOL, offsetof(Session, is_draining), 0, NULL},
     {"is_receiving", T_BOOL, offsetof(Session, is_receiving), 0, NULL},
     {"is_refused", T_BOOL, offsetof(Session, is_refused), 0, NULL},
-    {"outgoing", T_OBJECT, offsetof(Session, outgoing), 0, NULL},
     {"outgoing_size", T_PYSSIZET, offsetof(Session, outgoing_size), 0, NULL},
     {"received_count", T_PYSSIZET, offsetof(Session, received_count), 0, NULL},
     {"received_size", T_PYSSIZET, offsetof(Session, received_size), 0, NULL},

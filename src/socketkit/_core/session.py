@@ -57,6 +57,7 @@ class SessionCore:
 
     def __init__(self) -> None:
         self.waiting = []
+        self.outgoing = []
         self._end = self.drain_waiters = None
         self._has_work = self.has_backlog = self.is_draining = self.is_receiving = self.is_refused = False
         self.outgoing_size = self.received_count = self.received_size = self.sent_count = self.sent_size = 0

@@ -44,6 +44,17 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "ConnectionStatistics"]
 
 
+_process = os.getpid()
+
+
+def this_process() -> int:
+    """Return the number of this process: always the same object, as each connection holds it."""
+    global _process
+    if (number := os.getpid()) != _process:
+        _process = number
+    return _process
+
+
 class Connection(ConnectionCore, Generic[M]):
     """A connection to a peer, in messages. Made by `connect`, `serve`, `listen` and `pair`.
 
@@ -58,19 +69,12 @@ class Connection(ConnectionCore, Generic[M]):
     __slots__ = (
         "__dict__",  # made when a handler keeps something of its own here
         "__weakref__",
-        "_blocks",
         "_closed",
         "_dialled",
         "_end_sent_reported",
         "_fd_channel",
-        "_high_water",
-        "_large",
-        "_options",
         "_pid",
         "_receiver",
-        "_sender",
-        "_session",
-        "_soon",
         "engine",
         "internals",
         "number",
@@ -96,30 +100,23 @@ class Connection(ConnectionCore, Generic[M]):
         self.number = internals.number
         self.server_closing = False
         self._dialled = dialled
-        self._options = options
         # What every message needs, without a way over `internals`.
-        self._session = session = internals.session
-        self._sender = internals.sender
         self._receiver = internals.receiver
-        self._high_water = options.high_water
-        self._large = min(options.high_water, LARGE_SIZE)
-        self._soon = stream.engine.call_soon
-        self._blocks = stream.engine.blocks
-        is_direct = internals.receiver.is_direct and not self._blocks
+        blocks = stream.engine.blocks
         self._attach(
-            session,
+            internals.session,
             internals.sender,
             stream if observer is None else None,
             stream.engine,
-            self._soon,
-            self._large,
-            self._high_water,
-            is_direct,
-            session.sends_batches,
-            self._blocks,
+            stream.engine.call_soon,
+            min(options.high_water, LARGE_SIZE),
+            options.high_water,
+            internals.receiver.is_direct and not blocks,
+            internals.session.sends_batches,
+            blocks,
         )
         self._closed = False
-        self._pid = os.getpid()  # a child of fork(2) has a copy of the descriptor
+        self._pid = this_process()  # a child of fork(2) has a copy of the descriptor
         self._end_sent_reported = False
         self._fd_channel: FdChannel | None = None
 
@@ -183,7 +180,7 @@ class Connection(ConnectionCore, Generic[M]):
         """
         self._check_open()
         self._session.refuse(eof_sent_error(self.internals.peer))
-        deadline = self.engine.deadline(self._options.close_timeout)
+        deadline = self.engine.deadline(self.internals.options.close_timeout)
         await self._sender.wait_empty(deadline=deadline)
         self._sender.check()
         await self.internals.stream.send_eof(deadline=deadline)
@@ -343,7 +340,7 @@ class Connection(ConnectionCore, Generic[M]):
                 further use.
         """
         self._check_open()
-        side, name = side_for(tls, self._options, self._dialled, server_side)
+        side, name = side_for(tls, self.internals.options, self._dialled, server_side)
         await self.internals.start_tls(side, name)
 
     # Descriptors.
@@ -396,7 +393,7 @@ class Connection(ConnectionCore, Generic[M]):
                 self._sender,
                 internals.stream,
                 peer=internals.peer,
-                timeout=self._options.close_timeout,
+                timeout=self.internals.options.close_timeout,
             )
         except SocketkitError as error:
             internals.set_cause(error)
@@ -422,7 +419,7 @@ class Connection(ConnectionCore, Generic[M]):
 
         Nothing is sent, and no event is reported: the connection is the parent's.
         """
-        if os.getpid() == self._pid:
+        if this_process() == self._pid:
             return False
         self._closed = True
         error = closed_error(self.internals.peer)

@@ -287,8 +287,8 @@ class DatagramSender(Sender):
                 if session.sent_size != before:
                     self.drained_size += session.sent_size - before
                     deadline = self._engine.deadline(self._limit)
-                if session.outgoing_size <= self._low:
-                    self._changed.notify()
+                if session.outgoing_size <= self._low_water():
+                    self._notify()
         except StreamError as error:
             self.fail(error)
         except DeadlineError:
@@ -298,4 +298,4 @@ class DatagramSender(Sender):
             raise
         finally:
             self._session.is_draining = False
-            self._changed.notify()
+            self._notify()

@@ -37,7 +37,6 @@ class Receiver:
         "_sender",
         "_session",
         "_stream",
-        "_turn",
         "_waits_for_turn",
         "loss",
     )
@@ -54,7 +53,6 @@ class Receiver:
     ) -> None:
         self._session = session
         self._sender = sender
-        self._turn = sender.turn
         self._number = number
         self._observer = observer
         self._waits_for_turn = not stream.engine.is_prompt
@@ -66,9 +64,9 @@ class Receiver:
         self._stream = stream
         self._idle_timer: IdleTimer | None = idle_timer_for(stream, options, self._sender)
         self._ready = stream if isinstance(stream, ReadyStream) and self._idle_timer is None else None
-        self._receive_blocking: Callable[[], bytes | None] | None = (
-            None if self._ready is None or self._observer is not None else self._ready.receive_blocking
-        )
+        self._receive_blocking: Callable[[], bytes | None] | None = None
+        if self._ready is not None and self._observer is None and stream.engine.blocks:
+            self._receive_blocking = self._ready.receive_blocking
 
     @property
     def is_busy(self) -> bool:
@@ -99,14 +97,14 @@ class Receiver:
         if self._session.is_receiving:
             self.begin()  # which raises
         deadline = None if timeout is None else self._stream.engine.deadline(timeout)
-        session, ready, observer, turn = self._session, self._ready, self._observer, self._turn
+        session, ready, observer, sender = self._session, self._ready, self._observer, self._sender
         waiting = session.waiting
         session.is_receiving = True
         try:
             while True:
                 if session.has_backlog:
-                    if turn.is_over():
-                        await turn.hand_over()
+                    if sender.turn.is_over():
+                        await sender.turn.hand_over()
                     end = session.end()
                     if observer is not None:
                         self._report_skipped(observer)
@@ -117,18 +115,18 @@ class Receiver:
                 if end is not None:
                     raise end.with_traceback(None)
                 if self._waits_for_turn and session.has_unsent:
-                    self._sender.flush()  # before we wait: the peer may be waiting for it
+                    sender.flush()  # before we wait: the peer may be waiting for it
                 data: bytes | None
                 try:
                     if ready is None:
-                        if turn.is_over():
-                            await turn.hand_over()
+                        if sender.turn.is_over():
+                            await sender.turn.hand_over()
                         data = await (self._idle_timer or self._stream).receive(deadline=deadline)
                     else:  # the same in its steps: a coroutine for each portion is a tenth of a small message's price
                         if not ready.may_have_more:
                             await ready.wait_readable(deadline)
-                        elif turn.is_over():
-                            await turn.hand_over()
+                        elif sender.turn.is_over():
+                            await sender.turn.hand_over()
                         while (data := ready.receive_now()) is None:
                             await ready.wait_readable(deadline)
                 except (EndOfStream, BrokenError, ClosedError) as error:
@@ -157,7 +155,7 @@ class Receiver:
         """Receive until the bytes are there, or raise why there will be none; see `Connection.receive_exactly`."""
         self.begin()
         deadline = None if timeout is None else self._stream.engine.deadline(timeout)
-        session, turn = self._session, self._turn
+        session, turn = self._session, self._sender.turn
         try:
             while True:
                 if turn.is_over():

@@ -73,15 +73,14 @@ class Sender:
         "_engine",
         "_high",
         "_limit",
-        "_low",
         "_number",
         "_observer",
         "_send_timeout",
         "_session",
         "_stream",
+        "_turn",
         "drained_size",
         "error",
-        "turn",
     )
 
     def __init__(
@@ -102,14 +101,40 @@ class Sender:
         self._send_timeout = send_timeout
         limits = [limit for limit in (idle_timeout, send_timeout) if limit is not None]
         self._limit = min(limits, default=None)  # seconds in which the peer must take something of what is unsent
-        self._low = high_water // 4  # as asyncio: far enough below to be worth a wake-up
         self._number = number
         self._observer = observer
-        self._changed = Condition(stream.engine)
-        session.drain_waiters = self._changed.waiting
-        self.turn = Turn(stream.engine)
+        # Both are made when they are asked for: an idle connection needs neither. Where the engine blocks, threads may
+        # ask at once.
+        self._changed: Condition | None = None
+        self._turn: Turn | None = None
+        if stream.engine.blocks:
+            self._condition()
         self.drained_size = 0
         self.error: StreamError | DeadlineError | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """See the class."""
+        turn = self._turn
+        if turn is None:
+            turn = self._turn = Turn(self._engine)
+        return turn
+
+    def _condition(self) -> Condition:
+        """Return what tasks wait for that want to send more, or to know that all was sent."""
+        changed = self._changed
+        if changed is None:
+            changed = self._changed = Condition(self._engine)
+            self._session.drain_waiters = changed.waiting
+        return changed
+
+    def _low_water(self) -> int:
+        """Bytes unsent from which on there is room again: as asyncio, far enough below to be worth a wake-up."""
+        return self._high // 4
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.notify()
 
     @property
     def is_empty(self) -> bool:
@@ -142,8 +167,8 @@ class Sender:
         if count < len(data) or self._stream.has_unsent:
             self._session.is_draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
-        elif self._changed.waiting:
-            self._changed.notify()  # a sender that was woken may have found the room filled by others, and waits again
+        else:
+            self._notify()  # a sender that was woken may have found the room filled by others, and waits again
 
     def push(self, data: bytes) -> None:
         """Send one encoded message on an engine that blocks, where the turn ends at once: append it, and flush.
@@ -215,7 +240,9 @@ class Sender:
         self.flush()
         session = self._session
         if session.outgoing_size >= self._high:
-            await self._changed.wait_until(lambda: session.outgoing_size <= self._low or self.error is not None)
+            await self._condition().wait_until(
+                lambda: session.outgoing_size <= self._low_water() or self.error is not None
+            )
         elif self.turn.is_over():
             await self.turn.hand_over()
         self.check()
@@ -227,7 +254,8 @@ class Sender:
             DeadlineError: the deadline has passed.
         """
         self.flush()
-        await self._changed.wait_until(lambda: self.is_empty or self.error is not None, deadline=deadline)
+        if not self.is_empty and self.error is None:
+            await self._condition().wait_until(lambda: self.is_empty or self.error is not None, deadline=deadline)
 
     def hold(self) -> None:
         """Hand nothing to the stream until `release`: it is being replaced. What is sent meanwhile waits."""
@@ -251,7 +279,7 @@ class Sender:
         self._session.refuse(self.error)
         self._session.outgoing.clear()
         self._session._drop_out()
-        self._changed.notify()
+        self._notify()
 
     async def _drain(self, rest: memoryview) -> None:
         session, stream = self._session, self._stream
@@ -269,8 +297,8 @@ class Sender:
                 rest = rest[count:]
                 if not rest and stream.has_unsent:
                     continue
-                if session.outgoing_size <= self._low:
-                    self._changed.notify()
+                if session.outgoing_size <= self._low_water():
+                    self._notify()
                 if not rest:
                     if not session.has_unsent or self.error is not None:
                         break
@@ -284,7 +312,7 @@ class Sender:
             raise
         finally:
             self._session.is_draining = False
-            self._changed.notify()
+            self._notify()
 
     def _stalled(self) -> BrokenError | DeadlineError:
         is_ours = self._limit == self._send_timeout

@@ -6,7 +6,7 @@ no engine and no clock. A large batch is decoded in portions, each when the mess
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, MutableSequence, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from socketkit._core import PART, UNUSUAL, WHOLE, SessionCore, native
@@ -88,7 +88,6 @@ class Session(SessionCore):
         self._native_limit = 1  # messages that the compiled core decodes ahead of their receiver
         self._unread: UnreadBytes | None = None  # set while messages are decoded one by one, on demand
         self._use(framing, _codec_unless_native(framing))
-        self.outgoing: MutableSequence[bytes] = []
         self._later: Sequence[Any] = ()  # decoded messages behind those of `waiting`, the oldest last
         self._undecoded = b""  # bytes behind those
         self._skipped: Sequence[FrameTooLongError] = ()  # of the portions before the last one
@@ -589,7 +588,7 @@ class Session(SessionCore):
     @property
     def has_unsent(self) -> bool:
         """Whether something is in the outgoing batch."""
-        return bool(self.outgoing) or self._out_size > 0
+        return self._out_size > 0 or bool(self.outgoing)
 
     def take(self) -> bytes:
         """Remove and return the outgoing batch, as one piece."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
@@ -40,17 +40,29 @@ class Group:
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> bool:
         """Run a coroutine in this group, beside the current task; False where the group was cancelled."""
+        is_started = False
+        try:
+            is_started = self.start_member(lambda key: self._live(key, coroutine))
+        finally:
+            if not is_started:
+                coroutine.close()
+        return is_started
+
+    def start_member(self, make: Callable[[int], Coroutine[Any, Any, None]]) -> bool:
+        """As `start`, of a coroutine that reports its end itself: no frame of the group's is around it.
+
+        Args:
+            make: returns the coroutine. The last thing that it does is to call `end`, with the key that `make` got.
+        """
         if self._cancelled:
-            coroutine.close()
             return False
         self._count += 1
         key = self._count
         self._alive.add(key)
-        life = self._live(key, coroutine)
+        coroutine = make(key)
         try:
-            task = self._engine.start(life)
+            task = self._engine.start(coroutine)
         except BaseException:  # no thread could be had, say
-            life.close()
             coroutine.close()
             self._alive.discard(key)
             raise
@@ -113,16 +125,23 @@ class Group:
     async def _live(self, key: int, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
-        except self._engine.cancelled:
-            pass  # by `cancel`
-        except GeneratorExit:
-            raise  # the engine was dropped, and this frame with it
         except BaseException as error:
+            if not self.end(key, error):
+                raise
+        else:
+            self.end(key)
+
+    def end(self, key: int, error: BaseException | None = None) -> bool:
+        """Take the end of a member, and what it has raised; False: it is to be raised on."""
+        is_taken = True
+        if isinstance(error, GeneratorExit):
+            is_taken = False  # the engine was dropped, and the member's frame with it
+        elif error is not None and not isinstance(error, self._engine.cancelled):
             self._errors.append(error)
             self.cancel()
-            if not isinstance(error, Exception) and not self._engine.blocks:
-                raise  # KeyboardInterrupt, SystemExit: they end the run, not only the group
-        finally:
-            self._alive.discard(key)
-            self._tasks.pop(key, None)
-            self._changed.notify()
+            # KeyboardInterrupt, SystemExit: they end the run, not only the group
+            is_taken = isinstance(error, Exception) or self._engine.blocks
+        self._alive.discard(key)
+        self._tasks.pop(key, None)
+        self._changed.notify()
+        return is_taken

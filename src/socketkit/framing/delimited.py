@@ -80,7 +80,9 @@ class Delimited(FramingSpec[bytes]):
 
     @property
     def native(self) -> tuple[Any, ...] | None:
-        return ("delimited", self.max_size, self.delimiter) if self.oversize == "fail" else None
+        if self.oversize != "fail" or isinstance(self.delimiter, tuple):
+            return None
+        return ("delimited", self.max_size, self.delimiter)
 
     def _arguments(self) -> list[str]:
         written = [write_escaped(delimiter) for delimiter in self.delimiters]

@@ -252,37 +252,50 @@ class Server:
         self._connections.add(connection)
         is_begun = False
         try:
-            is_begun = self._group.start(self._serve(connection, options, entry))
+            is_begun = self._group.start_member(lambda key: self._serve(connection, options, entry, key))
         finally:
             if not is_begun:
                 self._accepted_count -= 1
                 self._connections.discard(connection)
         return is_begun
 
-    async def _serve(self, connection: Connection, options: Options, entry: Entry) -> None:
-        """One connection from its first to its last moment, in one frame: an idle connection holds it. What fails in
-        here does not reach other connections."""
+    async def _serve(self, connection: Connection, options: Options, entry: Entry, key: int) -> None:
+        """One connection from its first to its last moment, in one small frame: an idle connection holds it. What fails
+        in here does not reach other connections."""
         try:
-            if self._observer is not None:
-                self._observer(
-                    Accepted(connection.number, connection.internals.stream.local, connection.internals.peer)
-                )
             try:
-                if await self._is_ready(connection, options, entry):
-                    await self._handler(connection)
+                self._report_accepted(connection)
+                try:
+                    if await self._is_ready(connection, options, entry):
+                        await self._handler(connection)
+                except BaseException as error:
+                    self._end_failed(connection, error)
+                if self._deadline is not None:
+                    _say_close(connection, 1001, "the server stops")
+                await connection.close()
+            except SocketkitError:
+                pass  # what was lost in closing is in the end event
             except BaseException as error:
-                if self._is_failure(connection, error) and not _say_close(connection, 1011, "the server has failed"):
-                    connection.abort()  # a reset, and no close_notify: a cut answer must not look whole
-            if self._deadline is not None:
-                _say_close(connection, 1001, "the server stops")
-            await connection.close()
-        except SocketkitError:
-            pass  # what was lost in closing is in the end event
+                connection.internals.set_cause(error)
+                raise
+            finally:
+                self._leave(connection, entry)
         except BaseException as error:
-            connection.internals.set_cause(error)
-            raise
-        finally:
-            self._leave(connection, entry)
+            if not self._group.end(key, error):
+                raise
+        else:
+            self._group.end(key)
+
+    def _report_accepted(self, connection: Connection) -> None:
+        if self._observer is not None:
+            internals = connection.internals
+            self._observer(Accepted(connection.number, internals.stream.local, internals.peer))
+
+    def _end_failed(self, connection: Connection, error: BaseException) -> None:
+        """End a connection whose handler has raised this: by a reset, and without close_notify, where it has failed, as
+        a cut answer must not look whole."""
+        if self._is_failure(connection, error) and not _say_close(connection, 1011, "the server has failed"):
+            connection.abort()
 
     async def _is_ready(self, connection: Connection, options: Options, entry: Entry) -> bool:
         """Whether what comes before the first message is done; after a failure no handler runs."""

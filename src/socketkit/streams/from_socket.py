@@ -14,6 +14,17 @@ from socketkit.streams.stream import Stream
 __all__ = ["stream_from_socket"]
 
 
+_local = ""
+
+
+def _shared(local: str) -> str:
+    """The text, as the object that was returned before where it is equal: a server's connections have one address."""
+    global _local
+    if local != _local:
+        _local = local
+    return _local
+
+
 def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *, peer: str | None = None) -> Stream:
     """A stream over a connected, non-blocking socket, with the options of a connected socket set.
 
@@ -29,7 +40,7 @@ def stream_from_socket(engine: Engine, sock: socket.socket, options: Options, *,
     family, kind = sock.family, sock.type
     if family in (socket.AF_INET, socket.AF_INET6):
         tune(sock, options)
-    local = address_text(family, kind, sock.getsockname())
+    local = _shared(address_text(family, kind, sock.getsockname()))
     if peer is None:
         peer = address_text(family, kind, name_of_peer(sock))
     if kind == getattr(socket, "SOCK_SEQPACKET", None):
