@@ -13,7 +13,7 @@ import time
 
 from socketkit import _core
 from support.oracle import NATIVE, compare, random_stream
-from support.websocket_oracle import SETTINGS, compare_decoders, random_frames
+from support.websocket_oracle import SETTINGS, compare_decoders, compare_sessions, random_frames
 
 
 def main() -> None:
@@ -30,7 +30,9 @@ def main() -> None:
             if isinstance(framing, str):
                 compare(framing, random_stream(dice, framing), has_end=dice.random() < 0.8)
             else:
-                compare_decoders(framing, random_frames(dice, framing))
+                pieces = random_frames(dice, framing)
+                compare_decoders(framing, pieces)
+                compare_sessions(framing, pieces)
         except BaseException:
             print(f"seed {seed + rounds}, {framing}", file=sys.stderr)
             raise

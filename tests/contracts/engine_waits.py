@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -675,3 +677,51 @@ class EventContract:
                 event.set()
 
         engine.run(main())
+
+
+class CallContract:
+    """Calls at a moment."""
+
+    def test_calls_at_moments_in_order(self, engine: Engine) -> None:
+        """Each call comes once, none before its moment, and in the order of the moments; a cancelled one never."""
+        calls: list[tuple[str, float]] = []
+
+        async def main() -> None:
+            began = engine.now()
+            timers = [
+                engine.call_at(began + SOON * part, lambda name=name: calls.append((name, engine.now() - began)))
+                for name, part in (("third", 3), ("first", 1), ("never", 2), ("past", -1))
+            ]
+            if timers[0] is None:
+                pytest.skip("this engine makes no such calls")
+            assert timers[2] is not None
+            timers[2].cancel()
+            timers[2].cancel()
+            while len(calls) < 3:
+                await engine.sleep(SOON)
+            timers[0].cancel()
+
+        engine.run(main())
+        assert [name for name, _ in calls] == ["past", "first", "third"]
+        assert [elapsed >= SOON * part for part, (_, elapsed) in zip((0, 1, 3), calls, strict=True)] == [True] * 3
+
+    def test_a_call_that_fails_is_reported_and_ends_nothing(self, engine: Engine) -> None:
+        """The engine goes on, and so do the other calls."""
+        calls: list[int] = []
+        reported: list[object] = []
+
+        async def main() -> None:
+            if engine.name in ("asyncio", "uvloop"):
+                asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+            if engine.call_at(engine.now(), lambda: 1 / 0) is None:
+                pytest.skip("this engine makes no such calls")
+            engine.call_at(engine.now(), lambda: calls.append(1))
+            while not calls:
+                await engine.sleep(SOON)
+
+        old, threading.excepthook = threading.excepthook, reported.append
+        try:
+            engine.run(main())
+        finally:
+            threading.excepthook = old
+        assert len(reported) == 1

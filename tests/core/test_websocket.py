@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 
 from socketkit import _core
 from socketkit._core import websocket as twin
-from support.websocket_oracle import SETTINGS, compare_decoders, random_frames
+from socketkit.connection.session import Session
+from socketkit.framing import of
+from socketkit.websocket.frames import split_frames
+from socketkit.websocket.protocol import Protocol, WebSocketFraming
+from support.websocket_oracle import SETTINGS, compare_decoders, compare_sessions, random_frames
 
 pytestmark = pytest.mark.skipif(not _core.native, reason="the core is not compiled, or SOCKETKIT_PURE is set")
 
@@ -21,13 +26,103 @@ def test_frames_that_follow_the_rules(setting) -> None:
     """Fragments, control frames, compression, mistakes, cut anywhere: the same messages, errors and close codes."""
     dice = random.Random(str(setting))
     for _ in range(500):
-        compare_decoders(setting, random_frames(dice, setting))
+        pieces = random_frames(dice, setting)
+        compare_decoders(setting, pieces)
+        compare_sessions(setting, pieces)
 
 
 @given(st.sampled_from(SETTINGS), st.lists(st.binary(max_size=40), max_size=6))
 def test_any_bytes(setting, pieces: list[bytes]) -> None:
     """Any bytes at all: the same."""
     compare_decoders(setting, pieces)
+    compare_sessions(setting, pieces)
+
+
+def new_session(*, is_server: bool) -> Session:
+    return Session(WebSocketFraming(Protocol("ws://peer:1", is_server=is_server, max_size=1000), None))
+
+
+def test_the_core_decodes_again_behind_what_it_leaves_to_the_codec() -> None:
+    """Fragments and control frames go to the codec; the next whole message is the core's again."""
+    session = new_session(is_server=False)
+    assert session.is_native
+    for first, is_native in ((0x01, False), (0x89, False), (0x80, True), (0x81, True), (0x89, True), (0x82, True)):
+        session.feed(twin.encode_frame(first, b"abc"))
+        assert session.end() is None
+        session.take_all()
+        assert session.end() is None
+        assert session.is_native is is_native
+    session.feed(twin.encode_frame(0x88, b""))
+    assert session.end() is None
+    assert not session.is_native  # the end is the stream's to say
+
+
+@pytest.mark.parametrize("is_server", [True, False])
+@pytest.mark.parametrize(
+    "message", ["", "a", "é", "x" * 125, "x" * 126, "ж" * 40_000, b"", b"\0" * 65_535, b"y" * 65_536]
+)
+def test_messages_are_encoded_alike(is_server: bool, message: str | bytes) -> None:
+    """What the core encodes, the decoder in Python reads; a server's frames are the same bytes."""
+    session = new_session(is_server=is_server)
+    assert session._encode([message, message])
+    data = session._take_out()
+    if is_server:
+        assert data == Protocol("", is_server=True, max_size=1).encode(message) * 2
+    payload = message.encode() if isinstance(message, str) else message
+    frames = split_frames(data, 0, is_masked=not is_server, max_size=10**6).frames
+    assert frames == [(0x81 if isinstance(message, str) else 0x82, payload)] * 2
+
+
+def test_what_is_no_message_is_left_to_the_codec() -> None:
+    session = new_session(is_server=True)
+    for wrong in (7, None, bytearray(b"x"), "\ud800"):
+        assert not session._encode([wrong])
+    assert session._out_size == 0
+
+
+def test_masks_of_the_core_differ() -> None:
+    session = new_session(is_server=False)
+    assert session._encode(["x"] * 2000)
+    data = session._take_out()
+    assert len({data[at + 2 : at + 6] for at in range(0, len(data), 7)}) > 1990
+
+
+def test_masks_differ_in_a_child() -> None:
+    """A child of fork(2) does not go on with its parent's random bytes."""
+    session = new_session(is_server=False)
+    session._encode(["x"])
+    session._take_out()
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the child does not use
+        child = os.fork()
+    if child == 0:
+        session._encode(["x"] * 60)
+        os.write(writer, session._take_out())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 1000)
+    os.close(reader)
+    session._encode(["x"] * 60)
+    ours = session._take_out()
+    masks = [{data[at + 2 : at + 6] for at in range(0, len(data), 7)} for data in (ours, theirs)]
+    assert not masks[0] & masks[1]
+
+
+def test_reframing_makes_unread_messages_anew() -> None:
+    """Messages that wait are framed in the new way, natively decoded or not."""
+    session = new_session(is_server=False)
+    codec = session._codec
+    session.feed(b"".join(twin.encode_frame(0x81, text) for text in (b"one", b'{"a":1}', b"[2]")))
+    assert session.waiting.pop() == "one"
+    session.reframe_messages(lambda count: codec.retake(of("json"), count))
+    assert session.end() is None
+    assert session.take_all() == [{"a": 1}, [2]]
+    assert session.received_count == 3
+    session.reframe_messages(lambda count: codec.retake(of("chunks"), count))
+    session.feed(twin.encode_frame(0x81, b"last"))
+    assert session.take_all() == ["last"]
 
 
 @given(st.lists(st.binary(max_size=5), max_size=4), st.booleans())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.engine_runs import RunContract, ThreadContract, TurnContract
 from contracts.engine_tasks import CancelContract, GroupContract, TaskContract
-from contracts.engine_waits import EventContract, TimeContract, WaitContract
+from contracts.engine_waits import CallContract, EventContract, TimeContract, WaitContract
 
 
 class TestWaits(WaitContract):
@@ -17,6 +17,10 @@ class TestTime(TimeContract):
 
 class TestEvents(EventContract):
     pass
+
+
+class TestCalls(CallContract):
+    """Calls at a moment."""
 
 
 class TestTasks(TaskContract):

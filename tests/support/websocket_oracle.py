@@ -7,11 +7,15 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.connection.session import Session
 from socketkit.websocket.deflate import Deflate, DeflateParameters
 from socketkit.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RSV1, TEXT, encode_frame
 from socketkit.websocket.messages import Decoder, MessageDecoder, new_decoder
+from socketkit.websocket.protocol import Protocol, WebSocketFraming
+from support.given_codec import GivenCodec
+from support.oracle import outcome
 
-__all__ = ["compare_decoders", "random_frames"]
+__all__ = ["compare_decoders", "compare_sessions", "random_frames"]
 
 Setting = tuple[bool, int, bool]
 """Whether the peer masks, `max_size`, whether compression was agreed on."""
@@ -19,7 +23,7 @@ Setting = tuple[bool, int, bool]
 SETTINGS: list[Setting] = [(True, 300, False), (False, 300, False), (True, 70_000, True), (False, 200, True)]
 
 
-def outcome(made: Decoder, pieces: Iterable[bytes]) -> list[Any]:
+def _decoded(made: Decoder, pieces: Iterable[bytes]) -> list[Any]:
     """What a decoder returns for each piece, with what it holds then; then its fault."""
     seen: list[Any] = [(made.feed(piece), made.buffered if made.fault is None else 0) for piece in pieces]
     fault = made.fault
@@ -37,7 +41,30 @@ def compare_decoders(setting: Setting, pieces: list[bytes]) -> None:
     compiled = new_decoder(is_masked=is_masked, max_size=max_size, deflate=deflate())
     plain = MessageDecoder(is_masked=is_masked, max_size=max_size, deflate=deflate())
     assert type(compiled) is not type(plain)
-    assert outcome(compiled, pieces) == outcome(plain, pieces), f"{setting}: {pieces!r}"
+    assert _decoded(compiled, pieces) == _decoded(plain, pieces), f"{setting}: {pieces!r}"
+
+
+def _session(setting: Setting, *, is_native: bool) -> tuple[Session, Protocol, list[int]]:
+    is_server, max_size, has_deflate = setting
+    deflate = Deflate(DeflateParameters(), is_server=is_server) if has_deflate else None
+    protocol = Protocol("ws://peer:1", is_server=is_server, max_size=max_size, deflate=deflate)
+    written: list[int] = []
+    protocol.write = lambda data: written.append(len(data))  # the masks differ
+    framing = WebSocketFraming(protocol, None)
+    return Session(framing if is_native else GivenCodec(framing.codec())), protocol, written
+
+
+def compare_sessions(setting: Setting, pieces: list[bytes]) -> None:
+    """Assert that a session that decodes natively, and one whose codec has every byte, make the same of these bytes:
+    messages, errors, close codes, answers."""
+    native, native_protocol, native_written = _session(setting, is_native=True)
+    plain, plain_protocol, plain_written = _session(setting, is_native=False)
+    told = f"{setting}: {pieces!r}"
+    assert outcome(native, pieces, has_end=False) == outcome(plain, pieces, has_end=False), told
+    assert native_written == plain_written, told
+    assert native_protocol.received_close == plain_protocol.received_close, told
+    assert native_protocol.sent_close == plain_protocol.sent_close, told
+    assert native.has_part == plain.has_part or native_protocol.received_close is not None, told
 
 
 def random_frames(dice: random.Random, setting: Setting) -> list[bytes]:

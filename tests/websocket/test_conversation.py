@@ -11,11 +11,11 @@ import pytest
 
 from socketkit import BrokenError, EndOfStream, FramingError, StreamError, connect, engines, listen, serve
 from socketkit.events import Closed, HandlerFailed
-from socketkit.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT
+from socketkit.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, encode_frame
 from support.engines import engine_name  # noqa: F401
 from support.recorder import Recorder
 from support.tls import papers
-from support.websockets import Peer, client_of
+from support.websockets import MASK, Peer, client_of, dial, read_head, request
 
 ANY = "ws://127.0.0.1:0/chat"
 
@@ -244,6 +244,69 @@ def test_a_silent_peer_is_pinged_and_then_lost() -> None:
     assert isinstance(closed.error, BrokenError)
     assert "ping_timeout" in str(closed.error)
     assert closed.error.close_code == 1006
+
+
+def test_a_silent_peer_is_lost_on_every_engine(engine_name) -> None:  # noqa: F811
+    """Without an observer the compiled core may receive: the error is the same."""
+    errors: list[BaseException] = []
+    seen = threading.Event()
+
+    async def handler(connection) -> None:
+        try:
+            async for message in connection:
+                await connection.send(message)
+        except BrokenError as error:
+            errors.append(error)
+            seen.set()
+
+    with serve(handler, ANY, ping_interval=0.05, ping_timeout=0.05, engine=engine_name) as server:
+        with client_of(server.addresses[0], "/chat") as peer:
+            peer.send(FIN | TEXT, b"one")
+            assert peer.receive() == (FIN | TEXT, b"one")
+            assert peer.receive() == (FIN | PING, b"")
+            assert seen.wait(20)
+    assert "ping_timeout" in str(errors[0])
+    assert errors[0].close_code == 1006
+
+
+def test_control_frames_and_fragments_between_messages(server) -> None:
+    """What the compiled core takes, and what it leaves to the codec, in the order that they came, cut anywhere."""
+    frames = []
+    for number in range(30):
+        frames += [
+            (FIN | TEXT, b"%d" % number),
+            (FIN | PING, b"p%d" % number),
+            (BINARY, b"a"),
+            (FIN | PING, b"amid"),
+            (CONTINUATION, b""),
+            (FIN | CONTINUATION, b"%d" % number),
+            (FIN | BINARY, b"z" * 300),
+        ]
+    with client_of(server.addresses[0], "/chat") as peer:
+        wire = b"".join(encode_frame(first, payload, MASK) for first, payload in frames)
+        for start in range(0, len(wire), 997):
+            peer.sock.sendall(wire[start : start + 997])
+        answers = [peer.receive() for _ in range(150)]
+        peer.send(FIN | CLOSE, b"\x03\xe8")
+        assert peer.receive() == (FIN | CLOSE, b"\x03\xe8")
+    echoed = [answer for answer in answers if answer[0] != FIN | PONG]
+    expected = []
+    for number in range(30):
+        expected += [(FIN | TEXT, b"%d" % number), (FIN | BINARY, b"a%d" % number), (FIN | BINARY, b"z" * 300)]
+    assert echoed == expected
+    pongs = [payload for first, payload in answers if first == FIN | PONG]
+    assert pongs == [payload for first, payload in frames if first == FIN | PING]
+
+
+def test_frames_that_come_with_the_request_are_the_first_messages(server) -> None:
+    with dial(server.addresses[0]) as sock:
+        early = encode_frame(FIN | PING, b"hi", MASK) + encode_frame(FIN | TEXT, b"early", MASK)
+        sock.sendall(request("/chat") + early)
+        assert read_head(sock).startswith("HTTP/1.1 101 ")
+        peer = Peer(sock, is_client=True)
+        assert sorted([peer.receive(), peer.receive()]) == [(FIN | TEXT, b"early"), (FIN | PONG, b"hi")]
+        peer.send(FIN | TEXT, b"later")
+        assert peer.receive() == (FIN | TEXT, b"later")
 
 
 def test_a_peer_that_answers_pings_stays() -> None:

@@ -76,6 +76,7 @@ ERRORS = [
     (encode_frame(TEXT, b"\xce") + encode_frame(FIN | CONTINUATION, b"x"), "not UTF-8", 1007),
     (encode_frame(TEXT, b"\xce") + encode_frame(FIN | CONTINUATION, b""), "not UTF-8", 1007),
     (encode_frame(TEXT, b"\xf4\x90"), "not UTF-8", 1007),  # refused before the message ends
+    (encode_frame(TEXT, b"\xed\xa0"), "not UTF-8", 1007),
     (encode_frame(FIN | BINARY, bytes(1001)), "max_size is 1000", 1009),
     (encode_frame(BINARY, bytes(600)) + encode_frame(FIN | CONTINUATION, bytes(401)), "max_size is 1000", 1009),
 ]

@@ -106,7 +106,7 @@ class Connection(ConnectionCore, Generic[M]):
         self._attach(
             internals.session,
             internals.sender,
-            stream if observer is None else None,
+            stream.plain if observer is None else None,
             stream.engine,
             stream.engine.call_soon,
             min(options.high_water, LARGE_SIZE),
@@ -143,7 +143,7 @@ class Connection(ConnectionCore, Generic[M]):
 
     def _send_failed(self, number: int, reason: str) -> None:
         """Take an error of send(2) in the compiled core."""
-        stream = self.internals.stream
+        stream = self.internals.stream.plain
         assert isinstance(stream, SocketStream)  # the core sends over no other
         self._sender.fail(stream.lost_sending(OSError(number, reason)))
 

@@ -77,7 +77,7 @@ class Internals:
             framing = stream.framed(framing)
         self.session, self.sender = both_sides(stream, framing, options, self.number, observer)
         if isinstance(stream, MessageStream):
-            stream.attach(self.write, self.session.refuse)
+            stream.attach(self.write, self.session.refuse, self._awaited_size)
         self.receiver = Receiver(self.session, self.sender, stream, options, number=self.number, observer=observer)
         self.peer = stream.peer
         self.proxy_peer: str | None = None
@@ -150,7 +150,7 @@ class Internals:
             if upgraded is None:
                 return False
             self.session.take_unread(upgraded.framed(self.framing))  # nothing: no message was before
-            upgraded.attach(self.write, self.session.refuse)
+            upgraded.attach(self.write, self.session.refuse, self._awaited_size)
         except SocketkitError as error:
             self.set_cause(error)
             raise
@@ -161,23 +161,30 @@ class Internals:
         else:  # the client that a proxy has named
             self.peer = str(Address.parse(self.peer).replace(scheme=Address.parse(upgraded.peer).scheme))
         self.stream = upgraded
+        if isinstance(stream, SocketStream) and upgraded.plain is stream:
+            stream.take_up_plain()
         self.sender.release(upgraded)
         self.receiver.use(upgraded, self.options)
         return True
 
     def write(self, data: bytes) -> None:
         """Append bytes of the stream's own protocol to what is sent."""
+        is_first = not self.session.has_unsent
         self.session.append(data)
         if self.stream.engine.blocks:
             self.sender.flush()
-        else:
+        elif is_first:
             self.stream.engine.call_soon(self.sender.flush)
+
+    def _awaited_size(self) -> int | None:
+        session = self.session
+        return session.received_size if session.is_receiving else None
 
     def reframe(self, framing: Framing) -> None:
         """Change the framing of both directions; see `Connection.reframe`."""
         stream = self.stream
         if isinstance(stream, MessageStream):
-            self.session.replace_unread(stream.reframe(framing, self.session.unread_count))
+            self.session.reframe_messages(lambda count: stream.reframe(framing, count))
         else:
             self.session.reframe(framing)
         self.framing = framing

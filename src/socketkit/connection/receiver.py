@@ -76,7 +76,8 @@ class Receiver:
     @property
     def is_direct(self) -> bool:
         """Whether the bytes may be received without this class: they are not reported, and no time limit holds."""
-        return self._ready is not None and self._observer is None and not self._waits_for_turn
+        is_plain = self._stream.plain is not None and self._idle_timer is None
+        return is_plain and self._observer is None and not self._waits_for_turn
 
     def begin(self) -> None:
         """Become busy.

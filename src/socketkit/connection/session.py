@@ -146,6 +146,8 @@ class Session(SessionCore):
                 self._has_work = True
             elif codec.fault is not None:
                 self._end = codec.fault
+        if native and codec.resumes_native:
+            self._has_work = True
 
     def _decode_native(self) -> None:
         """Decode the next message, in the compiled core, where nothing is unusual. It decodes the others on demand."""
@@ -164,6 +166,8 @@ class Session(SessionCore):
         if rest:
             self.received_size -= len(rest)  # counted already
             self.feed(rest)
+        if self._codec.resumes_native:
+            self._has_work = True
 
     def _divide(self, data: bytes) -> bool:
         """Decode the first portion of large data; return whether there is more than one."""
@@ -435,8 +439,23 @@ class Session(SessionCore):
         self._reported_at = max([self._reported_at, *(fault.offset or 0 for fault in fresh)])
         return fresh
 
-    def replace_unread(self, messages: list[Any]) -> None:
-        """Have these received in place of those that were decoded and not received yet."""
+    def reframe_messages(self, reframe: Callable[[int], list[Any]]) -> None:
+        """Go on in another framing of each message, where messages are frames of the stream's own protocol.
+
+        Args:
+            reframe: changes the codec; returns the last so many messages in the new framing.
+        """
+        if self.is_native:
+            self._rewind()
+            reframe(0)
+            if self._use_native(native_description(self._framing)):
+                self.has_backlog = self._has_work = self._pending > 0
+            else:
+                self._leave_native()
+                if self._refusal is None:
+                    self.encode_one = self._codec.encode_one
+            return
+        messages = reframe(self.unread_count)
         self.received_count -= self.unread_count
         self.waiting.clear()
         self._later = []

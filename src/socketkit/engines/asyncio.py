@@ -268,8 +268,7 @@ class AsyncioEngine(LoopCore, Engine):
     def from_thread(self, callback: Callable[[], object]) -> None:
         self.loop.call_soon_threadsafe(callback)
 
-    def call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
-        """Call at a moment of this engine's clock, and never before it."""
+    def call_at(self, moment: float, callback: Callable[..., object], /, *arguments: Any) -> asyncio.TimerHandle:
         return self.loop.call_at(moment, callback, *arguments)
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, cleanup_timeout: float | None = None) -> T:
@@ -329,7 +328,7 @@ class UvloopEngine(AsyncioEngine):
     def _new_side(self, descriptor: int, direction: int) -> Side:
         return UvloopSide(self, descriptor, direction)
 
-    def call_at(self, moment: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+    def call_at(self, moment: float, callback: Callable[..., object], /, *arguments: Any) -> asyncio.TimerHandle:
         # uvloop counts whole milliseconds, and rounds both ends: one and a half more, and none comes too early.
         delay = moment - self.now()
         return self.loop.call_later(delay + 0.0015 if delay > 0 else 0, callback, *arguments)

@@ -28,6 +28,7 @@ __all__ = [
     "Engine",
     "Event",
     "Task",
+    "Timer",
     "call_guarded",
     "check_moment",
     "report_error",
@@ -80,6 +81,13 @@ class Task(Protocol):
 
         A task that has not begun begins all the same, and its first wait raises: its clean-up always runs.
         """
+
+
+class Timer(Protocol):
+    """A call at a moment."""
+
+    def cancel(self) -> object:
+        """Do not call. Harmless afterwards."""
 
 
 class Event(Protocol):
@@ -210,6 +218,15 @@ class Engine(ABC):
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine to its end, even if the current task is cancelled; at once, in this thread, where the engine
         blocks. It must let no exception out."""
+
+    def call_at(self, moment: float, callback: Callable[[], object], /) -> Timer | None:
+        """Call a function at a moment of this engine's clock, never before it, in the engine's thread. An exception
+        that it lets out is reported, and ends nothing else.
+
+        Returns:
+            A timer, for `cancel`; None: this engine makes no such calls, and nothing will happen (blocking, trio).
+        """
+        return None
 
     @abstractmethod
     def event(self) -> Event:

@@ -12,7 +12,7 @@ from typing import Any
 
 from socketkit._core import READ, TaskState
 
-__all__ = ["Cancelled", "KernelEvent", "KernelTask", "Sooner"]
+__all__ = ["Cancelled", "KernelEvent", "KernelTask", "Sooner", "TimedCall"]
 
 
 class Cancelled(BaseException):
@@ -87,6 +87,36 @@ class Sooner:
     @property
     def done(self) -> bool:
         return any(task.done for task in self._tasks)
+
+
+class TimedCall:
+    """A call at a moment: stands among the timers in place of a task.
+
+    Attributes:
+        timer, deadline: as of a task.
+    """
+
+    __slots__ = ("_call", "_count_stale", "deadline", "timer")
+
+    def __init__(self, call: Callable[[], object], count_stale: Callable[[], object]) -> None:
+        self._call: Callable[[], object] | None = call
+        self._count_stale = count_stale
+        self.timer: float | None = None
+        self.deadline: float | None = None
+
+    def leave(self) -> bool:
+        """Make the call. Returns False: there is no task to be resumed."""
+        call, self._call, self.deadline = self._call, None, None
+        if call is not None:
+            call()
+        return False
+
+    def cancel(self) -> None:
+        """Do not call."""
+        self._call = self.deadline = None
+        if self.timer is not None:
+            self.timer = None
+            self._count_stale()
 
 
 Park = Callable[["KernelEvent", float | None], Awaitable[None]]

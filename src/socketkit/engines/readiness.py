@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from socketkit._core import PARKED, Kernel, Slot
 from socketkit.engines.engine import LEFT_BEHIND, READ, Engine, call_guarded, check_moment, report_error
-from socketkit.engines.kernel_task import Cancelled, KernelEvent, KernelTask, Sooner
+from socketkit.engines.kernel_task import Cancelled, KernelEvent, KernelTask, Sooner, TimedCall
 from socketkit.engines.pollers import POLLERS, Poller
 from socketkit.engines.waker import Waker
 from socketkit.errors import BusyError, DeadlineError
@@ -161,7 +161,7 @@ class ReadinessEngine(Kernel, Engine):
         self._poller.arm(descriptor, slot.armed, directions)
         slot.armed = directions
 
-    def _set_timer(self, task: KernelTask, moment: float) -> None:
+    def _set_timer(self, task: KernelTask | TimedCall, moment: float) -> None:
         """Keep one heap entry for each task: an entry that is due too early is put back, instead of a push for each
         wait."""
         task.deadline = check_moment(moment)
@@ -190,6 +190,11 @@ class ReadinessEngine(Kernel, Engine):
 
     def background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.start(coroutine)
+
+    def call_at(self, moment: float, callback: Callable[[], object], /) -> TimedCall:
+        made = TimedCall(lambda: call_guarded(callback), self._count_stale)
+        self._set_timer(made, moment)
+        return made
 
     def event(self) -> KernelEvent:
         return KernelEvent(self._ready, self._park_at)

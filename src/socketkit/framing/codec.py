@@ -145,6 +145,7 @@ class ConnectionCodec:
         gives_back: False where `take_rest` works only between messages, after `feed_first`.
         is_skipping: whether the rest of an over-long frame is still to be dropped.
         has_open_end: whether the message that `feed_eof` returned was ended by the end of the stream alone.
+        resumes_native: True where what the compiled core leaves to the codec is no error, so that it goes on behind it.
     """
 
     __slots__ = ()
@@ -153,6 +154,11 @@ class ConnectionCodec:
     portion: ClassVar[int] = 16 * 1024
     must_probe: bool = False
     gives_back: bool = True
+
+    @property
+    def resumes_native(self) -> bool:
+        """See the class."""
+        return False
 
     @property
     def is_skipping(self) -> bool:

@@ -94,6 +94,14 @@ class SocketStream(StreamCore, ReadyStream):
         """Have no other code call recv(2) and send(2): another stream is put over this one."""
         self._is_plain = False
 
+    def take_up_plain(self) -> None:
+        """Let the compiled core call them again: what is over this stream has bytes of the same kind."""
+        self._is_plain = self._recv is None and getattr(type(self.socket), "recv", None) is socket.socket.recv
+
+    @property
+    def plain(self) -> SocketStream:
+        return self
+
     def lose(self, error: OSError) -> None:
         """Record an error that another call has met: it is raised after what was received before."""
         self._lost(error, "receiving from")

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from socketkit._core import StreamCore
 from socketkit.engines.engine import Engine
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Stream(ABC):
     def times_out_itself(self) -> bool:
         """Whether the listener that this stream belongs to applies `idle_timeout`; then the connection does not."""
         return False
+
+    @property
+    def plain(self) -> StreamCore | None:
+        """The connected socket whose bytes are those of this stream, as they are; None: there is none."""
+        return None
 
     @abstractmethod
     async def receive(self, *, deadline: float | None = None) -> bytes:
@@ -262,15 +268,26 @@ class MessageStream(Stream):
     close_reason: str
 
     @abstractmethod
-    def attach(self, write: Callable[[bytes], object], refuse: Callable[[StreamError], object]) -> None:
-        """Use these for what the protocol sends by itself: bytes to append to the batch; why no more is sent."""
+    def attach(
+        self,
+        write: Callable[[bytes], object],
+        refuse: Callable[[StreamError], object],
+        awaited: Callable[[], int | None],
+    ) -> None:
+        """Begin to act as a connection's stream.
+
+        Args:
+            write: appends what the protocol sends by itself to the batch.
+            refuse: takes why no more is sent.
+            awaited: returns how many bytes were received; None: no task waits for more.
+        """
 
     @abstractmethod
     def framed(self, framing: Framing) -> Framing:
         """Return the framing of the bytes, each of whose messages is framed by `framing` by itself."""
 
     @abstractmethod
-    def reframe(self, framing: Framing, unread_count: int) -> list[Any]:
+    def reframe(self, framing: Framing, unread_count: int, /) -> list[Any]:
         """Frame messages in this way from now on; return the last `unread_count` of them so, oldest first."""
 
     @abstractmethod

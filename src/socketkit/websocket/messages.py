@@ -195,6 +195,9 @@ class MessageDecoder:
                 self._parts.append(utf8.decode(payload, is_last))
             except UnicodeDecodeError as error:
                 raise _not_utf8(error) from None
+            held = utf8.getstate()[0]
+            if held[:1] == b"\xed" and held[1:] >= b"\xa0":  # half a surrogate, for which Python waits
+                raise self.text_fault(held)
         else:
             self._parts.append(payload)
         if not is_last:

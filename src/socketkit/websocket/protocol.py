@@ -69,6 +69,7 @@ class Protocol:
         "answers_size",
         "decoder",
         "is_server",
+        "max_size",
         "next_close",
         "peer",
         "received_close",
@@ -80,6 +81,7 @@ class Protocol:
     def __init__(self, peer: str, *, is_server: bool, max_size: int, deflate: Deflate | None = None) -> None:
         self.peer = peer
         self.is_server = is_server
+        self.max_size = max_size
         self.decoder: Decoder = new_decoder(is_masked=is_server, max_size=max_size, deflate=deflate)
         self._deflate = deflate
         self._masks = None if is_server else Masks()
@@ -89,6 +91,11 @@ class Protocol:
         self.answers_size = 0
         self.write: Callable[[bytes], object] = _nowhere
         self.refuse: Callable[[StreamError], object] = _nowhere
+
+    @property
+    def has_deflate(self) -> bool:
+        """Whether compression was agreed on."""
+        return self._deflate is not None
 
     # Incoming.
 
@@ -211,12 +218,16 @@ class WebSocketFraming:
     """
 
     def __init__(self, protocol: Protocol, inner: Framing | None) -> None:
-        self._protocol = protocol
-        self.inner = inner
+        self._codec = WebSocketCodec(protocol, inner)
 
     def codec(self) -> WebSocketCodec:
-        """Return the codec, which shares the state of the protocol."""
-        return WebSocketCodec(self._protocol, self.inner)
+        """Return the codec: the same one each time, as there is one state of the protocol."""
+        return self._codec
+
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        """Whole messages of one frame, where nothing else is under way; the rest is the codec's."""
+        return self._codec.native
 
 
 class WebSocketCodec(ConnectionCodec):
@@ -259,6 +270,18 @@ class WebSocketCodec(ConnectionCodec):
         return self._protocol.encode(data.decode() if self._is_text else data)
 
     # Incoming.
+
+    @property
+    def native(self) -> tuple[Any, ...] | None:
+        """Whole messages of one frame, where nothing else is under way; the rest comes to this codec."""
+        protocol = self._protocol
+        if not self.resumes_native or protocol.received_close is not None or protocol.decoder.is_open:
+            return None
+        return "websocket", protocol.max_size, protocol.is_server
+
+    @property
+    def resumes_native(self) -> bool:
+        return self._inner is None and not self._protocol.has_deflate
 
     @property
     def fault(self) -> FramingError | None:
@@ -326,9 +349,9 @@ class WebSocketCodec(ConnectionCodec):
         return []
 
     def take_rest(self, unread: int = 0, /) -> bytes:
-        if unread or self._protocol.decoder.buffered:
+        if unread or self._protocol.decoder.is_open:
             raise TypeError("a WebSocket gives no bytes back: they are frames, and part of a conversation")
-        return b""
+        return self._protocol.decoder.take_held()
 
     def retake(self, inner: Framing, unread: int) -> list[Any]:
         """Frame messages in this way from now on; return the last `unread` ones so, oldest first."""

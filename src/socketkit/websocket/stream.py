@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from socketkit._core import StreamCore
 from socketkit.config.schemes import websocket_name
 from socketkit.config.websocket_settings import Request
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, StreamError, end_of_stream
 from socketkit.events import TlsFacts
 from socketkit.framing.codec import Framing
 from socketkit.streams.stream import MessageStream, Stream
+from socketkit.websocket.keepalive import Keepalive
 from socketkit.websocket.protocol import Protocol, WebSocketCodec, WebSocketFraming
 
 if TYPE_CHECKING:
@@ -40,11 +42,14 @@ class WebSocketStream(MessageStream):
     """
 
     __slots__ = (
+        "__weakref__",
+        "_awaited",
         "_codec",
         "_early",
         "_inner",
-        "_is_receiving",
         "_is_stopped",
+        "_keepalive",
+        "_lost",
         "_ping_interval",
         "_ping_timeout",
         "_pinged",
@@ -77,8 +82,11 @@ class WebSocketStream(MessageStream):
         self._ping_timeout = ping_timeout
         self._pinged = False
         self._waited = 0.0  # seconds of waiting since the last byte, or since the ping
-        self._is_receiving = self._is_stopped = False
+        self._is_stopped = False
         self._codec: WebSocketCodec | None = None
+        self._awaited: Callable[[], int | None] = _nothing_awaited
+        self._keepalive: Keepalive | None = None
+        self._lost: BrokenError | None = None
 
     # Facts.
 
@@ -99,6 +107,15 @@ class WebSocketStream(MessageStream):
         return self._inner.has_unsent
 
     @property
+    def plain(self) -> StreamCore | None:
+        return self._inner.plain  # where an engine has no timers for pings, nothing but `receive` receives
+
+    @property
+    def awaited_size(self) -> int | None:
+        """Bytes that the connection has received; None: no task waits for more."""
+        return self._awaited()
+
+    @property
     def close_code(self) -> int | None:  # type: ignore[override]
         close = self.protocol.received_close or self.protocol.sent_close
         return None if close is None else close[0]
@@ -110,16 +127,25 @@ class WebSocketStream(MessageStream):
 
     # Of a connection.
 
-    def attach(self, write: Callable[[bytes], object], refuse: Callable[[StreamError], object]) -> None:
-        self.protocol.write, self.protocol.refuse = write, refuse
+    def attach(
+        self,
+        write: Callable[[bytes], object],
+        refuse: Callable[[StreamError], object],
+        awaited: Callable[[], int | None],
+    ) -> None:
+        self.protocol.write, self.protocol.refuse, self._awaited = write, refuse, awaited
+        if self._ping_interval is not None:
+            keepalive = Keepalive(self, self._ping_interval, self._ping_timeout)
+            self._keepalive = keepalive if keepalive.is_active else None
+        if self._early and (plain := self.plain) is not None:
+            plain.may_have_more = True  # so that the compiled core asks here first
 
     def framed(self, framing: Framing) -> Framing:
         made = WebSocketFraming(self.protocol, framing)
-        codec = self._codec = made.codec()
-        made.codec = lambda: codec  # type: ignore[method-assign]
+        self._codec = made.codec()
         return made
 
-    def reframe(self, framing: Framing, unread_count: int) -> list[Any]:
+    def reframe(self, framing: Framing, unread_count: int, /) -> list[Any]:
         assert self._codec is not None
         return self._codec.retake(framing, unread_count)
 
@@ -134,18 +160,19 @@ class WebSocketStream(MessageStream):
             return data
         if (end := self.protocol.end()) is not None:
             raise end
-        self._is_receiving = True
         try:
+            if self._keepalive is not None:
+                return await self._inner.receive(deadline=deadline)
             return await self._receive(deadline)
         except EndOfStream:
+            if self._lost is not None:
+                raise self._lost.with_traceback(None) from None
             if self._is_stopped:
                 raise end_of_stream(self.peer) from None
             raise self.protocol.lost("it has ended without a close frame (1006)") from None
         except BrokenError as error:
             error.close_code = error.close_code or 1006
             raise
-        finally:
-            self._is_receiving = False
 
     async def _receive(self, deadline: float | None) -> bytes:
         engine = self.engine
@@ -163,20 +190,29 @@ class WebSocketStream(MessageStream):
                 if not isinstance(error, DeadlineError) or (deadline is not None and now >= deadline):
                     raise
                 if limit is not None and self._waited >= limit:
-                    self._ping()
+                    self._waited = 0.0
+                    if self._pinged:
+                        raise self._silent(limit) from None
+                    self._pinged = self.ping()
             else:
                 self._waited, self._pinged = 0.0, False
                 return data
 
-    def _ping(self) -> None:
-        self._waited = 0.0
-        if self._pinged:
-            raise self.protocol.lost(
-                f"it has sent nothing for {self._ping_timeout:g} s after a ping (ping_timeout): it counts as lost"
-            )
-        if self.protocol.sent_close is None:
-            self._pinged = True
-            self.protocol.write(self.protocol.ping_frame())
+    def ping(self) -> bool:
+        """Send a ping; False: not behind our close frame."""
+        if self.protocol.sent_close is not None:
+            return False
+        self.protocol.write(self.protocol.ping_frame())
+        return True
+
+    def lose_silent(self, limit: float) -> None:
+        """End receiving from a peer that was silent for so many seconds after a ping: the receiver gets the error."""
+        self._lost = self._silent(limit)
+        self._inner.stop_receiving()
+
+    def _silent(self, limit: float) -> BrokenError:
+        text = f"it has sent nothing for {limit:g} s after a ping (ping_timeout): it counts as lost"
+        return self.protocol.lost(text)
 
     def stop_receiving(self) -> None:
         self._is_stopped = True
@@ -201,9 +237,10 @@ class WebSocketStream(MessageStream):
 
     async def finish(self, *, deadline: float | None = None) -> None:
         """As promised: after the close handshake, where nobody receives."""
+        self._stop_pings()
         try:
             await self.send_eof(deadline=deadline)
-            if not self._is_receiving:
+            if self._awaited() is None:
                 await self._wait_close(deadline)
         except (StreamError, DeadlineError):
             pass  # the peer is gone, or does not answer: what counts was sent
@@ -233,11 +270,17 @@ class WebSocketStream(MessageStream):
             while True:
                 await self._inner.receive(deadline=last if deadline is None else min(last, deadline))
 
+    def _stop_pings(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.stop()
+
     def close(self) -> None:
+        self._stop_pings()
         self._say_close()
         self._inner.close()
 
     def abort(self) -> None:
+        self._stop_pings()
         if self.protocol.next_close is not None and self._say_close():
             self._inner.close()  # a reset would take the reason back
         else:
@@ -256,6 +299,10 @@ class WebSocketStream(MessageStream):
     def __repr__(self) -> str:
         state = "open" if self.close_code is None else f"closed with {self.close_code}"
         return f"<WebSocketStream {self.local} - {self.peer}, {state}>"
+
+
+def _nothing_awaited() -> int | None:
+    return None
 
 
 def spoken_name(address: str) -> str:
