@@ -7,14 +7,27 @@ Where an engine has no timers, the stream's own receiver measures the silence (`
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from socketkit.engines.engine import Timer
+from socketkit.engines.engine import Engine, Timer
 
-if TYPE_CHECKING:
-    from socketkit.websocket.stream import WebSocketStream
+__all__ = ["Keepalive", "Watched"]
 
-__all__ = ["Keepalive"]
+
+class Watched(Protocol):
+    """What is watched: `stream.WebSocketStream`."""
+
+    engine: Engine
+
+    @property
+    def awaited_size(self) -> int | None:
+        """Bytes that were received; None: no task waits for more."""
+
+    def ping(self) -> bool:
+        """Send a ping; False: none is sent any more."""
+
+    def lose_silent(self, limit: float, /) -> None:
+        """End receiving: the peer was silent for so many seconds after a ping."""
 
 
 class Keepalive:
@@ -28,7 +41,7 @@ class Keepalive:
 
     __slots__ = ("__weakref__", "_interval", "_is_pinged", "_quiet", "_seen", "_since", "_stream", "_timeout", "_timer")
 
-    def __init__(self, stream: WebSocketStream, interval: float, timeout: float | None) -> None:
+    def __init__(self, stream: Watched, interval: float, timeout: float | None) -> None:
         self._stream = weakref.ref(stream)
         self._interval = interval
         self._timeout = timeout
@@ -58,7 +71,7 @@ class Keepalive:
         self._since = now
         self._timer = None if pause is None else stream.engine.call_at(now + pause, self._due)
 
-    def _look(self, stream: WebSocketStream, elapsed: float) -> float | None:
+    def _look(self, stream: Watched, elapsed: float) -> float | None:
         """Return the seconds until the next look; None: the peer is lost."""
         count = stream.awaited_size
         if count is None or count != self._seen:  # nothing is awaited, or something came
