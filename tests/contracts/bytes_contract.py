@@ -523,6 +523,26 @@ class BytesContract:
 
         run(test, "lines")
 
+    def test_refused_time_changes_nothing(self, run: Any) -> None:
+        """A time that is none is refused before anything happens: the next call receives."""
+
+        async def test(connection: Any, far: socket.socket) -> None:
+            for timeout in (float("nan"), -1, "soon"):
+                for verb in (
+                    lambda: connection.receive(timeout=timeout),  # noqa: B023 - awaited here
+                    lambda: connection.receive_many(timeout=timeout),  # noqa: B023
+                    lambda: connection.receive_exactly(1, timeout=timeout),  # noqa: B023
+                    lambda: connection.receive_until(b";", timeout=timeout),  # noqa: B023
+                    lambda: connection.peek(1, timeout=timeout),  # noqa: B023
+                ):
+                    with pytest.raises(OptionError):
+                        await verb()
+            far.sendall(b"one\ntwo;")
+            assert await connection.receive(timeout=20) == "one"
+            assert await connection.receive_until(b";", timeout=20) == b"two"
+
+        run(test, "lines")
+
     def test_idle_timeout(self, run: Any) -> None:
         """It ends the connection as in `receive`; what came is still received."""
 

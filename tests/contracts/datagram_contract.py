@@ -99,6 +99,31 @@ class DatagramContract:
 
         run(engine, place, test)
 
+    def test_receive_nowait_takes_what_is_there(self, engine: Engine, place: Address) -> None:
+        """`receive_nowait` returns what has arrived, in order, then None; an end is left to `receive`."""
+
+        async def test(left: DatagramStream, right: DatagramStream) -> None:
+            for near, far in ((left, right), (right, left)):
+                sent = [b"1", b"", b"3"]
+                for data in sent:
+                    await near.send(data)
+                got = [await far.receive()]
+                while len(got) < len(sent):  # a listener's sessions get theirs in a later turn
+                    data = far.receive_nowait()
+                    if data is None:
+                        await turns(engine)
+                    else:
+                        got.append(data)
+                assert got == sent
+                assert far.receive_nowait() is None
+            if place.scheme == "unixpacket":
+                await left.send_eof()
+                assert right.receive_nowait() is None
+                with pytest.raises(EndOfStream):
+                    await right.receive()
+
+        run(engine, place, test)
+
     def test_oversized_datagram_then_next(self, engine: Engine, place: Address) -> None:
         """A datagram larger than the buffer is an error, and the next one is received."""
 

@@ -154,8 +154,8 @@ class Receiver:
 
     async def receive_bytes(self, wanted: Wanted, timeout: float | None = None) -> bytes:
         """Receive until the bytes are there, or raise why there will be none; see `Connection.receive_exactly`."""
-        self.begin()
         deadline = None if timeout is None else self._stream.engine.deadline(timeout)
+        self.begin()
         session, turn = self._session, self._sender.turn
         try:
             while True:

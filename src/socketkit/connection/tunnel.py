@@ -116,9 +116,11 @@ async def copy_between(a: Connection, b: Connection) -> Copied:
     limits = Limits(idle_timeout=min(idle, default=None), idle_name="idle_timeout")
     shown = [connection.internals.observer for connection in connections]
     tunnel = _Tunnel(a, b, limits, Pace(None if any(shown) else _PIPES), _both_observers(shown))
-    for connection in connections:
-        connection.internals.receiver.begin()
+    begun: list[Connection] = []
     try:
+        for connection in connections:
+            connection.internals.receiver.begin()
+            begun.append(connection)
         for connection in connections:
             await connection.flush()
         first = [connection.internals.take_unread_bytes() for connection in connections]
@@ -131,7 +133,7 @@ async def copy_between(a: Connection, b: Connection) -> Copied:
                 if not connection.is_closed:
                     connection.internals.sender.release(connection.internals.stream)
     finally:
-        for connection in connections:
+        for connection in begun:
             connection.internals.receiver.end()
     return Copied(*tunnel.copied)
 

@@ -254,13 +254,17 @@ class DatagramSocket(DatagramStream):
                 await self._wait(self._descriptor, READ, deadline)
 
     def receive_nowait(self) -> bytes | None:
-        if self._ended or self._descriptor < 0 or not self.is_connectionless:
-            return None  # a packet socket may be at its end, which `receive` raises
+        if self._ended or self._descriptor < 0:
+            return None
         try:
             return self._receive_now()
         except BlockingIOError:
             self._more = False
             return None
+        except (EndOfStream, BrokenError):
+            if self.is_connectionless:
+                raise
+            return None  # the end or loss of a packet socket stays: the next `receive` raises it
 
     def _receive_now(self) -> bytes:
         if not self._buffer:
