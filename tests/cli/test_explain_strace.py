@@ -57,7 +57,7 @@ def explained(text: str) -> list[tuple[str, int, int | str]]:
             continue
         descriptor = -1 if match[1] == "socket" else int(match[2].partition(",")[0])
         result: int | str = match[4] or int(match[3])
-        if match[1] == "getsockopt" and match[4] is None:
+        if match[1] == "getsockopt" and match[3] != "-1":
             result = 0  # shown is the value; the call itself returns 0
         found.append((match[1], descriptor, result))
     return found

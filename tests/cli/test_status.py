@@ -253,3 +253,22 @@ def test_slow_reader_of_nonblocking_stderr_gets_all_lines():
             lines = stderr.read().splitlines()
         assert program.wait(PATIENCE) == 0
     assert [int(line) for line in lines] == list(range(5000))
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["connect", "x:1", "--linger"], "socketkit connect"),
+        (["connect", "--no-such"], "socketkit connect"),
+        (["chat", "host", "--name"], "socketkit chat host"),
+        (["nc", "-w"], "socketkit nc"),
+        (["--no-such"], "socketkit"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_usage_error_names_the_help_of_its_verb(words: list[str], path: str) -> None:
+    """Also where click's parser has left the command out of the error."""
+    with socketkit(*words) as program:
+        assert program.wait() == 2
+    [line] = program.stderr_lines
+    assert line.endswith(f"(see: {path} --help)")

@@ -52,6 +52,8 @@ def _key(event: Called) -> str:
         return f"{event.name} {event.result.split()[1]}"
     if event.name in ("setsockopt", "getsockopt"):
         return f"{event.name} {event.arguments[1]}"
+    if event.name == "bind" and event.arguments[0].endswith(":0"):
+        return "bind port 0"
     if event.name == "recv" and event.result.startswith("0 "):
         return "recv 0"
     if event.name == "send" and event.result != event.arguments[0]:
@@ -66,7 +68,8 @@ _NOTHING_YET: Final = ("nothing is there yet, and we do not block: wait until th
 
 _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "socket": ("an endpoint, not connected to anything yet; {result} is its descriptor", "an endpoint: {result}"),
-    "bind": ("gives the socket its own address (port 0: the system chooses a free one)", "its own address"),
+    "bind": ("gives the socket its own address", "its own address"),
+    "bind port 0": ("gives the socket its own address; port 0: the system chooses a free port", "its own address"),
     "bind EADDRINUSE": ("another socket has this address", "taken"),
     "bind EACCES": ("binding this address needs a permission that we do not have", "no permission"),
     "bind EADDRNOTAVAIL": ("this machine has no such address", "not ours"),
@@ -126,6 +129,7 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "setsockopt IPV6_V6ONLY": ("this socket is for IPv6 alone; IPv4 has one of its own", "IPv6 alone"),
     "setsockopt SO_LINGER": ("close by a reset, without an end of stream", "close by a reset"),
     "getsockopt SO_ERROR": ("how connect went: 0 is well", "how it went"),
+    "getsockopt SO_MEMINFO": ("the buffers of the socket; the last number counts dropped datagrams", "drops"),
     "getsockopt TCP_INFO": ("what the system knows about the connection", "facts"),
     "setsockopt": ("sets an option of the socket", "an option"),
     "getsockopt": ("asks for an option of the socket", "an option"),

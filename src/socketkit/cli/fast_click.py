@@ -55,7 +55,11 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and note the options of this command: hints name them from here on."""
         speak((name for parameter in self.params for name in parameter.opts), args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser leaves it out: the error names the help of this command
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, unless an option was given that cannot act."""

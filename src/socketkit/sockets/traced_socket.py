@@ -6,7 +6,9 @@ It replaces `socket.socket` only where an observer asked for `Called` events; no
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -142,7 +144,10 @@ class TracedSocket(socket.socket):
         except OSError as error:
             self._report("getsockopt", arguments, _failure(error))
             raise
-        self._report("getsockopt", arguments, str(value) if size is None else _size(len(value)))
+        shown = str(value) if size is None else _size(len(value))
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR) and value:
+            shown = f"{value} {_error(value, os.strerror(value))}"
+        self._report("getsockopt", arguments, shown)
         return value
 
     def close(self) -> None:
@@ -185,6 +190,8 @@ def _protocol(family: int, number: int) -> str:
     return str(number)
 
 
+_UNNAMED = {("SOL_SOCKET", 55): "SO_MEMINFO"} if sys.platform == "linux" else {}  # Python has no name for it
+
 _OTHER_LEVELS = ("SO_J1939_", "SO_VM_SOCKETS_")  # the same numbers as SOL_SOCKET's, with another meaning
 
 
@@ -194,7 +201,7 @@ _LEVELS = {socket.SOL_SOCKET: ("SOL_SOCKET", "SO_"), socket.IPPROTO_TCP: ("IPPRO
 def _option_name(level: int, option: int) -> tuple[str, str]:
     if level in _LEVELS:
         name, prefix = _LEVELS[level]
-        return name, _constant(prefix, option)
+        return name, _UNNAMED.get((name, option)) or _constant(prefix, option)
     if level == socket.IPPROTO_IP:
         return "IPPROTO_IP", {8: "IP_PKTINFO", 49: "IP_MULTICAST_ALL"}.get(option) or _constant("IP_", option)
     if level == getattr(socket, "IPPROTO_IPV6", None):
@@ -215,7 +222,11 @@ _MESSAGES = {
 
 
 def _failure(error: OSError) -> str:
-    return f"-1 {errno.errorcode.get(error.errno or 0, error.errno)} ({error.strerror})"
+    return f"-1 {_error(error.errno or 0, error.strerror)}"
+
+
+def _error(number: int, meaning: str) -> str:
+    return f"{errno.errorcode.get(number, number)} ({meaning})"
 
 
 def _size(count: int) -> str:

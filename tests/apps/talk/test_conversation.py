@@ -386,3 +386,24 @@ def test_output_filter_flushes_at_end(talk: Talk) -> None:
     talk.typing.close()
     talk.hold(screen=Shouting)
     assert talk.reading.read() == b"ABC."
+
+
+@pytest.mark.parametrize(
+    ("framing", "line", "text"),
+    [
+        ("fixed:4", b"0123456789\n", "a line of 10 bytes at offset 0 is longer than a message, which has 4"),
+        (
+            "varint:max_size=3B",
+            b"0123\n",
+            "a line of 4 bytes at offset 0 is longer than a message, which has 3; allow ",
+        ),
+        ("lines:max_size=3B", b"0123\n", "a line of 4 bytes at offset 0 is longer than a message, which has 3; allow "),
+        ("msgpack", b"not json\n", "JSON is malformed"),
+    ],
+)
+def test_error_of_input_names_the_framing_that_was_asked_for(framing: str, line: bytes, text: str) -> None:
+    """The lines of the input have a framing of their own, which nobody has typed."""
+    with pytest.raises(FramingError) as caught:
+        message_format(framing).to_messages(line)
+    assert str(caught.value).startswith(f"the input for {framing}: {text}")
+    assert caught.value.framing == framing

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from socketkit import framing as framings
-from socketkit.errors import FramingError
-from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec
+from socketkit.errors import FrameTooLongError, FramingError
+from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec, Framing
 from socketkit.framing.spec import FramingSpec
 
 __all__ = ["MessageFormat", "message_format"]
@@ -52,15 +52,15 @@ def message_format(framing: str | None, *, is_websocket: bool = False) -> Messag
     """
     described = framings.parse("chunks" if framing is None else framing)
     if is_websocket and isinstance(described, framings.Chunks):
-        return _WebSocketLines(framings.Lines(encoding=None))
+        return _WebSocketLines(framings.Lines(encoding=None), described)
     if isinstance(described, framings.Chunks):
         return _Bytes()
     most = getattr(described, "max_size", DEFAULT_MAX_SIZE)
     if isinstance(described, framings.Lines):
-        return _Lines(framings.Lines(encoding=described.encoding, max_size=most))
+        return _Lines(framings.Lines(encoding=described.encoding, max_size=most), described)
     if isinstance(described, (framings.Json, framings.JsonStream, framings.Msgpack)):
-        return _Lines(framings.Json(max_size=most))
-    return _RawLines(framings.Lines(encoding=None, max_size=most))
+        return _Lines(framings.Json(max_size=most), described)
+    return _RawLines(framings.Lines(encoding=None, max_size=most), described)
 
 
 class _Bytes:
@@ -77,19 +77,46 @@ class _Bytes:
 
 
 class _Lines:
-    """Lines whose messages are those of the connection."""
+    """Lines whose messages are those of the connection.
+
+    Args:
+        framing: of the lines.
+        spoken: of the connection. Errors of a line name it: the other one was never asked for.
+    """
 
     carries_chunks = False
 
-    def __init__(self, framing: FramingSpec) -> None:
+    def __init__(self, framing: FramingSpec, spoken: Framing) -> None:
         self._codec: Codec = framing.codec()
         self._name = str(framing)
+        self._spoken = spoken
 
     def to_messages(self, data: bytes) -> list[Any]:
-        return list(self._codec.feed(data))
+        try:
+            return list(self._codec.feed(data))
+        except FramingError as error:
+            raise self._of_the_input(error) from None
 
     def last_messages(self) -> list[Any]:
-        return list(self._codec.feed_eof())
+        try:
+            return list(self._codec.feed_eof())
+        except FramingError as error:
+            raise self._of_the_input(error) from None
+
+    def _of_the_input(self, error: FramingError) -> FramingError:
+        spoken, text = str(self._spoken), str(error)
+        if not isinstance(error, FrameTooLongError):
+            return FramingError(f"the input for {spoken}: {text.removeprefix(f'{error.framing}: ')}", framing=spoken)
+        least = "at least " if "at least " in text else ""
+        hint = f"; allow it with max_size={error.size}" if hasattr(self._spoken, "max_size") else ""
+        return FrameTooLongError(
+            f"the input for {spoken}: a line of {least}{error.size} bytes at offset {error.offset} is longer than a "
+            f"message, which has {error.max_size}{hint}",
+            framing=spoken,
+            offset=error.offset,
+            size=error.size,
+            max_size=error.max_size,
+        )
 
     def to_bytes(self, messages: Iterable[Any]) -> bytes:
         try:
