@@ -85,3 +85,13 @@ def test_server_connections_are_numbered(tmp_path):
     for number in (1, 2, 3):
         told = [value["event"] for value in values if value["connection"] == number]
         assert (told[0], told[-1]) == ("accepted", "closed")
+
+
+def test_unnamed_client_of_a_unix_socket(tmp_path):
+    """It is not shown by the listener's own address."""
+    with socketkit("echo", f"unix:{tmp_path}/s", "-v") as server:
+        with socketkit("connect", str(server.address())) as client:
+            assert client.communicate(b"x") == b"x"
+            assert client.wait() == 0
+        server.stop()
+    assert f"[1] connection from an unnamed client at unix://{tmp_path}/s" in server.stderr_lines

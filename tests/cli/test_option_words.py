@@ -105,7 +105,10 @@ def run(*words: str) -> tuple[int, list[str]]:
         (("echo", "tls://127.0.0.1:0"), "give --cert FILE (and --key FILE), or --self-signed"),
         (("echo", "tls://127.0.0.1:0", "--self-signed", "--require-client-cert"), "give --client-ca FILE too"),
         (("echo", "tcp://127.0.0.1:0", "--takeover", "tcp://h:1"), "socketkit: --takeover tcp://h:1: two processes"),
-        (("echo", "--max-connections", "x"), "Invalid value for '--max-connections': max_connections: 'x' is not"),
+        (
+            ("echo", "--max-connections", "x"),
+            "Invalid value for '--max-connections': 'x' is not a whole number; allowed",
+        ),
         (("connect", "tcp://h:1?connect_timeout=x"), "connect_timeout: 'x' is not a time"),
     ],
 )
@@ -114,6 +117,27 @@ def test_the_command_names_its_options(words: tuple[str, ...], expected: str) ->
     status, lines = run(*words)
     assert status == Status.USAGE
     assert len(lines) == 1 and expected in lines[0]
+
+
+def test_an_error_names_its_option_once() -> None:
+    """click names the option before each error of a value: the keyword does not stand there again."""
+    refused: dict[str, str] = {}
+    for _, option in options_of_verbs():
+        if option.is_flag:
+            continue
+        for value in ("?!", "-1", "\x01"):
+            try:
+                option.type.convert(value, option, None)
+            except click.UsageError as error:
+                name = option.opts[0]
+                refused[name] = text = error.format_message()
+                assert text.startswith(f"Invalid value for '{name}"), text
+                rest = text.partition("': ")[2]
+                keywords = {keyword for keyword, spoken in KEYWORDS.items() if spoken in option.opts}
+                assert not rest.startswith(tuple(f"{word}: " for word in (*keywords, option.name, name))), text
+    assert {"--backlog", "--allow", "--retry", "--backoff", "--idle-timeout", "--pin", "--proxy", "--bind"} <= set(
+        refused
+    )
 
 
 def test_a_refused_certificate_names_the_options() -> None:

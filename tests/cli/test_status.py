@@ -109,7 +109,7 @@ CASES = [
     ("connect tcp://127.0.0.1:1 --engine steam", b"", 2, r"there is no engine 'steam'"),
     ("connect tcp://127.0.0.1:1 --linger soon", b"", 2, r"'soon' is not a time"),
     ("connect tcp://127.0.0.1:1 --nonsense", b"", 2, r"[Nn]o such option.*--nonsense"),
-    ("echo tcp://127.0.0.1:0 --backlog many", b"", 2, r"backlog: 'many' is not a whole number"),
+    ("echo tcp://127.0.0.1:0 --backlog many", b"", 2, r"Invalid value for '--backlog': 'many' is not a whole number"),
     ("echo tcp://127.0.0.1:0 --ready-fd 99", b"", 2, r"99 is not open"),
     ("listen", b"", 2, r"Missing argument"),
     ("connect tcp://127.0.0.1:{closed}", b"", 3, r"cannot connect to tcp://127\.0\.0\.1:{closed}: Connection refused"),

@@ -75,7 +75,7 @@ class Read(_ParamType):
         try:
             return self._read(value)
         except (AddressError, OptionError) as error:
-            self.fail(str(error), param, ctx)
+            self.fail(_without_keyword(str(error), param), param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Complete names of engines, framings and schemes, and paths."""
@@ -84,6 +84,15 @@ class Read(_ParamType):
         if self.name == "command" or (self.name == "address" and incomplete[:1] in (".", "/")):
             return [CompletionItem(incomplete, type="file")]
         return [CompletionItem(word) for word in _words_of(self.name) if word.startswith(incomplete)]
+
+
+def _without_keyword(text: str, param: click.Parameter | None) -> str:
+    """The text of an error without the keyword before it, where that is the option: click names the option already."""
+    from socketkit.cli.option_words import KEYWORDS
+
+    word, _, rest = text.partition(": ")
+    names = (KEYWORDS.get(word), f"--{word.replace('_', '-')}")
+    return rest if rest and param is not None and not {*param.opts}.isdisjoint(names) else text
 
 
 def _words_of(name: str) -> list[str]:

@@ -61,6 +61,11 @@ def _closed(event: events.Closed) -> str:
     return f"[{event.connection}] closed, {counts}{why}"
 
 
+def _client(event: events.Accepted | events.Refused) -> str:
+    """The client's address; most clients of a UNIX socket have none, and the event has the listener's."""
+    return event.peer if event.peer != event.local else "an unnamed client"
+
+
 def _relay_ended(event: RelayEnded) -> str:
     way = f"{event.client} to {event.target}" if event.target is not None else event.client
     counts = f"{_size(event.received_size)} there, {_size(event.sent_size)} back"
@@ -90,7 +95,7 @@ def _agreement(facts: TlsFacts) -> str:
 _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.Retrying: _retrying,
     events.Connected: lambda event: f"[{event.connection}] connected to {event.peer} from {event.local}",
-    events.Accepted: lambda event: f"[{event.connection}] connection from {event.peer} at {event.local}",
+    events.Accepted: lambda event: f"[{event.connection}] connection from {_client(event)} at {event.local}",
     events.Secured: lambda event: f"[{event.connection}] {_agreement(event.facts)}",
     events.Received: lambda event: f"[{event.connection}] received {_size(len(event.data))} {excerpt(event.data)}",
     events.Sent: lambda event: f"[{event.connection}] sent {_size(len(event.data))} {excerpt(event.data)}",
@@ -107,7 +112,7 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
         f"[{event.connection}] relaying {event.client} to {event.target}, which is [{event.upstream}]"
     ),
     RelayEnded: _relay_ended,
-    events.Refused: lambda event: f"{event.local}: {event.peer} was reset: {event.reason}",
+    events.Refused: lambda event: f"{event.local}: {_client(event)} was reset: {event.reason}",
     events.Proxied: lambda event: f"[{event.connection}] {event.proxy} speaks for {event.peer}",
     events.ReachableAgain: lambda event: f"{event.address} is reachable again, after {event.seconds:.1f} s",
     events.WorkerEnded: lambda event: f"worker {event.worker} (process {event.pid}) has ended: {_ended(event.status)}",
