@@ -225,7 +225,7 @@ def _failure(error: OSError) -> str:
     return f"-1 {_error(error.errno or 0, error.strerror)}"
 
 
-def _error(number: int, meaning: str) -> str:
+def _error(number: int, meaning: str | None) -> str:
     return f"{errno.errorcode.get(number, number)} ({meaning})"
 
 
