@@ -62,6 +62,7 @@ def test_a_good_request_gets_101(server) -> None:
         (request("/chat", host=None), 400),
         (request("/chat", x_long="a" * 17_000), 431),
         (b"hello\r\n\r\n", 400),
+        (b"hello\n", 400),  # it waits for an answer to its line
     ],
 )
 def test_a_request_is_refused_with_a_status(server, data, status) -> None:

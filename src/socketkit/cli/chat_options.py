@@ -11,12 +11,21 @@ import click
 
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.texts import LANGUAGES, language_of_locale
+from socketkit.apps.chat.web_address import page_address
 from socketkit.cli.common_options import Read
 from socketkit.cli.fast_click import option
 from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
 
-__all__ = ["chat_limits", "default_language", "language", "password_of", "password_option", "store_option"]
+__all__ = [
+    "chat_limits",
+    "default_language",
+    "language",
+    "password_of",
+    "password_option",
+    "store_option",
+    "web_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -81,6 +90,12 @@ def chat_limits(function: F) -> F:
     return decorated
 
 
+web_option: Decorator = option(
+    "--web",
+    metavar="ADDRESS",
+    type=Read("address", page_address),
+    help="Serve a page there for guests with a browser: http://localhost:8080, https:// with --cert.",
+)
 store_option: Decorator = option(
     "--store",
     metavar="FILE",

@@ -39,6 +39,7 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "chat": (
         ("socketkit chat host", "a room at localhost:5000; guests may have plain nc"),
+        ("socketkit chat host --web http://localhost:8080", "a page for guests with a browser too"),
         ("socketkit chat host :5000 --store chat.db --password-file secret", "for the network, kept in a file"),
         ("socketkit chat join tcp://host:5000 --name Alice", "join the room"),
         ("socketkit chat export chat.db --json", "what was said, a JSON object a line"),

@@ -166,14 +166,22 @@ def print_failure(error: BaseException | str) -> None:
 _HERE: Final = ("stdio", "exec", "fd", "systemd")
 
 
-def print_listening(addresses: Iterable[Address], ready_fd: int | None = None) -> None:
+def print_listening(
+    addresses: Iterable[Address], ready_fd: int | None = None, *, shown: Callable[[Address], str] = str
+) -> None:
     """Print the `listening` line of each address, also to the ready descriptor. Where the only connection is here
-    already (standard input and output, say) no line is printed. The service manager is notified."""
+    already (standard input and output, say) no line is printed. The service manager is notified.
+
+    Args:
+        addresses: the real ones.
+        ready_fd: the descriptor; None: there is none.
+        shown: how an address is written.
+    """
     addresses = [address for address in addresses if address.scheme not in _HERE]
     for address in addresses:
-        print_line(f"listening {address}")
+        print_line(f"listening {shown(address)}")
     if ready_fd is not None:
-        data = "".join(f"listening {address}\n" for address in addresses).encode(errors="backslashreplace")
+        data = "".join(f"listening {shown(address)}\n" for address in addresses).encode(errors="backslashreplace")
         try:
             os.write(ready_fd, data)  # less than a pipe takes in one piece
         except OSError:

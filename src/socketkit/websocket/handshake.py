@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.config.address import Address
@@ -169,8 +170,14 @@ async def _next_answer(stream: Stream, http: h11.Connection, address: Address, d
     raise _failed(address, "it sends provisional answers only (1xx)")
 
 
-async def _next_event(stream: Stream, http: h11.Connection, deadline: float | None, doing: str) -> Any:
+async def _next_event(
+    stream: Stream, http: h11.Connection, deadline: float | None, doing: str, *, first: bytes | None = None
+) -> Any:
     """Return the next event; a head of more than 16 KiB is refused, however it is cut.
+
+    Args:
+        first: bytes of a request that were received already. Its first line is refused as soon as it is whole, where it
+            is none: a peer with another protocol waits for an answer. None: it is not the first event of a request.
 
     Raises:
         HandshakeError: it is no HTTP; `status` is what a server may answer.
@@ -178,13 +185,19 @@ async def _next_event(stream: Stream, http: h11.Connection, deadline: float | No
     import h11
 
     size = 0
+    data = line = first or b""
     try:
+        if data:
+            http.receive_data(data)
         while True:
             event = http.next_event()
             if event is not h11.NEED_DATA:
                 break
+            if first is not None and b"\n" in data and not _REQUEST_LINE.match(line):
+                raise h11.RemoteProtocolError("no request line", 400)
             data = await stream.receive(deadline=deadline)
             size += len(data)
+            line += data if first is not None and b"\n" not in line else b""
             http.receive_data(data)
         if size - len(http.trailing_data[0]) > MAX_HEAD_SIZE and isinstance(event, (h11.Request, h11.Response)):
             raise h11.RemoteProtocolError("the head is too long", 431)
@@ -193,6 +206,9 @@ async def _next_event(stream: Stream, http: h11.Connection, deadline: float | No
         failed.status = error.error_status_hint
         raise failed from None
     return event
+
+
+_REQUEST_LINE: Final = re.compile(rb"[!-~]+ [!-~]+ HTTP/")  # RFC 9112, 3
 
 
 async def _refused(
@@ -238,13 +254,16 @@ def _agreed(address: Address, options: Options, header: str | None) -> DeflatePa
 # Server.
 
 
-async def server_handshake(stream: Stream, options: Options, deadline: float | None) -> WebSocketStream | None:
+async def server_handshake(
+    stream: Stream, options: Options, deadline: float | None, *, early: bytes = b""
+) -> WebSocketStream | None:
     """Read a client's request, and answer it.
 
     Args:
         stream: was just accepted, TLS included; the new stream owns it.
         options: `websocket` says at which path, and what answers plain requests.
         deadline: of the engine's clock.
+        early: the first bytes, where some were received already.
 
     Returns:
         The stream; None: a plain request was answered, and the connection is to be closed.
@@ -258,7 +277,7 @@ async def server_handshake(stream: Stream, options: Options, deadline: float | N
 
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_SIZE)
     try:
-        event = await _next_event(stream, http, deadline, f"WebSocket handshake with {stream.peer}")
+        event = await _next_event(stream, http, deadline, f"WebSocket handshake with {stream.peer}", first=early)
     except HandshakeError as error:
         await _reply(stream, http, Response(error.status or 400, "this is no request as it should be\n"), deadline)
         raise

@@ -86,6 +86,7 @@ class Room:
             self._thread.join(PATIENCE)
             assert self.error is not None
             raise self.error
+        self.addresses = addresses
         self.address = addresses[0]
 
     def _live(self, address: str, keywords: dict[str, object]) -> None:

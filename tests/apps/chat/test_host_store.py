@@ -257,14 +257,19 @@ def test_disk_that_does_not_answer(tmp_path: Path) -> None:
 class Recorder:
     """A guest that is no connection: what a page or a bridge to another chat is."""
 
+    sees_own = False
+
     def __init__(self) -> None:
         self.pause = 0.0
         self.unsent_size = 0
         self.shown: list[tuple[str, int | None]] = []
         self.is_disconnected = False
 
-    def show(self, shown: ShowLine, message_id: int | None) -> None:
-        self.shown.append((shown.line, message_id))
+    @staticmethod
+    def show_all(outlets: list[Recorder], shown: ShowLine, message_id: int | None) -> int:
+        for each in outlets:
+            each.shown.append((shown.line, message_id))
+        return len(shown.line)
 
     def disconnect(self) -> None:
         self.is_disconnected = True

@@ -99,15 +99,15 @@ def test_missed_lines_come_by_id() -> None:
     assert past(hub.join(wish=Wish(after=5))[1]) == []
     _, decisions = hub.join(wish=Wish(after=1, missed=said("lobby", 2, 3, 4)))
     assert past(decisions) == [2, 3, 4, 5]
-    assert notice(decisions).values["is_cut"] is False
+    assert notice(decisions).values["cut"] is False
 
 
 def test_lines_that_are_forgotten_are_told() -> None:
     hub = Hub(limits=Limits(history_count=3), earlier=said("lobby", 1, 2, 3, 4, 5), next_id=6)
-    assert notice(hub.join(wish=Wish(after=2))[1]).values["is_cut"] is False
+    assert notice(hub.join(wish=Wish(after=2))[1]).values["cut"] is False
     decisions = hub.join(wish=Wish(after=1))[1]
-    assert past(decisions) == [3, 4, 5] and notice(decisions).values["is_cut"] is True
-    assert notice(hub.join()[1]).values["is_cut"] is False  # it has seen nothing, so it has missed nothing
+    assert past(decisions) == [3, 4, 5] and notice(decisions).values["cut"] is True
+    assert notice(hub.join()[1]).values["cut"] is False  # it has seen nothing, so it has missed nothing
 
 
 def test_details_of_lines() -> None:

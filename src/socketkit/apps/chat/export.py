@@ -1,26 +1,36 @@
-"""A kept message as a line of text or JSON."""
+"""A message as a line of text, or as JSON."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from socketkit.apps.chat.message import Message
 
-__all__ = ["json_line", "text_line"]
+__all__ = ["iso_time", "json_line", "message_fields", "text_line"]
 
 
-def json_line(message: Message) -> str:
-    """One JSON object, with the time in UTC as ISO 8601 has it."""
-    fields = {
+def iso_time(at: float) -> str:
+    """A moment in UTC, as ISO 8601 has it, with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def message_fields(message: Message) -> dict[str, Any]:
+    """What JSON has of a message."""
+    return {
         "id": message.id,
-        "time": datetime.fromtimestamp(message.at, UTC).isoformat(timespec="milliseconds"),
+        "time": iso_time(message.at),
         "room": message.room,
         "name": message.name,
         "kind": message.kind,
         "text": message.text,
     }
-    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def json_line(message: Message) -> str:
+    """One JSON object, with the time in UTC as ISO 8601 has it."""
+    return json.dumps(message_fields(message), ensure_ascii=False) + "\n"
 
 
 def text_line(message: Message) -> str:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.api import serve
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, Search, ShowLine
-from socketkit.apps.chat.http_refusal import HTTP_REFUSAL, is_http_request
-from socketkit.apps.chat.hub import Hub
+from socketkit.apps.chat.http_refusal import is_http_request, refuse_http
+from socketkit.apps.chat.hub import NO_WISH, Hub, Wish
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
-from socketkit.apps.chat.outlets import SLOW_READER_SIZE, LineGuest, Outlet, show_to
+from socketkit.apps.chat.members import Members
+from socketkit.apps.chat.outlets import SLOW_READER_SIZE, ConnectedGuest, LineGuest, Outlet, show_to
 from socketkit.apps.chat.participant import Participant
+from socketkit.apps.chat.sources import source_of
 from socketkit.apps.chat.telnet import strip_telnet
 from socketkit.apps.chat.wait_budget import WaitBudget
 from socketkit.config.address import Address
@@ -26,13 +28,14 @@ from socketkit.config.time_limits import COMMIT_TIMEOUT, FIRST_BYTES_TIMEOUT, PA
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine, Event
 from socketkit.engines.group import Group
-from socketkit.errors import BrokenError, DeadlineError, EndOfStream, HandshakeError, OptionError
+from socketkit.errors import BrokenError, DeadlineError, EndOfStream, OptionError
 from socketkit.events import Observer
 from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.server.server import Server
 
 if TYPE_CHECKING:
     from socketkit.apps.chat.store import Store
+    from socketkit.apps.chat.web import WebSide
 
 __all__ = ["MAX_UNSENT_SIZE", "ChatHost", "WaitBudget", "host"]
 
@@ -59,6 +62,11 @@ GUEST_LINES: Final = "lines:encoding=none,max_size=64KiB,oversize=truncate"
 
 class ChatHost:
     """A hub, the connections of its guests, and the person at the host.
+
+    Attributes:
+        ended: is set when the chat is over.
+        server: accepts its guests, once it is open; None: they are added by `add`.
+        web: takes the guests of WebSockets; None: there are none.
 
     Concurrency: one thread; an engine that blocks cannot run it.
     """
@@ -101,7 +109,8 @@ class ChatHost:
         self._outlets: dict[int, Outlet] = {}
         self._undone: deque[Decision] = deque()
         self._is_busy = False
-        self._ended = engine.event()
+        self.ended = engine.event()
+        self.web: WebSide | None = None
         self._caught_up: Event | None = None
         self._is_watching_commit = False
         self._budget = WaitBudget(engine.now())
@@ -112,13 +121,20 @@ class ChatHost:
 
     async def serve_guest(self, connection: Connection) -> None:
         """Run the conversation with one guest to its end: the server's handler, whatever the server's framing is."""
+        if self.web is not None and connection.request is not None:
+            await self.web.serve(connection, source_of(connection))
+            return
         connection.reframe(CHAT_FRAMING)
         reader = LineReader(connection, GUEST_LINES, unfinished_timeout=self._unfinished_timeout)
-        if is_http_request(await reader.wait_data(FIRST_BYTES_TIMEOUT)):
-            await _refuse_http(connection)
+        data = await reader.wait_data(FIRST_BYTES_TIMEOUT)
+        if is_http_request(data):
+            if self.web is None or not self.web.is_shared:
+                await refuse_http(connection)
+            elif await self.web.accept(connection, data):
+                await self.web.serve(connection, source_of(connection))
             return
         guest = LineGuest(self._engine, connection)
-        member = self.add(guest, _source_of(connection))
+        member = self.add(guest, source_of(connection))
         how = "{name} has left"
         try:
             await self._receive_lines(member, guest, reader)
@@ -126,20 +142,36 @@ class ChatHost:
             how = "{name} was lost"
         finally:
             self.remove(member, how)
-        if member in self._outlets:
-            await guest.wait_disconnected()  # its last lines wait for the store
+        await self.wait_farewell(member, guest)
 
-    def add(self, outlet: Outlet, source: str) -> int:
+    async def wait_farewell(self, member: int, guest: ConnectedGuest) -> None:
+        """Wait until the last lines of a guest that has gone are queued: they may wait for the store."""
+        if member in self._outlets:
+            await guest.wait_disconnected()
+
+    @property
+    def members(self) -> Members:
+        """Who is where, as the hub has it."""
+        return self._hub.members
+
+    def is_waiting(self, member: int) -> bool:
+        """Whether this guest has still to give the password."""
+        return self._hub.is_waiting(member)
+
+    def add(self, outlet: Outlet, source: str, *, wish: Wish = NO_WISH, is_trusted: bool = False) -> int:
         """Add a guest: of any kind, a bridge to another chat too.
 
         Args:
             outlet: the way to it.
             source: where it comes from: what a ban keeps out.
+            wish: what it asks for.
+            is_trusted: it has proven that it knows the password.
 
         Returns:
             Its number, for `receive` and `remove`.
         """
-        member, decisions = self._hub.join(source, self._engine.now(), time.time())
+        now, at = self._engine.now(), time.time()
+        member, decisions = self._hub.join(source, now, at, wish=wish, is_trusted=is_trusted)
         self._outlets[member] = outlet
         if self._once and self.server is not None:
             self.server.suspend()  # further clients are refused, and need not wait in vain
@@ -154,8 +186,31 @@ class ChatHost:
         """Remove a member that has gone; harmless where it is not here. `how` is a text of `texts`."""
         self._carry_out(self._hub.leave(member, how=how))
 
+    def give_up(self, member: int) -> None:
+        """Disconnect a guest that has given no password in time."""
+        self._carry_out(self._hub.give_up(member, PASSWORD_TIMEOUT))
+
+    async def take(self, member: int, guest: ConnectedGuest, line: bytes) -> bool:
+        """Handle a line of a member, as `receive`; then wait as long as its writer has to.
+
+        It waits for its rate, for the turn of the others, and for readers that are slow.
+
+        Returns:
+            Whether it is still in the chat.
+        """
+        guest.turn_sends += self.receive(member, line)
+        if not self._hub.is_here(member):
+            return False
+        guest.turn_lines += 1
+        if guest.pause:
+            seconds, guest.pause = guest.pause, 0.0
+            await guest.wait_disconnected(seconds)
+        if guest.turn_lines >= TURN_LINES or guest.turn_sends >= TURN_SENDS or self._has_slow_reader:
+            guest.turn_lines = guest.turn_sends = 0
+            await self._wait_for_readers()
+        return True
+
     async def _receive_lines(self, member: int, guest: LineGuest, reader: LineReader) -> None:
-        lines = sends = 0
         password_deadline = self._engine.now() + PASSWORD_TIMEOUT
         is_first = True
         while True:
@@ -164,26 +219,18 @@ class ChatHost:
             except EndOfStream:
                 return
             except DeadlineError:
-                self._carry_out(self._hub.give_up(member, PASSWORD_TIMEOUT))
+                self.give_up(member)
                 return
             if is_first and is_http_request(received):
-                await _refuse_http(guest.connection)
+                await refuse_http(guest.connection)
                 return
             is_first = False
             line, answer = strip_telnet(received)
             guest.telnet_answer = answer or guest.telnet_answer
             if received and not line:
                 continue  # telnet's commands alone
-            sends += self.receive(member, line)
-            if not self._hub.is_here(member):
+            if not await self.take(member, guest, line):
                 return
-            lines += 1
-            if guest.pause:
-                seconds, guest.pause = guest.pause, 0.0
-                await guest.wait_disconnected(seconds)
-            if lines >= TURN_LINES or sends >= TURN_SENDS or self._has_slow_reader:
-                lines = sends = 0
-                await self._wait_for_readers()
 
     async def _wait_for_readers(self) -> None:
         """Give the others their turn, then wait for slow readers within the budget; only this speaker waits."""
@@ -215,7 +262,7 @@ class ChatHost:
             else:
                 self.remove(HOST)
         except BaseException:
-            self._ended.set()  # else `wait_end` would wait on
+            self.ended.set()  # else `wait_end` would wait on
             raise
 
     def end(self) -> None:
@@ -224,14 +271,14 @@ class ChatHost:
 
     async def wait_end(self) -> None:
         """Wait until the chat is over."""
-        await self._ended.wait()
+        await self.ended.wait()
 
     async def watch(self, server: Server) -> None:
         """End the chat when its server closes; raises the server's error where it cannot accept any more."""
         try:
             await server.wait_closed()
         finally:
-            self._ended.set()
+            self.ended.set()
 
     def _carry_out(self, decisions: Iterable[Decision]) -> int:
         """Do what the hub has decided, after what it had decided before; the number of lines that were sent.
@@ -280,7 +327,7 @@ class ChatHost:
             self._engine.background(self._search(decision))
         elif isinstance(decision, EndChat):
             self._carry_out(self._hub.end())
-            self._ended.set()
+            self.ended.set()
 
     def _show_line(self, shown: ShowLine) -> None:
         message_id = None
@@ -290,6 +337,10 @@ class ChatHost:
         if shown.members[:1] == (HOST,) or HOST in shown.members:
             self._show(shown.line)
         here = [outlets[member] for member in shown.members if member in outlets]
+        if shown.writer in outlets and outlets[shown.writer].sees_own and shown.writer not in shown.members:
+            here.append(outlets[shown.writer])
+        if self.web is not None:
+            self.web.changed()
         if not here:
             return
         self._sent_size += show_to(here, shown, message_id)
@@ -348,13 +399,13 @@ class ChatHost:
 
     def _watch_commit(self, waiting: Decision) -> None:
         """See to it that a disk which does not answer stops the chat for a moment only."""
-        if not self._is_watching_commit and not self._ended.is_set():
+        if not self._is_watching_commit and not self.ended.is_set():
             self._is_watching_commit = True
             self._engine.background(self._wait_commit(waiting))
 
     async def _wait_commit(self, waiting: Decision) -> None:
         try:
-            await self._ended.wait(deadline=self._engine.now() + COMMIT_TIMEOUT)
+            await self.ended.wait(deadline=self._engine.now() + COMMIT_TIMEOUT)
         except DeadlineError:
             pass
         self._is_watching_commit = False
@@ -372,22 +423,6 @@ class ChatHost:
             await self._caught_up.wait()
 
 
-async def _refuse_http(connection: Connection) -> None:
-    connection.internals.set_cause(
-        HandshakeError(f"{connection.peer} speaks HTTP, which was answered by 400", address=str(connection.peer))
-    )
-    await connection.send(HTTP_REFUSAL)
-
-
-def _source_of(connection: Connection) -> str:
-    """What a ban keeps out: the machine that a guest connects from, or the user at a UNIX socket."""
-    peer = connection.peer
-    if peer.host:
-        return str(peer.host)
-    credentials = connection.peer_credentials
-    return "" if credentials is None else f"uid {credentials.uid}"
-
-
 async def host(
     engine: Engine,
     address: str | Address,
@@ -399,6 +434,8 @@ async def host(
     password: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 - a value
     store: Store | None = None,
+    web: str | Address | None = None,
+    page_language: str | None = None,
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     observer: Observer | None = None,
     unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
@@ -416,6 +453,8 @@ async def host(
         password: what a guest has to type first; None: nothing.
         limits: what is bounded.
         store: keeps what is said; it is open, and the caller closes it.
+        web: where the page is served, as `web_page.page_address` reads it; None: nowhere.
+        page_language: of the page; None: what each browser asks for.
         listening: called with the real addresses once clients can connect.
         observer: called with each event.
         unfinished_timeout: seconds without a byte after which a guest's text without a line end is a line.
@@ -442,12 +481,29 @@ async def host(
     _refuse_datagrams(address)
     if "max_connections" not in dict(address.options):
         options.setdefault("max_connections", limits.max_guests + SPARE_CONNECTIONS)
-    how = serve(chat.serve_guest, address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options)
+    addresses = [address]
+    if web is not None or address.transport.is_websocket:
+        from socketkit.apps.chat.web import open_web
+
+        addresses, more = open_web(
+            engine,
+            chat,
+            address,
+            web,
+            ended=chat.ended,
+            password=password,
+            store=store,
+            language=page_language,
+            default_language=language,
+        )
+        options |= more
+    how = serve(chat.serve_guest, *addresses, framing=CHAT_FRAMING, engine=engine, observer=observer, **options)
     async with OpenUntilSignal(engine, how) as server:
         if server is None:
             return
         for real in server.addresses:  # `fd:` and `systemd:` show only now what they are
             _refuse_datagrams(real)
+        shared = [] if chat.web is None else chat.web.shared_pages(server.addresses)
 
         chat.server = server
 
@@ -458,7 +514,10 @@ async def host(
                 await chat.wait_end()
                 group.cancel()
 
-        await serve_until_signal(server, listening=listening, stopping=lambda number: chat.end(), until=until_end)
+        def told(real: tuple[Address, ...]) -> None:
+            listening((*real, *shared))
+
+        await serve_until_signal(server, listening=told, stopping=lambda number: chat.end(), until=until_end)
 
 
 def _refuse_datagrams(address: Address) -> None:

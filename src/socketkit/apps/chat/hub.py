@@ -24,7 +24,7 @@ from socketkit.apps.chat.texts import FAREWELLS
 from socketkit.apps.terminal_escape import visible
 from socketkit.values import Value
 
-__all__ = ["MAX_LINE_SIZE", "Hub", "Wish", "is_farewell"]
+__all__ = ["MAX_LINE_SIZE", "NO_WISH", "Hub", "Wish", "is_farewell"]
 
 MAX_LINE_SIZE: Final = 8 * 1024
 """Bytes of one line, inclusive: a page and a half; what is longer is a file, and no talk."""
@@ -203,7 +203,7 @@ class Hub:
         joined = members.notice(members.others(number, room), "{name} has joined", name=name)
         members.add(number, name, source, room)
         past, is_cut = self._missed(room, wish)
-        more = {"host": members.host_name, "room": room, "is_cut": is_cut}
+        more = {"host": members.host_name, "room": room, "cut": is_cut}
         greeting = "welcome, you are {name}; here: {here} (/name NEW, /who, /help, /quit)"
         refused = [] if wish.name is None or is_named else run_command(members, number, f"/name {wish.name}")
         refused += [] if problem is None else run_command(members, number, f"/join {wish.room}")

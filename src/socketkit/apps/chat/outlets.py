@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from socketkit.apps.chat.decisions import ShowLine
 from socketkit.connection.broadcast import broadcast
@@ -11,7 +11,7 @@ from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, StreamError
 
-__all__ = ["SLOW_READER_SIZE", "LineGuest", "Outlet", "show_to"]
+__all__ = ["SLOW_READER_SIZE", "ConnectedGuest", "LineGuest", "Outlet", "show_to"]
 
 SLOW_READER_SIZE: Final = 64 * 1024
 """Unsent bytes from which on a guest is a slow reader: speakers wait for it, as far as the wait budget goes."""
@@ -22,20 +22,24 @@ class Outlet(Protocol):
 
     Attributes:
         pause: seconds for which no line of it is taken; its reader waits, and sets this to 0.
+        sees_own: whether it is shown what it has written itself.
     """
 
     pause: float
+    sees_own: bool
 
     @property
     def unsent_size(self) -> int:
         """Bytes that are queued for it, and not yet sent."""
 
-    def show(self, shown: ShowLine, message_id: int | None) -> None:
-        """Queue a line for this guest; never waits.
+    @staticmethod
+    def show_all(outlets: list[Any], shown: ShowLine, message_id: int | None) -> int:
+        """Queue a line for guests of this kind, encoded once for all; return its bytes. Never waits.
 
         Args:
-            shown: the line, and the message that it was made of.
-            message_id: of that message, where it is kept for good: a guest may ask for what came after it.
+            outlets: are of this class.
+            shown: the line, and what it was made of.
+            message_id: of its message, where it is kept for good: a guest may ask for what came after it.
         """
 
     def disconnect(self) -> None:
@@ -51,29 +55,26 @@ class Outlet(Protocol):
         """Wait until everything is sent, or note that it has stopped reading."""
 
 
-class LineGuest:
-    """A guest with plain lines: `chat join`, nc, telnet.
+class ConnectedGuest:
+    """A guest at the other end of a connection.
 
     Attributes:
-        connection: its connection, of the framing `chunks`.
-        telnet_answer: bytes that go before the next line.
+        connection: its connection.
         pause: as for every outlet.
+        turn_lines, turn_sends: its lines that were handled in this turn, and what was sent for them.
     """
 
     def __init__(self, engine: Engine, connection: Connection) -> None:
         self._engine = engine
         self.connection = connection
-        self.telnet_answer = b""
         self.pause = 0.0
+        self.turn_lines = self.turn_sends = 0
         self._has_stopped = False
         self._disconnected = engine.event()
 
     @property
     def unsent_size(self) -> int:
         return self.connection.internals.session.outgoing_size
-
-    def show(self, shown: ShowLine, message_id: int | None) -> None:
-        _broadcast((self,), shown.line)
 
     def disconnect(self) -> None:
         self._disconnected.set()
@@ -100,23 +101,34 @@ class LineGuest:
             pass  # its own handler sees the loss
 
 
+class LineGuest(ConnectedGuest):
+    """A guest with plain lines: `chat join`, nc, telnet. Its connection has the framing `chunks`.
+
+    Attributes:
+        telnet_answer: bytes that go before the next line.
+    """
+
+    sees_own = False
+
+    def __init__(self, engine: Engine, connection: Connection) -> None:
+        super().__init__(engine, connection)
+        self.telnet_answer = b""
+
+    @staticmethod
+    def show_all(outlets: list[LineGuest], shown: ShowLine, message_id: int | None) -> int:
+        data = shown.line.encode(errors="backslashreplace") + b"\n"
+        for guest in outlets:
+            if guest.telnet_answer:
+                broadcast((guest.connection,), guest.telnet_answer, slow="wait")
+                guest.telnet_answer = b""
+        # "wait" queues for slow ones too: the host itself disconnects those that are far behind, and tells the others.
+        broadcast([guest.connection for guest in outlets], data, slow="wait")
+        return len(data)
+
+
 def show_to(outlets: Iterable[Outlet], shown: ShowLine, message_id: int | None) -> int:
-    """Queue a line for many guests, encoded once for all with plain lines; return its bytes."""
-    lines: list[LineGuest] = []
+    """Queue a line for many guests, encoded once for all of a kind; return its bytes."""
+    kinds: dict[type[Outlet], list[Outlet]] = {}
     for outlet in outlets:
-        if type(outlet) is LineGuest:
-            lines.append(outlet)
-        else:
-            outlet.show(shown, message_id)
-    return _broadcast(lines, shown.line)
-
-
-def _broadcast(guests: Iterable[LineGuest], line: str) -> int:
-    data = line.encode(errors="backslashreplace") + b"\n"
-    for guest in guests:
-        if guest.telnet_answer:
-            broadcast((guest.connection,), guest.telnet_answer, slow="wait")
-            guest.telnet_answer = b""
-    # "wait" queues for slow ones too: the host itself disconnects those that are far behind, and tells the others.
-    broadcast([guest.connection for guest in guests], data, slow="wait")
-    return len(data)
+        kinds.setdefault(type(outlet), []).append(outlet)
+    return max([kind.show_all(same, shown, message_id) for kind, same in kinds.items()], default=0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -68,6 +69,7 @@ class Store:
 
     Attributes:
         next_id: the id of the first message of this run.
+        chat_id: tells this file from others: ids of messages are of one file.
         changed: is called by the writing thread after each commit, and each that failed.
 
     Concurrency: `put` and the questions are called by one thread; `search` by any.
@@ -90,6 +92,7 @@ class Store:
                 path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=32
             )
             self._has_words = _prepare(self._database)
+            self.chat_id = _identity(self._database)
             self.next_id: int = self._database.execute("SELECT coalesce(max(id), 0) + 1 FROM messages").fetchone()[0]
         except (sqlite3.Error, StoreError) as error:
             os.close(self._lock_file)
@@ -146,11 +149,22 @@ class Store:
         Raises:
             StoreError: the file cannot be read, or it takes too long.
         """
+        return self._read(lambda database: _search(database, room, text, count, self._has_words))
+
+    def since(self, room: str, message_id: int, count: int) -> list[Message]:
+        """The last messages of a room with a larger id, the oldest first. Raises as `search` does."""
+        return self._read(lambda database: _last(database, "room = ? AND id > ?", (room, message_id, count)))
+
+    def before(self, room: str, message_id: int, count: int) -> list[Message]:
+        """The last messages of a room with a smaller id, the oldest first. Raises as `search` does."""
+        return self._read(lambda database: _last(database, "room = ? AND id < ?", (room, message_id, count)))
+
+    def _read(self, read: Callable[[sqlite3.Connection], list[Message]]) -> list[Message]:
         last = time.monotonic() + SEARCH_TIME
         try:
             with closing(_open_to_read(self.path)) as database:
                 database.set_progress_handler(lambda: time.monotonic() > last, 10_000)
-                return _search(database, room, text, count, self._has_words)
+                return read(database)
         except sqlite3.OperationalError as error:
             reason = f"it took longer than {SEARCH_TIME:g} s" if "interrupt" in str(error) else str(error)
             raise StoreError(reason) from None
@@ -302,6 +316,14 @@ def _is_ours(database: sqlite3.Connection) -> bool:
     return bool(database.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID)
 
 
+def _identity(database: sqlite3.Connection) -> str:
+    """A number that the file got once (`PRAGMA user_version`)."""
+    if not (number := database.execute("PRAGMA user_version").fetchone()[0]):
+        number = secrets.randbelow(2**31 - 1) + 1
+        database.execute(f"PRAGMA user_version={number}")
+    return f"{number:x}"
+
+
 def _prepare(database: sqlite3.Connection) -> bool:
     """Make the tables of a new file, and set the pragmas; whether words are indexed.
 
@@ -326,6 +348,11 @@ def _prepare(database: sqlite3.Connection) -> bool:
     except sqlite3.OperationalError:
         return False
     return True
+
+
+def _last(database: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Message]:
+    rows = database.execute(f"SELECT {_COLUMNS} FROM messages WHERE {where} ORDER BY id DESC LIMIT ?", values)
+    return [Message(*row) for row in reversed(rows.fetchall())]
 
 
 def _search(database: sqlite3.Connection, room: str, text: str, count: int, has_words: bool) -> list[Message]:

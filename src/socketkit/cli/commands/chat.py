@@ -15,6 +15,7 @@ from socketkit.apps.chat import host as rooms
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.names import check_name
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant, Piped
+from socketkit.apps.chat.web_address import page_url
 from socketkit.apps.talk.conversation import AbandonedError, run_until_signal
 from socketkit.cli import chat_options, common_options, tls_options
 from socketkit.cli.fast_click import Group, option
@@ -62,6 +63,7 @@ def chat(context: click.Context) -> int:
 @common_options.one_address(default=ADDRESS)
 @option("--name", metavar="NAME", type=common_options.Read("name", _name), default="host", help="Your name.")
 @option("--once", is_flag=True, help="For one guest: the chat ends when the guest leaves.")
+@chat_options.web_option
 @chat_options.store_option
 @chat_options.chat_limits
 @chat_options.password_option
@@ -77,6 +79,7 @@ def host(
     address: Address,
     name: str,
     once: bool,
+    web: Address | None,
     limits: Limits,
     store: str | None,
     password_file: str | None,
@@ -108,7 +111,9 @@ def host(
             password=password,
             limits=limits,
             store=kept,
-            listening=lambda real: print_listening(real, ready_fd),
+            web=web,
+            page_language=language,
+            listening=lambda real: print_listening(real, ready_fd, shown=str if web is None else page_url),
             observer=observer,
             **common_options.given_options(**options),
         )

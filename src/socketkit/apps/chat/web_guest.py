@@ -1,0 +1,69 @@
+"""A guest with a page, or with `chat join ws://...`: events as JSON texts over a WebSocket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from socketkit.apps.chat.decisions import ShowLine
+from socketkit.apps.chat.outlets import ConnectedGuest
+from socketkit.apps.chat.web_protocol import encode, event_of
+from socketkit.connection.connection import Connection
+from socketkit.engines.engine import Engine
+from socketkit.errors import StreamError
+
+__all__ = ["WebGuest", "send_event"]
+
+EVENT_SIZE = 128
+"""Bytes of an event besides its text, about."""
+
+
+class WebGuest(ConnectedGuest):
+    """A guest that is shown events. Its connection is a WebSocket whose messages are texts.
+
+    Attributes:
+        wants_lines: each event also has the line that guests with plain lines see.
+        is_welcome: whether it is in the chat.
+    """
+
+    sees_own = True
+
+    def __init__(
+        self, engine: Engine, connection: Connection, welcome: Callable[[], dict[str, Any]], *, wants_lines: bool
+    ) -> None:
+        """Args:
+        engine: runs already.
+        connection: the way to it.
+        welcome: what the event `welcome` has besides what the hub knows.
+        wants_lines: as the attribute.
+        """
+        super().__init__(engine, connection)
+        self._welcome = welcome
+        self.wants_lines = wants_lines
+        self.is_welcome = False
+
+    @staticmethod
+    def show_all(outlets: list[WebGuest], shown: ShowLine, message_id: int | None) -> int:
+        event = event_of(shown, message_id, time.time())
+        plain = [each for each in outlets if not each.wants_lines]
+        if event is not None and event["type"] == "welcome":
+            (guest,) = outlets  # the notice is for one
+            guest.is_welcome = True
+            event |= guest._welcome()
+        if plain and event is not None:
+            send_event(plain, event)
+        if len(plain) < len(outlets):
+            rest = [each for each in outlets if each.wants_lines]
+            send_event(rest, (event or {"type": "notice"}) | {"line": shown.line})
+        return len(shown.line) + EVENT_SIZE
+
+
+def send_event(guests: list[WebGuest], event: dict[str, Any]) -> None:
+    """Queue an event for guests, encoded once; never waits."""
+    text = encode(event)
+    for guest in guests:
+        try:
+            guest.connection.send(text)  # the host itself disconnects those that are far behind
+        except StreamError:
+            pass  # its own handler sees the loss
