@@ -40,7 +40,7 @@ TITLES = {
         "second": "клиент 2",
     },
 }
-ROW, LANE, TOP, CHARACTER = 34, 250, 54, 7.3
+ROW, LANE, TOP, CHARACTER = 34, 225, 54, 7.3
 
 
 @dataclass

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FOLDERS = ("howto", "learn", "coming-from")
 STEP = re.compile(
-    r"<!-- (run|file: \S+|prints|save: [\w.-]+|needs: [\w-]+) -->(?:\n```(\w+)\n(.*?)^```)?", re.DOTALL | re.MULTILINE
+    r"<!-- (run|file: \S+|prints|save: [\w.-]+|needs: [\w:-]+) -->(?:\n```(\w+)\n(.*?)^```)?", re.DOTALL | re.MULTILINE
 )
 PORT = re.compile(r"(?<![\d.])(50\d\d|51\d\d|1080|8080|8081|9100)(?!\d)")
 
@@ -100,8 +101,10 @@ def test_an_example_prints_what_the_page_says(steps: list[tuple[str, str, str]],
 
     output = ""
     for mark, language, text in steps:
-        if mark.startswith("needs: ") and shutil.which(mark[7:]) is None:
-            pytest.skip(f"{mark[7:]} is not installed")
+        if mark.startswith("needs: "):
+            kind, _, name = mark[7:].rpartition(":")
+            if not (find_spec(name) if kind else shutil.which(name)):
+                pytest.skip(f"{name} is not installed")
         elif mark.startswith("save: "):
             (tmp_path / mark[6:]).write_text(place(text))
         elif mark == "run" or mark.startswith("file: "):

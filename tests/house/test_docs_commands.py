@@ -39,7 +39,16 @@ def imports() -> Iterator[tuple[str, str, str]]:
             yield from ((page.name, module, name.strip()) for name in names.split(","))
 
 
-COMMANDS = list(commands())
+def inline_commands() -> Iterator[tuple[str, str]]:
+    """Commands in the tables of the pages that compare, and in the text of recipes."""
+    for folder in ("coming-from", "howto"):
+        for page in sorted((ROOT / "docs" / folder).glob("*.md")):
+            for line in re.findall(r"`(socketkit [a-z]+ [^`]+)`", page.read_text()):
+                if line.split()[1] in VERBS and not page.name.endswith(".ru.md"):
+                    yield page.name, line
+
+
+COMMANDS = [*commands(), *inline_commands()]
 IMPORTS = sorted(set(imports()))
 
 
