@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench import broadcast, client, encode, relayed, startup
 from bench.machine import CORES
-from bench.peers import BY_HAND, C
+from bench.peers import BY_HAND, PICOWS, C
 from bench.run import COST_NS, MEMORY, TIME, Contestant, Result, Value
 
 Results = Mapping[str, Result]
@@ -101,6 +101,10 @@ _RATIOS = [
     _Ratio("trip", client.CHUNKS, client.BARE, 1.10),
     _Ratio("iterate", client.BYTES_LINES, client.FILE, 1.5, is_floor=True),
     _Ratio("tls-32", EPOLL, "uvloop streams", 5.0, is_floor=True),
+    _Ratio("ws-50", EPOLL, PICOWS, 1.15),
+    _Ratio("ws-50", UVLOOP, PICOWS, 1.15),
+    _Ratio("ws-32", EPOLL, PICOWS, 0.3),
+    _Ratio("ws-32", UVLOOP, PICOWS, 0.3),
     _Ratio("broadcast", broadcast.STALLED, broadcast.OURS, 1.2, value=TIME),
     _Ratio("relay-ping", relayed.OURS, "socat", 1.1),
     _Ratio("relay-bulk", relayed.OURS, relayed.DIRECT, 0.8, is_floor=True, excuse=FEW_CORES),

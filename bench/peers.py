@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PEERS_FOLDER = Path(__file__).parent / "peers"
-LINES, CHUNKS, COUNT, TLS = "lines", "chunks", "count", "tls"
+LINES, CHUNKS, COUNT, TLS, WEBSOCKET = "lines", "chunks", "count", "tls", "websocket"
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,23 @@ class Peer:
 
 
 _ALL = {mode: mode for mode in (LINES, CHUNKS, COUNT, TLS)}
+_OURS = {**_ALL, WEBSOCKET: WEBSOCKET}
 _BY_HAND = {LINES: LINES, COUNT: COUNT, TLS: TLS}
-_BATCHES = {LINES: "batches", COUNT: "count-batches", TLS: "tls-batches"}
+_BATCHES = {LINES: "batches", COUNT: "count-batches", TLS: "tls-batches", WEBSOCKET: "websocket-batches"}
 _ECHO = {LINES: LINES, CHUNKS: CHUNKS}
 
 
 def _ours(engine: str, package: str = "") -> Peer:
-    return Peer(f"ours, {engine}", ("ours.py", engine), _ALL, package, is_ours=True)
+    return Peer(f"ours, {engine}", ("ours.py", engine), _OURS, package, is_ours=True)
 
 
 def _pure(engine: str) -> Peer:
     environment = {"SOCKETKIT_PURE": "1"}
-    return Peer(f"ours, {engine}, core in Python", ("ours.py", engine), _ALL, environment=environment, is_ours=True)
+    return Peer(f"ours, {engine}, core in Python", ("ours.py", engine), _OURS, environment=environment, is_ours=True)
 
 
 C = "C, epoll (the limit)"
+PICOWS = "picows, uvloop"
 BY_HAND = "uvloop, line protocol by hand"
 
 PEERS = [
@@ -101,9 +103,13 @@ PEERS = [
     Peer("EasyNetwork", ("easynetwork_lines.py",), {LINES: LINES}, "easynetwork"),
     Peer("socketserver, threads", ("socketserver_threads.py",), has_thread_each=True),
     Peer("pyzmq STREAM", ("zmq_stream.py",), _ECHO, "zmq"),
+    Peer(PICOWS, ("picows_echo.py",), {WEBSOCKET: WEBSOCKET}, "picows"),
+    Peer("aiohttp, uvloop", ("aiohttp_websocket.py",), {WEBSOCKET: WEBSOCKET}, "aiohttp"),
+    Peer("websockets, uvloop", ("websockets_echo.py",), {WEBSOCKET: WEBSOCKET}, "websockets"),
 ]
 
-PACKAGES = ("uvloop", "aiofastnet", "twisted", "tornado", "trio", "anyio", "gevent", "easynetwork", "pyzmq")
+PACKAGES = ("uvloop", "aiofastnet", "twisted", "tornado", "trio", "anyio", "gevent", "easynetwork", "pyzmq",
+            "picows", "aiohttp", "websockets")  # fmt: skip
 
 
 def versions() -> str:

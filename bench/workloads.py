@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from bench import broadcast, client, encode, relayed, startup, tls
 from bench.machine import Programs
 from bench.measure import Running, Sample
-from bench.peers import CHUNKS, COUNT, LINES, PEERS, TLS, Peer
+from bench.peers import CHUNKS, COUNT, LINES, PEERS, TLS, WEBSOCKET, Peer
 from bench.run import COST, COST_NS, LATENCY, MEMORY, Contestant, Value, Workload
 
 MOST_THREADS = 200
@@ -80,6 +80,10 @@ def _open(connections: int, rate: int) -> Serving:
     return lambda server, seconds: server.loaded("load", connections, 1, 64, seconds, rate)
 
 
+def _frames(connections: int, depth: int, size: int) -> Serving:
+    return lambda server, seconds: server.loaded("load", connections, depth, size, seconds, 0, "websocket")
+
+
 def _pour(connections: int) -> Serving:
     return lambda server, seconds: server.loaded("crowd", "pour", connections, 64, seconds)
 
@@ -112,6 +116,8 @@ def workloads() -> list[Workload]:
         _servers("ingest", "64 B lines one way, 4 connections", COUNT, 4, _pour(4), COST_NS),
         _servers("large", "64 KiB messages (chunks), 10 connections", CHUNKS, 10, _echo(10, 1, 65536)),
         _servers("tls-32", "64 B lines over TLS, 8 connections, 32 under way", TLS, 8, tls.echo),
+        _servers("ws-50", "WebSocket ping-pong, 64 B text, 50 connections", WEBSOCKET, 50, _frames(50, 1, 64)),
+        _servers("ws-32", "WebSocket, 64 B text, 50 connections, 32 under way", WEBSOCKET, 50, _frames(50, 32, 64)),
         _servers("accept", "Connect, one line, reset", LINES, 64, _visit, unit="connection"),
         _servers("flood", "Ping-pong beside a connection that floods", LINES, 2, _flood, LATENCY, unit="round trip"),
         _servers(

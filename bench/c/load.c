@@ -1,8 +1,9 @@
 /* Load for an echo server on this machine, over TCP.
  *
- *   load PORT CONNECTIONS DEPTH SIZE SECONDS [RATE]
+ *   load PORT CONNECTIONS DEPTH SIZE SECONDS [RATE [websocket]]
  *
- * Each message is SIZE bytes, the last of them a line feed. Without RATE the loop is closed: a connection has DEPTH
+ * Each message is SIZE bytes, the last of them a line feed; with `websocket` a text message of SIZE bytes, at most 125,
+ * in a masked frame, after the handshake. Without RATE, or with 0, the loop is closed: a connection has DEPTH
  * messages under way, and sends one more for each that has come back whole. With RATE it is open: so many messages a
  * second in all, each sent at its intended moment whether or not earlier ones are back, and its latency counted from
  * that moment. A tenth of a second, and 0.2 ms for each connection, are for warming up; then `go` is printed. At the
@@ -21,7 +22,9 @@ struct peer {
     size_t oldest, count;
 };
 
-static size_t connections, depth, size, sample_count;
+static size_t connections, depth, sample_count;
+static size_t size;        /* bytes that a message has on its way there */
+static size_t answer_size; /* and on its way back */
 static double rate;
 static char *out, *in;
 static uint32_t *samples;
@@ -71,8 +74,12 @@ static void receive_some(struct peer *peer, uint64_t now) {
     }
     if (got < 0 && errno != EAGAIN) die("recv");
     if (got < 0) return;
+    if (answer_size < size && peer->received == 0 && (in[0] != (char)0x81 || (got > 1 && in[1] != (char)(answer_size - 2)))) {
+        fprintf(stderr, "load: this is no echo of a text message\n");
+        exit(1);
+    }
     peer->received += (size_t)got;
-    for (; peer->received >= size; peer->received -= size, messages++) {
+    for (; peer->received >= answer_size; peer->received -= answer_size, messages++) {
         uint64_t took = (now - peer->sent_at[peer->oldest]) / 100;
         if (sample_count < MOST_SAMPLES) samples[sample_count++] = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
         peer->oldest = (peer->oldest + 1) % ring();
@@ -81,21 +88,52 @@ static void receive_some(struct peer *peer, uint64_t now) {
     }
 }
 
+/* Ask for a WebSocket. The answer is read to its end and not beyond. */
+static void shake_hands(int descriptor) {
+    static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    if (send(descriptor, request, sizeof request - 1, MSG_NOSIGNAL) < 0) die("send");
+    char answer[2048];
+    size_t got = 0;
+    while (got < 4 || memcmp(answer + got - 4, "\r\n\r\n", 4) != 0)
+        if (got == sizeof answer || recv(descriptor, answer + got++, 1, 0) != 1) die("recv of the answer");
+    if (memcmp(answer, "HTTP/1.1 101 ", 13) != 0) {
+        fprintf(stderr, "load: refused: %.80s\n", answer);
+        exit(1);
+    }
+}
+
+/* The pattern of what is sent, for ever. */
+static void write_messages(int is_websocket) {
+    static const char mask[4] = {1, 2, 3, 4};
+    size_t payload = answer_size - (is_websocket ? 2 : 0), head = size - payload;
+    for (size_t i = 0; i < size + CHUNK; i++) {
+        size_t at = i % size;
+        if (!is_websocket) out[i] = at + 1 < size ? 'x' : '\n';
+        else if (at == 0) out[i] = (char)0x81;
+        else if (at == 1) out[i] = (char)(0x80 | payload);
+        else out[i] = at < head ? mask[at - 2] : 'x' ^ mask[(at - head) & 3];
+    }
+}
+
 int main(int argc, char **argv) {
-    if (argc != 6 && argc != 7) {
-        fprintf(stderr, "usage: load PORT CONNECTIONS DEPTH SIZE SECONDS [RATE]\n");
+    if (argc < 6 || argc > 8) {
+        fprintf(stderr, "usage: load PORT CONNECTIONS DEPTH SIZE SECONDS [RATE [websocket]]\n");
         return 2;
     }
     connections = strtoul(argv[2], 0, 10), depth = strtoul(argv[3], 0, 10), size = strtoul(argv[4], 0, 10);
     double seconds = atof(argv[5]);
-    rate = argc == 7 ? atof(argv[6]) : 0;
+    rate = argc > 6 ? atof(argv[6]) : 0;
+    int is_websocket = argc > 7;
+    answer_size = size + (is_websocket ? 2 : 0), size += is_websocket ? 6 : 0;
     out = malloc(size + CHUNK), in = malloc(CHUNK);
-    for (size_t i = 0; i < size + CHUNK; i++) out[i] = (i + 1) % size ? 'x' : '\n';
+    write_messages(is_websocket);
     samples = malloc(sizeof *samples * MOST_SAMPLES);
     struct peer *peers = calloc(connections, sizeof *peers);
     poller = epoll_create1(0);
     for (size_t i = 0; i < connections; i++) {
         peers[i].descriptor = dial(here(argv[1]));
+        if (is_websocket) shake_hands(peers[i].descriptor);
         block(peers[i].descriptor, 0);
         peers[i].sent_at = malloc(sizeof(uint64_t) * ring());
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &peers[i]};

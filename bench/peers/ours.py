@@ -54,12 +54,17 @@ ASYNC: dict[str, Any] = {
     "count-batches": count_batches,
     "tls": echo,
     "tls-batches": echo_batches,
+    "websocket": echo,
+    "websocket-batches": echo_batches,
 }
 PLAIN: dict[str, Any] = {"lines": plain_echo, "chunks": plain_echo, "count": plain_count}
 
 handler = (PLAIN if engine == "threads" else ASYNC)[mode]
-options: dict[str, Any] = {"framing": "chunks" if mode == "chunks" else "lines", "max_connections": 1_000_000}
-if mode.startswith("tls"):
+has_chunks = mode == "chunks" or mode.startswith("websocket")
+options: dict[str, Any] = {"framing": "chunks" if has_chunks else "lines", "max_connections": 1_000_000}
+if mode.startswith("websocket"):
+    recipe = serve(handler, "ws://127.0.0.1:0", **options)
+elif mode.startswith("tls"):
     recipe = serve(handler, "tls://127.0.0.1:0", cert=os.environ["BENCH_CERT"], **options)
 else:
     recipe = serve(handler, "tcp://127.0.0.1:0", **options)
