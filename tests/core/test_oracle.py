@@ -32,6 +32,7 @@ def test_framing_is_native(framing: str) -> None:
         "cobs",
         "chunks",
         "varint:before=1",
+        r"delimited:\r\n,\n",
     ],
 )
 def test_others_stay_with_codec(framing: str) -> None:

@@ -154,6 +154,16 @@ def test_help_shows_parameters(kind):
     )
 
 
+def test_right_program_makes_its_framings():
+    """What checkers accept of the framings' options is accepted at run time too."""
+    spec = importlib.util.spec_from_file_location("right", PROGRAMS / "right.py")
+    assert spec is not None and spec.loader is not None
+    right = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(right)
+    assert all(type(size) is int and size > 0 for size in right.framings())
+    assert {type(made).name for made in right.SIZED} | {"chunks"} == set(framing.FRAMINGS)
+
+
 @pytest.mark.parametrize("verb", [connect, serve], ids=lambda verb: verb.__name__)
 def test_signature_of_verbs(verb):
     """`inspect.signature` shows the parameters that matter most."""

@@ -13,7 +13,7 @@ from typing import Any
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, Size, max_size, oversize
 
 __all__ = ["Cobs"]
 
@@ -27,8 +27,8 @@ class Cobs(FramingSpec[bytes]):
     name = "cobs"
     title = "frames over a serial line, zeros stuffed"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""

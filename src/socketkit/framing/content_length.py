@@ -15,7 +15,7 @@ from typing import Any
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, Size, max_size, oversize
 
 __all__ = ["ContentLength"]
 
@@ -34,8 +34,8 @@ class ContentLength(FramingSpec[bytes]):
     name = "content-length"
     title = "headers and a body (LSP)"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""

@@ -9,7 +9,7 @@ Of several delimiters each ends a message: the one that begins first, and of tho
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from socketkit.config.option_types import OptionType
 from socketkit.config.quoting import quote
@@ -19,7 +19,7 @@ from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.delimiter_set import DelimiterSetCodec, check_set
 from socketkit.framing.escapes import read_escaped, write_escaped
-from socketkit.framing.spec import FramingSpec, Oversize, max_size, option, oversize
+from socketkit.framing.spec import Converted, FramingSpec, Oversize, Size, max_size, option, oversize
 
 __all__ = ["Delimited"]
 
@@ -51,21 +51,12 @@ class Delimited(FramingSpec[bytes]):
     title = "bytes up to a delimiter"
     repeatable = "delimiter"
 
-    delimiter: bytes | tuple[bytes, ...] = option(
+    delimiter: Converted[bytes | tuple[bytes, ...], bytes | str | Sequence[bytes | str]] = option(
         OptionType("delimiter, ...", _read_delimiters, write_escaped),
         r"What ends a message: characters, \0 \n \r \t \\ \xNN; of several each does, and the first is sent.",
     )
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            delimiter: bytes | str | Sequence[bytes | str],
-            max_size: int | str = ...,
-            oversize: Oversize = ...,
-        ) -> None: ...
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     @property
     def delimiters(self) -> tuple[bytes, ...]:

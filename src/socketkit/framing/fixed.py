@@ -13,7 +13,7 @@ from socketkit.errors import FramingError
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
-from socketkit.framing.spec import FramingSpec, option
+from socketkit.framing.spec import FramingSpec, Size, option
 
 __all__ = ["Fixed"]
 
@@ -25,7 +25,7 @@ class Fixed(FramingSpec[bytes]):
     title = "messages of one size"
     oversize = "fail"
 
-    size: int = option(size_kind(minimum=1, maximum=2**31 - 1), "Bytes of each message.")
+    size: Size = option(size_kind(minimum=1, maximum=2**31 - 1), "Bytes of each message.")
 
     @property
     def max_size(self) -> int:

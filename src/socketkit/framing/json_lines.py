@@ -8,14 +8,14 @@ without line ends, are `json-stream`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from socketkit.errors import TruncatedFrameError
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.json_values import encoded, json_values
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, Size, max_size, oversize
 
 __all__ = ["Json"]
 
@@ -26,8 +26,8 @@ class Json(FramingSpec[Any]):
     name = "json"
     title = "a JSON value a line"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip")
+    max_size: Size = max_size()
+    oversize: Literal["fail", "skip"] = oversize("fail", "skip")
 
     def codec(self) -> Codec[Any]:
         """Return a fresh codec for one connection."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.json_values import encoded, json_values
 from socketkit.framing.scanning import ScanningCodec
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, Size, max_size, oversize
 
 __all__ = ["JsonStream"]
 
@@ -28,8 +28,8 @@ class JsonStream(FramingSpec[Any]):
     name = "json-stream"
     title = "JSON values without separators"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip")
+    max_size: Size = max_size()
+    oversize: Literal["fail", "skip"] = oversize("fail", "skip")
 
     def codec(self) -> Codec[Any]:
         """Return a fresh codec for one connection."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from struct import Struct
-from typing import Any
+from typing import Any, Literal
 
 from socketkit.config.option_types import SWITCH, OptionType, choice_kind, count_kind, or_none
 from socketkit.config.quoting import quote
@@ -19,7 +19,7 @@ from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.escapes import read_escaped, write_escaped
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
-from socketkit.framing.spec import FramingSpec, max_size, option, oversize
+from socketkit.framing.spec import Converted, Count, FramingSpec, Oversize, Size, max_size, option, oversize
 
 __all__ = ["Length"]
 
@@ -61,21 +61,21 @@ class Length(FramingSpec[bytes]):
     title = "number of 1, 2, 3, 4 or 8 bytes, payload"
 
     width: int = option(OptionType("1 | 2 | 3 | 4 | 8", _read_width, str), "Bytes of the number.")
-    order: str = option(
+    order: Literal["big", "little", "be", "le"] = option(
         OptionType("big | little", _read_order, str),
         "Byte order of the number, short be or le behind the width; big as networks have it.",
         default="big",
     )
-    includes: str = option(
+    includes: Literal["payload", "rest", "header", "all"] = option(
         choice_kind("payload", "rest", "header", "all"),
         "What the number counts: the payload; all that follows the number; that and the number; the whole frame.",
         default="payload",
     )
-    before: int = option(count_kind(0, _MAX_BESIDE), "Bytes before the number; they are sent as zeros.", default=0)
-    after: int = option(
+    before: Count = option(count_kind(0, _MAX_BESIDE), "Bytes before the number; they are sent as zeros.", default=0)
+    after: Count = option(
         count_kind(0, _MAX_BESIDE), "Bytes between the number and the payload; they are sent as zeros.", default=0
     )
-    beside: bytes | None = option(
+    beside: Converted[bytes | None, bytes | str | None] = option(
         or_none(OptionType("bytes", partial(read_escaped, what="bytes of a header"), write_escaped)),
         r"What is sent around the number, before and after it in one: \x01\x00; none: zeros. It is not checked.",
         default=None,
@@ -86,8 +86,8 @@ class Length(FramingSpec[bytes]):
     fill: bool = option(
         SWITCH, "With keep_header: the number in a frame that is sent is filled in, whatever it was.", default=False
     )
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     def __post_init__(self) -> None:
         super().__post_init__()

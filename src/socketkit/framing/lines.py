@@ -18,7 +18,7 @@ from socketkit.errors import FramingError, OptionError
 from socketkit.framing.codec import Codec, M
 from socketkit.framing.decoder import as_bytes_list, check_sizes, wrong_type
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import FramingSpec, Oversize, max_size, option, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, Size, max_size, option, oversize
 
 __all__ = ["Lines"]
 
@@ -58,8 +58,8 @@ class Lines(FramingSpec[M]):
         "How text lies in the bytes; utf-8 as is usual, none: messages are bytes.",
         default="utf-8",
     )
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     if TYPE_CHECKING:
 

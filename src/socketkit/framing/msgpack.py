@@ -11,14 +11,14 @@ have any number of str and bytes as keys, and `other_keys` of anything else.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from socketkit.config.option_types import count_kind
 from socketkit.errors import FramingError, OptionError
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import check_sizes
 from socketkit.framing.scanning import ScanningCodec
-from socketkit.framing.spec import FramingSpec, max_size, option, oversize
+from socketkit.framing.spec import Count, FramingSpec, Size, max_size, option, oversize
 
 __all__ = ["Msgpack"]
 
@@ -30,9 +30,9 @@ class Msgpack(FramingSpec[Any]):
     name = "msgpack"
     title = "MessagePack values"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip")
-    other_keys: int = option(
+    max_size: Size = max_size()
+    oversize: Literal["fail", "skip"] = oversize("fail", "skip")
+    other_keys: Count = option(
         count_kind(0, 2**31 - 1),
         "Keys of one received map that may be neither text nor bytes: peers can choose numbers that collide in a dict.",
         default=128,

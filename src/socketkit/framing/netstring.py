@@ -11,7 +11,7 @@ from typing import Any
 from socketkit.framing.codec import Codec
 from socketkit.framing.decimal_prefixed import DecimalCodec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, Size, max_size, oversize
 
 __all__ = ["Netstring"]
 
@@ -22,8 +22,8 @@ class Netstring(FramingSpec[bytes]):
     name = "netstring"
     title = "decimal size, colon, payload, comma"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""

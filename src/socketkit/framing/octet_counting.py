@@ -13,7 +13,7 @@ from socketkit.errors import FramingError
 from socketkit.framing.codec import Codec
 from socketkit.framing.decimal_prefixed import DecimalCodec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, Size, max_size, oversize
 
 __all__ = ["Octets"]
 
@@ -24,8 +24,8 @@ class Octets(FramingSpec[bytes]):
     name = "octets"
     title = "decimal size, space, payload (RFC 6587)"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""

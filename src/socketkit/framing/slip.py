@@ -13,7 +13,7 @@ from socketkit.errors import FramingError
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.delimiter_decoder import DelimiterCodec
-from socketkit.framing.spec import FramingSpec, max_size, oversize
+from socketkit.framing.spec import FramingSpec, Oversize, Size, max_size, oversize
 
 __all__ = ["Slip"]
 
@@ -29,8 +29,8 @@ class Slip(FramingSpec[bytes]):
     name = "slip"
     title = "packets over a serial line (RFC 1055)"
 
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""

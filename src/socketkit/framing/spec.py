@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from socketkit.config.option_types import SWITCH, OptionType, choice_kind, size_kind
 from socketkit.config.quoting import quote, suggest
@@ -17,13 +17,44 @@ from socketkit.errors import OptionError
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, Codec, M
 from socketkit.values import MISSING, Field, Value, field
 
-__all__ = ["FramingSpec", "Limited", "OptionRow", "Oversize", "max_size", "option", "oversize"]
+__all__ = [
+    "Converted",
+    "Count",
+    "FramingSpec",
+    "Limited",
+    "OptionRow",
+    "Oversize",
+    "Size",
+    "max_size",
+    "option",
+    "oversize",
+]
 
 D = TypeVar("D", bound="FramingSpec")
 _KEY = r"[A-Za-z][A-Za-z_-]*"
 
 Oversize: TypeAlias = Literal["fail", "skip", "truncate"]
 """What comes of a frame that is too long."""
+
+Held = TypeVar("Held")
+Given = TypeVar("Given")
+
+if TYPE_CHECKING:
+
+    class Converted(Generic[Held, Given]):
+        """A field that is given as one type and holds another, as type checkers see it: a descriptor."""
+
+        def __get__(self, instance: object, owner: Any) -> Held: ...
+        def __set__(self, instance: Any, value: Given) -> None: ...
+
+    Size: TypeAlias = Converted[int, int | str]
+    """Bytes, given as a number or as text with a unit: `"64KiB"`."""
+
+    Count: TypeAlias = Converted[int, int | str]
+    """How many, given as a number or as text."""
+else:
+    Converted = Any
+    Size = Count = int
 
 
 def option(kind: OptionType, sentence: str, *, default: Any = MISSING) -> Any:

@@ -14,7 +14,7 @@ from socketkit.errors import FramingError
 from socketkit.framing.codec import Codec
 from socketkit.framing.decoder import as_bytes_list, check_sizes
 from socketkit.framing.length_prefixed import LengthPrefixedCodec
-from socketkit.framing.spec import FramingSpec, max_size, option, oversize
+from socketkit.framing.spec import Count, FramingSpec, Oversize, Size, max_size, option, oversize
 
 __all__ = ["Varint"]
 
@@ -27,11 +27,11 @@ class Varint(FramingSpec[bytes]):
     name = "varint"
     title = "size as a varint, payload (protobuf)"
 
-    before: int = option(
+    before: Count = option(
         count_kind(0, 1024), "Bytes before the size; they begin each message (1: MQTT's packets).", default=0
     )
-    max_size: int = max_size()
-    oversize: str = oversize("fail", "skip", "truncate")
+    max_size: Size = max_size()
+    oversize: Oversize = oversize("fail", "skip", "truncate")
 
     def codec(self) -> Codec[bytes]:
         """Return a fresh codec for one connection."""

@@ -83,3 +83,24 @@ def settings() -> None:
     TLS(cafile="ca.pem")  # mypy: call-arg; pyright: reportCallIssue
     framing.Lines(oversize="ignore")  # mypy: call-overload; pyright: reportArgumentType
     framing.Length(2, endian="le")  # mypy: call-arg; pyright: reportCallIssue
+    framing.Lines(max_size=b"1MiB")  # mypy: call-overload; pyright: reportArgumentType
+    framing.Delimited(b"\n", max_size=1.5)  # mypy: arg-type; pyright: reportArgumentType
+    framing.Delimited(10)  # mypy: arg-type; pyright: reportArgumentType
+    framing.Delimited((b"\n", 10))  # mypy: arg-type; pyright: reportArgumentType
+    framing.Delimited(b"\n", oversize="drop")  # mypy: arg-type; pyright: reportArgumentType
+    framing.Fixed(None)  # mypy: arg-type; pyright: reportArgumentType
+    framing.Length(4, max_size=None)  # mypy: arg-type; pyright: reportArgumentType
+    framing.Length(4, oversize="error")  # mypy: arg-type; pyright: reportArgumentType
+    framing.Length(4, order="middle")  # mypy: arg-type; pyright: reportArgumentType
+    framing.Length(4, includes="nothing")  # mypy: arg-type; pyright: reportArgumentType
+    framing.Varint(oversize="cut")  # mypy: arg-type; pyright: reportArgumentType
+    framing.Netstring(max_size=[1])  # mypy: arg-type; pyright: reportArgumentType
+    framing.Octets(oversize="")  # mypy: arg-type; pyright: reportArgumentType
+    framing.ContentLength(max_size=b"1")  # mypy: arg-type; pyright: reportArgumentType
+    framing.Cobs(oversize=True)  # mypy: arg-type; pyright: reportArgumentType
+    framing.Slip(max_size=0.5)  # mypy: arg-type; pyright: reportArgumentType
+    framing.Json(oversize="truncate")  # mypy: arg-type; pyright: reportArgumentType
+    framing.JsonStream(oversize="truncate")  # mypy: arg-type; pyright: reportArgumentType
+    framing.Msgpack(oversize="truncate")  # mypy: arg-type; pyright: reportArgumentType
+    size: str = framing.Netstring(max_size="1MiB").max_size  # mypy: assignment; pyright: reportAssignmentType
+    print(size)

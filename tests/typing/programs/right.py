@@ -129,3 +129,28 @@ def settings(context: ssl.SSLContext) -> tuple[Retry, TLS, TLS]:
         TLS(ca="ca.pem", alpn="h2,http/1.1", minimum_version="1.3", require_client_cert=True),
         TLS(context=context, pin="sha256:00"),
     )
+
+
+SIZED = (
+    framing.Lines(max_size="64KiB", oversize="truncate"),
+    framing.Delimited((b"\r\n", r"\n"), max_size="1MiB", oversize="skip"),
+    framing.Delimited(r"\0", 4096, "truncate"),
+    framing.Fixed("1KiB"),
+    framing.Length(2, "le", "header", before=2, beside=r"\x01\x02", max_size="1MiB", oversize="skip"),
+    framing.Varint(before="1", max_size="1MiB", oversize="fail"),
+    framing.Netstring("1MiB", "skip"),
+    framing.Octets(max_size=100, oversize="truncate"),
+    framing.ContentLength(max_size="1MB"),
+    framing.Cobs(max_size="1KiB", oversize="skip"),
+    framing.Slip(max_size="1KiB", oversize="skip"),
+    framing.Json(max_size="1MiB", oversize="skip"),
+    framing.JsonStream(max_size="1MiB", oversize="skip"),
+    framing.Msgpack(max_size="1MiB", oversize="skip", other_keys=7),
+)
+
+
+def framings() -> list[int]:
+    """Sizes and counts are given as numbers or as text, and are numbers."""
+    assert_type(framing.Netstring(max_size="1MiB").max_size, int)
+    assert_type(framing.Delimited(b"\0").delimiters, tuple[bytes, ...])
+    return [one.max_size for one in SIZED]
