@@ -28,7 +28,8 @@ RECIPES = ("clients", "servers", "messages", "shell", "security", "operation")
 def options() -> str:
     """Every option: name, default, kind, and the sentence that gives meaning, unit and reason."""
     rows = [
-        f"| `{row.name}` | {row.default} | {row.kind} | {row.scope} | {row.sentence} |" for row in Options.describe()
+        f"| `{row.name}` | {row.default} | {row.kind} | {row.scope} | {_cell(row.sentence)} |"
+        for row in Options.describe()
     ]
     return "\n".join(
         ["| option | default | kind | for | what, and why this default |", "|---|---|---|---|---|", *rows, ""]
