@@ -1054,6 +1054,8 @@ static bool encode_alike(CoreState *core, PyObject *targets, Connection **first)
         const Format *format = &target->session->format;
         if (!target->can_send || target->blocks || format->kind == NOT_NATIVE)
             return false;
+        if (format->kind == WEBSOCKET && !format->is_masked)
+            return false; /* a client's frames have a mask of their own each */
         if (*first == NULL)
             *first = target;
         else if (memcmp(format, &(*first)->session->format, sizeof *format) != 0)

@@ -8,10 +8,12 @@ from typing import Any, Final, Literal, get_args
 
 from socketkit import _core
 from socketkit.connection.connection import Connection
+from socketkit.connection.internals import Internals
 from socketkit.connection.sender import Sending
 from socketkit.errors import BrokenError, DeadlineError, OptionError, StreamError
 from socketkit.framing.adapter import adapt
 from socketkit.framing.codec import Framing
+from socketkit.streams.stream import MessageStream
 
 __all__ = ["Delivered", "LockedConnection", "Slow", "broadcast"]
 
@@ -74,7 +76,7 @@ def broadcast(connections: Iterable[Connection | LockedConnection], message: Any
     encoded = _Encoded(message)
     if done is None:
         for target in targets:
-            encoded.bytes_for(_plain(target).internals.framing)  # raises before anything is sent
+            encoded.bytes_for(_plain(target).internals)  # raises before anything is sent
         done = 0, list(targets)
     count, left = done
     waits: list[Sending] = []
@@ -96,13 +98,17 @@ class _Encoded:
     def __init__(self, message: Any) -> None:
         self.message = message
         self._known: list[tuple[Framing, bytes]] = []
+        self._shared: list[tuple[Any, Any]] = []  # of protocols with messages of their own
 
-    def bytes_for(self, framing: Framing) -> bytes:
-        """Return the message's bytes in this framing.
+    def bytes_for(self, internals: Internals) -> bytes:
+        """Return the message's bytes on this connection.
 
         Raises:
             FramingError, TypeError: it cannot be framed so.
         """
+        stream, framing = internals.stream, internals.framing
+        if isinstance(stream, MessageStream):
+            return stream.encode_shared(self.message, self._shared)
         for known, data in self._known:
             if known is framing or known == framing:
                 return data
@@ -124,7 +130,7 @@ def _send(target: Connection | LockedConnection, encoded: _Encoded, slow: Slow, 
         is_slow = not _acquired(lock, 0 if session.is_draining else LOCK_TIMEOUT)
         if not is_slow:
             try:
-                internals.sender.offer(encoded.bytes_for(internals.framing))
+                internals.sender.offer(encoded.bytes_for(internals))
             finally:
                 lock.release()
             return not session.is_refused
@@ -147,7 +153,7 @@ def _send(target: Connection | LockedConnection, encoded: _Encoded, slow: Slow, 
         if not session.sends_batches:
             sending = connection.send(encoded.message)
         else:
-            sending = connection._send_encoded(encoded.bytes_for(internals.framing))
+            sending = connection._send_encoded(encoded.bytes_for(internals))
         if is_slow:
             waits.append(sending)
     except (StreamError, DeadlineError):

@@ -291,5 +291,17 @@ class MessageStream(Stream):
         """Frame messages in this way from now on; return the last `unread_count` of them so, oldest first."""
 
     @abstractmethod
+    def encode_shared(self, message: Any, known: list[tuple[Any, Any]]) -> bytes:
+        """Return the bytes of a message that goes to many connections, encoded once for those who encode it alike.
+
+        Args:
+            message: of the framing's type.
+            known: what the other connections have encoded, by keys of the protocol's own; grows.
+
+        Raises:
+            FramingError, TypeError: it cannot be framed.
+        """
+
+    @abstractmethod
     def set_close(self, code: int, reason: str = "") -> None:
         """Say this to the peer when our direction is ended; nothing where it was ended already."""

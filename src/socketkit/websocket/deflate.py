@@ -96,25 +96,39 @@ def agree_on(header: str) -> DeflateParameters:
 
 
 class Deflate:
-    """Both directions of one connection."""
+    """Both directions of one connection.
 
-    __slots__ = ("_decoder", "_encoder", "_forgets", "_peer_forgets", "_read_bits", "_write_bits")
+    Attributes:
+        write_bits: the binary logarithm of the window with which we compress.
+    """
+
+    __slots__ = ("_decoder", "_encoder", "_forgets", "_peer_forgets", "_read_bits", "write_bits")
 
     def __init__(self, parameters: DeflateParameters, *, is_server: bool) -> None:
         own, peer = ("server", "client") if is_server else ("client", "server")
         self._forgets = bool(getattr(parameters, f"{own}_no_context_takeover"))
         self._peer_forgets = bool(getattr(parameters, f"{peer}_no_context_takeover"))
-        self._write_bits = int(getattr(parameters, f"{own}_max_window_bits"))
+        self.write_bits = int(getattr(parameters, f"{own}_max_window_bits"))
         self._read_bits = max(9, int(getattr(parameters, f"{peer}_max_window_bits")))
         self._encoder: Any = None
         self._decoder: Any = None
 
     def compress(self, data: bytes) -> bytes:
         """Return the payload of a message, compressed."""
-        encoder = self._encoder or zlib.compressobj(wbits=-self._write_bits, memLevel=5)
+        encoder = self._encoder or zlib.compressobj(wbits=-self.write_bits, memLevel=5)
         self._encoder = None if self._forgets else encoder
-        compressed: bytes = encoder.compress(data) + encoder.flush(zlib.Z_SYNC_FLUSH)
-        return compressed[:-4]
+        return _compress(encoder, data)
+
+    def compress_alone(self, data: bytes) -> bytes:
+        """Return the payload of a message, compressed without what was before it: every peer with this window reads it.
+
+        Where it is sent, `forget` is to be called, for what follows.
+        """
+        return _compress(zlib.compressobj(wbits=-self.write_bits, memLevel=5), data)
+
+    def forget(self) -> None:
+        """Compress the next message without what was before it: the peer has received what the encoder has not seen."""
+        self._encoder = None
 
     def decompress(self, data: bytes, room: int, is_last: bool) -> bytes:
         """Return the bytes of a part of a message; one more than `room` where it has more, and is not inflated further.
@@ -136,6 +150,11 @@ class Deflate:
         if decoder.eof or (is_last and self._peer_forgets):  # BFINAL may be set (RFC 7692, 7.2.3.4)
             self._decoder = None
         return made
+
+
+def _compress(encoder: Any, data: bytes) -> bytes:
+    compressed: bytes = encoder.compress(data) + encoder.flush(zlib.Z_SYNC_FLUSH)
+    return compressed[:-4]
 
 
 def _broken(reason: str) -> FramingError:

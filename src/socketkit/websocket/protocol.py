@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from socketkit.errors import (
     BrokenError,
@@ -34,6 +34,9 @@ from socketkit.websocket.frames import (
 from socketkit.websocket.messages import Decoder, new_decoder
 
 __all__ = ["Protocol", "WebSocketFraming"]
+
+Data: TypeAlias = str | bytes | bytearray | memoryview
+"""A message."""
 
 MAX_ANSWERS_SIZE: Final = 64 * 1024
 """Bytes of pongs that are unsent for a peer that does not read; further pings go without (RFC 6455, 5.5.3)."""
@@ -155,11 +158,20 @@ class Protocol:
 
     # Outgoing.
 
-    def encode(self, message: str | bytes | bytearray | memoryview) -> bytes:
+    def encode(self, message: Data) -> bytes:
         """Return the frame of a message.
 
         Raises:
             TypeError: it is neither text nor bytes.
+        """
+        first, data = self.payload(message)
+        return encode_frame(first, data, self._mask())
+
+    def payload(self, message: Data, *, is_shared: bool = False) -> tuple[int, bytes]:
+        """Return the first byte of a message's frame, and its payload without a mask; raises as `encode`.
+
+        Args:
+            is_shared: whether it goes to other peers with this window too; then `encode_payload` makes the frame.
         """
         if type(message) is bytes:
             first, data = FIN | BINARY, message
@@ -174,8 +186,24 @@ class Protocol:
         else:
             raise TypeError(f"a message of a WebSocket is str or bytes, not {type(message).__name__}")
         if self._deflate is not None and len(data) >= SMALL_SIZE:
-            first, data = first | RSV1, self._deflate.compress(data)
-        return encode_frame(first, data, None if self._masks is None else self._masks.next())
+            deflate = self._deflate
+            first, data = first | RSV1, deflate.compress_alone(data) if is_shared else deflate.compress(data)
+        return first, data
+
+    def encode_payload(self, first: int, data: bytes) -> bytes:
+        """Return the frame of a payload that goes to other peers too."""
+        self.sent_shared(first)
+        return encode_frame(first, data, self._mask())
+
+    def sent_shared(self, first: int) -> None:
+        """Note that a frame which begins so was, or is to be, sent, and that it was compressed without ours."""
+        if first & RSV1 and self._deflate is not None:
+            self._deflate.forget()
+
+    @property
+    def write_bits(self) -> int:
+        """The window with which messages are compressed; 0: they are not."""
+        return 0 if self._deflate is None else self._deflate.write_bits
 
     def ping_frame(self) -> bytes:
         """Return a ping."""
@@ -264,10 +292,36 @@ class WebSocketCodec(ConnectionCodec):
         return self._framed(message)
 
     def _framed(self, message: Any) -> bytes:
+        return self._protocol.encode(self._raw(message))
+
+    def _raw(self, message: Any) -> Any:
+        """Return what the framing makes of a message."""
         if self._inner_codec is None:
-            return self._protocol.encode(message)
+            return message
         data = self._inner_codec.encode((message,)).removesuffix(self._strips)
-        return self._protocol.encode(data.decode() if self._is_text else data)
+        return data.decode() if self._is_text else data
+
+    def encode_shared(self, message: Any, known: list[tuple[Any, Any]]) -> bytes:
+        """Return the frame of a message that goes to many: framed and compressed once for those who do it alike.
+
+        A client's frames have a mask of their own each.
+
+        Args:
+            message: of the framing's type.
+            known: pairs of what was encoded already; grows.
+        """
+        protocol = self._protocol
+        payload = _once(known, ("payload", self._inner, protocol.write_bits), lambda: self._shared_payload(message))
+        if not protocol.is_server:
+            return protocol.encode_payload(*payload)
+        frame: bytes = _once(
+            known, ("frame", self._inner, protocol.write_bits), lambda: protocol.encode_payload(*payload)
+        )
+        protocol.sent_shared(payload[0])
+        return frame
+
+    def _shared_payload(self, message: Any) -> tuple[int, bytes]:
+        return self._protocol.payload(self._raw(message), is_shared=True)
 
     # Incoming.
 
@@ -366,6 +420,16 @@ class WebSocketCodec(ConnectionCodec):
             return self._unframed(raws)
         self._last = raws
         return raws
+
+
+def _once(known: list[tuple[Any, Any]], key: Any, make: Callable[[], Any]) -> Any:
+    """Return what is known by this key, which is compared and not hashed; else make it."""
+    for other, made in known:
+        if other == key:
+            return made
+    made = make()
+    known.append((key, made))
+    return made
 
 
 _LINES: Final = ("lines", "json")

@@ -149,6 +149,10 @@ class WebSocketStream(MessageStream):
         assert self._codec is not None
         return self._codec.retake(framing, unread_count)
 
+    def encode_shared(self, message: Any, known: list[tuple[Any, Any]]) -> bytes:
+        assert self._codec is not None
+        return self._codec.encode_shared(message, known)
+
     def set_close(self, code: int, reason: str = "") -> None:
         self.protocol.next_close = code, reason
 
