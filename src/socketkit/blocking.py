@@ -88,21 +88,21 @@ class BlockingConnection(LockedConnection, Generic[M]):
         return message  # type: ignore[no-any-return]
 
     def receive_many(self, *, timeout: float | None = None) -> list[M]:
-        """Every whole message that is there, as soon as there is one."""
+        """Every whole message that is there, as soon as there is one. As `Connection.receive_many`."""
         return _step(self._connection.receive_many(timeout=timeout))
 
     def receive_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
-        """The next `size` bytes, behind what was received last; the next message begins behind them."""
+        """The next `size` bytes, behind what was received last, as `Connection.receive_exactly`."""
         return _step(self._connection.receive_exactly(size, timeout=timeout))
 
     def receive_until(
         self, mark: bytes, *, max_size: int | str = DEFAULT_MAX_SIZE, timeout: float | None = None
     ) -> bytes:
-        """The bytes before the next `mark`, which is taken and not returned; `max_size` of them at most."""
+        """The bytes before the next `mark`, which is taken and not returned, as `Connection.receive_until`."""
         return _step(self._connection.receive_until(mark, max_size=max_size, timeout=timeout))
 
     def peek(self, size: int, *, timeout: float | None = None) -> bytes:
-        """The next `size` bytes, which stay to be received; fewer only where no more will come."""
+        """The next `size` bytes, which stay to be received, as `Connection.peek`; fewer where no more will come."""
         return _step(self._connection.peek(size, timeout=timeout))
 
     def __iter__(self) -> Iterator[M]:
@@ -118,7 +118,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
         return True
 
     def batches(self) -> Iterator[list[M]]:
-        """Iterate by lists: each holds every message that is there, at least one."""
+        """An iteration by lists: each holds every message that is there, at least one."""
         while True:
             try:
                 messages = self.receive_many()
@@ -138,7 +138,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
             _step(self._connection.start_tls(tls, server_side=server_side))
 
     def flush(self, *, timeout: float | None = None) -> None:
-        """Return at once: `send` returned when the system had the message. Exists for code moved from async."""
+        """Return at once: `send` returned when the system had the message. As `Connection.flush` for moved code."""
         _step(self._connection.flush(timeout=timeout))
 
     def send_descriptors(self, descriptors: Sequence[int], message: M) -> None:
@@ -147,7 +147,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
             _step(self._connection.send_descriptors(descriptors, message))
 
     def receive_descriptors(self, *, timeout: float | None = None) -> tuple[M, tuple[int, ...]]:
-        """The next message, and the descriptors that came with it: yours to close."""
+        """The next message, and the descriptors that came with it, as `Connection.receive_descriptors`."""
         return _step(self._connection.receive_descriptors(timeout=timeout))
 
     def send_eof(self) -> None:
@@ -321,7 +321,7 @@ class BlockingListener(Generic[M]):
         _step(self._listener.open())
 
     def accept(self, *, timeout: float | None = None) -> BlockingConnection[M]:
-        """Accept the next connection; `DeadlineError` after `timeout` seconds."""
+        """Return the next connection; `DeadlineError` after `timeout` seconds, other errors as `Listener.accept`."""
         return BlockingConnection(_step(self._listener.accept(timeout=timeout)))
 
     def pending(self) -> int:

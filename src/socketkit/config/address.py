@@ -68,7 +68,7 @@ class Address(Value):
 
     @classmethod
     def parse(cls, text: str | Address, *, default_scheme: str = "tcp") -> Address:
-        """Reads an address as a program or a person writes it.
+        """Return the address that a text means, as a program or a person writes it.
 
         Besides URLs (`tcp://localhost:5000?nodelay=no`, `unix:///run/echo.sock`, `unix:echo.sock`, `unix://@echo`) the
         short forms are read: `host:port`, `:port`, `[::1]:port`, `/path`, `./path`, `../path`, `@name`, and `-` for
@@ -93,7 +93,7 @@ class Address(Value):
 
     @classmethod
     def from_socket_name(cls, family: _Constant, kind: _Constant, name: Any) -> Address:
-        """Builds the address from what `getsockname`, `getpeername` and `accept` give.
+        """Return the address for what `getsockname`, `getpeername` and `accept` give.
 
         An IPv4 peer of a socket for both families gets its IPv4 address. A scope of IPv6 becomes the zone, as a number.
         A UNIX socket without a name has the path `""` and is written `unix://unnamed`. What the system gives is

@@ -83,7 +83,12 @@ class Retry(Value):
             settle("deadline", parse_duration(self.deadline, name="deadline"))
 
     def pause(self, failures: int, luck: float) -> float:
-        """Seconds to wait after so many failures in a row (at least one), with a chance from 0 to 1."""
+        """Seconds to wait before the next attempt.
+
+        Args:
+            failures: in a row, at least one.
+            luck: a chance from 0 to 1, for `jitter`.
+        """
         return pause_after(failures, luck, self.first, self.maximum, self.factor, self.jitter)
 
     def __str__(self) -> str:

@@ -40,7 +40,11 @@ class Request(Value):
     method: str = "GET"
 
     def header(self, name: str) -> str | None:
-        """The value of a header field, joined by commas where it stands several times; None: it was not sent."""
+        """The value of a header field, joined by commas where it stands several times; None: it was not sent.
+
+        Args:
+            name: in any case.
+        """
         values = [value for key, value in self.headers if key == name.lower()]
         return ", ".join(values) if values else None
 

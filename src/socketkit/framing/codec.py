@@ -50,7 +50,7 @@ class Codec(Protocol[M]):
         ...
 
     def feed(self, data: bytes, /) -> list[M]:
-        """Take the next bytes of the stream (perhaps none); return every message that is now whole, in order.
+        """Take `data`, the next bytes of the stream, perhaps none; return every message that is now whole, in order.
 
         Raises:
             FramingError: the bytes do not follow the framing. Whole messages before the error are returned first: the

@@ -82,7 +82,7 @@ class Delimited(FramingSpec[bytes]):
 
     @classmethod
     def read(cls, arguments: str | None) -> Delimited:
-        """The framing that this text after the name means; each argument without a key is a delimiter.
+        """The framing that `arguments`, the text after the name, mean; each one without a key is a delimiter.
 
         Raises:
             OptionError: as for every framing, and for delimiters that cannot be told apart.

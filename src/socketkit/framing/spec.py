@@ -142,7 +142,10 @@ class FramingSpec(Value, Generic[M]):
 
     @classmethod
     def read(cls: type[D], arguments: str | None) -> D:
-        """The description that this text after the name means; None: there is no text.
+        """The description that a text means.
+
+        Args:
+            arguments: the text behind the name and its colon; None: there is none.
 
         Raises:
             OptionError: an unknown option or a wrong value; the message quotes it and lists what is allowed.

@@ -205,7 +205,7 @@ class Server:
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """While the block runs, SIGHUP calls `reload_tls`; a server without TLS leaves that signal as it was."""
+        """Return a context in which SIGHUP calls `reload_tls`; a server without TLS leaves that signal as it was."""
         if not self._certificates.is_needed:
             yield
             return
@@ -419,7 +419,7 @@ class Server:
         return await wait_signal(self.engine, (self, *others), seconds)
 
     def release_signals_by(self, stop: SignalStop) -> None:
-        """Have this object release the signal handlers when the server is closed."""
+        """Have `stop` release the signal handlers when the server is closed."""
         self._signal_stops.append(stop)
 
     def release_signals(self) -> None:
