@@ -348,7 +348,7 @@ def wants_data(observer: Observer | None) -> bool:
 
 
 def combine(*observers: Observer | None) -> Observer | None:
-    """One observer that calls each of `observers`, in order; None: there is none. If one raises, the others are called."""
+    """One observer that calls each of `observers`, in order; None: there is none. One that raises stops no other."""
     present = [observer for observer in observers if observer is not None]
     if len(present) <= 1:
         return present[0] if present else None
