@@ -56,6 +56,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
         self._connection = connection
         self._take_one = connection.internals.session._take_one
         self._fill_directly = connection.internals.receiver.fill_directly
+        self._receive_directly = connection.internals.receiver.receive_directly
         self._lock = threading.Lock()  # frames of two threads never interleave
 
     @overload
@@ -82,9 +83,10 @@ class BlockingConnection(LockedConnection, Generic[M]):
 
     def receive(self, *, timeout: float | None = None) -> M:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
-        while (message := self._take_one()) is NOTHING:
-            if timeout is not None or not self._fill_directly():
-                _step(self._connection.internals.wait_message(timeout))
+        message = self._receive_directly() if timeout is None else self._take_one()
+        while message is NOTHING:
+            _step(self._connection.internals.wait_message(timeout))
+            message = self._take_one()
         return message  # type: ignore[no-any-return]
 
     def receive_many(self, *, timeout: float | None = None) -> list[M]:

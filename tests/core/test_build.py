@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from socketkit import _core
-from socketkit._core import _native_names, connection, kernel, session, side, stream, websocket
+from socketkit._core import _native_names, connection, framing, kernel, session, side, stream, websocket
 from socketkit.websocket.messages import Decoder
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_pure_is_chosen_by_environment() -> None:
 @pytest.mark.parametrize("name", _native_names)
 def test_both_have_the_same_members(name: str) -> None:
     """What the Python class offers, the compiled one offers too."""
-    for module in (connection, kernel, session, side, stream, websocket):
+    for module in (connection, framing, kernel, session, side, stream, websocket):
         if hasattr(module, name):
             pure = getattr(module, name)
     if name == "MessageReader":
@@ -68,13 +68,7 @@ def test_both_have_the_same_members(name: str) -> None:
 PYTHON_ONLY = {
     "ConnectionCore": {
         "_send_encoded",
-        "_blocks",
-        "_high_water",
-        "_large",
         "_receiver",
-        "_sender",
-        "_session",
-        "_soon",
         "_next_batch",
     },
     "Done": {"_abc_impl"},

@@ -13,7 +13,6 @@
 #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
 #endif
 
-enum { TURN_MESSAGES = 512 };         /* as in connection.py */
 enum { RECEIVE_SIZE = 64 * 1024 };    /* bytes that recv(2) is asked for at least */
 enum { USUAL_CHUNK = 8 * 1024, LARGE_CHUNK = 96 * 1024 }; /* as in streams/socket_stream.py */
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from typing import Any
 
-from socketkit._core.session import SessionCore
+from socketkit._core.session import NOTHING, SessionCore
 
-__all__ = ["DONE", "ConnectionCore", "Done"]
+__all__ = ["DONE", "ConnectionCore", "Done", "broadcast", "read_messages", "receive_blocking"]
 
 TURN_MESSAGES = 512
 """Messages that are handed out, or sent, between two looks at the clock (see `connection.turn`): to receive and send
@@ -46,6 +46,17 @@ def broadcast(targets: tuple[Any, ...], message: Any, /) -> tuple[int, list[Any]
         How many took it, and those that are over their mark; None: nothing was sent, do it one by one.
     """
     return None
+
+
+def receive_blocking(session: Any, stream: Any, /) -> Any:
+    """Return the next message of a native framing, on an engine that blocks; NOTHING: the receiver is to go on, or to
+    say why there will be none.
+
+    Args:
+        session: nothing has to be held back for it, no observer and no time limit.
+        stream: the calling thread is no task, so that nothing can cancel its wait.
+    """
+    return NOTHING
 
 
 def read_messages(session: Any, refill: Callable[[], bool], /) -> Iterator[Any]:

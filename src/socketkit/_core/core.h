@@ -12,6 +12,7 @@
      framing     one decoder and one encoder for each native framing.       framing.c  framing/
      MessageReader    frames of WebSocket, joined to messages.              websocket.c  websocket/messages.py
      datagrams   a batch of them in one system call.                        datagram.c  datagrams/bound_socket.py
+     receive_blocking one recv(2) that waits, in plain code.                blocking.c   connection/receiver.py
      ConnectionCore   `async for` and `send`: one awaitable, no frame.      connection.c  connection/connection.py
 
    How a message is received. `Next` (what `__anext__` returns) decodes one from the session's buffer. Without a whole
@@ -35,6 +36,7 @@
 
 enum { READ = 1, WRITE = 2 };
 
+enum { TURN_MESSAGES = 512 }; /* as in connection.py */
 enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connections share */
 
 /* The names of attributes and methods that are looked up at run time. */
@@ -132,6 +134,8 @@ int read_format(PyObject *description, Format *format);
 Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned, Frame *frame);
 Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message);
 Found write_message(const Format *format, Buffer *buffer, PyObject *message);
+Found write_messages(const Format *format, Buffer *buffer, PyObject *const *messages, Py_ssize_t count);
+PyObject *core_encode_lines(PyObject *module, PyObject *args);
 int make_room(Buffer *buffer, Py_ssize_t size);
 PyObject *read_utf8(const char *data, Py_ssize_t size);
 
@@ -153,6 +157,7 @@ typedef struct {
     char ended;         /* the end of stream or an error was met */
     char may_have_more; /* the last recv(2) returned all that it was asked for */
     char is_sending;    /* a call sends, or its error is not recorded yet */
+    char blocks;        /* the descriptor blocks: a call that must not says so */
     char is_plain;      /* the calls are the system's own: recv(2) and send(2) */
 } Stream;
 
@@ -184,6 +189,7 @@ static inline bool decodes(const Session *session)
 int prepare_receive(Session *self, Py_ssize_t size);
 Found next_message(Session *self, PyObject **message);
 void drop_consumed(Session *self);
+int append_received(Session *self, const char *data, Py_ssize_t size);
 void settle_buffer(Session *self);
 PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found);
 int encode_messages(Session *self, PyObject *messages);
@@ -224,6 +230,10 @@ typedef struct {
 
 int add_side(PyObject *module, CoreState *core);
 PyObject *start_side(Loop *engine, int descriptor, PyObject **yielded);
+
+/* blocking.c */
+
+PyObject *core_receive_blocking(PyObject *module, PyObject *const *args, Py_ssize_t args_count);
 
 /* connection.c */
 

@@ -430,3 +430,96 @@ Found write_message(const Format *format, Buffer *buffer, PyObject *message)
         return write_websocket(format, buffer, message);
     return PyBytes_CheckExact(message) ? write_bytes(format, buffer, message) : UNUSUAL;
 }
+
+/* Many lines at once: they are measured, copied, and then searched for ends, each in one pass over all of them. */
+
+/* The bytes of a message that is sent as it is. NULL: it is not of the usual type. */
+static const char *plain_text(const Format *format, PyObject *message, Py_ssize_t *size)
+{
+    if (format->encoding == BYTES) {
+        if (!PyBytes_CheckExact(message))
+            return NULL;
+        *size = PyBytes_GET_SIZE(message);
+        return PyBytes_AS_STRING(message);
+    }
+    if (!PyUnicode_CheckExact(message) || !PyUnicode_IS_COMPACT_ASCII(message))
+        return NULL;
+    *size = PyUnicode_GET_LENGTH(message);
+    return (const char *)PyUnicode_1BYTE_DATA(message);
+}
+
+/* How many bytes the lines take; -1: something is unusual. */
+static Py_ssize_t measure_lines(const Format *format, PyObject *const *messages, Py_ssize_t count)
+{
+    Py_ssize_t total = 0, size = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (plain_text(format, messages[i], &size) == NULL || size + format->end_size > format->max_size)
+            return -1;
+        total += size + format->end_size;
+    }
+    return total;
+}
+
+/* Copy measured lines. False: an end is inside one of them. */
+static bool copy_lines(const Format *format, char *place, PyObject *const *messages, Py_ssize_t count)
+{
+    const char *begin = place;
+    Py_ssize_t size = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *data = plain_text(format, messages[i], &size);
+        memcpy(place, data, size);
+        place += size;
+        if (format->end_size == 2)
+            *place++ = '\r';
+        *place++ = '\n';
+    }
+    /* In blocks, with counters of one byte: a compiler makes vector instructions of it. */
+    Py_ssize_t ends = 0, returns = 0;
+    while (begin < place) {
+        Py_ssize_t block = Py_MIN(place - begin, 128);
+        unsigned char block_ends = 0, block_returns = 0;
+        for (Py_ssize_t i = 0; i < block; i++) {
+            block_ends += begin[i] == '\n';
+            block_returns += begin[i] == '\r';
+        }
+        ends += block_ends;
+        returns += block_returns;
+        begin += block;
+    }
+    return ends == count && returns == (format->end_size == 2 ? count : 0);
+}
+
+/* Append many messages; UNUSUAL: nothing was appended, and they are to be written one by one. */
+Found write_messages(const Format *format, Buffer *buffer, PyObject *const *messages, Py_ssize_t count)
+{
+    if (format->kind != LINES)
+        return UNUSUAL;
+    Py_ssize_t size = measure_lines(format, messages, count);
+    if (size < 0)
+        return UNUSUAL;
+    if (size == 0)
+        return WHOLE;
+    if (make_room(buffer, size) < 0)
+        return FAILED;
+    if (!copy_lines(format, buffer->data + buffer->end, messages, count))
+        return UNUSUAL;
+    buffer->end += size;
+    return WHOLE;
+}
+
+PyObject *core_encode_lines(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *description, *messages;
+    Format format;
+    if (!PyArg_ParseTuple(args, "OO:encode_lines", &description, &messages) || read_format(description, &format) < 0)
+        return NULL;
+    if (format.kind != LINES || !(PyList_CheckExact(messages) || PyTuple_CheckExact(messages)))
+        return Py_NewRef(Py_None);
+    PyObject *const *items = PySequence_Fast_ITEMS(messages);
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(messages), size = measure_lines(&format, items, count);
+    PyObject *data = size < 0 ? Py_NewRef(Py_None) : PyBytes_FromStringAndSize(NULL, size);
+    if (data != NULL && size > 0 && !copy_lines(&format, PyBytes_AS_STRING(data), items, count))
+        Py_SETREF(data, Py_NewRef(Py_None));
+    return data;
+}

@@ -108,21 +108,19 @@ Found next_message(Session *self, PyObject **message)
 /* Decode up to so many messages into a new list. `found` says why it ended: WHOLE: at the limit. */
 PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
 {
-    PyObject *messages = PyList_New(0);
+    PyObject *taken[TURN_MESSAGES]; /* so that the list is made once, in its size */
+    Py_ssize_t count = 0;
+    limit = Py_MIN(limit, TURN_MESSAGES);
     *found = WHOLE;
-    while (messages != NULL && PyList_GET_SIZE(messages) < limit) {
-        PyObject *message;
-        *found = next_message(self, &message);
-        if (*found != WHOLE)
-            break;
-        if (PyList_Append(messages, message) < 0)
-            *found = FAILED;
-        Py_DECREF(message);
-        if (*found == FAILED)
-            break;
+    while (count < limit && (*found = next_message(self, &taken[count])) == WHOLE)
+        count++;
+    PyObject *messages = *found == FAILED ? NULL : PyList_New(count);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (messages == NULL)
+            Py_DECREF(taken[i]);
+        else
+            PyList_SET_ITEM(messages, i, taken[i]);
     }
-    if (*found == FAILED)
-        Py_CLEAR(messages);
     return messages;
 }
 
@@ -176,14 +174,11 @@ static PyObject *session_use_native(Session *self, PyObject *description)
     return PyBool_FromLong(format.kind != NOT_NATIVE);
 }
 
-static PyObject *session_put(Session *self, PyObject *data)
+/* Append bytes that were received. */
+int append_received(Session *self, const char *data, Py_ssize_t size)
 {
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
-        return NULL;
     drop_consumed(self);
     Buffer *in = &self->in;
-    int status = 0;
     if (in->start == in->end)
         in->start = in->next = in->end = 0;
     else if (in->start > in->capacity / 2) {
@@ -192,10 +187,21 @@ static PyObject *session_put(Session *self, PyObject *data)
         in->end -= in->start;
         in->start = 0;
     }
-    if (view.len > 0 && (status = make_room(in, view.len)) == 0) { /* memcpy(3) takes no null pointer */
-        memcpy(in->data + in->end, view.buf, view.len);
-        in->end += view.len;
-    }
+    if (size == 0)
+        return 0; /* memcpy(3) takes no null pointer */
+    if (make_room(in, size) < 0)
+        return -1;
+    memcpy(in->data + in->end, data, size);
+    in->end += size;
+    return 0;
+}
+
+static PyObject *session_put(Session *self, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    int status = append_received(self, view.buf, view.len);
     PyBuffer_Release(&view);
     return status < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -296,10 +302,13 @@ int encode_messages(Session *self, PyObject *messages)
     Py_ssize_t before = out->end;
     if (self->format.kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
         return 0; /* an iterator is consumed once */
-    Found found = WHOLE;
     Py_ssize_t count = PySequence_Fast_GET_SIZE(messages);
-    for (Py_ssize_t i = 0; i < count && found == WHOLE; i++)
-        found = write_message(&self->format, out, PySequence_Fast_GET_ITEM(messages, i));
+    Found found = write_messages(&self->format, out, PySequence_Fast_ITEMS(messages), count);
+    if (found == UNUSUAL) {
+        found = WHOLE;
+        for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(messages) && found == WHOLE; i++)
+            found = write_message(&self->format, out, PySequence_Fast_GET_ITEM(messages, i));
+    }
     if (found != WHOLE) {
         out->end = before;
         return found == FAILED ? -1 : 0;

@@ -6,6 +6,7 @@ static PyMemberDef stream_members[] = {
     {"_descriptor", T_INT, offsetof(Stream, descriptor), 0, NULL},
     {"_ended", T_BOOL, offsetof(Stream, ended), 0, NULL},
     {"_is_sending", T_BOOL, offsetof(Stream, is_sending), 0, NULL},
+    {"_is_blocking", T_BOOL, offsetof(Stream, blocks), 0, NULL},
     {"_is_plain", T_BOOL, offsetof(Stream, is_plain), 0, NULL},
     {"_largest", T_INT, offsetof(Stream, largest), 0, NULL},
     {"may_have_more", T_BOOL, offsetof(Stream, may_have_more), 0, NULL},

@@ -8,12 +8,14 @@ __all__ = ["StreamCore"]
 class StreamCore:
     """What the hot path needs of a stream; see `streams.socket_stream`."""
 
-    __slots__ = ("_descriptor", "_ended", "_is_plain", "_is_sending", "_largest", "may_have_more")
+    __slots__ = ("_descriptor", "_ended", "_is_blocking", "_is_plain", "_is_sending", "_largest", "may_have_more")
 
     _descriptor: int
     """-1: closed."""
     _ended: bool
     """Whether the end of stream or an error was met."""
+    _is_blocking: bool
+    """Whether the descriptor blocks: a call that must not says so."""
     _is_plain: bool
     """Whether the calls are the system's own: recv(2) and send(2)."""
     _is_sending: bool

@@ -7,7 +7,9 @@ timeout or TLS costs more of them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from socketkit._core import NOTHING, receive_blocking
 from socketkit.config.durations import parse_timeout
 from socketkit.config.options import Options
 from socketkit.connection.idle_timeout import IdleTimer, idle_timer_for
@@ -16,6 +18,7 @@ from socketkit.connection.session import Session
 from socketkit.connection.unread_bytes import Wanted
 from socketkit.errors import BrokenError, BusyError, ClosedError, DeadlineError, EndOfStream
 from socketkit.events import EndReceived, FrameSkipped, Observer, Received
+from socketkit.streams.blocking_socket_stream import BlockingSocketStream
 from socketkit.streams.stream import ReadyStream, Stream
 
 __all__ = ["Receiver"]
@@ -29,6 +32,7 @@ class Receiver:
     """
 
     __slots__ = (
+        "_blocking",
         "_idle_timer",
         "_number",
         "_observer",
@@ -64,9 +68,12 @@ class Receiver:
         self._stream = stream
         self._idle_timer: IdleTimer | None = idle_timer_for(stream, options, self._sender)
         self._ready = stream if isinstance(stream, ReadyStream) and self._idle_timer is None else None
+        self._blocking: BlockingSocketStream | None = None  # where one call that blocks may be all
         self._receive_blocking: Callable[[], bytes | None] | None = None
         if self._ready is not None and self._observer is None and stream.engine.blocks:
             self._receive_blocking = self._ready.receive_blocking
+            if isinstance(stream, BlockingSocketStream):
+                self._blocking = stream
 
     @property
     def is_busy(self) -> bool:
@@ -201,6 +208,19 @@ class Receiver:
         finally:
             session.is_receiving = False
         return bool(session.waiting)
+
+    def receive_directly(self) -> Any:
+        """Receive the next message by one call of the system, on an engine that blocks; mostly it is enough.
+
+        Returns:
+            The message. NOTHING: `fill` is to go on, or raises why there will be none.
+        """
+        blocking = self._blocking
+        if blocking is not None and blocking.is_alone():
+            message = receive_blocking(self._session, blocking)
+            if message is not NOTHING:
+                return message
+        return self._session._take_one() if self.fill_directly() else NOTHING
 
     def _end(self, error: EndOfStream | BrokenError | ClosedError) -> None:
         if isinstance(error, EndOfStream):

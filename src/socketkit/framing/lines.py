@@ -12,10 +12,11 @@ import codecs
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from socketkit._core import encode_lines
 from socketkit.config.option_types import SWITCH, OptionType
 from socketkit.config.quoting import quote
 from socketkit.errors import FramingError, OptionError
-from socketkit.framing.codec import Codec, M
+from socketkit.framing.codec import Codec, M, native_description
 from socketkit.framing.decoder import as_bytes_list, check_sizes, wrong_type
 from socketkit.framing.delimiter_decoder import DelimiterCodec
 from socketkit.framing.spec import FramingSpec, Oversize, Size, max_size, option, oversize
@@ -98,7 +99,7 @@ class Lines(FramingSpec[M]):
 class _LinesCodec(DelimiterCodec):
     """Lines of `str`, decoded by the block."""
 
-    __slots__ = ("_encoding", "_end")
+    __slots__ = ("_description", "_encoding", "_end")
 
     _framing: Lines
 
@@ -106,6 +107,7 @@ class _LinesCodec(DelimiterCodec):
         super().__init__(framing, b"\n", max_frame_size=framing.max_size + 1)  # with the \r that belongs to the end
         self._end = "\r\n" if framing.crlf else "\n"
         self._encoding = framing.encoding or ""
+        self._description = native_description(framing)
 
     def _read(self, block: bytes) -> list[Any]:
         text = block.decode(self._encoding)
@@ -144,6 +146,8 @@ class _LinesCodec(DelimiterCodec):
     def encode(self, messages: Iterable[Any], /) -> bytes:
         if type(messages) is not tuple and type(messages) is not list:
             messages = list(messages)
+        if self._description is not None and (encoded := encode_lines(self._description, messages)) is not None:
+            return encoded
         if not messages:
             return b""
         try:
@@ -246,6 +250,8 @@ class _BytesLinesCodec(_LinesCodec):
     def encode(self, messages: Iterable[Any], /) -> bytes:
         if type(messages) is not tuple and type(messages) is not list:
             messages = list(messages)
+        if self._description is not None and (encoded := encode_lines(self._description, messages)) is not None:
+            return encoded
         if not messages:
             return b""
         end = self._end_bytes

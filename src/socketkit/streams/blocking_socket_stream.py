@@ -28,26 +28,29 @@ class BlockingSocketStream(SocketStream):
     """A connected stream socket on the blocking engine.
 
     From the first call that may block on, its descriptor is blocking, and every other call passes MSG_DONTWAIT.
+
+    Attributes:
+        is_alone: returns whether a call of this thread may block: nothing could cancel it.
     """
 
-    __slots__ = ("_is_alone", "_is_blocking", "_may_block")
+    __slots__ = ("_may_block", "is_alone")
 
     def __init__(self, engine: Engine, sock: socket.socket, **settings: Any) -> None:
         super().__init__(engine, sock, **settings)
-        self._is_alone: Callable[[], bool] = engine.is_alone
+        self.is_alone: Callable[[], bool] = engine.is_alone
         self._is_blocking = False
         self._is_sending = False  # a thread is in a call that sends, or has not yet recorded its error
         self._may_block = False  # the next `receive_now` waits
 
     def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
         super().call_by(send, recv)
-        self._is_alone = _never  # those calls must not block
+        self.is_alone = _never  # those calls must not block
         if self._is_blocking:
             self.socket.setblocking(False)
             self._is_blocking = False
 
     def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
-        if deadline is not None or self._ended or not _NO_WAIT or not self._is_alone():
+        if deadline is not None or self._ended or not _NO_WAIT or not self.is_alone():
             return super().wait_readable(deadline)
         self._may_block = True
         return DONE
@@ -59,7 +62,7 @@ class BlockingSocketStream(SocketStream):
         return self._receive_waiting()
 
     def receive_blocking(self) -> bytes | None:
-        if self.may_have_more or self._ended or not _NO_WAIT or not self._is_alone():
+        if self.may_have_more or self._ended or not _NO_WAIT or not self.is_alone():
             return None
         return self._receive_waiting()
 
