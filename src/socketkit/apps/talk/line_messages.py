@@ -108,7 +108,7 @@ class _Lines:
         if not isinstance(error, FrameTooLongError):
             return FramingError(f"the input for {spoken}: {text.removeprefix(f'{error.framing}: ')}", framing=spoken)
         least = "at least " if "at least " in text else ""
-        hint = f"; allow it with max_size={error.size}" if hasattr(self._spoken, "max_size") else ""
+        hint = "" if isinstance(self._spoken, framings.Fixed) else "; allow it with max_size="
         return FrameTooLongError(
             f"the input for {spoken}: a line of {least}{error.size} bytes at offset {error.offset} is longer than a "
             f"message, which has {error.max_size}{hint}",
