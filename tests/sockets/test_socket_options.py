@@ -6,12 +6,15 @@ import os
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from socketkit import connect, listen
+from socketkit.config.address import Address
 from socketkit.config.bind_address import parse_source, split_source
 from socketkit.config.options import Options
 from socketkit.errors import ConnectError, ListenError, OptionError
@@ -122,6 +125,44 @@ def test_foreign_source_address_named() -> None:
             connect(listener.addresses[0], bind="192.0.2.1").open()
         with pytest.raises(ConnectError, match=r"bind=\[::1\] is of the other family"):
             connect(listener.addresses[0], bind="[::1]").open()
+
+
+def test_forbidden_source_port_says_what_is_missing() -> None:
+    """A user without rights is told which one is missing; the hint for a refused connect is not given for bind."""
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 79:
+        pytest.skip("here every user may bind port 79")
+
+    def attempt(address: Address, source: str) -> str:
+        with pytest.raises(ConnectError) as caught:
+            connect(address, bind=source).open()
+        return str(caught.value)
+
+    with listen("tcp4://127.0.0.1:0") as listener:
+        address = listener.addresses[0]
+        attempt(address, "192.0.2.1")  # loads what another user may not read
+        reader, writer = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns where other threads run
+            pid = os.fork()
+        if not pid:
+            text = "nothing"
+            try:
+                if os.getuid() == 0:
+                    os.setresuid(65534, 65534, 65534)
+                text = attempt(address, "127.0.0.1:79")
+            except BaseException as error:
+                text = repr(error)
+            finally:
+                os.write(writer, text.encode())
+                os._exit(0)
+        os.close(writer)
+        os.waitpid(pid, 0)
+        with open(reader) as told:
+            text = told.read()
+    assert text.endswith(
+        "bind=127.0.0.1:79: Permission denied (EACCES): ports below 1024 need the right CAP_NET_BIND_SERVICE: "
+        "take one above, or none"
+    )
 
 
 @pytest.mark.parametrize(

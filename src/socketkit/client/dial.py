@@ -27,7 +27,7 @@ from socketkit.sockets.calls import (
     reason_of,
 )
 from socketkit.sockets.resolver import Candidate, Lookup, ask_system, deadline_of_name, resolve
-from socketkit.sockets.socket_options import bind_source, prepare
+from socketkit.sockets.socket_options import SettingError, bind_source, prepare
 from socketkit.streams.from_socket import stream_from_socket
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import Stream
@@ -44,7 +44,7 @@ ATTEMPT_TIMEOUT_MIN: Final = 0.1
 _HINTS = {
     errno.ECONNREFUSED: "nobody listens there",
     errno.ENOENT: "there is no such file",
-    errno.EACCES: "we have no right to",
+    errno.EACCES: "this user may not connect there (for a path: no right to write to the file, or to enter a folder)",
     errno.EPROTOTYPE: "the file is a socket of another kind",
 }
 
@@ -350,7 +350,11 @@ def _telling(attempts: tuple[Attempt, ...]) -> int | None:
 def _attempt(candidate: Candidate, error: OSError) -> Attempt:
     if isinstance(error, DeadlineError):
         return Attempt(str(candidate), "no answer in time")
-    hint = None if isinstance(error, ConnectError) else _HINTS.get(error.errno or 0)
+    hint: str | None = None
+    if isinstance(error, SettingError):
+        hint = error.hint
+    elif not isinstance(error, ConnectError):
+        hint = _HINTS.get(error.errno or 0)
     reason = reason_of(error)
     return Attempt(str(candidate), f"{reason}: {hint}" if hint else reason, error.errno)
 

@@ -16,7 +16,7 @@ from typing import Final
 from socketkit.config.bind_address import split_source
 from socketkit.config.options import Options
 
-__all__ = ["backlog_asked", "backlog_of", "bind_source", "prepare", "tune"]
+__all__ = ["SettingError", "backlog_asked", "backlog_of", "bind_source", "prepare", "tune"]
 
 _RIGHTS: Final = {"mark": "CAP_NET_ADMIN", "device": "CAP_NET_RAW"}
 """The capability that each option needs: socket(7), capabilities(7)."""
@@ -28,11 +28,30 @@ _NO_LIMIT_BACKLOG: Final = 65_535
 """As large as the system allows: the kernel cuts it to its limit (listen(2)); some systems keep 16 bits."""
 
 
+_BIND_HINTS: Final[dict[int | None, str]] = {
+    errno.EACCES: "ports below 1024 need the right CAP_NET_BIND_SERVICE: take one above, or none",
+    errno.EADDRINUSE: "another socket has this port: take another, or none",
+    errno.EADDRNOTAVAIL: "it is not an address of this machine",
+}
+
+
+class SettingError(OSError):
+    """An option was refused by the system; the text names it.
+
+    Attributes:
+        hint: what to do; None where the text has it.
+    """
+
+    def __init__(self, number: int | None, text: str, hint: str | None = None) -> None:
+        super().__init__(number, text)
+        self.hint = hint
+
+
 def prepare(sock: socket.socket, options: Options) -> None:
     """Set what must be set before bind(2) or connect(2).
 
     Raises:
-        OSError: the system refuses one; the message names it, its value, and a missing capability.
+        SettingError: the system refuses one; the message names it, its value, and a missing capability.
     """
     if options.send_buffer is not None:
         _set(sock, "send_buffer", options.send_buffer, "SOL_SOCKET", "SO_SNDBUF")
@@ -55,13 +74,13 @@ def bind_source(sock: socket.socket, options: Options) -> None:
     """bind(2) to the source address of the option `bind`, where it is set.
 
     Raises:
-        OSError: it is of the other family, not an address of this machine, or in use; the message names it.
+        SettingError: it is of the other family, not an address of this machine, in use, or not permitted.
     """
     if options.bind is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     family, host, port = split_source(options.bind)
     if family and sock.family != getattr(socket, family):
-        raise OSError(errno.EAFNOSUPPORT, f"bind={options.bind} is of the other family")
+        raise SettingError(errno.EAFNOSUPPORT, f"bind={options.bind} is of the other family")
     if port:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection from there may be in TIME_WAIT
     elif sys.platform == "linux":
@@ -70,7 +89,9 @@ def bind_source(sock: socket.socket, options: Options) -> None:
     try:
         sock.bind(name[0][4])
     except OSError as error:
-        raise OSError(error.errno, f"bind={options.bind}: {error.strerror}") from None
+        raise SettingError(
+            error.errno, f"bind={options.bind}: {error.strerror}", _BIND_HINTS.get(error.errno)
+        ) from None
 
 
 def tune(sock: socket.socket, options: Options) -> None:
@@ -128,12 +149,12 @@ def _set(
     text = f"{name}={value if shown is None else shown!s}"
     number = getattr(socket, constant, None)
     if number is None:
-        raise OSError(errno.ENOPROTOOPT, f"{text}: this system has no {constant}")
+        raise SettingError(errno.ENOPROTOOPT, f"{text}: this system has no {constant}")
     try:
         sock.setsockopt(getattr(socket, level), number, value)
     except OSError as error:
         if error.errno in (errno.EPERM, errno.EACCES) and name in _RIGHTS:
-            raise OSError(error.errno, f"{text} needs the right {_RIGHTS[name]}") from None
+            raise SettingError(error.errno, f"{text} needs the right {_RIGHTS[name]}") from None
         if error.errno == errno.ENODEV:
-            raise OSError(error.errno, f"{text}: this machine has no such interface") from None
-        raise OSError(error.errno, f"{text}: {error.strerror}") from None
+            raise SettingError(error.errno, f"{text}: this machine has no such interface") from None
+        raise SettingError(error.errno, f"{text}: {error.strerror}") from None
