@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import queue
+import re
 import socket
 import ssl
 import subprocess
@@ -13,6 +15,7 @@ import pytest
 
 from socketkit import connect, serve
 from socketkit.errors import BrokenError, HandshakeError
+from socketkit.events import Closed
 from support.programs import PATIENCE, Program, needs
 from support.tls import papers
 
@@ -215,6 +218,45 @@ def test_openssl_wants_a_certificate_of_us():
                 connection.receive()
         with connect(f"tls://127.0.0.1:{port}", ca=papers().ca, cert=papers().client) as connection:
             connection.send(b"hello\n")
+
+
+RENEGOTIATION = r"the peer gave up, because its new handshake on the open connection \(renegotiation\) is refused here"
+
+
+def test_openssl_server_asks_for_renegotiation():
+    """The error says what the peer wanted and that it is refused here, and speaks of no cipher."""
+    port = _free_port()
+    arguments = ["s_server", "-tls1_2", "-accept", f"127.0.0.1:{port}", "-cert", papers().cert, "-key", papers().cert]
+    with Program(needs("openssl"), *arguments) as server:
+        _until(server, b"ACCEPT")
+        with connect(f"tls://127.0.0.1:{port}", server_name="localhost", ca=papers().ca) as connection:
+            connection.send(b"hello\n")
+            _until(server, b"hello")
+            server.process.stdin.write(b"R\n")  # "end the current session and renegotiate": s_server(1)
+            server.process.stdin.flush()
+            with pytest.raises(BrokenError, match=RENEGOTIATION):
+                connection.receive(timeout=PATIENCE)
+
+
+def test_openssl_client_asks_for_renegotiation():
+    """The same at a server: its end event has the reason."""
+    ended = queue.SimpleQueue()
+
+    def note(event):
+        if isinstance(event, Closed):
+            ended.put(event.error)
+
+    with serve(echo, "tls://127.0.0.1:0", cert=papers().cert, observer=note) as server:
+        arguments = ["s_client", "-tls1_2", "-connect", f"127.0.0.1:{server.addresses[0].port}"]
+        with Program(needs("openssl"), *arguments) as client:
+            client.process.stdin.write(b"hello\n")
+            client.process.stdin.flush()
+            _until(client, b"hello")
+            client.process.stdin.write(b"R\n")
+            client.process.stdin.flush()
+            error = ended.get(timeout=PATIENCE)
+    assert isinstance(error, BrokenError)
+    assert re.search(RENEGOTIATION, str(error))
 
 
 def _free_port():

@@ -8,13 +8,16 @@ from typing import Final
 __all__ = ["reason_of_failure"]
 
 
-def reason_of_failure(error: ssl.SSLError, server_name: str | None, pin: str | None = None) -> str:
+def reason_of_failure(
+    error: ssl.SSLError, server_name: str | None, pin: str | None = None, *, open_version: str = ""
+) -> str:
     """The reason of a failure, and what to try.
 
     Args:
         error: of OpenSSL.
         server_name: the name that was checked.
         pin: of the certificate that was refused, where it is known.
+        open_version: the version of TLS where the handshake was done; empty: it was not.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CHECK_HINTS.get(error.verify_code, "")
@@ -23,6 +26,8 @@ def reason_of_failure(error: ssl.SSLError, server_name: str | None, pin: str | N
         name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
         return f"the peer's certificate is refused: {error.verify_message.rstrip('.')}{name}{hint}"
     reason = error.reason or str(error)
+    if reason in _REFUSED_RENEGOTIATION and open_version not in ("", "TLSv1.3"):
+        return _RENEGOTIATION
     if reason in _REASONS:
         return _REASONS[reason]
     words = reason.lower().replace("_", " ")
@@ -59,6 +64,15 @@ _REASONS: Final = {
     "NO_SHARED_CIPHER": "no cipher in common",
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "data was changed in transit (bad record MAC)",
 }
+
+_REFUSED_RENEGOTIATION: Final = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "NO_RENEGOTIATION", "TLSV1_ALERT_NO_RENEGOTIATION")
+"""What a peer of TLS 1.2 sends when its second handshake is refused. After the first one no other failure has this
+alert (RFC 5246, 7.2.2); we refuse by OP_NO_RENEGOTIATION, as RFC 9325, 3.5 allows."""
+
+_RENEGOTIATION: Final = (
+    "the peer gave up, because its new handshake on the open connection (renegotiation) is refused here: turn it off at "
+    "the peer, or use TLS 1.3, which has none; a server can ask for certificates in the first handshake"
+)
 
 _ALERT_HINTS: Final = {
     "unknown ca": ": it does not trust the issuer of our certificate",

@@ -324,9 +324,11 @@ class TlsStream(Stream):
         )
 
     def _broken(self, error: ssl.SSLError) -> StreamError:
-        reason = reason_of_failure(error, None)
-        if not self._has_received and not self._side.is_server and "ALERT" in (error.reason or ""):
-            # TLS 1.3: a client is done before the server has checked its certificate; the first read gets the alert.
+        version = self.tls.version  # OpenSSL forgets it at an alert
+        reason = reason_of_failure(error, None, open_version=version)
+        is_done_early = version == "TLSv1.3" and not self._side.is_server
+        if is_done_early and not self._has_received and "ALERT" in (error.reason or ""):
+            # A client is done before the server has checked its certificate; the first read gets the alert.
             return RejectedError(f"TLS handshake with {self.peer}: {reason}", address=self.peer)
         return BrokenError(f"receiving from {self.peer}: {reason}")
 
@@ -360,7 +362,9 @@ class TlsStream(Stream):
         try:
             return self._write(data)
         except ssl.SSLError as error:
-            raise BrokenError(f"sending to {self.peer}: {reason_of_failure(error, None)}") from None
+            raise BrokenError(
+                f"sending to {self.peer}: {reason_of_failure(error, None, open_version=self.tls.version)}"
+            ) from None
 
     def _push(self) -> bool:
         """Send what is encrypted by the stream below, as far as it takes it now; whether it took all.
