@@ -70,8 +70,8 @@ _REFUSED_RENEGOTIATION: Final = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "NO_RENEGOTIAT
 alert (RFC 5246, 7.2.2); we refuse by OP_NO_RENEGOTIATION, as RFC 9325, 3.5 allows."""
 
 _RENEGOTIATION: Final = (
-    "the peer gave up, because its new handshake on the open connection (renegotiation) is refused here: turn it off at "
-    "the peer, or use TLS 1.3, which has none; a server can ask for certificates in the first handshake"
+    "the peer gave up, because its new handshake on the open connection (renegotiation) is refused here: turn it off "
+    "at the peer, or use TLS 1.3, which has none; a server can ask for certificates in the first handshake"
 )
 
 _ALERT_HINTS: Final = {
