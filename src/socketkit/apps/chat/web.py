@@ -49,7 +49,7 @@ __all__ = ["Chat", "WebSide", "open_web"]
 MAX_MISSED_COUNT: Final = 1000
 """Messages that a guest is shown at most of what it has missed; it can ask for older ones."""
 
-EARLIER_COUNT: Final = 100
+EARLIER_COUNT: Final = 200
 """Messages of one answer about older ones: a few screens."""
 
 ROOMS_INTERVAL: Final = 1.0

@@ -4,7 +4,7 @@ import { Link } from "./link.js";
 import { showLists } from "./lists.js";
 import { LogView } from "./log.js";
 import { kept, newTalk } from "./state.js";
-import { makeRow } from "./rows.js";
+import { makeRow, showWholeDate } from "./rows.js";
 import { currentLanguage, fillIn, setLanguage, text } from "./texts.js";
 
 const MAX_ITEMS = 20_000; // of a conversation in memory
@@ -65,9 +65,11 @@ function sayAtEntry(said) {
   $("entry-status").textContent = said;
 }
 
-function showEntry(said = "") {
+function showEntry(said = "", isWaiting = false) {
   state.isIn = false;
-  link.close();
+  if (!isWaiting) {
+    link.close();
+  }
   $("chat").hidden = true;
   $("entry").hidden = false;
   $("name").value = state.name;
@@ -102,7 +104,7 @@ function receive(event) {
 
 const RECEIVERS = {
   password(event) {
-    showEntry();
+    showEntry("", true); // the connection waits for it
     $("password-field").hidden = false;
     sayAtEntry(event.text);
     $("password").value = "";
@@ -392,6 +394,8 @@ function keepPrivates() {
 for (const [name, items] of kept.get("privates") ?? []) {
   privateWith(name).items.push(...items);
 }
+
+$("log").addEventListener("pointerover", showWholeDate);
 
 // Around the log.
 

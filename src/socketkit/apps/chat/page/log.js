@@ -1,7 +1,7 @@
 // The log of a conversation: all of its items are in memory, and a window of them is in the page.
 
 const MAX_ROWS = 160; // several screens; the page never holds more, however long the conversation is
-const STEP = 60; // rows that are added at an end of the window at once
+const STEP = 40; // rows that are added at an end of the window at once
 const NEAR = 500; // px from an end of the window at which it is moved
 const AT_END = 30; // px from the end that still count as the end
 

@@ -29,12 +29,20 @@ export function avatar(name) {
   return letter;
 }
 
-const formats = new Map();
+const FORMS = {
+  time: { hour: "2-digit", minute: "2-digit" },
+  day: { weekday: "long", day: "numeric", month: "long", year: "numeric" },
+  full: { dateStyle: "full", timeStyle: "medium" },
+};
+const formats = new Map(); // making one takes longer than the row that it is for
 
-function format(moment, options) {
-  const key = currentLanguage() + JSON.stringify(options);
+function format(moment, form) {
+  const language = currentLanguage();
+  const key = `${language} ${form}`;
   if (!formats.has(key)) {
-    formats.set(key, new Intl.DateTimeFormat(currentLanguage(), options));
+    // In the browser's own variety of the language: it knows how its user writes hours.
+    const variety = navigator.languages.find((each) => each.startsWith(language)) ?? language;
+    formats.set(key, new Intl.DateTimeFormat(variety, FORMS[form]));
   }
   return formats.get(key).format(moment);
 }
@@ -48,14 +56,21 @@ function dayName(moment) {
   if (days === 0 || days === 1) {
     return text(days ? "yesterday" : "today");
   }
-  return format(moment, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  return format(moment, "day");
 }
 
 function time(moment) {
-  const made = element("time", "time", format(moment, { hour: "2-digit", minute: "2-digit" }));
+  const made = element("time", "time", format(moment, "time"));
   made.dateTime = new Date(moment).toISOString();
-  made.title = format(moment, { dateStyle: "full", timeStyle: "medium" });
   return made;
+}
+
+// The whole date stands in the tooltip, which is made when it is wanted.
+export function showWholeDate(event) {
+  const at = event.target.closest?.("time");
+  if (at && !at.title) {
+    at.title = format(new Date(at.dateTime), "full");
+  }
 }
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"]+[^\s<>".,;:!?)\]}'»]/g;
