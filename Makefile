@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 CORE := setup.py $(wildcard src/socketkit/_core/*.c src/socketkit/_core/*.h)
 BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faults
 
-.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check pictures matrix behaviours bench bench-framing bench-relay fuzz clean
+.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check pictures matrix behaviours bench bench-framing bench-relay fuzz dist image clean
 
 run: $(BUILT)
 	@$(BIN)/socketkit tour
@@ -54,6 +54,7 @@ format: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python docs/make.py
+	@$(BIN)/python packaging/make.py
 
 # The documentation site in two languages, in site/; any warning fails. `make site-check` opens each page in Chromium.
 site: .venv-site/.ready
@@ -132,6 +133,19 @@ sanitize: .venv-sanitize/.built
 		.venv-sanitize/bin/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps --no-cache-dir .
 	@touch $@
 
+# An sdist and a wheel in dist/, checked, and installed into bare environments of each interpreter that is here.
+dist: .venv-dist/.ready
+	@rm -rf dist
+	@.venv-dist/bin/python -m build -q
+	@.venv-dist/bin/twine check --strict dist/*
+	@$(BIN)/python packaging/try_install.py dist
+
+# The container image; without a Docker daemon its file is only checked.
+image: .venv-dist/.ready
+	@.venv-dist/bin/hadolint packaging/Dockerfile
+	@if docker info >/dev/null 2>&1; then docker build -q -t socketkit -f packaging/Dockerfile . && docker run --rm socketkit --version; \
+	else echo "docker does not answer: packaging/Dockerfile was checked, and not built"; fi
+
 # Tools that the tests do not need have environments of their own, each from the extra of its name.
 .venv-%/.ready: pyproject.toml
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
@@ -139,4 +153,4 @@ sanitize: .venv-sanitize/.built
 	@touch $@
 
 clean:
-	@rm -rf build site src/socketkit/_core/*.so .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf build site src/socketkit/_core/*.so .venv .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from socketkit.server.listener import Listener
     from socketkit.server.server import Server, ServerStatistics
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022 - as `sorted` has it, which a test asks for
     "Address",
