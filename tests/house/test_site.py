@@ -18,13 +18,8 @@ DOCS = ROOT / "docs"
 UNTRANSLATED = {
     "addresses.md",
     "behaviours.md",
-    "bytes.md",
     "chat.md",
-    "connecting.md",
     "datagrams.md",
-    "draining.md",
-    "engines.md",
-    "errors.md",
     "framing-speed.md",
     "framings.md",
     "proxies.md",
@@ -34,9 +29,6 @@ UNTRANSLATED = {
     "speed.md",
     "talking.md",
     "tls.md",
-    "typing.md",
-    "waiting.md",
-    "watching.md",
     "websocket.md",
 }
 """Pages that still wait for their Russian twin. Nothing may be added."""
