@@ -18,6 +18,7 @@ from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
 
 __all__ = [
+    "bus_option",
     "chat_limits",
     "default_language",
     "language",
@@ -53,6 +54,12 @@ def _guests(text: str) -> int:
     if not (count := _count(text)):
         raise OptionError("a chat for 0 guests; allowed is 1 or more")
     return count
+
+
+def _bus(text: str) -> Any:
+    from socketkit.apps.chat.bus.url import BusAddress
+
+    return BusAddress.parse(text)
 
 
 _rate_option: Decorator = option(
@@ -101,6 +108,12 @@ store_option: Decorator = option(
     metavar="FILE",
     type=click.Path(dir_okay=False),
     help="Keep what is said in this SQLite file; without it, it is kept in memory.",
+)
+bus_option: Decorator = option(
+    "--bus",
+    metavar="ADDRESS",
+    type=Read("bus", _bus),
+    help="One chat with the other hosts at this bus: nats://HOST:4222 or redis://HOST:6379, perhaps with ?chat=NAME.",
 )
 password_option: Decorator = option(
     "--password-file",

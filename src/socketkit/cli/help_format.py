@@ -14,7 +14,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Conversation": (
         *("--in", "--out", "--crlf", "--telnet", "--framing", "--send-only", "--receive-only", "--exec", "--keep"),
         *("--shell", "--pty"),
-        *("--web", "--store", "--history", "--json", "--lang"),
+        *("--web", "--store", "--bus", "--history", "--json", "--lang"),
         *("--once", "--name", "-l", "-k", "-u", "-U", "-z", "-N", "-d", "-C", "-t", "-e"),
     ),
     "Connecting": (

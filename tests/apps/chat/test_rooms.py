@@ -328,7 +328,7 @@ def _literals(path: Path) -> set[str]:
 def test_every_notice_has_a_translation() -> None:
     """Each text of the table is used, and each text that is given to `notice` or `tell` is in the table."""
     folder = Path(inspect.getfile(hub_module)).parent
-    sources = [path for path in folder.glob("*.py") if path.name != "texts.py"]
+    sources = [path for path in folder.rglob("*.py") if path.name != "texts.py"]
     used = set().union(*map(_literals, sources))
     missing = []
     for path in sources:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from socketkit.apps.chat.confusables import skeletons
-from socketkit.apps.chat.decisions import HOST, Decision, Private, Search, ShowLine
+from socketkit.apps.chat.decisions import HOST, Decision, Private, Publish, Search, ShowLine
+from socketkit.apps.chat.elsewhere import Key
 from socketkit.apps.chat.members import LOBBY, Members
 from socketkit.apps.chat.message import private_line
-from socketkit.apps.chat.moderation import HOST_COMMANDS, is_banned, muted_notice
+from socketkit.apps.chat.moderation import HOST_COMMANDS, is_banned, muted_notice, order_elsewhere
 from socketkit.apps.chat.names import MAX_NAME_LENGTH, check_name
 from socketkit.apps.chat.texts import LANGUAGES
 from socketkit.apps.chat.unstacked import unstacked
@@ -49,7 +50,8 @@ def run_command(members: Members, number: int, text: str) -> list[Decision]:
     if word in HOST_COMMANDS:
         if number != HOST:
             return [*members.notice((number,), "only the host may do that")]
-        return HOST_COMMANDS[word](members, number, rest.strip())
+        asked = order_elsewhere(members, number, word, rest.strip())
+        return HOST_COMMANDS[word](members, number, rest.strip()) if asked is None else asked
     command = _COMMANDS.get(word)
     if command is None:
         unknown = "there is no {word}; see /help; to say a line that begins with /, write //"
@@ -80,15 +82,9 @@ def _rename(members: Members, number: int, name: str) -> list[Decision]:
         free = members.taken.free_like(name, 2)
         text = "{name} is here already, or looks the same; free is: /name {free}"
         return [*members.notice((number,), text, name=name, free=free)]
-    before, member.name = member.name, name
-    if number == HOST:
-        members.host_name = name
-    members.taken.remove(before)
-    members.taken.add(name)
-    return [
-        *members.notice((number,), "you are {name} now", name=name),
-        *members.notice(members.others(number, member.room), "{before} is {name} now", before=before, name=name),
-    ]
+    if members.is_shared:
+        return [Publish(("name", number, name), number)]
+    return members.rename(number, name)
 
 
 def _who(members: Members, number: int, _: str) -> list[Decision]:
@@ -98,7 +94,7 @@ def _who(members: Members, number: int, _: str) -> list[Decision]:
         if each == number
         else members.by_number[each].name
         for each in members.rooms[room]
-    ]
+    ] + members.elsewhere.names_in(room)
     people = members.list_of(room)["people"]
     return [*members.notice((number,), "here: {here}", here=", ".join(names), people=people)]
 
@@ -135,8 +131,9 @@ def _leave(members: Members, number: int, _: str) -> list[Decision]:
 
 
 def _rooms(members: Members, number: int, _: str) -> list[Decision]:
-    largest = sorted(members.rooms.items(), key=lambda each: (-len(each[1]), each[0]))
-    listed = [f"{room} ({len(here)})" for room, here in largest[:MAX_LISTED_ROOMS]]
+    counts = [(room, len(here) + members.elsewhere.count_in(room)) for room, here in members.rooms.items()]
+    largest = sorted(counts, key=lambda each: (-each[1], each[0]))
+    listed = [f"{room} ({count})" for room, count in largest[:MAX_LISTED_ROOMS]]
     if len(largest) > MAX_LISTED_ROOMS:
         listed.append(f"... {len(largest) - MAX_LISTED_ROOMS}")
     return [*members.notice((number,), "rooms: {rooms}", rooms=", ".join(listed))]
@@ -150,12 +147,21 @@ def _private(members: Members, number: int, rest: str) -> list[Decision]:
     if (refusal := muted_notice(members, number)) is not None:
         return refusal
     receiver = members.find(normal_name(name))
+    if receiver is None and (key := members.elsewhere.find(normal_name(name))) is not None:
+        return _private_elsewhere(members, number, key, unstacked(text))
     if receiver is None:
         return [*members.notice((number,), "{name} is not here: see /who", name=name[:MAX_NAME_LENGTH])]
     note, text = members.text_for(receiver, "private"), unstacked(text)
     own = members.by_number[number].name
     detail = Private(own, members.by_number[receiver].name, text)
     return [ShowLine((receiver,), private_line(own, note, text), detail=detail, writer=number)]
+
+
+def _private_elsewhere(members: Members, number: int, key: Key, text: str) -> list[Decision]:
+    name, _ = members.elsewhere.by_key[key]
+    if not members.is_shared:
+        return [*members.notice((number,), "{name} is at a host that cannot be reached now", name=name)]
+    return [Publish(("msg", *key, name, number, members.by_number[number].name, text), number)]
 
 
 def _act(members: Members, number: int, text: str) -> list[Decision]:

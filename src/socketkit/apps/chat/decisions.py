@@ -17,6 +17,7 @@ __all__ = [
     "Past",
     "Pause",
     "Private",
+    "Publish",
     "Search",
     "ShowLine",
 ]
@@ -107,4 +108,16 @@ class EndChat(Value):
     """End the chat, for all members."""
 
 
-Decision = ShowLine | Disconnect | Pause | Search | EndChat
+class Publish(Value):
+    """Tell the other hosts of the chat; what follows here is decided when the bus has put it into its order.
+
+    Attributes:
+        event: of `bus.wire`, without its number.
+        member: of this host, on whose behalf it is.
+    """
+
+    event: tuple[object, ...]
+    member: int
+
+
+Decision = ShowLine | Disconnect | Pause | Search | EndChat | Publish

@@ -34,6 +34,8 @@ from socketkit.server.run import OpenUntilSignal, serve_until_signal
 from socketkit.server.server import Server
 
 if TYPE_CHECKING:
+    from socketkit.apps.chat.bus.bus import Bus
+    from socketkit.apps.chat.bus.link import BusLink
     from socketkit.apps.chat.store import Store
     from socketkit.apps.chat.web import WebSide
 
@@ -82,6 +84,7 @@ class ChatHost:
         password: str | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a value
         store: Store | None = None,
+        bus: Bus | None = None,
         unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
     ) -> None:
         """The arguments are those of `host`; the store is open.
@@ -103,6 +106,7 @@ class ChatHost:
             next_id=1 if store is None else store.next_id,
         )
         self._store = store
+        self.link = None if bus is None else _link(engine, self._hub, bus, self._carry_out_here, store)
         if store is not None:
             store.changed = lambda: engine.from_thread(self._store_changed)
         self._once = once
@@ -180,11 +184,16 @@ class ChatHost:
 
     def receive(self, member: int, line: bytes) -> int:
         """Handle a line of a member; the number of lines that were sent to others."""
-        return self._carry_out(self._hub.receive(member, line, self._engine.now(), time.time()))
+        if self.link is not None:
+            return self._carry_out_here(self.link.receive(member, line))
+        return self._carry_out_here(self._hub.receive(member, line, self._engine.now(), time.time()))
 
     def remove(self, member: int, how: str = "{name} has left") -> None:
         """Remove a member that has gone; harmless where it is not here. `how` is a text of `texts`."""
-        self._carry_out(self._hub.leave(member, how=how))
+        if self.link is not None:
+            self._carry_out_here(self.link.leave(member, how))
+        else:
+            self._carry_out_here(self._hub.leave(member, how=how))
 
     def give_up(self, member: int) -> None:
         """Disconnect a guest that has given no password in time."""
@@ -237,6 +246,8 @@ class ChatHost:
         self._has_slow_reader = False
         await self._engine.sleep(0)
         await self._store_caught_up()
+        if self.link is not None:
+            await self.link.wait_caught_up(TURN_LINES)
         before = self._engine.now()
         left = self._budget.left(before)
         slow = [outlet for outlet in self._outlets.values() if outlet.is_worth_waiting_for()]
@@ -281,7 +292,11 @@ class ChatHost:
             self.ended.set()
 
     def _carry_out(self, decisions: Iterable[Decision]) -> int:
-        """Do what the hub has decided, after what it had decided before; the number of lines that were sent.
+        """Do what the hub has decided, and tell the other hosts; the number of lines that were sent."""
+        return self._carry_out_here(decisions if self.link is None else self.link.absorb(decisions))
+
+    def _carry_out_here(self, decisions: Iterable[Decision]) -> int:
+        """Do what was decided for this host, after what was decided before; the number of lines that were sent.
 
         With a store, what was said is shown when it is kept; what was decided later stands behind it.
         """
@@ -291,7 +306,8 @@ class ChatHost:
                     outlet.pause = decision.seconds
                 continue
             if isinstance(decision, ShowLine) and decision.message is not None and self._store is not None:
-                self._store.put(decision.message)
+                origin = None if self.link is None else self.link.take_origin(decision.message.id)
+                self._store.put(decision.message, origin)
             self._undone.append(decision)
         return self._do_all()
 
@@ -423,6 +439,15 @@ class ChatHost:
             await self._caught_up.wait()
 
 
+def _link(
+    engine: Engine, hub: Hub, bus: Bus, carry_out: Callable[[Iterable[Decision]], object], store: Store | None
+) -> BusLink:
+    from socketkit.apps.chat.bus.cluster import State
+    from socketkit.apps.chat.bus.link import BusLink  # loads asyncio and json
+
+    return BusLink(engine, hub, bus, carry_out, (lambda host: State()) if store is None else store.begin_run)
+
+
 async def host(
     engine: Engine,
     address: str | Address,
@@ -436,6 +461,7 @@ async def host(
     store: Store | None = None,
     web: str | Address | None = None,
     page_language: str | None = None,
+    bus: Bus | None = None,
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
     observer: Observer | None = None,
     unfinished_timeout: float = UNFINISHED_LINE_TIMEOUT,
@@ -455,6 +481,7 @@ async def host(
         store: keeps what is said; it is open, and the caller closes it.
         web: where the page is served, as `web_page.page_address` reads it; None: nowhere.
         page_language: of the page; None: what each browser asks for.
+        bus: connects this host with others to one chat; it is not open, and is closed at the end.
         listening: called with the real addresses once clients can connect.
         observer: called with each event.
         unfinished_timeout: seconds without a byte after which a guest's text without a line end is a line.
@@ -475,6 +502,7 @@ async def host(
         password=password,
         limits=limits,
         store=store,
+        bus=bus,
         unfinished_timeout=unfinished_timeout,
     )
     address = Address.parse(address)
@@ -517,7 +545,13 @@ async def host(
         def told(real: tuple[Address, ...]) -> None:
             listening((*real, *shared))
 
-        await serve_until_signal(server, listening=told, stopping=lambda number: chat.end(), until=until_end)
+        if chat.link is not None:
+            await chat.link.start()
+        try:
+            await serve_until_signal(server, listening=told, stopping=lambda number: chat.end(), until=until_end)
+        finally:
+            if chat.link is not None:
+                await engine.shielded(chat.link.close())
 
 
 def _refuse_datagrams(address: Address) -> None:

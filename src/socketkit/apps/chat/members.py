@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Notice, Past, ShowLine
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Notice, Past, Publish, ShowLine
+from socketkit.apps.chat.elsewhere import Elsewhere, Key, Place
 from socketkit.apps.chat.history import History
 from socketkit.apps.chat.limits import Limits, Rate
 from socketkit.apps.chat.message import Message, line_of, show_time
@@ -64,6 +65,9 @@ class Members:
         bans: the bans, by the name that was banned.
         now: the moment of the current event, on the clock of its caller.
         at: the same, in seconds since 1970.
+        elsewhere: the members at other hosts of the same chat.
+        is_shared: whether a bus orders what is said: it is published, and shown when the bus has returned it.
+        changes: what has changed since another part took it, for other hosts; None: there are none.
     """
 
     def __init__(self, host_name: str, *, once: bool, language: str, limits: Limits, history: History) -> None:
@@ -79,6 +83,9 @@ class Members:
         self.now = self.at = 0.0
         self.next_id = 1
         self.history = history
+        self.elsewhere = Elsewhere()
+        self.is_shared = False
+        self.changes: list[tuple[Any, ...]] | None = None
         self._language = language
         self._languages: dict[int, str] = {}  # of those who have another one
         self._watched = LOBBY  # what the host sees, also after it has left
@@ -90,6 +97,12 @@ class Members:
         member.room = room
         self.taken.add(name)
         self._enter_room(number, room)
+        self.note("join", number, name, room)
+
+    def note(self, *change: object) -> None:
+        """Remember a change for the other hosts."""
+        if self.changes is not None:
+            self.changes.append(change)
 
     def remove(self, number: int, how: str = "{name} has left", **fields: object) -> list[Decision]:
         """Remove a member; nothing where it is not here."""
@@ -98,6 +111,7 @@ class Members:
             return []
         self.taken.remove(gone.name)
         self._leave_room(number, gone.room)
+        self.note("leave", number, how, fields)
         decisions: list[Decision] = [*self.notice(self.others(number, gone.room), how, name=gone.name, **fields)]
         if number != HOST:
             self.forget_language(number)
@@ -125,6 +139,7 @@ class Members:
         here = self.list_of(room)
         joined = self.notice(self.others(number, room), "{name} has joined", name=member.name)
         self._enter_room(number, room)
+        self.note("move", number, room)
         return [
             *left,
             *self.notice((number,), "you are in {room} now; here: {here}", room=room, **here),
@@ -132,15 +147,46 @@ class Members:
             *joined,
         ]
 
-    def _enter_room(self, number: int, room: str) -> None:
+    def rename(self, number: int, name: str) -> list[Decision]:
+        """Give a member this name, which is valid and free."""
+        member = self.by_number[number]
+        before, member.name = member.name, name
+        if number == HOST:
+            self.host_name = name
+        self.taken.remove(before)
+        self.taken.add(name)
+        self.note("name", number, name)
+        return [
+            *self.notice((number,), "you are {name} now", name=name),
+            *self.notice(self.others(number, member.room), "{before} is {name} now", before=before, name=name),
+        ]
+
+    def set_elsewhere(self, key: Key, place: Place | None) -> None:
+        """Note the name and the room of a member at another host; None: it is not here any more."""
+        before = self.elsewhere.set(key, place)
+        if before is not None:
+            self.taken.remove(before[0])
+        if place is not None:
+            self.taken.add(place[0])
+            self._make_room(place[1])
+        if before is not None:
+            self._drop_empty(before[1])
+
+    def _make_room(self, room: str) -> None:
         if room not in self.rooms:
             self.rooms[room] = {}
             self.room_names.add(room)
+
+    def _enter_room(self, number: int, room: str) -> None:
+        self._make_room(room)
         self.rooms[room][number] = None
 
     def _leave_room(self, number: int, room: str) -> None:
         del self.rooms[room][number]
-        if room != LOBBY and not self.rooms[room]:
+        self._drop_empty(room)
+
+    def _drop_empty(self, room: str) -> None:
+        if room != LOBBY and room in self.rooms and not self.rooms[room] and not self.elsewhere.count_in(room):
             del self.rooms[room]
             self.room_names.remove(room)
 
@@ -152,7 +198,7 @@ class Members:
     def list_of(self, room: str) -> dict[str, Any]:
         """The fields of a notice that lists who is in a room: `here` in its sentence, and `people` for a page."""
         by_number = self.by_number
-        people = [by_number[number].name for number in self.rooms.get(room, ())]
+        people = [by_number[number].name for number in self.rooms.get(room, ())] + self.elsewhere.names_in(room)
         return {"here": ", ".join(people) or "nobody yet", "people": people}
 
     def others(self, number: int, room: str) -> tuple[int, ...]:
@@ -163,14 +209,30 @@ class Members:
             here = {HOST: None, **here}
         return tuple([each for each in here if each != number])
 
-    def said(self, number: int, kind: str, text: str) -> ShowLine:
-        """What a member says to its room; it is remembered."""
+    def said(self, number: int, kind: str, text: str) -> ShowLine | Publish:
+        """What a member says to its room; it is remembered, where no bus has to order it first."""
         member = self.by_number[number]
         text = unstacked(text)
-        message = Message(self.next_id, self.at, member.room, member.name, kind, text)
+        if self.is_shared:
+            return Publish(("say", number, member.name, member.room, kind, text, self.at), number)
+        return self.heard(number, member.name, member.room, kind, text, self.at)
+
+    def heard(self, number: int, name: str, room: str, kind: str, text: str, at: float) -> ShowLine:
+        """What is shown of this to all others in the room; it is remembered.
+
+        Args:
+            number: of the writer, which is not shown it; below 0: it is at another host.
+            name: of the writer at that time.
+            room: where it was said.
+            kind: "say" or "me".
+            text: is safe for any terminal.
+            at: when it was said, in seconds since 1970.
+        """
+        message = Message(self.next_id, at, room, name, kind, text)
         self.next_id += 1
         self.history.add(message)
-        return ShowLine(self.others(number, member.room), line_of(member.name, kind, text), message, writer=number)
+        writer = number if number >= 0 else None
+        return ShowLine(self.others(number, room), line_of(name, kind, text), message, writer=writer)
 
     def earlier(self, number: int) -> list[ShowLine]:
         """What was said before in a member's room."""

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from socketkit.apps.chat.confusables import skeletons
-from socketkit.apps.chat.decisions import Decision
+from socketkit.apps.chat.decisions import Decision, Publish
 from socketkit.apps.chat.members import Ban, Members
 from socketkit.apps.chat.names import MAX_NAME_LENGTH
 from socketkit.config.durations import parse_duration
 from socketkit.errors import OptionError
 
-__all__ = ["HOST_COMMANDS", "is_banned", "is_source_banned", "muted_notice"]
+__all__ = ["HOST_COMMANDS", "is_banned", "is_source_banned", "muted_notice", "order_elsewhere"]
 
 
 def muted_notice(members: Members, number: int) -> list[Decision] | None:
@@ -38,6 +38,18 @@ def is_banned(members: Members, name: str) -> bool:
     return any(
         skeletons(ban.name) & looks and (ban.until is None or ban.until > members.now) for ban in members.bans.values()
     )
+
+
+def order_elsewhere(members: Members, number: int, word: str, rest: str) -> list[Decision] | None:
+    """Ask the host of the member that is named; None: it is at this one, or nowhere."""
+    name, _, time = rest.partition(" ")
+    key = members.elsewhere.find(name)
+    if key is None or word == "/unban" or members.find(name) is not None:
+        return None
+    if not members.is_shared:
+        return [*members.notice((number,), "{name} is at a host that cannot be reached now", name=name)]
+    text = "{name} is at another host, which is asked to do it"
+    return [Publish(("order", *key, word, time.strip()), number), *members.notice((number,), text, name=name)]
 
 
 def _kick(members: Members, number: int, rest: str) -> list[Decision]:
@@ -76,6 +88,7 @@ def _ban(members: Members, number: int, rest: str) -> list[Decision]:
     target, until = found
     member = members.by_number[target]
     members.bans[member.name] = Ban(member.name, member.source, until)
+    members.note("ban", member.name, member.source, 0.0 if until is None else until - members.now)
     text = "{name} is banned ({source}): /unban {name} takes it back"
     told = members.notice((number,), text, name=member.name, source=member.source)
     return [*told, *_remove(members, number, target, "goodbye: you are banned from this chat")]
@@ -86,6 +99,7 @@ def _unban(members: Members, number: int, rest: str) -> list[Decision]:
     name = next((each for each in members.bans if each.casefold() == folded), None)
     if name is not None:
         del members.bans[name]
+        members.note("unban", name)
         return [*members.notice((number,), "{name} may come back", name=name)]
     names = ", ".join(members.bans)
     banned = members.text_for(number, "banned are {names}", names=names) if names else "nobody is"
@@ -120,7 +134,8 @@ def _remove(members: Members, number: int, target: int, farewell: str) -> list[D
     host, gone = members.host_name, members.by_number[target]
     text = "{name} was removed by {host}"
     told = members.notice((target,), farewell, host=host)
-    elsewhere = (number,) if gone.room != members.by_number[number].room else ()
+    watcher = members.by_number.get(number)
+    elsewhere = (number,) if watcher is not None and gone.room != watcher.room else ()
     return [
         *told,
         *members.notice(elsewhere, text, name=gone.name, host=host),

@@ -19,11 +19,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.apps.chat.history import MAX_ROOMS
 from socketkit.apps.chat.message import Message
 from socketkit.errors import SocketkitError
+
+if TYPE_CHECKING:
+    from socketkit.apps.chat.bus.cluster import Origin, State
 
 __all__ = ["Store", "StoreError", "read_messages"]
 
@@ -55,6 +58,17 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_of_room ON messages (room, id);
 """
+_BUS: Final = """
+CREATE TABLE IF NOT EXISTS bus_hosts (host TEXT PRIMARY KEY, number INTEGER NOT NULL, count INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS bus_position (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), position TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS bus_unsent (
+    id INTEGER PRIMARY KEY, host TEXT NOT NULL, number INTEGER NOT NULL, count INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS bus_run (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), host TEXT NOT NULL)
+"""
+"""Of several hosts with a bus: up to where the log was read, written with the messages that were read; and which
+messages were shown before they were in the log. An id is that of `messages`."""
+
 _WORDS: Final = "CREATE VIRTUAL TABLE words USING fts5(text, content='messages', content_rowid='id')"
 
 News = tuple[str, dict[str, object]]
@@ -99,6 +113,7 @@ class Store:
             raise StoreError(f"{path}: {error}") from None
         self._news: list[News] = []
         self._waiting: deque[Message] = deque()
+        self._origins: dict[int, Origin] = {}
         self._kept_id = self.next_id - 1
         self._lost: list[tuple[int, int]] = []
         self._lost_count = 0
@@ -108,11 +123,18 @@ class Store:
         self._writer = threading.Thread(target=self._write_all, name="chat-store", daemon=True)
         self._writer.start()
 
-    def put(self, message: Message) -> None:
-        """Write this message soon."""
+    def put(self, message: Message, origin: Origin | None = None) -> None:
+        """Write this message soon.
+
+        Args:
+            message: its id is above those before it.
+            origin: where it stands in the log of a bus; kept in the same commit.
+        """
         with self._condition:
             if len(self._waiting) < MAX_BACKLOG:
                 self._waiting.append(message)
+                if origin is not None:
+                    self._origins[message.id] = origin
             else:
                 self._lose(message.id)
             self._condition.notify()
@@ -142,6 +164,31 @@ class Store:
                 f"SELECT {_COLUMNS} FROM messages WHERE room = ? ORDER BY id DESC LIMIT ?", (room, count)
             )
         return [Message(*row) for row in sorted(rows)]
+
+    def begin_run(self, host: str) -> State:
+        """Where this host has stopped reading the log of its bus; call it before the first `put`.
+
+        Args:
+            host: the name of this run; the next one is given it.
+        """
+        from socketkit.apps.chat.bus.cluster import Origin, State
+
+        ask = self._database.execute
+        earlier = ask("SELECT host FROM bus_run").fetchone()
+        ask("INSERT OR REPLACE INTO bus_run VALUES (1, ?)", (host,))
+        position = ask("SELECT position FROM bus_position").fetchone()
+        hosts = ask("SELECT host, number, count FROM bus_hosts").fetchall()
+        unsent = ask(
+            "SELECT u.host, u.number, u.count, m.id, m.at, m.room, m.name, m.kind, m.text FROM bus_unsent AS u "
+            "JOIN messages AS m ON m.id = u.id ORDER BY u.id"
+        ).fetchall()
+        return State(
+            position[0] if position else "",
+            {host: number for host, number, _ in hosts},
+            {host: count for host, _, count in hosts},
+            tuple((Origin(row[0], row[1], row[2], None, True), Message(*row[3:])) for row in unsent),
+            earlier[0] if earlier else "",
+        )
 
     def search(self, room: str, text: str, count: int) -> list[Message]:
         """The last messages of a room that hold all these words, in any case; with FTS5 also beginnings of words.
@@ -241,6 +288,10 @@ class Store:
             if self._has_words:
                 words = [(each.id, each.text) for each in batch]
                 database.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words)
+            if self._origins:
+                _write_origins(
+                    database, [(each.id, self._origins[each.id]) for each in batch if each.id in self._origins]
+                )
             database.execute("COMMIT")
         except sqlite3.Error:
             with suppress(sqlite3.Error):
@@ -256,8 +307,9 @@ class Store:
 
     def _succeeded(self, batch: list[Message]) -> None:
         with self._condition:
-            for _ in batch:
+            for each in batch:
                 self._waiting.popleft()
+                self._origins.pop(each.id, None)
             self._kept_id = batch[-1].id
             if self._problem is None or self._waiting:
                 return
@@ -343,6 +395,8 @@ def _prepare(database: sqlite3.Connection) -> bool:
             database.execute(_WORDS)
         database.execute(f"PRAGMA application_id={APPLICATION_ID}")
         database.execute("COMMIT")
+    for statement in _BUS.split(";"):
+        database.execute(statement)
     try:
         database.execute("SELECT count(*) FROM words WHERE words MATCH 'a'")
     except sqlite3.OperationalError:
@@ -353,6 +407,19 @@ def _prepare(database: sqlite3.Connection) -> bool:
 def _last(database: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Message]:
     rows = database.execute(f"SELECT {_COLUMNS} FROM messages WHERE {where} ORDER BY id DESC LIMIT ?", values)
     return [Message(*row) for row in reversed(rows.fetchall())]
+
+
+def _write_origins(database: sqlite3.Connection, origins: list[tuple[int, Origin]]) -> None:
+    """Keep up to where the log was read with these messages, and which of them are not in it."""
+    read = [(each.host, each.number, each.count) for _, each in origins if not each.is_unsent]
+    database.executemany("INSERT OR REPLACE INTO bus_hosts VALUES (?, ?, ?)", read)
+    database.executemany(
+        "DELETE FROM bus_unsent WHERE host = ? AND number <= ?", [(host, number) for host, number, _ in read]
+    )
+    places = [(each.position,) for _, each in origins if each.position is not None]
+    database.executemany("INSERT OR REPLACE INTO bus_position VALUES (1, ?)", places[-1:])
+    unsent = [(number, each.host, each.number, each.count) for number, each in origins if each.is_unsent]
+    database.executemany("INSERT INTO bus_unsent VALUES (?, ?, ?, ?)", unsent)
 
 
 def _search(database: sqlite3.Connection, room: str, text: str, count: int, has_words: bool) -> list[Message]:

@@ -87,6 +87,23 @@ _RUSSIAN: Final = {
     "nothing was found": "ничего не найдено",
     "found:": "найдено:",
     "nothing could be searched: {problem}": "поиск не удался: {problem}",
+    "{name} is at a host that cannot be reached now": "{name} на узле, с которым сейчас нет связи",
+    "the other hosts cannot be reached: what you say is shown at this host, and there later": (
+        "с другими узлами нет связи: сказанное видно на этом узле, а там - позже"
+    ),
+    "the other hosts are reached again; what was said there meanwhile follows": (
+        "связь с другими узлами восстановлена; сказанное там за это время:"
+    ),
+    "the bus is away: {problem}": "шина недоступна: {problem}",
+    "the bus has entries that are not of a chat: they are left out": "на шине есть чужие записи: они пропущены",
+    "{count} lines from another host were lost": "с другого узла потеряно строк: {count}",
+    "{count} lines will not reach the other hosts: too many wait": (
+        "до других узлов не дойдёт строк: {count}: их накопилось слишком много"
+    ),
+    "have joined: {names}": "входят: {names}",
+    "have left: {names}": "выходят: {names}",
+    "are called otherwise now: {names}": "теперь зовутся иначе: {names}",
+    "{name} is at another host, which is asked to do it": "{name} на другом узле; его попросили это сделать",
     "the store cannot be written ({problem}): the chat goes on, and what is said is written later": (
         "запись не удаётся ({problem}): разговор продолжается, сказанное будет записано позже"
     ),

@@ -30,6 +30,7 @@ from socketkit.events import Observer
 from socketkit.streams.pipes import stdio
 
 if TYPE_CHECKING:
+    from socketkit.apps.chat.bus.url import BusAddress
     from socketkit.apps.chat.store import Store
 
 __all__ = ["chat"]
@@ -65,6 +66,7 @@ def chat(context: click.Context) -> int:
 @option("--once", is_flag=True, help="For one guest: the chat ends when the guest leaves.")
 @chat_options.web_option
 @chat_options.store_option
+@chat_options.bus_option
 @chat_options.chat_limits
 @chat_options.password_option
 @chat_options.language
@@ -82,6 +84,7 @@ def host(
     web: Address | None,
     limits: Limits,
     store: str | None,
+    bus: BusAddress | None,
     password_file: str | None,
     language: str | None,
     engine: str | None,
@@ -98,6 +101,9 @@ def host(
     You may also /kick, /mute and /ban guests (/help).
     """
     password = chat_options.password_of(password_file)
+    if bus is not None and once:
+        raise OptionError("--once --bus: a chat of several hosts is not for one guest")
+    broker = None if bus is None else bus.make()
     kept = None if store is None else _open_store(store)
 
     async def talk(way: Engine, person: Participant) -> None:
@@ -111,6 +117,7 @@ def host(
             password=password,
             limits=limits,
             store=kept,
+            bus=broker,
             web=web,
             page_language=language,
             listening=lambda real: print_listening(real, ready_fd, shown=str if web is None else page_url),
