@@ -147,6 +147,7 @@ class Cluster:
         self._awaited: set[str] = set()
         self._is_new = True
         self._list_again: float | None = None
+        self._last_list = 0  # the number of that list's end
         self._has_begun = False
         self._invalid_count = 0
         for origin, message in state.unsent:
@@ -325,6 +326,7 @@ class Cluster:
         if self.is_together and self._list_again is not None and now >= self._list_again:
             self._list_again = None
             self._publish_members(now)
+            self._last_list = self._ready or 0
         for host in list(self.registry.hosts):
             if host != self.host and now - self._seen.setdefault(host, now) > HOST_TIMEOUT:
                 decisions += self._lose(host, now)
@@ -463,7 +465,7 @@ class Cluster:
         if event[0] == "ready":
             if number == self._ready:
                 self._ready = None
-            return [each for member, place in staged.items() for each in self._adopt(member, place[0], now)]
+            return [each for member, place in staged.items() for each in self._adopt(member, place[0], now, number)]
         if event[0] == "join":
             return self._adopt(event[1], event[2], now)
         if event[0] == "name":
@@ -474,8 +476,11 @@ class Cluster:
             return self._apply_gone(event[1], changes, now)
         return []
 
-    def _adopt(self, number: int, published: str, now: float) -> list[Decision]:
+    def _adopt(self, number: int, published: str, now: float, number_of_list: int | None = None) -> list[Decision]:
         """Where another host's member was first in the log with this name, ours gets another one.
+
+        Hosts that do not know the same may both think so, or neither; the last list after they have met is decided
+        by their names.
 
         A name that ours has got since it was published (a claim was on its way) is published once more.
         """
@@ -486,7 +491,11 @@ class Cluster:
             if place[0] != member.name:
                 self._put(("name", number, member.name), LATE, now, is_shown=True)
             return []
-        if place[0] == member.name and self.registry.is_unique(member.name):
+        rivals = self.registry.rivals(self.host, number)
+        if place[0] == member.name and not any(
+            is_earlier or (number_of_list == self._last_list and key < (self.host, number))
+            for key, is_earlier in rivals
+        ):
             return []
         stem = member.name.rstrip("0123456789") or member.name
         return self.absorb(self._members.rename(number, self._members.taken.free_like(stem, 2)), now)

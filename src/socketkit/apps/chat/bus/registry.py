@@ -1,8 +1,8 @@
 """Which member is at which host, under which name, in which room: what follows from the log alone.
 
 All hosts read one log, so all come to the same registry. A claim of a name that is taken changes nothing. What a host
-lists is taken as it is: two hosts that were on their own may list one name. Whichever reads its own list behind the
-other's gives its member another name.
+lists is taken as it is: two hosts that were on their own may list one name. Whoever has it later in the log is given
+another one by its host.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from socketkit.apps.chat.bus.wire import Event
+from socketkit.apps.chat.confusables import skeletons
 from socketkit.apps.chat.elsewhere import Key, Place
 from socketkit.apps.chat.names import NamesInUse
 from socketkit.values import Value
@@ -50,6 +51,21 @@ class Registry:
         self.hosts: dict[str, dict[int, Place]] = {}
         self._staged: dict[str, dict[int, Place]] = {}
         self._taken = NamesInUse()
+        self._since: dict[Key, int] = {}
+        self._count = 0
+
+    def rivals(self, host: str, number: int) -> list[tuple[Key, bool]]:
+        """The members whose names look like that of this one, and whether they had it before."""
+        place = self.place(host, number)
+        if place is None or self.is_unique(place[0]):
+            return []
+        looks, since = skeletons(place[0]), self._since[host, number]
+        return [
+            ((other, each), self._since[other, each] < since)
+            for other, members in self.hosts.items()
+            for each, (name, _) in members.items()
+            if (other, each) != (host, number) and skeletons(name) & looks
+        ]
 
     def is_free(self, name: str) -> bool:
         """Whether no member has a name that looks like this."""
@@ -112,6 +128,11 @@ class Registry:
         if place is not None:
             self._taken.add(place[0])
             members[number] = place
+            if before is None or before[0] != place[0]:
+                self._count += 1
+                self._since[host, number] = self._count
+        else:
+            self._since.pop((host, number), None)
         if not members:
             del self.hosts[host]
         return [Change((host, number), before, place, how or "{name} has left", fields)] if before != place else []

@@ -1,22 +1,9 @@
 """Entries of the log as bytes: JSON, with events that are numbered for each host.
 
-What another host has written is checked and made safe for terminals here, as what guests write is: whoever may write to
-the bus need not be one of our hosts. What cannot be read is no event.
+What another host has written is checked and made safe for terminals here, as what guests write is. What cannot be read
+is no event. `Event` has the table of all events.
 
     {"h": HOST, "e": [[NUMBER, KIND, …], …]}
-
-| event | meaning |
-|---|---|
-| `hello` | this host was away: the others publish who is there |
-| `reset`, `here` MEMBER NAME ROOM …, `ready` | the whole list of its members |
-| `join` MEMBER NAME ROOM, `leave` MEMBER HOW FIELDS, `move` MEMBER ROOM, `name` MEMBER NAME | changes of it |
-| `say` COUNT MEMBER NAME ROOM KIND TEXT AT | what was said, with a count of what this host's members have said |
-| `msg` HOST MEMBER NAME FROM NAME TEXT | a private message |
-| `absent` HOST MEMBER NAME | to whoever wrote a private message: its receiver has left |
-| `order` HOST MEMBER WORD REST | what the person at another host wants done to a member |
-| `ban` NAME SOURCE SECONDS, `unban` NAME | for all hosts; 0 seconds: for good |
-| `gone` HOST | this host was not present for long |
-| `bye` | this host has ended |
 """
 
 from __future__ import annotations
@@ -32,7 +19,21 @@ from socketkit.apps.terminal_escape import visible
 __all__ = ["Event", "Numbered", "decode", "encode"]
 
 Event = tuple[Any, ...]
-"""Its kind, and the fields of the table above."""
+"""Its kind, and its fields:
+
+| event | meaning |
+|---|---|
+| `hello` | this host was away: the others publish who is there |
+| `reset`, `here` MEMBER NAME ROOM …, `ready` | the whole list of its members |
+| `join` MEMBER NAME ROOM, `leave` MEMBER HOW FIELDS, `move` MEMBER ROOM, `name` MEMBER NAME | changes of it |
+| `say` COUNT MEMBER NAME ROOM KIND TEXT AT | what was said, with a count of what this host's members have said |
+| `msg` HOST MEMBER NAME FROM NAME TEXT | a private message |
+| `absent` HOST MEMBER NAME | to whoever wrote a private message: its receiver has left |
+| `order` HOST MEMBER WORD REST | what the person at another host wants done to a member |
+| `ban` NAME SOURCE SECONDS, `unban` NAME | for all hosts; 0 seconds: for good |
+| `gone` HOST | this host was not present for long |
+| `bye` | this host has ended |
+"""
 
 Numbered = tuple[int, Event]
 
