@@ -9,6 +9,10 @@ BUILT := $(VENV)/.built
 CORE := setup.py $(wildcard src/socketkit/_core/*.c src/socketkit/_core/*.h)
 BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faults
 
+# Bytecode is kept, whatever the shell says: else each command that a test starts compiles all it imports, which takes
+# as long as the rest of its start, and pytest rewrites every test file in each of its workers.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check pictures matrix behaviours bench bench-framing bench-relay fuzz dist image clean
 
 run: $(BUILT)
