@@ -19,13 +19,13 @@ from socketkit.values import replace
 
 __all__ = [
     "Endpoint",
-    "chosen",
+    "effective_options",
     "is_secure",
     "options_at",
     "set_http",
-    "settled",
     "spoken_address",
     "tls_for",
+    "tls_settings_of",
     "websocket_for",
 ]
 
@@ -50,7 +50,7 @@ class Endpoint:
         self.address = Address.parse(address)
         ascii_host(self.address.host)  # a name that no domain can have is refused before anything is opened
         own = dict(self.address.options)
-        self.options = settled(self.address, Options.make(own, **keywords))
+        self.options = effective_options(self.address, Options.make(own, **keywords))
         check_verb(own | keywords, verb)
         check_schemes(own, [self.address.transport])
         chosen = framing if framing is not None else self.options.framing
@@ -84,10 +84,10 @@ class Endpoint:
         return endpoints
 
     def moved(self, address: Address) -> Endpoint:
-        """The same conversation somewhere else."""
-        place = copy(self)
-        place.address = address
-        return place
+        """The same options, framing and TLS settings at another address."""
+        other = copy(self)
+        other.address = address
+        return other
 
 
 def set_http(endpoints: Iterable[Endpoint], http: Callable[..., Any]) -> None:
@@ -127,12 +127,12 @@ _OWN = ("ca", "cert", "key", "verify", "server_name", "alpn", "require_client_ce
 
 
 def is_secure(address: Address, options: Options) -> bool:
-    """Whether TLS is spoken from the first byte."""
+    """Whether TLS is used from the first byte."""
     return options.tls is not False or address.transport.is_secure
 
 
 def spoken_address(address: Address, options: Options) -> Address:
-    """The same place, named by what is spoken there: TLS, WebSocket."""
+    """The same address, with the scheme of the protocol that is used there: TLS, WebSocket."""
     if options.tls is not False:
         address = address.replace(scheme=secure_name(address.scheme))
     if isinstance(options.websocket, WebSocket):
@@ -143,7 +143,7 @@ def spoken_address(address: Address, options: Options) -> Address:
 
 
 def websocket_for(address: Address, options: Options) -> WebSocket | None:
-    """The settings for an address; None where no WebSocket is spoken there.
+    """The settings for an address; None where there is no WebSocket.
 
     Raises:
         OptionError: WebSocket is spoken over streams, and this is none.
@@ -157,7 +157,7 @@ def websocket_for(address: Address, options: Options) -> WebSocket | None:
     return WebSocket(address.resource)
 
 
-def chosen(options: Options) -> TLS:
+def tls_settings_of(options: Options) -> TLS:
     """The settings that the options give: a `TLS`, and over it what they say one by one.
 
     Raises:
@@ -170,7 +170,7 @@ def chosen(options: Options) -> TLS:
 
 
 def tls_for(address: Address, options: Options) -> TLS | None:
-    """The settings for an address; None where plain bytes are spoken there.
+    """The settings for an address; None without TLS.
 
     Raises:
         OptionError: the options contradict each other.
@@ -179,10 +179,10 @@ def tls_for(address: Address, options: Options) -> TLS | None:
         return None
     if address.transport.kind not in ("", "SOCK_STREAM"):
         raise OptionError(f"tls: it is spoken over streams, and {address.scheme} is none")
-    return chosen(options)
+    return tls_settings_of(options)
 
 
-def settled(address: Address, options: Options) -> Options:
+def effective_options(address: Address, options: Options) -> Options:
     """The options with all that concerns TLS and WebSocket at this address gathered in `tls` and `websocket`.
 
     Raises:

@@ -13,7 +13,7 @@ import pytest
 from socketkit import Address, connect, serve
 from socketkit.config.options import Options, format_option
 from socketkit.config.tls_settings import TLS, parse_pins
-from socketkit.endpoint import chosen, tls_for
+from socketkit.endpoint import tls_for, tls_settings_of
 from socketkit.errors import AddressError, OptionError
 
 DIGEST = hashlib.sha256(b"a key").digest()
@@ -122,7 +122,7 @@ def test_the_password_is_never_shown():
 def test_options_equal_tls_value():
     """Options say one by one what tls says at once."""
     options = Options.make({"ca": "ca.pem", "verify": "no", "alpn": "h2"}, tls=TLS(ca="other.pem", server_name="n"))
-    assert chosen(options) == TLS(ca="ca.pem", verify=False, alpn="h2", server_name="n")
+    assert tls_settings_of(options) == TLS(ca="ca.pem", verify=False, alpn="h2", server_name="n")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Connect with retries, and again after each loss.
 
-Each connection is closed before the next is made, and a pause lies between, so that a server which hangs up at once is
-not stormed. What a pause is, and what is worth another try, says `retry`.
+Each connection is closed before the next is made, and a pause lies between, so that a server which closes each
+connection at once is not flooded. Pauses, and which errors are tried again: see `config/retry.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import ConnectError, DeadlineError, SocketkitError
 from socketkit.events import Event, Observer, ReachableAgain, Retrying, Unreachable
 
-__all__ = ["Dial", "Reconnect"]
+__all__ = ["ConnectOnce", "Reconnect"]
 
-Dial = Callable[[float | None], Awaitable[Connection]]
+ConnectOnce = Callable[[float | None], Awaitable[Connection]]
 """Connects, within so many seconds; None: within its own time."""
 
 
@@ -29,7 +29,7 @@ class Reconnect:
         engine: where to wait.
         address: for errors and events.
         retry: how to try again.
-        dial: connects once.
+        connect_once: makes one connection.
         observer: receives `Retrying`, and in a loop (`next`) `Unreachable` and `ReachableAgain`; without one the loop
             logs these two, or an address that cannot be reached would never be noticed.
         luck: gives a chance from 0 to 1.
@@ -42,7 +42,7 @@ class Reconnect:
         engine: Engine,
         address: Address,
         retry: Retry,
-        dial: Dial,
+        connect_once: ConnectOnce,
         *,
         observer: Observer | None = None,
         luck: Callable[[], float] = chance,
@@ -50,7 +50,7 @@ class Reconnect:
         self._engine = engine
         self._address = str(address)
         self._retry = retry
-        self._dial = dial
+        self._connect_once = connect_once
         self._observer = observer
         self._luck = luck
         self._tries = RetryState(retry)
@@ -73,7 +73,7 @@ class Reconnect:
         while True:
             left = self._tries.begin(self._engine.now())
             try:
-                return await self._dial(left)
+                return await self._connect_once(left)
             except SocketkitError as error:
                 if not is_transient(error):
                     raise

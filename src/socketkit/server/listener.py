@@ -13,7 +13,7 @@ from socketkit.config.address import Address
 from socketkit.config.durations import parse_timeout
 from socketkit.config.options import Options
 from socketkit.connection.connection import Connection
-from socketkit.endpoint import settled
+from socketkit.endpoint import effective_options
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import ClosedError, DeadlineError, SocketkitError
@@ -55,7 +55,7 @@ class Listener(Generic[M]):
         self._engine = engine
         self._address = address
         self._framing = framing
-        self._options = settled(address, options)
+        self._options = effective_options(address, options)
         self._observer = observer
         self._certificates = Certificates(observer)
         self._listeners: list[StreamListener] = []

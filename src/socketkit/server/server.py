@@ -17,7 +17,7 @@ from socketkit.config.durations import LONGEST, parse_duration, parse_timeout
 from socketkit.config.options import Options
 from socketkit.config.time_limits import CANCEL_TIMEOUT, IDLE_TIME
 from socketkit.connection.connection import Connection
-from socketkit.endpoint import settled
+from socketkit.endpoint import effective_options
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import (
@@ -72,7 +72,9 @@ class Server:
         observer = guarded(observer)
         self.engine = engine
         self._handler = handler
-        self._endpoints = [(address, settled(address, options), framing) for address, options, framing in addresses]
+        self._endpoints = [
+            (address, effective_options(address, options), framing) for address, options, framing in addresses
+        ]
         self._certificates = Certificates(observer)
         self._grace = grace
         self._observer = observer

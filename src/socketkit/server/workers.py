@@ -28,7 +28,7 @@ from socketkit.config.backoff import Backoff
 from socketkit.config.options import Options
 from socketkit.config.time_limits import WORKER_KILL_TIMEOUT
 from socketkit.config.tls_settings import TLS
-from socketkit.endpoint import settled
+from socketkit.endpoint import effective_options
 from socketkit.errors import OptionError, SocketkitError
 from socketkit.events import Observer, WorkerEnded, WorkerStarted
 from socketkit.server.bind import listen_at
@@ -87,7 +87,7 @@ class Workers:
     ) -> None:
         if not hasattr(os, "fork"):
             raise OptionError("workers need fork(2), which this system has not: leave `workers` out")
-        endpoints = [(address, settled(address, options)) for address, options in endpoints]
+        endpoints = [(address, effective_options(address, options)) for address, options in endpoints]
         if any(isinstance(options.tls, TLS) and options.tls.self_signed for _, options in endpoints):
             raise OptionError(
                 "self_signed: each worker would make a key of its own, with a pin of its own; give cert=FILE"

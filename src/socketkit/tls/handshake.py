@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.config.tls_settings import TLS
-from socketkit.endpoint import chosen
+from socketkit.endpoint import tls_settings_of
 from socketkit.errors import HandshakeError, StreamError
 from socketkit.streams.stream import Stream
 
@@ -68,7 +68,7 @@ def side_for(
 
     if not isinstance(tls, (bool, TLS)):
         return tls, None
-    settings = chosen(options) if isinstance(tls, bool) else tls
+    settings = tls_settings_of(options) if isinstance(tls, bool) else tls
     if is_server is None:
         is_server = remote is None
     return (server_side(settings), None) if is_server else client_for(settings, remote)

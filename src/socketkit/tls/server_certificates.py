@@ -30,7 +30,7 @@ class Certificates:
         """Read the certificates for addresses with these options. A second call does nothing.
 
         Args:
-            options: `settled`, so that `tls` is a `TLS` or no.
+            options: see `effective_options`, so that `tls` is a `TLS` or no.
 
         Raises:
             OptionError: a file cannot be used.

@@ -9,7 +9,7 @@ import pytest
 from socketkit import engines
 from socketkit.apps.tour import benchmark, walkthrough
 from socketkit.apps.tour.socket_state import open_descriptor_count, state_of_ports
-from socketkit.apps.tour.texts import STORY
+from socketkit.apps.tour.texts import STEPS
 
 NAMES = [name for name in engines.NAMES if engines.is_available(name) and name != "blocking"]
 
@@ -29,7 +29,7 @@ def calls_of(step: walkthrough.Step) -> list[str]:
 def test_tour_steps_in_order_with_calls(engine_name: str) -> None:
     """Every step of the story is lived in order and reported with its calls."""
     steps = walked(engine_name)
-    assert [step.telling.title for step in steps] == [telling.title for telling in STORY.values()]
+    assert [step.text.title for step in steps] == [text.title for text in STEPS.values()]
     assert [set(calls_of(step)) for step in steps] == [
         {"socket"},
         {"setsockopt", "bind"},
@@ -47,17 +47,17 @@ def test_tour_steps_in_order_with_calls(engine_name: str) -> None:
         {"close", "recv"},
         {"close"},
     ]
-    assert all("{" not in step.telling.meaning + step.telling.trap for step in steps)
+    assert all("{" not in step.text.meaning + step.text.trap for step in steps)
 
 
 def test_tour_numbers_match_calls() -> None:
     """Numbers in the words are those of the calls."""
     steps = walked(NAMES[0])
-    by_title = {step.telling.title: step for step in steps}
+    by_title = {step.text.title: step for step in steps}
     accepted, peer = by_title["accept"].calls[-1].event.result.split(", ")
-    assert f"a new socket, {accepted}," in by_title["accept"].telling.meaning
-    assert f"a port of its own, {peer.rpartition(':')[2]}." in by_title["connect"].telling.meaning
-    assert "wait to be accepted: 1." in by_title["is a client waiting?"].telling.meaning
+    assert f"a new socket, {accepted}," in by_title["accept"].text.meaning
+    assert f"a port of its own, {peer.rpartition(':')[2]}." in by_title["connect"].text.meaning
+    assert "wait to be accepted: 1." in by_title["is a client waiting?"].text.meaning
     assert by_title["recv"].calls[0].event.data == b"hello world"
     short = by_title["send, too much"]
     assert int(short.calls[-1].event.result.split()[0]) < walkthrough.LARGE_SIZE

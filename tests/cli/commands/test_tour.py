@@ -9,7 +9,7 @@ import pytest
 
 from socketkit import engines
 from socketkit.apps.tour.benchmark import ENGINES, FAMILIES
-from socketkit.apps.tour.texts import STORY
+from socketkit.apps.tour.texts import STEPS
 from socketkit.cli.commands.tour import _CODE
 from support.programs import socketkit
 
@@ -28,9 +28,9 @@ def page() -> str:
 
 
 def test_every_step_is_there_with_its_trap(page: str) -> None:
-    for number, telling in enumerate(STORY.values(), 1):
-        assert re.search(rf"^ *{number}  {re.escape(telling.title)} *$", page, re.MULTILINE), telling.title
-    assert len(re.findall(r"^ *trap  ", page, re.MULTILINE)) == len(STORY)
+    for number, text in enumerate(STEPS.values(), 1):
+        assert re.search(rf"^ *{number}  {re.escape(text.title)} *$", page, re.MULTILINE), text.title
+    assert len(re.findall(r"^ *trap  ", page, re.MULTILINE)) == len(STEPS)
 
 
 def test_real_calls_are_shown(page: str) -> None:
@@ -79,8 +79,8 @@ def test_narrow_terminal_cuts_nothing() -> None:
     assert max(map(len, page.splitlines())) <= 40
     assert "…" not in page
     words = re.sub(r"\W+", "", page)
-    for telling in STORY.values():
-        assert re.sub(r"\W+", "", telling.title) in words
+    for text in STEPS.values():
+        assert re.sub(r"\W+", "", text.title) in words
     for line in _CODE.splitlines():
         assert re.sub(r"\W+", "", line) in words
     for name in ENGINES:

@@ -1,7 +1,7 @@
 """Record both directions of connections: an observer that writes text, hex or JSON.
 
-A record is one write, so that those of two conversations never mix; each has its moment, its connection's number and
-its direction (`>` from us, `<` from the peer). Control characters are written out: a terminal shows a dump unharmed.
+A record is one write, so that those of two connections never mix; each has its time, its connection's number and
+its direction (`>` from us, `<` from the peer). Control characters are escaped, so that a terminal does not obey them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROW_SIZE: Final = 16
 
 
 class Dump:
-    """An observer that writes a record for each event of a conversation.
+    """An observer that writes a record for each event of a connection.
 
     Args:
         form: one of `FORMATS`.
@@ -43,7 +43,7 @@ class Dump:
 
 
 class _Text:
-    """Lines of text under a line that says whose they are; what is no text is written out."""
+    """Lines of text under a line with the direction and the size; bytes that are no text are escaped."""
 
     def data(self, moment: str, number: int, direction: str, data: bytes) -> str:
         rows = self._rows(data)
@@ -94,7 +94,7 @@ class _Json:
 
 
 FORMATS: Final[dict[str, Callable[[], _Text | _Json]]] = {"text": _Text, "hex": _Hex, "json": _Json}
-"""The ways of writing, by the name that `--dump` takes."""
+"""The formats, by the name that `--dump` takes."""
 
 _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     Connected: lambda event: {"event": "connected", "local": event.local, "peer": event.peer},

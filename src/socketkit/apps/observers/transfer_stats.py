@@ -1,4 +1,4 @@
-"""Count a conversation: how long each step took, how much went each way, and how fast. An observer."""
+"""An observer that measures connections: seconds of each step, bytes in each direction, rates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Figures", "TransferStats"]
 
 
 class Figures(Value):
-    """One conversation in figures. Seconds are None where there was no such step.
+    """One connection in figures. Seconds are None where there was no such step.
 
     Attributes:
         connection: its number.
-        peer: with whom.
+        peer: its address.
         resolve_seconds: from the beginning to the addresses of the name; None for a number.
-        connect_seconds: from there until the connection stood, TLS included.
+        connect_seconds: from there to the open connection, TLS included.
         first_byte_seconds: from there to the first byte of the peer.
-        seconds: how long the connection has stood.
+        seconds: since the connection is open.
         received_size, sent_size: bytes.
         received_rate, sent_rate: bytes a second, over `seconds`.
         error: what ended it; None for a clean end, or none yet.
@@ -56,13 +56,13 @@ class Figures(Value):
     def as_text(self) -> str:
         """One line for a person, without `tls`."""
         steps = ((self.resolve_seconds, "to resolve"), (self.connect_seconds, "to connect"))
-        told = [f"{seconds * 1000:.1f} ms {what}" for seconds, what in steps if seconds is not None]
+        parts = [f"{seconds * 1000:.1f} ms {what}" for seconds, what in steps if seconds is not None]
         if self.first_byte_seconds is not None:
-            told.append(f"{self.first_byte_seconds * 1000:.1f} ms to the first byte")
-        told.append(f"{self.sent_size} bytes sent ({_rate(self.sent_rate)})")
-        told.append(f"{self.received_size} bytes received ({_rate(self.received_rate)})")
-        told.append(f"{self.seconds:.3f} s")
-        return f"[{self.connection}] {self.peer}: {', '.join(told)}" + (f": {self.error}" if self.error else "")
+            parts.append(f"{self.first_byte_seconds * 1000:.1f} ms to the first byte")
+        parts.append(f"{self.sent_size} bytes sent ({_rate(self.sent_rate)})")
+        parts.append(f"{self.received_size} bytes received ({_rate(self.received_rate)})")
+        parts.append(f"{self.seconds:.3f} s")
+        return f"[{self.connection}] {self.peer}: {', '.join(parts)}" + (f": {self.error}" if self.error else "")
 
 
 def _rate(rate: float) -> str:
@@ -88,7 +88,7 @@ class TransferStats:
         self._began = clock()
         self._resolved: float | None = None
         self._tried: float | None = None
-        self._talks: dict[int, _Talk] = {}
+        self._transfers: dict[int, _Transfer] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Received | Sent):
@@ -102,17 +102,17 @@ class TransferStats:
         elif isinstance(event, Connected | Accepted):
             self._begin(event)
         elif isinstance(event, Secured):
-            if event.connection in self._talks:
-                self._talks[event.connection].tls = event.facts
+            if event.connection in self._transfers:
+                self._transfers[event.connection].tls = event.facts
         elif isinstance(event, Closed):
-            talk = self._talks.pop(event.connection, None)
-            if talk is not None:
-                self._ended(talk.figures(self._clock(), event.error))
+            transfer = self._transfers.pop(event.connection, None)
+            if transfer is not None:
+                self._ended(transfer.figures(self._clock(), event.error))
 
     def figures(self) -> list[Figures]:
-        """Of the conversations that stand now."""
+        """The figures of the open connections."""
         now = self._clock()
-        return [talk.figures(now, None) for talk in self._talks.values()]
+        return [transfer.figures(now, None) for transfer in self._transfers.values()]
 
     def _begin(self, event: Connected | Accepted) -> None:
         now = self._clock()
@@ -122,21 +122,21 @@ class TransferStats:
             connect = None if self._tried is None else now - self._tried
         self._resolved = self._tried = None
         self._began = now  # of the next try, where connecting goes on after a loss
-        self._talks[event.connection] = _Talk(event.connection, event.peer, now, resolve, connect)
+        self._transfers[event.connection] = _Transfer(event.connection, event.peer, now, resolve, connect)
 
     def _count(self, event: Received | Sent) -> None:
-        talk = self._talks.get(event.connection)
-        if talk is None:
+        transfer = self._transfers.get(event.connection)
+        if transfer is None:
             return
         if isinstance(event, Sent):
-            talk.sent_size += len(event.data)
+            transfer.sent_size += len(event.data)
             return
-        talk.received_size += len(event.data)
-        if talk.first_byte is None:
-            talk.first_byte = self._clock() - talk.began
+        transfer.received_size += len(event.data)
+        if transfer.first_byte is None:
+            transfer.first_byte = self._clock() - transfer.began
 
 
-class _Talk:
+class _Transfer:
     def __init__(self, number: int, peer: str, began: float, resolve: float | None, connect: float | None) -> None:
         self.number = number
         self.peer = peer

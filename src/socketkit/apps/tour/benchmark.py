@@ -1,4 +1,4 @@
-"""Bursts: the same handler, served on every engine and family that the system has, and timed for a moment each."""
+"""Bursts: the same handler, served on every engine and family that the system has, each timed for a moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from socketkit.values import Value
 __all__ = ["ENGINES", "FAMILIES", "MESSAGE_SIZE", "Burst", "echo", "measure"]
 
 ENGINES: Final = ("epoll", "kqueue", "poll", "select", "blocking", "asyncio", "uvloop", "trio")
-"""Every engine: what the systems offer first, then the loops."""
+"""Every engine: first those of the system, then the loops."""
 
 FAMILIES: Final = (
     "tcp4", "tcp6", "udp4", "udp6", "unix", "unix @", "seqpkt", "unixgram", "pair", "exec"
@@ -28,7 +28,7 @@ FAMILIES: Final = (
 socketpair; and a child process behind pipes. seqpkt: unixpacket."""
 
 ANSWER_TIMEOUT: Final = 5.0
-"""Seconds after which an answer is lost: a datagram may be."""
+"""Seconds after which an answer counts as lost."""
 
 MESSAGE_SIZE: Final = 64
 """Bytes of a message that goes there and back: a small one, where the calls cost more than the bytes."""
@@ -38,7 +38,7 @@ PORTION: Final = 20
 
 
 class Burst(Value):
-    """What came of one: round trips a second, or the reason why there is no number."""
+    """The result of one: round trips a second, or the reason why there is none."""
 
     engine: str
     family: str
@@ -47,7 +47,7 @@ class Burst(Value):
 
 
 async def echo(connection: Connection) -> None:
-    """The handler: whatever comes goes back."""
+    """The handler: sends each message back."""
     async for message in connection:
         await connection.send(message)
 
@@ -63,7 +63,7 @@ def measure(seconds: float) -> Iterator[Burst]:
     """Serve the echo on every engine at every family, and count round trips for so many seconds each.
 
     Both ends are in this process, and in one thread (in two, where the engine blocks): the numbers compare engines,
-    and say nothing of what a server can do.
+    not servers.
     """
     with tempfile.TemporaryDirectory(prefix="socketkit-") as folder:
         end = time.monotonic() + BUDGET
@@ -122,7 +122,7 @@ async def _rate_of_child(engine: Engine, seconds: float) -> float:
 
 
 async def _rate(connection: Connection, seconds: float) -> float:
-    """Round trips a second, after a few that only warm up."""
+    """Round trips a second, after a few that do not count."""
     await _go_round(connection)
     now = connection.engine.now
     began, count = now(), 0

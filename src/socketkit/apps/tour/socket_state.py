@@ -1,4 +1,4 @@
-"""What the system says of its sockets beside what the calls return: states, limits, counts; or nothing."""
+"""Facts of the system about sockets: TCP states, limits, counts; empty where it does not report them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STATES: Final = (
 
 
 def state_of(descriptor: int) -> str:
-    """The state of a TCP socket, in RFC 9293's words: Linux tells it in the first byte of TCP_INFO (tcp(7))."""
+    """The state of a TCP socket, in RFC 9293's words; on Linux the first byte of TCP_INFO (tcp(7))."""
     if not hasattr(socket, "TCP_INFO"):
         return ""
     sock = socket.socket(fileno=descriptor)
@@ -29,7 +29,7 @@ def state_of(descriptor: int) -> str:
 
 
 def state_of_ports(local: int, peer: int) -> str:
-    """The state of a connection over IPv4 that no descriptor leads to any more (proc(5), /proc/net/tcp)."""
+    """The state of a connection over IPv4 that has no descriptor any more (proc(5), /proc/net/tcp)."""
     try:
         with open("/proc/net/tcp") as table:
             rows = [row.split() for row in table][1:]

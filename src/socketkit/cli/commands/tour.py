@@ -30,10 +30,10 @@ BURST: Final = 0.06
 """Seconds of each burst: 35 of them are three seconds, and the engines differ by more than their noise."""
 
 PAUSE: Final = 0.15
-"""Seconds between two steps at a terminal, so that the eye can follow; elsewhere nobody waits."""
+"""Seconds between two steps at a terminal, so that they can be followed; elsewhere there is no pause."""
 
 MAX_DATA_SIZE: Final = 20
-"""Bytes that are shown beside their call: the short words of the two; their large messages are only zeros."""
+"""Bytes that are shown beside their call: the large messages are only zeros."""
 
 WIDEST: Final = 100
 """Columns: longer lines are hard to read."""
@@ -62,10 +62,10 @@ async with (
 @command()
 @common_options.debug
 def tour() -> None:
-    """The story of a socket, live on this machine.
+    """The life of a socket, run and explained on this machine.
 
-    A server and a client live the whole life of a connection, each call explained as it happens; then the same handler
-    is served on every engine and family that the system has. Ends by itself.
+    A server and a client go through a whole connection, each call explained as it is made. Then one handler is served
+    on every engine and family that the system has. Ends by itself.
     """
     console = _Paper()
     _show_life(console)
@@ -75,14 +75,14 @@ def tour() -> None:
 
 
 class _Paper(Console):
-    """Standard output, not wider than the eye likes it."""
+    """Standard output, not wider than is easy to read."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
         self.width = min(self.width, WIDEST)
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # nobody looks any more: the command ends as quietly as all others
+        raise BrokenPipeError  # the reader has gone: the command ends as quietly as all others
 
 
 def _chapter(console: Console, title: str, text: str = "") -> None:
@@ -97,7 +97,7 @@ def _show_life(console: Console) -> None:
     _chapter(
         console,
         "The life of a socket",
-        "A server and a client meet on this machine. Each call below was made just now; the numbers are the real ones.",
+        "A server and a client on this machine. Each call below was made just now; the numbers are the real ones.",
     )
     before = open_descriptor_count()
     engine = engines.make(engines.best_readiness())
@@ -122,17 +122,17 @@ def _step(number: int, step: Step) -> Padding:
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(justify="right", width=6, no_wrap=True)
     rows.add_column()
-    rows.add_row(Text(str(number), "bold"), Text(step.telling.title, "bold"))
+    rows.add_row(Text(str(number), "bold"), Text(step.text.title, "bold"))
     for call in step.calls[: _shown_count(step.calls)]:
-        rows.add_row(Text(call.who, _STYLES[call.who]), Text(_written(call), f"bold {_STYLES[call.who]}"))
+        rows.add_row(Text(call.side, _STYLES[call.side]), Text(_written(call), f"bold {_STYLES[call.side]}"))
     if _shown_count(step.calls) < len(step.calls):
         last = step.calls[-1]
-        rows.add_row(Text(last.who, _STYLES[last.who]), Text(f"the same, on {last.event.descriptor}"))
-    rows.add_row("", Text(step.telling.meaning))
+        rows.add_row(Text(last.side, _STYLES[last.side]), Text(f"the same, on {last.event.descriptor}"))
+    rows.add_row("", Text(step.text.meaning))
     if step.states:
-        told = ", ".join(f"{descriptor} {state}" for descriptor, state in step.states)
-        rows.add_row(Text("state", "dim"), Text(told, "dim"))
-    rows.add_row(Text("trap", "yellow"), Text(step.telling.trap, "yellow"))
+        states = ", ".join(f"{descriptor} {state}" for descriptor, state in step.states)
+        rows.add_row(Text("state", "dim"), Text(states, "dim"))
+    rows.add_row(Text("trap", "yellow"), Text(step.text.trap, "yellow"))
     return Padding(rows, (0, 1, 1, 0))
 
 
@@ -153,7 +153,7 @@ def _written(call: Call) -> str:
 
 
 def _show_the_same(console: Console) -> None:
-    _chapter(console, "The same, by socketkit", "All of these steps, and none of these traps:")
+    _chapter(console, "The same, by socketkit", "All of these steps, without these traps:")
     console.print(
         Padding(Syntax(_CODE, "python", theme="ansi_dark", background_color="default", word_wrap=True), (0, 4))
     )
@@ -164,9 +164,9 @@ def _show_the_same(console: Console) -> None:
 def _summary(summary: Summary) -> Text:
     calls = ", ".join(f"{count} {name}" for name, count in summary.calls.items())
     return Text.assemble(
-        "It was just run, with ",
+        "It was run just now, with ",
         (f"{_grouped(summary.line_count)} lines", "bold"),
-        " sent and received one by one. They went there and back in ",
+        " sent and received one by one. They were sent and echoed in ",
         (f"{sum(summary.calls.values())} socket calls", "bold"),
         f" on both sides together: {calls}.",
     )
@@ -176,7 +176,7 @@ def _show_bursts(console: Console) -> None:
     _chapter(
         console,
         "One handler, every engine",
-        "An engine is a way of waiting, and nothing else. Here the echo from above is served on each engine and over "
+        "An engine is a way of waiting. Here the echo from above is served on each engine and over "
         f"each family of sockets: 1000 round trips a second of {MESSAGE_SIZE} bytes, {BURST * 1000:.0f} ms each.",
     )
     bursts: list[Burst] = []
@@ -227,18 +227,18 @@ def _cell(burst: Burst | None, best: float) -> Text:
 
 
 def _notes(bursts: list[Burst]) -> Group:
-    notes = ["Both ends share this process, and one thread (two, with blocking): compare, do not extrapolate."]
+    notes = ["Both ends share this process, and one thread (two, with blocking): for comparison only."]
     notes += dict.fromkeys(burst.reason for burst in bursts if burst.rate is None)
     return Group(*map(Text, notes))
 
 
 def _show_more(console: Console) -> None:
-    _chapter(console, "Go on by yourself")
+    _chapter(console, "To try next")
     rows = Table.grid(padding=(0, 2, 0, 0))
     for typed, meaning in (
-        ("socketkit echo --explain", "a server that tells each of its socket calls"),
+        ("socketkit echo --explain", "a server that explains each of its socket calls"),
         ("socketkit connect --explain", "its client: type a line, and end with Ctrl-D"),
-        ("socketkit chat host", "a room for talk, with you in it"),
+        ("socketkit chat host", "a chat, with you as its host"),
         ("socketkit chat join", "the other side of the chat; plain nc works too"),
     ):
         rows.add_row(Text(typed, "bold"), Text(meaning))
