@@ -57,12 +57,6 @@ def test_wait_waits_for_the_websocket_itself() -> None:
         assert finish(socketkit("wait", str(address)))[1] == 0
 
 
-def test_a_relay_refuses_what_it_would_garble() -> None:
-    _, status, text = finish(socketkit("relay", "tcp://127.0.0.1:0", "ws://localhost:1"))
-    assert status == 2
-    assert "a relay copies bytes" in text
-
-
 def test_its_options_are_refused_elsewhere() -> None:
     for arguments in (("connect", "tcp://localhost:1", "--origin", "http://a.example"), ("echo", "--origins", "*")):
         _, status, text = finish(socketkit(*arguments))

@@ -32,7 +32,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("--tls", "--cacert", "--cert", "--key", "--insecure", "--pin", "--alpn", "--server-name", "--self-signed"),
         *("--client-ca", "--require-client-cert", "--starttls"),
     ),
-    "WebSocket": ("--header", "--origin", "--subprotocol", "--origins"),
+    "WebSocket": ("--header", "--origin", "--subprotocol", "--origins", "--text"),
     "Time": (
         *("--for", "--connect-timeout", "--handshake-timeout", "--idle-timeout", "--max-duration", "--linger"),
         *("--reply-wait", "--accept-timeout", "--rate", "--total-rate", "-w", "-q"),

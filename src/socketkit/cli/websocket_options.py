@@ -10,8 +10,9 @@ from socketkit.cli.common_options import DEFAULT_ADDRESS, Read
 from socketkit.cli.fast_click import option
 from socketkit.config.address import Address
 from socketkit.config.options import check_schemes, parse_option
+from socketkit.errors import OptionError
 
-__all__ = ["client", "server"]
+__all__ = ["client", "relay", "server", "split_relay_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +68,47 @@ def server(function: F) -> F:
     """--subprotocol and --origins, likewise."""
     decorated: F = _SUBPROTOCOL(_ORIGINS(_checked(function, ("subprotocols", "origins"))))
     return decorated
+
+
+_RELAY: Final = ("headers", "origin", "subprotocols", "origins")
+_TEXT: Final = option(
+    "--text", "is_text", is_flag=True, help="A WebSocket gets what a stream brings as text, not as binary messages."
+)
+
+
+def relay(function: F) -> F:
+    """All of them, and --text (`is_text`); the function gets the others to give to `split_relay_options`."""
+    decorated: F = _TEXT(_HEADER(_ORIGIN(_SUBPROTOCOL(_ORIGINS(function)))))
+    return decorated
+
+
+def split_relay_options(
+    address: Address, targets: tuple[Address, ...], *, is_text: bool, given: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return those for the clients, and those for the targets. A subprotocol is for whichever side is a WebSocket.
+
+    Args:
+        address, targets: where it listens and where it connects.
+        is_text: whether --text was given.
+        given: by the names of `Options`; None: it was not given.
+
+    Raises:
+        OptionError: one would have no effect.
+    """
+    given = {name: given[name] for name in _RELAY if given[name] is not None}
+    is_server, is_client = (any(each.transport.is_websocket for each in side) for side in ((address,), targets))
+    if is_text and not (is_server or is_client):
+        raise OptionError("--text: it has no effect here; it acts on WebSocket, as ws:// and wss://")
+    both = [each.transport for each in (address, *targets)]
+    own: dict[str, Any] = {}
+    outgoing: dict[str, Any] = {}
+    for name, value in given.items():
+        check_schemes({name: value}, {"origins": both[:1], "subprotocols": both}.get(name, both[1:] or both))
+        if name == "origins" or (name == "subprotocols" and is_server):
+            own[name] = value
+        if name in ("headers", "origin") or (name == "subprotocols" and is_client):
+            outgoing[name] = value
+    return own, outgoing
 
 
 def _checked(function: Any, names: tuple[str, ...]) -> Any:

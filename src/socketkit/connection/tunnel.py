@@ -21,7 +21,7 @@ from socketkit.streams.pipes import PipeStream
 from socketkit.streams.stream import DatagramStream, MessageStream, Stream
 from socketkit.values import Value
 
-__all__ = ["Bucket", "Copied", "Limits", "Pace", "copy_between", "run_tunnel"]
+__all__ = ["Bucket", "Copied", "Limits", "Pace", "close_because", "copy_between", "run_tunnel"]
 
 
 class Copied(NamedTuple):
@@ -73,26 +73,79 @@ async def run_tunnel(
     limits: Limits,
     pace: Pace,
     observer: Observer | None = None,
+    is_text: bool = False,
 ) -> None:
     """Relay bytes between both, until both directions have ended; then close both.
+
+    A WebSocket's messages are relayed as messages where the other side has some (a WebSocket, datagrams), else as
+    bytes; what a stream of bytes brought is a binary message. An end of stream is a close frame (1000) there, a loss of
+    the other side 1014, and the other way round.
 
     Args:
         client, target: closed at the end, by a reset where not all was delivered. Only the tunnel may receive from
             them; the messages that they hold already are relayed first.
         limits: how long it may last.
         pace: how fast it may be.
-        observer: called with `Received`, `Sent` and the ends, where it wants data; then every byte is copied.
+        observer: called with `Received`, `Sent` and the ends, where it wants data; then every byte is copied. The
+            events of a WebSocket are its connection's own.
+        is_text: whether a WebSocket gets bytes as text, which have to be UTF-8.
 
     Raises:
         BrokenError: one of them was lost, or did not take the other's bytes.
         ClosedError: one of them was closed here meanwhile.
         DeadlineError: a limit was reached. Both were closed without a reset where it was the idle timeout, and no byte
             was under way.
+        FramingError: a WebSocket's peer has broken its protocol, or bytes are no text.
     """
+    first = []
     for connection in (client, target):
-        connection.internals.detach_stream()
-    first = [b"".join(connection.internals.unread_messages()) for connection in (client, target)]
-    await _Tunnel(client, target, limits, pace, observer).run(first, closes=True)
+        if _has_messages(connection):
+            first.append(b"")  # its own channel receives what has come
+        else:
+            connection.internals.detach_stream()
+            first.append(b"".join(connection.internals.unread_messages()))
+    streams = _ends(client, target, is_text=is_text)
+    await _Tunnel(client, target, limits, pace, observer, streams).run(first, closes=True)
+
+
+def _has_messages(connection: Connection) -> bool:
+    return isinstance(connection.internals.stream, MessageStream)
+
+
+def _ends(client: Connection, target: Connection, *, is_text: bool) -> tuple[Stream, Stream]:
+    """The stream of each, with that of the messages in place of a WebSocket's bytes."""
+    near, far = client.internals.stream, target.internals.stream
+    if not (_has_messages(client) or _has_messages(target)):
+        return near, far
+    from socketkit.connection.message_channel import MessageChannel
+
+    def end(connection: Connection, other: Connection) -> Stream:
+        if not _has_messages(connection):
+            return connection.internals.stream
+        keeps = _has_messages(other) or isinstance(other.internals.stream, DatagramStream)
+        return MessageChannel(connection, is_text=is_text, joins=not keeps)
+
+    one, two = end(client, target), end(target, client)
+    if isinstance(one, MessageChannel) and isinstance(two, MessageChannel):
+        one.other, two.other = two, one
+    return one, two
+
+
+def close_because(connection: Connection, error: BaseException) -> None:
+    """Have the close frame of a WebSocket say why a relay resets it; nothing where it is none.
+
+    The other side's own code is passed on. Else it is 1014 (a bad gateway), and after a time limit 1001.
+    """
+    stream = connection.internals.stream
+    if not isinstance(stream, MessageStream):
+        return
+    code = getattr(error, "close_code", None)
+    if code is not None and code not in (1005, 1006):
+        stream.set_close(code, getattr(error, "close_reason", ""))
+    elif isinstance(error, DeadlineError):
+        stream.set_close(1001, "a time limit was reached")
+    else:
+        stream.set_close(1014, "the other side was lost")
 
 
 async def copy_between(a: Connection, b: Connection) -> Copied:
@@ -115,7 +168,8 @@ async def copy_between(a: Connection, b: Connection) -> Copied:
     idle = [limit for limit in (connection.internals.options.idle_timeout for connection in connections) if limit]
     limits = Limits(idle_timeout=min(idle, default=None), idle_name="idle_timeout")
     shown = [connection.internals.observer for connection in connections]
-    tunnel = _Tunnel(a, b, limits, Pace(None if any(shown) else _PIPES), _both_observers(shown))
+    streams = a.internals.stream, b.internals.stream
+    tunnel = _Tunnel(a, b, limits, Pace(None if any(shown) else _PIPES), _both_observers(shown), streams)
     begun: list[Connection] = []
     try:
         for connection in connections:
@@ -164,6 +218,8 @@ class _Direction:
         first: bytes that are sent before any other.
         buckets: limit the rate.
         number: 0: to the target, 1: back.
+        is_from_messages, is_to_messages: whether the source, the sink, is a WebSocket: its connection counts and
+            reports its own bytes.
     """
 
     def __init__(
@@ -182,17 +238,25 @@ class _Direction:
         self.first = first
         self.buckets = buckets
         self.number = number
+        self.is_from_messages, self.is_to_messages = _has_messages(source), _has_messages(sink)
 
 
 class _Tunnel:
     """The state of both directions."""
 
     def __init__(
-        self, client: Connection, target: Connection, limits: Limits, pace: Pace, observer: Observer | None
+        self,
+        client: Connection,
+        target: Connection,
+        limits: Limits,
+        pace: Pace,
+        observer: Observer | None,
+        streams: tuple[Stream, Stream],
     ) -> None:
         self._engine = client.engine
         self._client = client
         self._target = target
+        self._streams = streams
         self._limits = limits
         self._pace = pace
         self._observer = observer
@@ -216,7 +280,7 @@ class _Tunnel:
                 connection resets the other.
         """
         client, target = self._client, self._target
-        near, far = client.internals.stream, target.internals.stream
+        near, far = self._streams
         there = _Direction(client, target, (near, far), first[0], self._pace.buckets(0), 0)
         back = _Direction(target, client, (far, near), first[1], self._pace.buckets(1), 1)
         is_whole = False
@@ -236,6 +300,7 @@ class _Tunnel:
                     # Threads that copy may wait on other engines than this one, where only an abort wakes them.
                     is_stuck = self._engine.blocks and not closes and self._going > 0
                     if is_stuck or (not is_whole and (closes or is_cut)):
+                        self._close_because(client, target)
                         client.abort()  # also wakes threads
                         target.abort()
                     group.cancel()
@@ -253,6 +318,11 @@ class _Tunnel:
             if self._failure is not None:
                 connection.internals.set_cause(self._failure)
 
+    def _close_because(self, *connections: Connection) -> None:
+        for connection in connections:
+            if self._failure is not None:
+                close_because(connection, self._failure)
+
     async def _run(self, direction: _Direction) -> None:
         try:
             if direction.first:
@@ -263,8 +333,10 @@ class _Tunnel:
             await pump(direction.source_stream, direction.sink_stream, on_copied=self._passed(direction), pipes=pipes)
             direction.sent.refuse(eof_sent_error(direction.sink.internals.peer))
             if self._observer is not None:
-                self._observer(EndReceived(direction.source.number))
-                self._observer(EndSent(direction.sink.number))
+                if not direction.is_from_messages:
+                    self._observer(EndReceived(direction.source.number))
+                if not direction.is_to_messages:
+                    self._observer(EndSent(direction.sink.number))
         except UntakenError as error:
             # The lost peer may have sent something before: the other direction delivers it, and then meets the loss.
             self._fail(error)
@@ -295,16 +367,21 @@ class _Tunnel:
         received, sent, shown = direction.received, direction.sent, self._shown
         copied, number = self.copied, direction.number
         buckets, now, is_timed = direction.buckets, self._engine.now, self._limits.idle_timeout is not None
+        counts_received, counts_sent = not direction.is_from_messages, not direction.is_to_messages
 
         def passed(size: int, data: bytes | None) -> float:
-            received.received_size += size
-            sent.sent_size += size
+            if counts_received:
+                received.received_size += size
+            if counts_sent:
+                sent.sent_size += size
             copied[number] += size
             if is_timed:
                 self._last = now()
             if shown is not None and data is not None:
-                shown(Received(direction.source.number, data))
-                shown(Sent(direction.sink.number, data))
+                if counts_received:
+                    shown(Received(direction.source.number, data))
+                if counts_sent:
+                    shown(Sent(direction.sink.number, data))
             return max([bucket.take(size, now()) for bucket in buckets]) if buckets else 0.0
 
         return passed

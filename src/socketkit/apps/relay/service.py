@@ -24,10 +24,10 @@ from socketkit.config.address import Address
 from socketkit.config.durations import format_duration
 from socketkit.config.options import Options, check_schemes, check_verb
 from socketkit.connection.connection import Connection
-from socketkit.connection.tunnel import Limits, run_tunnel
+from socketkit.connection.tunnel import Limits, close_because, run_tunnel
 from socketkit.endpoint import options_at
 from socketkit.engines.engine import Engine
-from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, OptionError, SocketkitError
+from socketkit.errors import Attempt, ConnectError, DeadlineError, OpenError, SocketkitError
 from socketkit.events import Event, Observer, Refused, combine, guarded
 from socketkit.framing import of as framing_of
 from socketkit.server.run import OpenUntilSignal, serve_until_signal
@@ -49,6 +49,7 @@ class Plan:
         limits: how long a connection may last.
         rate, total_rate: bytes a second in each direction, of one connection and of all; None: no limit.
         access_log: gets a line for each connection; None: none is written.
+        is_text: whether a WebSocket gets bytes as text messages, and not as binary ones.
         report: called with a line when a target fails, and when it answers again.
     """
 
@@ -60,6 +61,7 @@ class Plan:
         rate: int | None = None,
         total_rate: int | None = None,
         access_log: AccessLog | None = None,
+        is_text: bool = False,
         report: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.balance = balance
@@ -67,6 +69,7 @@ class Plan:
         self.rate = rate
         self.total_rate = total_rate
         self.access_log = access_log
+        self.is_text = is_text
         self.report = report
 
     @property
@@ -137,6 +140,7 @@ class Relay:
                 failure = error
                 end = self._word_for(error, target is not None)
                 client.internals.set_cause(error)
+                close_because(client, error)
                 raise
             finally:
                 client.abort()  # closed already after a clean end
@@ -188,6 +192,7 @@ class Relay:
                 limits=self._plan.limits,
                 pace=self._pace,
                 observer=self._observer,
+                is_text=self._plan.is_text,
             )
         finally:
             upstream.active_count -= 1
@@ -353,9 +358,6 @@ async def serve_with(
     client only."""
     plan = Plan() if plan is None else plan
     addresses = [Address.parse(address)] if isinstance(address, (str, Address)) else list(address)
-    for each in (*addresses, *targets):
-        if each.transport.is_websocket:
-            raise OptionError(f"{each}: a relay copies bytes, and a WebSocket has messages: it is not relayed")
     if any(each.scheme in _SINGLE_CLIENT for each in addresses):
         once, options["grace"] = True, 0
     relay = make(plan, once)

@@ -12,11 +12,12 @@ from socketkit.apps.relay.access_log import AccessLog
 from socketkit.apps.relay.loop_check import refuse_own_address
 from socketkit.apps.relay.service import Plan, serve_relay
 from socketkit.apps.relay.upstreams import Balance
-from socketkit.cli import common_options, server_options, tls_options
+from socketkit.cli import common_options, server_options, tls_options, websocket_options
 from socketkit.cli.common_options import Read, read_address
 from socketkit.cli.fast_click import command, option
 from socketkit.cli.output import Status, print_failure, print_line, print_listening
 from socketkit.cli.server_options import serve_by_workers
+from socketkit.cli.websocket_options import split_relay_options
 from socketkit.config.address import Address
 from socketkit.config.durations import parse_duration
 from socketkit.config.option_types import parse_size
@@ -141,6 +142,7 @@ def _joined(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ..
 @common_options.watching_passages
 @server_options.metrics
 @tls_options.relay
+@websocket_options.relay
 @common_options.debug
 def relay(
     address: Address,
@@ -169,11 +171,17 @@ def relay(
     ready_fd: int | None,
     observer: Observer | None,
     trust: dict[str, Any],
+    is_text: bool,
+    headers: object,
+    origin: object,
+    subprotocols: object,
+    origins: object,
     metrics_at: Address | None = None,
     **options: Any,
 ) -> int:
     """Connect each client of LISTEN to a TARGET; the ends of both directions, and losses, are relayed.
 
+    What a stream brings is a binary message of a WebSocket (ws://), and the bytes of its messages are a stream.
     Of several targets one that does not answer is left alone for a while. Ends by SIGINT or SIGTERM: no more clients
     are accepted, and open connections may end within ten seconds.
     """
@@ -187,10 +195,13 @@ def relay(
         rate=rate,
         total_rate=total_rate,
         access_log=None if access_log is None else AccessLog(access_log),
+        is_text=is_text,
         report=print_failure,
     )
-    how = common_options.given_options(**options)
-    target_options = common_options.given_options(
+    websocket = {"headers": headers, "origin": origin, "subprotocols": subprotocols, "origins": origins}
+    own_websocket, target_websocket = split_relay_options(address, targets, is_text=is_text, given=websocket)
+    how = common_options.given_options(**options) | own_websocket
+    target_options = target_websocket | common_options.given_options(
         bind=bind,
         send_proxy=send_proxy,
         proxy=proxy,

@@ -261,6 +261,10 @@ async def serve_dynamic_relay(
             **(target_options or {}),
         )
 
+    addresses = [Address.parse(address)] if isinstance(address, (str, Address)) else list(address)
+    for each in addresses:
+        if each.transport.is_websocket:
+            raise OptionError(f"{each}: clients of a proxy speak SOCKS5 or HTTP, and no WebSocket")
     return await serve_with(
-        engine, address, (), make, plan, once=once, listening=listening, observer=watcher, **options
+        engine, addresses, (), make, plan, once=once, listening=listening, observer=watcher, **options
     )
