@@ -21,9 +21,10 @@ from socketkit.config.durations import parse_duration
 from socketkit.config.time_limits import CANCEL_TIMEOUT, CLEANUP_TIMEOUT
 from socketkit.config.tls_settings import TLS
 from socketkit.config.websocket_settings import Request
-from socketkit.connection.broadcast import LockedConnection
+from socketkit.connection.broadcast import Lock, LockedConnection
 from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
+from socketkit.connection.sending_lock import SendingLock
 from socketkit.connection.tunnel import Copied, copy_between
 from socketkit.engines.engine import Engine
 from socketkit.engines.engine import run_to_end as _step
@@ -35,6 +36,7 @@ from socketkit.server.server import Handler, Server, ServerStatistics
 from socketkit.server.signal_stop import SignalStop, require_signal_thread
 from socketkit.sockets.peer_credentials import Credentials
 from socketkit.sockets.systemd import notify
+from socketkit.streams.stream import MessageStream
 
 if TYPE_CHECKING:
     from socketkit.connection.proxy_protocol import ProxyHeader
@@ -42,6 +44,15 @@ if TYPE_CHECKING:
 __all__ = ["BlockingConnection", "BlockingListener", "BlockingServer", "copy_blocking", "in_threads"]
 
 T = TypeVar("T")
+
+
+def _lock_for(connection: Connection[Any]) -> Lock:
+    internals = connection.internals
+    if not isinstance(internals.stream, MessageStream):
+        return threading.Lock()
+    lock = SendingLock(internals.write_now)
+    internals.answering = lock.answer
+    return lock
 
 
 class BlockingConnection(LockedConnection, Generic[M]):
@@ -57,7 +68,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
         self._take_one = connection.internals.session._take_one
         self._fill_directly = connection.internals.receiver.fill_directly
         self._receive_directly = connection.internals.receiver.receive_directly
-        self._lock = threading.Lock()  # frames of two threads never interleave
+        self._lock = _lock_for(connection)  # frames of two threads never interleave
 
     @overload
     def send(self: BlockingConnection[bytes], message: BytesLike) -> None: ...

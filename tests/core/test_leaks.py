@@ -20,8 +20,8 @@ async def echo(connection):
         await connection.send(message)
 
 async def work(count):
-    async with socketkit.serve(echo, "tcp://127.0.0.1:0", framing="lines") as server:
-        async with socketkit.connect(server.addresses[0], framing="lines") as connection:
+    async with socketkit.serve(echo, "{address}", framing="{framing}") as server:
+        async with socketkit.connect(server.addresses[0], framing="{framing}") as connection:
             for start in range(0, count, 1000):
                 await connection.send_many([str(number) for number in range(start, start + 1000)])
                 for number in range(start, start + 1000):
@@ -30,9 +30,9 @@ async def work(count):
 
 CONNECTIONS = """
 async def visit(count):
-    async with socketkit.serve(echo, "tcp://127.0.0.1:0", framing="lines") as server:
+    async with socketkit.serve(echo, "{address}", framing="{framing}") as server:
         for number in range(count):
-            async with socketkit.connect(server.addresses[0], framing="lines") as connection:
+            async with socketkit.connect(server.addresses[0], framing="{framing}") as connection:
                 await connection.send("x" * (number % 2000))
                 assert len(await connection.receive()) == number % 2000
 """
@@ -52,10 +52,18 @@ ALLOWED = 3 * 2**20
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize(("work", "warm", "count"), [("work", 50_000, 1_000_000), ("visit", 500, 5_000)])
-def test_memory_is_flat(work: str, warm: int, count: int) -> None:
-    """A million messages, or five thousand connections, leave the process as large as it was."""
-    program = MESSAGES + CONNECTIONS
+@pytest.mark.parametrize(
+    ("address", "framing", "work", "warm", "count"),
+    [
+        ("tcp://127.0.0.1:0", "lines", "work", 50_000, 1_000_000),
+        ("tcp://127.0.0.1:0", "lines", "visit", 500, 5_000),
+        ("ws://127.0.0.1:0?compression=none", "chunks", "work", 50_000, 500_000),
+        ("ws://127.0.0.1:0?compression=none", "chunks", "visit", 100, 600),
+    ],
+)
+def test_memory_is_flat(address: str, framing: str, work: str, warm: int, count: int) -> None:
+    """A million messages, or thousands of connections, leave the process as large as it was."""
+    program = (MESSAGES + CONNECTIONS).replace("{address}", address).replace("{framing}", framing)
     done = subprocess.run(
         [sys.executable, "-c", program + FIGURES.format(work=work, warm=warm, count=count)],
         capture_output=True,

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from socketkit import _core
 from socketkit.connection.connection import Connection
 from socketkit.connection.internals import Internals
 from socketkit.connection.sender import Sending
+from socketkit.connection.sending_lock import SendingLock
 from socketkit.errors import BrokenError, DeadlineError, OptionError, StreamError
 from socketkit.framing.adapter import adapt
 from socketkit.framing.codec import Framing
 from socketkit.streams.stream import MessageStream
 
-__all__ = ["Delivered", "LockedConnection", "Slow", "broadcast"]
+__all__ = ["Delivered", "Lock", "LockedConnection", "Slow", "broadcast"]
+
+Lock: TypeAlias = "threading.Lock | SendingLock"
+"""Held by a thread that sends."""
 
 Slow = Literal["drop", "close", "wait"]
 """What becomes of a connection that is over its high-water mark."""
@@ -43,7 +47,7 @@ class LockedConnection:
     """A connection to which several threads send: a connection of plain code."""
 
     _connection: Connection
-    _lock: threading.Lock
+    _lock: Lock
 
 
 def broadcast(connections: Iterable[Connection | LockedConnection], message: Any, *, slow: Slow = "close") -> Delivered:
@@ -161,5 +165,5 @@ def _send(target: Connection | LockedConnection, encoded: _Encoded, slow: Slow, 
     return True
 
 
-def _acquired(lock: threading.Lock, timeout: float) -> bool:
+def _acquired(lock: Lock, timeout: float) -> bool:
     return lock.acquire(blocking=False) if not timeout else lock.acquire(timeout=timeout)

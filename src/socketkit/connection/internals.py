@@ -47,9 +47,11 @@ class Internals:
         proxy_header: what the proxy said; None without a proxy.
         framing: of both directions.
         on_closed: is called when this end was closed; None: nothing is.
+        answering: writes what the stream's own protocol sends, where several threads send; None: `write_now` does.
     """
 
     __slots__ = (
+        "answering",
         "began",
         "framing",
         "number",
@@ -70,6 +72,7 @@ class Internals:
         self.framing = framing
         self.options = options
         self.on_closed: Callable[[], object] | None = None
+        self.answering: Callable[[bytes], object] | None = None
         self.number = next(_numbers)
         self.began = stream.engine.now()
         self.observer = observer
@@ -169,6 +172,10 @@ class Internals:
 
     def write(self, data: bytes) -> None:
         """Append bytes of the stream's own protocol to what is sent."""
+        (self.answering or self.write_now)(data)
+
+    def write_now(self, data: bytes) -> None:
+        """The same, where no other thread sends."""
         is_first = not self.session.has_unsent
         self.session.append(data)
         if self.stream.engine.blocks:
