@@ -289,7 +289,11 @@ def machine() -> str:
 
 PROSE = """# How fast the framings are
 
-Written by `make bench-framing`; do not edit. {machine}
+Written by `make bench-framing`; do not edit.
+
+<!-- measured: machine -->
+{machine}
+<!-- end -->
 
 Codecs alone, without sockets, on one core: {count} messages of 64 bytes (JSON and MessagePack: of {size} bytes as JSON)
 in chunks of 64 KiB that do not end where messages end; every message ends up in a list. Each figure is the median of
@@ -301,13 +305,17 @@ collector is off. Other programs share the machine: ratios travel better than na
 Ratio: how many times faster we are; for encoding, how many times the cost of the bare join. That join checks nothing;
 we look for line ends inside the messages, which means to read each message twice, and turn text into bytes.
 
+<!-- measured: comparison -->
 {compared}
+<!-- end -->
 
 ## Every framing
 
 Nanoseconds a message: decoding, encoding a thousand in one call, and encoding one a call.
 
+<!-- measured: framings -->
 {absolute}
+<!-- end -->
 """
 
 
