@@ -15,6 +15,7 @@ from pathlib import Path
 
 from socketkit import errors, events
 from socketkit.config.options import Options
+from socketkit.framing.registry import FRAMINGS
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src" / "socketkit"
@@ -33,6 +34,20 @@ def options() -> str:
     ]
     return "\n".join(
         ["| option | default | kind | for | what, and why this default |", "|---|---|---|---|---|", *rows, ""]
+    )
+
+
+def framing_options() -> str:
+    """The options of each framing, but those that all share."""
+    rows = [
+        f"| `{name}` | `{row.name}` | {'must be given' if row.default is None else row.default} | {_cell(row.kind)} | "
+        f"{row.sentence} |"
+        for name, kind in FRAMINGS.items()
+        for row in kind.describe()
+        if row.name not in ("max_size", "oversize")
+    ]
+    return "\n".join(
+        ["| framing | option | default | takes | what, and why this default |", "|---|---|---|---|---|", *rows, ""]
     )
 
 
@@ -209,6 +224,7 @@ LANGUAGES = {".py": "python", ".sh": "sh"}
 TABLES: dict[str, Callable[[], str]] = {
     "errors": error_tree,
     "events": events_table,
+    "framing-options": framing_options,
     "options": options,
     "package-graph": package_graph,
     "package-table": package_table,

@@ -26,7 +26,7 @@ def test_the_options_are_the_codes():
                 default = "must be given" if row.default is None else row.default
                 kind = row.kind.replace("|", "\\|")
                 wanted.append(f"| `{name}` | `{row.name}` | {default} | {kind} | {row.sentence} |")
-    table = PAGE.partition("| framing | option |")[2].partition("\n\n")[0]
+    table = PAGE.partition("| framing | option |")[2].partition("\n<!-- end -->")[0]
     assert table.splitlines()[2:] == wanted
 
 

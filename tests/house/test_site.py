@@ -16,15 +16,7 @@ import socketkit
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 UNTRANSLATED = {
-    "addresses.md",
-    "behaviours.md",
     "chat.md",
-    "datagrams.md",
-    "framing-speed.md",
-    "framings.md",
-    "reliability.md",
-    "serving.md",
-    "speed.md",
     "websocket.md",
 }
 """Pages that still wait for their Russian twin. Nothing may be added."""
