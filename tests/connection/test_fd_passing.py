@@ -112,6 +112,35 @@ def test_descriptors_arrive_with_message(engine: Engine) -> None:
     run(engine, talk, buffer=4096)
 
 
+@pytest.mark.parametrize(
+    ("framing", "small", "marked"), [("lines", "x", "fd"), ("json", 1, 2), ("netstring", b"x", b"fd")]
+)
+def test_large_read_is_decoded_in_portions(engine: Engine, framing: str, small: Any, marked: Any) -> None:
+    """Thousands of messages before the one with descriptors come in the same reads: they keep to their message."""
+
+    async def talk(left: Connection, right: Connection) -> None:
+        count = 3000  # more than one turn decodes
+
+        async def say() -> None:
+            for content in (b"1", b"2"):
+                await left.send_many([small] * count)
+                await left.flush()
+                await send(left, marked, content)
+            await left.send_eof()
+
+        saying = Running(engine, say())
+        for content in (b"1", b"2"):
+            for _ in range(count):
+                assert await right.receive_descriptors(timeout=PATIENCE) == (small, ())
+            said, descriptors = await right.receive_descriptors(timeout=PATIENCE)
+            assert (said, taken(descriptors)) == (marked, [content])
+        with pytest.raises(EndOfStream):
+            await right.receive_descriptors(timeout=PATIENCE)
+        assert await saying.outcome() is None
+
+    run(engine, talk, framing=framing)
+
+
 def test_chunks_carry_them_too(engine: Engine) -> None:
     async def talk(left: Connection, right: Connection) -> None:
         await send(left, b"\0", b"1")

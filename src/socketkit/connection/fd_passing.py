@@ -79,12 +79,15 @@ class FdChannel:
         """Assign received descriptors to a message.
 
         A read that brings descriptors ends with the bytes that they were sent with (unix(7)): so they belong to the
-        last message that has begun by then.
+        last message that has begun by then. All of the read is decoded for that, however many messages it holds.
         """
+        fresh = [group for group in self._rights.received if group.number is None]
+        if not fresh:
+            return
+        self._session.decode_all()
         last = self._session.received_count - (0 if self._session.has_part else 1)
-        for group in self._rights.received:
-            if group.number is None:
-                group.number = last
+        for group in fresh:
+            group.number = last
 
     def close(self) -> None:
         """Close the descriptors that were not taken."""

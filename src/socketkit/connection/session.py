@@ -406,7 +406,9 @@ class Session(SessionCore):
     def decode_all(self) -> None:
         """Put every message that was read from the stream into `waiting`."""
         while self.is_native and self.has_backlog:
-            if self._decode(TURN_MESSAGES) != WHOLE:
+            found = self._decode(TURN_MESSAGES)
+            if found != WHOLE:
+                self.has_backlog = self._has_work = found != PART
                 return
         while (self.has_backlog and self._end is None) or self._later:
             waiting = self.waiting[:]
