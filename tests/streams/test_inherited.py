@@ -29,6 +29,7 @@ from socketkit.framing import parse
 from socketkit.server.server import Server
 from socketkit.sockets import systemd
 from socketkit.sockets.systemd import InheritedDescriptor
+from support.connections import read_all
 from support.programs import PATIENCE, Program, needs, socketkit
 from support.recorder import Recorder
 from support.streams import open_descriptors
@@ -528,6 +529,42 @@ def test_stdio_server_ends_with_connection() -> None:
     with Program(sys.executable, "-c", code) as program:
         assert program.communicate(b"one\ntwo\n") == b"ONE\nTWO\n"
         assert program.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("family", "lists", "is_admitted"),
+    [
+        ("inet", ["--deny", "127.0.0.0/8"], False),
+        ("inet", ["--deny", "10.0.0.0/8"], True),
+        ("inet", ["--allow", "127.0.0.1"], True),
+        ("inet", ["--allow", "unix"], False),
+        ("unix", ["--deny", "unix"], False),
+        ("unix", ["--allow", "unix"], True),
+        ("unix", ["--allow", "0.0.0.0/0,::/0"], False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_lists_judge_a_socket_at_standard_input(family: str, lists: list[str], is_admitted: bool) -> None:
+    """As inetd(8) starts a server: its peer is that of the socket."""
+    if family == "unix":
+        near, far = socket.socketpair()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            near = socket.create_connection(listener.getsockname())
+            far, _ = listener.accept()
+    with near, far:
+        command = [sys.executable, "-m", "socketkit", "echo", "stdio:", *lists]
+        server = subprocess.Popen(command, stdin=far, stdout=far, stderr=subprocess.PIPE)
+        far.close()
+        near.settimeout(PATIENCE)
+        near.sendall(b"hello")
+        near.shutdown(socket.SHUT_WR)
+        try:
+            answer = read_all(near)
+        except ConnectionResetError:
+            answer = b""
+        _, told = server.communicate(timeout=PATIENCE)
+    assert answer == (b"hello" if is_admitted else b""), told
 
 
 def test_stdio_cannot_be_both_ends() -> None:

@@ -13,7 +13,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import ListenError
 from socketkit.events import Listening, Observer
 from socketkit.server.socket_listener import SingleStreamListener, SocketListener
-from socketkit.server.stream_listener import StreamListener
+from socketkit.server.stream_listener import StreamListener, host_of
 from socketkit.sockets.calls import reason_of
 from socketkit.sockets.socket_options import backlog_of, prepare
 from socketkit.streams.inherited import (
@@ -46,7 +46,8 @@ def listeners_at_inherited(
     listeners: list[StreamListener] = []
     try:
         if address.scheme in ("stdio", "exec"):
-            return [SingleStreamListener(engine, address, open_stream(engine, address, options))]
+            host = _host_at_standard_input() if address.scheme == "stdio" else ""
+            return [SingleStreamListener(engine, address, open_stream(engine, address, options), host)]
         for entry in descriptors_of(address):
             listeners.append(_listener_at(engine, address, entry.descriptor, options, observer, datagrams))
     except OSError as error:
@@ -57,6 +58,19 @@ def listeners_at_inherited(
             f"cannot serve {address}: {reason_of(error)}{hint}", address=str(address), errno=error.errno
         ) from None
     return listeners
+
+
+def _host_at_standard_input() -> str:
+    """The peer's host where standard input is a connected socket, as inetd(8) passes it: `allow` and `deny` judge it.
+    Empty where it is none."""
+    sock = duplicate_socket(0)
+    if sock is None:
+        return ""
+    with sock:
+        try:
+            return host_of(Address.from_socket_name(sock.family, sock.type, sock.getpeername()))
+        except OSError:
+            return ""  # not connected, or the peer has gone: the first read reports that
 
 
 def _listener_at(

@@ -167,11 +167,12 @@ def _is_readable(sock: socket.socket) -> int:
 
 class SingleStreamListener(StreamListener):
     """A listener that yields one stream, which is open already: standard input and output, a connected descriptor, a
-    child process."""
+    child process. `host` is the peer's where the stream's address does not have it."""
 
-    def __init__(self, engine: Engine, address: Address, stream: Stream) -> None:
+    def __init__(self, engine: Engine, address: Address, stream: Stream, host: str = "") -> None:
         self.address = address
         self._stream: Stream | None = stream
+        self._host = host
         self._closing = engine.event()
         self._is_closed = False
 
@@ -183,7 +184,7 @@ class SingleStreamListener(StreamListener):
         stream, self._stream = self._stream, None
         if stream is None:
             raise BlockingIOError(errno.EAGAIN, "the only stream was accepted already")
-        return OpenIncoming(stream)
+        return OpenIncoming(stream, self._host)
 
     def pending(self) -> int:
         return int(self._stream is not None)

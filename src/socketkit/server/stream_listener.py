@@ -43,16 +43,22 @@ class Incoming(ABC):
 
 
 class OpenIncoming(Incoming):
-    """An accepted connection whose stream exists already: a datagram peer, an inherited stream."""
+    """An accepted connection whose stream exists already: a datagram peer, an inherited stream.
 
-    __slots__ = ("_stream",)
+    Args:
+        stream: that one.
+        host: as `Incoming.host`, where the stream's address does not have it.
+    """
 
-    def __init__(self, stream: Stream) -> None:
+    __slots__ = ("_host", "_stream")
+
+    def __init__(self, stream: Stream, host: str = "") -> None:
         self._stream = stream
+        self._host = host
 
     @property
     def host(self) -> str:
-        return host_of(Address.parse(self._stream.peer))
+        return self._host or host_of(Address.parse(self._stream.peer))
 
     @property
     def peer(self) -> str:
