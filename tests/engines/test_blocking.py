@@ -6,10 +6,14 @@ import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from socketkit.config.time_limits import CANCEL_TIMEOUT
+from socketkit.engines import blocking
 from socketkit.engines.blocking import BlockingEngine
 from socketkit.engines.engine import READ, WRITE
 from socketkit.engines.group import Group
@@ -182,3 +186,118 @@ def test_unregistered_descriptor_is_looked_at_again(pair: Pair) -> None:
     pair[1].send(b"data")
     waiter.join(20)
     assert not waiter.is_alive()
+
+
+# Races of a wake-up, each with its order of steps forced.
+
+
+def in_another_thread(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_wake_up_is_not_taken_by_a_signal_handler() -> None:
+    """A handler that waits interrupts a wait: both events are set while it waits, and both waits end."""
+    engine = BlockingEngine()
+    outer, inner = engine.event(), engine.event()
+    is_inside = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        is_inside.set()
+        with pytest.raises(StopIteration):
+            inner.wait().send(None)
+
+    def interrupt() -> None:
+        until_true(lambda: bool(outer._waiting))
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert is_inside.wait(20)
+        until_true(lambda: bool(inner._waiting))
+        outer.set()
+        inner.set()
+
+    async def main() -> None:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        await outer.wait(deadline=engine.now() + 20)
+        thread.join()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        engine.run(main())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def until_true(condition: Callable[[], bool]) -> None:
+    last = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < last
+        os.sched_yield()
+
+
+def test_event_set_after_the_poll_has_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The poll found nothing by the deadline, then the event was set, then the waker is read: the event is seen."""
+    engine = BlockingEngine()
+    event = engine.event()
+
+    def poll_then_set(*arguments: Any) -> bool:
+        found = poll(*arguments)
+        in_another_thread(event.set)
+        return found
+
+    poll = blocking._poll
+    monkeypatch.setattr(blocking, "_poll", poll_then_set)
+    engine.run(event.wait(deadline=engine.now()))
+    assert event.is_set()
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="eventfd(2) is Linux's")
+def test_event_set_while_the_waker_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second wake-up between the read of the eventfd and the end of `clear` writes nothing: its event is seen."""
+    engine = BlockingEngine()
+    first, second = engine.event(), engine.event()
+    read = os.eventfd_read
+
+    def read_then_set(number: int) -> int:
+        value = read(number)
+        in_another_thread(second.set)
+        return value
+
+    async def main() -> None:
+        engine.start(wait_for_both())
+        until_true(lambda: bool(second._waiting))
+        monkeypatch.setattr(os, "eventfd_read", read_then_set)
+        second._waiting[0].wake()  # for nothing: the thread looks again, and `second` is set meanwhile
+        await first.wait(deadline=engine.now() + 20)
+
+    async def wait_for_both() -> None:
+        await second.wait(deadline=engine.now() + 20)
+        first.set()
+
+    engine.run(main())
+
+
+def test_descriptor_closed_between_registration_and_poll(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number belongs to another socket by the time of the poll, which never becomes readable: the wait ends."""
+    engine = BlockingEngine()
+    near, far = socket.socketpair()
+    number = near.fileno()
+    reused: list[socket.socket] = []
+
+    def close_then_poll(*arguments: Any) -> bool:
+        if not reused:
+            in_another_thread(close)
+        return poll(*arguments)
+
+    def close() -> None:
+        engine.unregister(number)
+        near.close()
+        reused.append(pair[0].dup())
+
+    poll = blocking._poll
+    monkeypatch.setattr(blocking, "_poll", close_then_poll)
+    engine.run(engine.wait(number, READ, engine.now() + 20))
+    assert reused[0].fileno() == number
+    for sock in (far, *reused):
+        sock.close()

@@ -37,7 +37,9 @@ class Here(threading.local):
 
     def __init__(self) -> None:
         self.task: ThreadTask | None = None
-        self.waker: Waker | None = None  # a task's is made when it is started, another thread's at its first wait
+        self.waker: Waker | None = (
+            None  # a task's is made at its start; None during a wait
+        )
         self.family: set[ThreadTask] | None = None  # the tasks of the `run` that this thread is part of
         self.is_shielded = False
         self.seen_counts: dict[int, int] = {}  # the count of each descriptor at this thread's last wait
@@ -105,13 +107,14 @@ class ThreadEvent:
             waker.wake()
 
     async def wait(self, *, deadline: float | None = None) -> None:
-        waker = self._engine._waker()
+        waker = self._engine._take_waker()
         self._waiting.append(waker)
         try:
             while not self._set:
                 self._engine._pause(waker, deadline)
         finally:
             self._waiting.remove(waker)
+            self._engine._here.waker = waker
 
 
 class BlockingEngine(Engine):
@@ -133,10 +136,10 @@ class BlockingEngine(Engine):
     async def wait(self, descriptor: int, direction: int, deadline: float | None = None) -> None:
         if descriptor < 0:
             return  # another thread has just closed it: the next call on it says so
-        waiting, place, waker = self._waiting, (descriptor, direction), self._waker()
-        if waiting.setdefault(place, waker) is not waker:
-            raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
+        waiting, place, waker = self._waiting, (descriptor, direction), self._take_waker()
         try:
+            if waiting.setdefault(place, waker) is not waker:
+                raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
             if self._was_unregistered(descriptor):
                 return
             while waiting.get(place) is waker:  # else it was unregistered
@@ -145,6 +148,7 @@ class BlockingEngine(Engine):
         finally:
             if waiting.get(place) is waker:
                 del waiting[place]
+            self._here.waker = waker
 
     def _was_unregistered(self, descriptor: int) -> bool:
         """Whether the descriptor was unregistered since this thread last waited for it.
@@ -167,11 +171,15 @@ class BlockingEngine(Engine):
         """Whether the calling thread is no task, so that nothing can cancel its wait."""
         return self._here.task is None
 
-    def _waker(self) -> Waker:
+    def _take_waker(self) -> Waker:
+        """Return this thread's waker, which the wait gives back to `Here.waker` at its end.
+
+        A signal handler may wait in the middle of a wait. It gets another waker: with the same one it would take the
+        wake-up of the wait that it has interrupted.
+        """
         here = self._here
-        if here.waker is None:
-            here.waker = Waker()
-        return here.waker
+        waker, here.waker = here.waker, None
+        return Waker() if waker is None else waker
 
     def _pause(
         self, waker: Waker, deadline: float | None, descriptor: int | None = None, direction: int = READ
