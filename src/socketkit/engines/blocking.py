@@ -37,9 +37,7 @@ class Here(threading.local):
 
     def __init__(self) -> None:
         self.task: ThreadTask | None = None
-        self.waker: Waker | None = (
-            None  # a task's is made at its start; None during a wait
-        )
+        self.waker: Waker | None = None  # a task's is made at its start; None during a wait
         self.family: set[ThreadTask] | None = None  # the tasks of the `run` that this thread is part of
         self.is_shielded = False
         self.seen_counts: dict[int, int] = {}  # the count of each descriptor at this thread's last wait
