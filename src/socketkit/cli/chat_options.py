@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 import click
 
 from socketkit.apps.chat.limits import Limits
-from socketkit.apps.chat.texts import LANGUAGES, language_of_locale
 from socketkit.apps.chat.web_address import page_address
 from socketkit.cli.common_options import Read
 from socketkit.cli.fast_click import option
+from socketkit.config.languages import LANGUAGES, language_of_locale
 from socketkit.config.quoting import quote
 from socketkit.errors import OptionError
 

@@ -346,16 +346,3 @@ def test_match_reads_notices_of_both_languages() -> None:
     assert texts.match("* Al is Alice now", text) == {"before": "Al", "name": "Alice"}
     assert texts.match("* Al теперь Alice", text) == {"before": "Al", "name": "Alice"}
     assert texts.match("Al: * Al is Alice now", text) is None
-
-
-@pytest.mark.parametrize(
-    ("environment", "language"),
-    [
-        ({"LANG": "ru_RU.UTF-8"}, "ru"),
-        ({"LANG": "ru_RU", "LC_ALL": "C.UTF-8"}, "en"),
-        ({}, "en"),
-        ({"LANG": "de"}, "en"),
-    ],
-)
-def test_language_of_the_locale(environment: dict[str, str], language: str) -> None:
-    assert texts.language_of_locale(environment) == language

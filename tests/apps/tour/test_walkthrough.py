@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from socketkit import engines
 from socketkit.apps.tour import benchmark, walkthrough
 from socketkit.apps.tour.socket_state import open_descriptor_count, state_of_ports
-from socketkit.apps.tour.texts import STEPS
+from socketkit.apps.tour.texts import RUSSIAN, RUSSIAN_STEPS, STEPS, step_text
 
 NAMES = [name for name in engines.NAMES if engines.is_available(name) and name != "blocking"]
 
@@ -104,3 +105,31 @@ def test_benchmark_covers_engines_and_families() -> None:
             assert one.reason == engines.missing(one.engine)
         elif one.family in ("tcp4", "unix", "pair"):
             assert one.rate is not None and one.rate > 0, one
+
+
+def fields_of(text: str) -> list[str]:
+    return sorted(re.findall(r"\{[^}]*\}", text))
+
+
+def test_every_text_in_both_languages() -> None:
+    """Each step and each text of the page has a Russian one, with the same fields."""
+    assert list(RUSSIAN_STEPS) == list(STEPS)
+    for name, english in STEPS.items():
+        russian = step_text("ru", name)
+        assert russian.side == english.side
+        for attribute in ("meaning", "trap"):
+            assert fields_of(getattr(russian, attribute)) == fields_of(getattr(english, attribute)), name
+            assert re.search("[а-я]", getattr(russian, attribute)), name
+    for english_text, russian_text in RUSSIAN.items():
+        assert fields_of(russian_text) == fields_of(english_text)
+        assert russian_text != english_text
+
+
+def test_walkthrough_in_russian() -> None:
+    """The texts are of the language, with the real values, the calls are the same."""
+    steps: list[walkthrough.Step] = []
+    engine = engines.make(NAMES[0])
+    engine.run(walkthrough.walk(engine, steps.append, language="ru"))
+    assert [step.name for step in steps] == list(STEPS)
+    assert all("{" not in step.text.meaning + step.text.trap for step in steps)
+    assert "ждёт приёма: 1." in steps[4].text.meaning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 
 import pytest
@@ -102,3 +103,49 @@ def test_closed_stdout_is_no_failure() -> None:
         tour.process.stdout.close()
         assert tour.wait() == 0
         assert tour.stderr_lines == []
+
+
+def run_tour(*arguments: str, **environment: str) -> tuple[int, str, list[str]]:
+    with socketkit("tour", *arguments, env={"COLUMNS": "80", **environment}) as program:
+        text = program.communicate().decode()
+        return program.wait(), text, program.stderr_lines
+
+
+@pytest.mark.parametrize("step", ["12", "half-close"])
+def test_one_step(step: str) -> None:
+    """A step is shown by its number or its name, and nothing else."""
+    status, text, _ = run_tour(step)
+    assert status == 0
+    assert re.findall(r"^ +\d+  (\S.*\S)", text, re.MULTILINE) == ["half-close"]
+    assert "shutdown(" in text and "trap" in text
+
+
+def test_unknown_step() -> None:
+    status, text, errors = run_tour("half-clsoe")
+    assert (status, text) == (2, "")
+    assert "there is no step 'half-clsoe' (did you mean half-close?); there are 1 to 15" in "".join(errors)
+
+
+def test_russian_page() -> None:
+    """In Russian every line is Russian, but for calls, code and what systems say; it fits 80 columns."""
+    status, text, _ = run_tour("--lang", "ru")
+    assert status == 0
+    assert max(map(len, text.splitlines())) <= 80
+    for title in ("Жизнь сокета", "То же самое с socketkit", "Один обработчик, все движки", "Что попробовать дальше"):
+        assert title in text
+    assert len(re.findall(r"^ *ловушка  ", text, re.MULTILINE)) == len(STEPS)
+    assert "trap" not in text
+
+
+def test_language_of_locale() -> None:
+    assert "ловушка" in run_tour("bind", LC_ALL="ru_RU.UTF-8")[1]
+    assert "ловушка" not in run_tour("bind", LC_ALL="C.UTF-8")[1]
+
+
+def test_closing_commands_can_be_copied(page: str) -> None:
+    """Each command at the end is one that a shell here runs."""
+    commands = re.findall(r"^ (\S.* (?:echo|connect|chat) [\w-]+) *$", page[page.index("To try next") :], re.MULTILINE)
+    assert len(commands) == 4
+    for typed in commands:
+        done = subprocess.run([*typed.split(), "--help"], capture_output=True, check=False)
+        assert done.returncode == 0, typed

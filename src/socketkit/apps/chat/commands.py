@@ -13,8 +13,8 @@ from socketkit.apps.chat.members import LOBBY, Members
 from socketkit.apps.chat.message import private_line
 from socketkit.apps.chat.moderation import HOST_COMMANDS, is_banned, muted_notice, order_elsewhere
 from socketkit.apps.chat.names import MAX_NAME_LENGTH, check_name
-from socketkit.apps.chat.texts import LANGUAGES
 from socketkit.apps.chat.unstacked import unstacked
+from socketkit.config.languages import LANGUAGES
 
 __all__ = ["COMMAND_NAMES", "Command", "is_name_free", "normal_name", "room_of", "run_command"]
 

@@ -9,9 +9,7 @@ from typing import Final
 
 from socketkit.apps.chat.names import MAX_NAME_LENGTH
 
-__all__ = ["FAREWELLS", "LANGUAGES", "is_goodbye", "language_of_locale", "match", "translate"]
-
-LANGUAGES: Final = ("en", "ru")
+__all__ = ["FAREWELLS", "is_goodbye", "match", "translate"]
 
 FAREWELLS: Final = frozenset({"bye", "до свидания"})
 """What a member types to leave, in any language of the chat."""
@@ -146,14 +144,6 @@ def translate(language: str, text: str, fields: Mapping[str, object]) -> str:
 
 _TEXTS: Final = frozenset({"banned", "here", "problem"})
 """Fields that may be texts. A name never is one, though a guest may be called like a text."""
-
-
-def language_of_locale(environment: Mapping[str, str]) -> str:
-    """The language that the locale asks for, as gettext finds it; English where the chat has no such language."""
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := environment.get(variable):
-            return "ru" if value.startswith("ru") else "en"
-    return "en"
 
 
 def is_goodbye(line: str) -> bool:

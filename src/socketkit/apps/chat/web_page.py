@@ -10,8 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from socketkit.apps.chat.texts import LANGUAGES
 from socketkit.apps.chat.web_address import SOCKET_PATH
+from socketkit.config.languages import LANGUAGES
 from socketkit.config.websocket_settings import Request, Response
 
 __all__ = ["respond"]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from socketkit.apps.chat.decisions import Notice, Past, Private, ShowLine
 from socketkit.apps.chat.export import iso_time, message_fields
-from socketkit.apps.chat.texts import LANGUAGES
+from socketkit.config.languages import LANGUAGES
 from socketkit.values import Value
 
 __all__ = ["SUBPROTOCOL", "Hello", "encode", "event_of", "lines_of", "parse", "read_hello"]

@@ -13,7 +13,7 @@ from typing import Final
 from socketkit.api import connect, listen, serve
 from socketkit.apps.tour.benchmark import echo
 from socketkit.apps.tour.socket_state import backlog_limit, state_of, state_of_ports
-from socketkit.apps.tour.texts import CLIENT, SERVER, STEPS, StepText
+from socketkit.apps.tour.texts import CLIENT, SERVER, StepText, step_text, translate
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError, EndOfStream
@@ -38,11 +38,13 @@ class Step(Value):
     """One step of a socket's life.
 
     Attributes:
+        name: its key in `texts.STEPS`.
         text: which side takes it, what it means, and its trap.
         calls: what was called, in order.
         states: each socket's descriptor and TCP state after it; empty where the system does not report it.
     """
 
+    name: str
     text: StepText
     calls: tuple[Call, ...]
     states: tuple[tuple[int, str], ...] = ()
@@ -72,9 +74,10 @@ class _CallRecorder:
 class _Walkthrough:
     """A server and a client in one task, one step after the other."""
 
-    def __init__(self, engine: Engine, show: Callable[[Step], object]) -> None:
+    def __init__(self, engine: Engine, show: Callable[[Step], object], language: str) -> None:
         self._engine = engine
         self._show = show
+        self._language = language
         self._calls: list[Call] = []
 
     async def run(self) -> None:
@@ -100,7 +103,9 @@ class _Walkthrough:
         self._show_step("bind", self._take("setsockopt", "bind"), port=self._port)
         limit = backlog_limit()
         self._show_step(
-            "listen", states=[self._listening], limit=f": this one at most {limit}" if limit is not None else ""
+            "listen",
+            states=[self._listening],
+            limit=translate(self._language, ": this one at most {limit}", limit=limit) if limit is not None else "",
         )
 
     def _connected(self, client: Connection) -> None:
@@ -169,17 +174,21 @@ class _Walkthrough:
         await server.close()
         await client.close()
         state = state_of_ports(*ports)
-        kept = f" The system keeps the side that ended first in {state} for a while, for packets that come late."
+        kept = translate(
+            self._language,
+            " The system keeps the side that ended first in {state} for a while, for packets that come late.",
+            state=state,
+        )
         self._show_step("close", kept=kept if state else "")
 
     def _show_step(
         self, name: str, calls: tuple[Call, ...] | None = None, *, states: list[int] | None = None, **facts: object
     ) -> None:
         calls = self._take() if calls is None else calls
-        text = STEPS[name]
+        text = step_text(self._language, name)
         filled = StepText(text.side, text.title, text.meaning.format(**facts), text.trap.format(**facts))
         known = [(descriptor, state_of(descriptor)) for descriptor in states or ()]
-        self._show(Step(filled, calls, tuple((descriptor, state) for descriptor, state in known if state)))
+        self._show(Step(name, filled, calls, tuple((descriptor, state) for descriptor, state in known if state)))
 
     def _take(self, *names: str) -> tuple[Call, ...]:
         """The calls of these names that were recorded and not taken yet; without a name, all."""
@@ -192,13 +201,17 @@ class _Walkthrough:
         return self._take(*{call.event.name for call in self._calls} - {"setsockopt"})
 
 
-async def walk(engine: Engine, show: Callable[[Step], object]) -> None:
+async def walk(engine: Engine, show: Callable[[Step], object], *, language: str = "en") -> None:
     """Run every step, and show each when it has happened.
+
+    Args:
+        show: is called with each step.
+        language: of its texts: `en` or `ru`.
 
     Raises:
         OpenError: this machine has no TCP over IPv4.
     """
-    await _Walkthrough(engine, show).run()
+    await _Walkthrough(engine, show, language).run()
 
 
 async def summarize(engine: Engine, line_count: int = 1000) -> Summary:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from typing import Final
 
+import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.padding import Padding
@@ -17,11 +21,13 @@ from rich.text import Text
 from socketkit import engines
 from socketkit.apps.tour.benchmark import ENGINES, FAMILIES, MESSAGE_SIZE, Burst, measure
 from socketkit.apps.tour.socket_state import open_descriptor_count
-from socketkit.apps.tour.texts import BOTH, CLIENT, SERVER
+from socketkit.apps.tour.texts import BOTH, CLIENT, SERVER, STEPS, translate
 from socketkit.apps.tour.walkthrough import Call, Step, Summary, summarize, walk
 from socketkit.cli import common_options
 from socketkit.cli.explain import call_line
-from socketkit.cli.fast_click import command
+from socketkit.cli.fast_click import command, option
+from socketkit.config.languages import LANGUAGES, language_of_locale
+from socketkit.config.quoting import quote, suggest
 from socketkit.values import replace
 
 __all__ = ["tour"]
@@ -59,80 +65,135 @@ async with (
 """
 
 
+_NUMBERS: Final = {name.replace(" ", "-"): number for number, name in enumerate(STEPS, 1)}
+"""The number of each step, by the name that is typed."""
+
+
+def _read_step(context: click.Context, parameter: click.Parameter, typed: str | None) -> int | None:
+    """The number of a step that was typed as a number or a name; None: none was."""
+    if typed is None:
+        return None
+    if typed.isascii() and typed.isdigit() and 1 <= int(typed) <= len(_NUMBERS):
+        return int(typed)
+    if typed not in _NUMBERS:
+        raise click.UsageError(
+            f"there is no step {quote(typed)}{suggest(typed, _NUMBERS)}; there are 1 to {len(_NUMBERS)}, or by name: "
+            f"{', '.join(_NUMBERS)}",
+            context,
+        )
+    return _NUMBERS[typed]
+
+
+def _complete_step(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in _NUMBERS if name.startswith(incomplete)]
+
+
 @command()
+@click.argument("step", required=False, callback=_read_step, shell_complete=_complete_step)
+@option(
+    "--lang",
+    "language",
+    metavar="|".join(LANGUAGES),
+    type=click.Choice(LANGUAGES),
+    help="The language of the texts (default: the locale's).",
+)
 @common_options.debug
-def tour() -> None:
+def tour(step: int | None, language: str | None) -> None:
     """The life of a socket, run and explained on this machine.
 
     A server and a client go through a whole connection, each call explained as it is made. Then one handler is served
     on every engine and family that the system has. Ends by itself.
+
+    With STEP, a number or a name (bind, accept, half-close, ...), only that step is shown.
     """
-    console = _Paper()
-    _show_life(console)
-    _show_the_same(console)
-    _show_bursts(console)
-    _show_more(console)
+    page = _Page(language or language_of_locale(os.environ))
+    if step is not None:
+        _show_steps(page, step)
+        return
+    _show_life(page)
+    _show_the_same(page)
+    _show_bursts(page)
+    _show_more(page)
 
 
-class _Paper(Console):
-    """Standard output, not wider than is easy to read."""
+class _Page(Console):
+    """Standard output, not wider than is easy to read, and the language of what is written there."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str) -> None:
         super().__init__(highlight=False)
         self.width = min(self.width, WIDEST)
+        self.language = language
+
+    def say(self, text: str, **fields: object) -> str:
+        """The text in this language."""
+        return translate(self.language, text, **fields)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # the reader has gone: the command ends as quietly as all others
 
 
-def _chapter(console: Console, title: str, text: str = "") -> None:
-    console.print()
-    console.print(Rule(Text(title, "bold"), align="left"))
+def _chapter(page: _Page, title: str, text: str = "") -> None:
+    page.print()
+    page.print(Rule(Text(title, "bold"), align="left"))
     if text:
-        console.print(Padding(Text(text), (0, 1)))
-    console.print()
+        page.print(Padding(Text(text), (0, 1)))
+    page.print()
 
 
-def _show_life(console: Console) -> None:
+def _show_life(page: _Page) -> None:
     _chapter(
-        console,
-        "The life of a socket",
-        "A server and a client on this machine. Each call below was made just now; the numbers are the real ones.",
+        page,
+        page.say("The life of a socket"),
+        page.say(
+            "A server and a client on this machine. Each call below was made just now; the numbers are the real ones."
+        ),
     )
     before = open_descriptor_count()
+    _show_steps(page)
+    after = open_descriptor_count()
+    if before is not None and after is not None:
+        counts = page.say(
+            "Descriptors of this process before the first step: {before}; after the last: {after}.",
+            before=before,
+            after=after,
+        )
+        page.print(Padding(counts, (0, 1)))
+
+
+def _show_steps(page: _Page, only: int | None = None) -> None:
+    """Run all steps; show each, or only the one of this number."""
     engine = engines.make(engines.best_readiness())
     number = 0
 
     def show(step: Step) -> None:
         nonlocal number
         number += 1
-        console.print(_step(number, step))
-        if console.is_terminal:
+        if only not in (None, number):
+            return
+        page.print(_step(page, number, step))
+        if page.is_terminal:
             time.sleep(PAUSE)  # nothing else is under way here
 
-    engine.run(walk(engine, show))
-    after = open_descriptor_count()
-    if before is not None and after is not None:
-        console.print(
-            Padding(f"Descriptors of this process before the first step: {before}; after the last: {after}.", (0, 1))
-        )
+    engine.run(walk(engine, show, language=page.language))
 
 
-def _step(number: int, step: Step) -> Padding:
+def _step(page: _Page, number: int, step: Step) -> Padding:
     rows = Table.grid(padding=(0, 2, 0, 0))
-    rows.add_column(justify="right", width=6, no_wrap=True)
+    labels = [page.say(label) for label in (SERVER, CLIENT, BOTH, "state", "trap")]
+    rows.add_column(justify="right", width=max(map(len, labels)), no_wrap=True)
     rows.add_column()
     rows.add_row(Text(str(number), "bold"), Text(step.text.title, "bold"))
     for call in step.calls[: _shown_count(step.calls)]:
-        rows.add_row(Text(call.side, _STYLES[call.side]), Text(_written(call), f"bold {_STYLES[call.side]}"))
+        rows.add_row(Text(page.say(call.side), _STYLES[call.side]), Text(_written(call), f"bold {_STYLES[call.side]}"))
     if _shown_count(step.calls) < len(step.calls):
         last = step.calls[-1]
-        rows.add_row(Text(last.side, _STYLES[last.side]), Text(f"the same, on {last.event.descriptor}"))
+        same = page.say("the same, on {descriptor}", descriptor=last.event.descriptor)
+        rows.add_row(Text(page.say(last.side), _STYLES[last.side]), Text(same))
     rows.add_row("", Text(step.text.meaning))
     if step.states:
         states = ", ".join(f"{descriptor} {state}" for descriptor, state in step.states)
-        rows.add_row(Text("state", "dim"), Text(states, "dim"))
-    rows.add_row(Text("trap", "yellow"), Text(step.text.trap, "yellow"))
+        rows.add_row(Text(page.say("state"), "dim"), Text(states, "dim"))
+    rows.add_row(Text(page.say("trap"), "yellow"), Text(step.text.trap, "yellow"))
     return Padding(rows, (0, 1, 1, 0))
 
 
@@ -152,46 +213,45 @@ def _written(call: Call) -> str:
     return call_line(event if len(event.data) <= MAX_DATA_SIZE else replace(event, data=b""))
 
 
-def _show_the_same(console: Console) -> None:
-    _chapter(console, "The same, by socketkit", "All of these steps, without these traps:")
-    console.print(
-        Padding(Syntax(_CODE, "python", theme="ansi_dark", background_color="default", word_wrap=True), (0, 4))
-    )
+def _show_the_same(page: _Page) -> None:
+    _chapter(page, page.say("The same, by socketkit"), page.say("All of these steps, without these traps:"))
+    page.print(Padding(Syntax(_CODE, "python", theme="ansi_dark", background_color="default", word_wrap=True), (0, 4)))
     engine = engines.make(engines.best_readiness())
-    console.print(Padding(_summary(engine.run(summarize(engine))), (0, 1)))
+    page.print(Padding(_summary(page, engine.run(summarize(engine))), (0, 1)))
 
 
-def _summary(summary: Summary) -> Text:
+def _summary(page: _Page, summary: Summary) -> Text:
     calls = ", ".join(f"{count} {name}" for name, count in summary.calls.items())
     return Text.assemble(
-        "It was run just now, with ",
-        (f"{_grouped(summary.line_count)} lines", "bold"),
-        " sent and received one by one. They were sent and echoed in ",
-        (f"{sum(summary.calls.values())} socket calls", "bold"),
-        f" on both sides together: {calls}.",
+        page.say("It was run just now, with "),
+        (page.say("{count} lines", count=_grouped(summary.line_count)), "bold"),
+        page.say(" sent and received one by one. They were sent and echoed in "),
+        (page.say("{count} socket calls", count=sum(summary.calls.values())), "bold"),
+        page.say(" on both sides together: {calls}.", calls=calls),
     )
 
 
-def _show_bursts(console: Console) -> None:
-    _chapter(
-        console,
-        "One handler, every engine",
-        "An engine is a way of waiting. Here the echo from above is served on each engine and over "
-        f"each family of sockets: 1000 round trips a second of {MESSAGE_SIZE} bytes, {BURST * 1000:.0f} ms each.",
+def _show_bursts(page: _Page) -> None:
+    text = page.say(
+        "An engine is a way of waiting. Here the echo from above is served on each engine and over each family of "
+        "sockets: 1000 round trips a second of {size} bytes, {milliseconds} ms each.",
+        size=MESSAGE_SIZE,
+        milliseconds=f"{BURST * 1000:.0f}",
     )
+    _chapter(page, page.say("One handler, every engine"), text)
     bursts: list[Burst] = []
-    if console.is_terminal:
-        with Live(_tables(bursts, console.width), console=console, auto_refresh=False) as live:
+    if page.is_terminal:
+        with Live(_tables(page, bursts), console=page, auto_refresh=False) as live:
             for burst in measure(BURST):
                 bursts.append(burst)
-                live.update(_tables(bursts, console.width), refresh=True)
+                live.update(_tables(page, bursts), refresh=True)
     else:
         bursts.extend(measure(BURST))
-        console.print(_tables(bursts, console.width))
-    console.print(Padding(_notes(bursts), (1, 1, 0, 1)))
+        page.print(_tables(page, bursts))
+    page.print(Padding(_notes(page, bursts), (1, 1, 0, 1)))
 
 
-def _tables(bursts: list[Burst], width: int) -> Padding:
+def _tables(page: _Page, bursts: list[Burst]) -> Padding:
     """The rates of all engines: one table, or as many as a narrow terminal needs, each with some of the engines."""
     parts: list[list[str]] = []
     left = 0
@@ -199,15 +259,15 @@ def _tables(bursts: list[Burst], width: int) -> Padding:
         size = max(_RATE_WIDTH, len(name)) + 2  # a blank and a border
         if size > left:
             parts.append([])
-            left = width - 2 - _FAMILY_WIDTH
+            left = page.width - 2 - _FAMILY_WIDTH
         parts[-1].append(name)
         left -= size
-    return Padding(Group(*(_table(bursts, names) for names in parts)), (0, 1))
+    return Padding(Group(*(_table(page, bursts, names) for names in parts)), (0, 1))
 
 
-def _table(bursts: list[Burst], names: Sequence[str]) -> Table:
+def _table(page: _Page, bursts: list[Burst], names: Sequence[str]) -> Table:
     table = Table(padding=(0, 0, 0, 1))
-    table.add_column("family", no_wrap=True, min_width=8)
+    table.add_column(page.say("family"), no_wrap=True, min_width=8)
     for name in names:
         table.add_column(name, justify="right", min_width=_RATE_WIDTH)
     cells = {(burst.engine, burst.family): burst for burst in bursts}
@@ -226,23 +286,34 @@ def _cell(burst: Burst | None, best: float) -> Text:
     return Text(f"{burst.rate / 1000:.1f}k", "bold green" if burst.rate == best else "")
 
 
-def _notes(bursts: list[Burst]) -> Group:
-    notes = ["Both ends share this process, and one thread (two, with blocking): for comparison only."]
+def _notes(page: _Page, bursts: list[Burst]) -> Group:
+    notes = [page.say("Both ends share this process, and one thread (two, with blocking): for comparison only.")]
     notes += dict.fromkeys(burst.reason for burst in bursts if burst.rate is None)
     return Group(*map(Text, notes))
 
 
-def _show_more(console: Console) -> None:
-    _chapter(console, "To try next")
-    rows = Table.grid(padding=(0, 2, 0, 0))
+def _show_more(page: _Page) -> None:
+    _chapter(page, page.say("To try next"))
+    name = _command_name()
     for typed, meaning in (
-        ("socketkit echo --explain", "a server that explains each of its socket calls"),
-        ("socketkit connect --explain", "its client: type a line, and end with Ctrl-D"),
-        ("socketkit chat host", "a chat, with you as its host"),
-        ("socketkit chat join", "the other side of the chat; plain nc works too"),
+        ("echo --explain", "a server that explains each of its socket calls"),
+        ("connect --explain", "its client: type a line, and end with Ctrl-D"),
+        ("chat host", "a chat, with you as its host"),
+        ("chat join", "the other side of the chat; plain nc works too"),
     ):
-        rows.add_row(Text(typed, "bold"), Text(meaning))
-    console.print(Padding(rows, (0, 1, 1, 1)))
+        page.print(Padding(Text(f"{name} {typed}", "bold"), (0, 1)))
+        page.print(Padding(Text(page.say(meaning)), (0, 1, 0, 5)))
+    page.print()
+
+
+def _command_name() -> str:
+    """How this command is typed, so that a line of the page can be copied as it is."""
+    started = sys.argv[0]
+    if shutil.which("socketkit") is not None:
+        return "socketkit"
+    if os.path.basename(started) == "__main__.py":
+        return f"{os.path.relpath(sys.executable)} -m socketkit"
+    return os.path.relpath(started) if os.path.isabs(started) else started
 
 
 def _grouped(number: int) -> str:
