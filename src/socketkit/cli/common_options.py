@@ -185,8 +185,8 @@ def _service_port(name: str, protocol: str) -> int | None:
         return None
 
 
-def one_address(default: str | None = None) -> Decorator[Any]:
-    """ADDRESS, or HOST PORT as two words."""
+def one_address(default: str | None = None, read_word: Callable[[str], Address] | None = None) -> Decorator[Any]:
+    """ADDRESS, or HOST PORT as two words. `read_word` reads the word of an address; None: `read_address`."""
 
     def read(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> Address | None:
         if not words and default is None:
@@ -194,7 +194,7 @@ def one_address(default: str | None = None) -> Decorator[Any]:
                 return None
             raise click.MissingParameter(ctx=ctx, param=parameter)
         try:
-            return _address_of(words or (default or "",))
+            return _address_of(words or (default or "",), read_word or read_address)
         except (AddressError, OptionError) as error:
             raise click.BadParameter(str(error), ctx, parameter) from None
 
@@ -209,9 +209,9 @@ class _Word(Read):
         super().__init__(name, str)
 
 
-def _address_of(words: Sequence[str]) -> Address:
+def _address_of(words: Sequence[str], read: Callable[[str], Address] = read_address) -> Address:
     if len(words) == 1:
-        return read_address(words[0])
+        return read(words[0])
     if len(words) > 2:
         raise AddressError(f"{len(words)} words are no address; allowed are ADDRESS, or HOST PORT")
     host, port = words

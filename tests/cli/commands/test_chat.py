@@ -21,7 +21,7 @@ from typing import IO
 import pytest
 
 from socketkit import Address
-from support.programs import PATIENCE, Program, needs, socketkit
+from support.programs import PATIENCE, Program, free_port, needs, socketkit
 
 
 @contextlib.contextmanager
@@ -379,3 +379,52 @@ def test_farewells_of_a_plain_nc(farewell: str) -> None:
             assert line_of(host) == "* guest1 has left"
         types(host, f"{farewell}\n")
         assert host.wait() == 0
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+def test_join_at_the_address_of_the_page(scheme: str) -> None:
+    """It takes part as over plain lines: its own lines do not come back, a farewell ends it."""
+    pytest.importorskip("h11", reason="the extra ws is not installed")
+    with hosting("--web", "127.0.0.1:0", "--name", "Olga") as (host, address):
+        page = host.wait_line("listening http").removeprefix("listening http").removesuffix("/")
+        with socketkit("chat", "join", f"{scheme}{page}", "--name", "Ivan") as guest:
+            assert line_of(guest).startswith("* welcome, you are Ivan; here: Olga ")
+            assert line_of(host) == "* Ivan has joined"
+            types(guest, "привет\n/me waves\n")
+            assert [line_of(host), line_of(host)] == ["Ivan: привет", "~ Ivan waves"]
+            types(host, "hello\n")
+            assert line_of(guest) == "Olga: hello"
+            with raw_guest(address) as (sock, _):
+                sock.sendall(b"/msg Ivan psst\n")
+                assert [line_of(guest), line_of(guest)] == ["* guest2 has joined", "guest2 (private): psst"]
+            types(guest, "bye\n")
+            while not line_of(guest).startswith("* goodbye"):
+                pass
+            assert guest.wait() == 0
+
+
+def test_join_at_a_page_shows_what_was_missed(tmp_path: Path) -> None:
+    """By ids, over a restart of the host: each line once, in order, none left out."""
+    pytest.importorskip("h11", reason="the extra ws is not installed")
+    port = free_port()
+    page, store = f"http://127.0.0.1:{port}", ("--store", str(tmp_path / "chat.db"))
+    with contextlib.ExitStack() as programs:
+        with hosting("--web", page, *store, "--history", "3") as (host, address), raw_guest(address) as (sock, _):
+            guest = programs.enter_context(
+                socketkit("chat", "join", page, "--name", "Ivan", "--retry", "100", "--backoff", "20ms..50ms")
+            )
+            assert line_of(guest).startswith("* welcome, you are Ivan")
+            sock.sendall(b"one\n")
+            assert line_of(guest) == "guest1: one"
+            host.stop(signal.SIGKILL)
+        with hosting(*store) as (_, address), raw_guest(address) as (sock, file):
+            sock.sendall(b"".join(b"missed %d\n" % number for number in range(60)) + b"bye\n")
+            while not file.readline().startswith(b"* goodbye"):
+                pass
+        with hosting("--web", page, *store, "--history", "3") as (host, address):
+            types(host, "back\n")
+            shown: list[str] = []
+            while not shown or "back" not in shown[-1]:
+                shown.append(line_of(guest))
+            said = [line.partition(": ")[2] for line in shown if "missed" in line]
+            assert said == [f"missed {number}" for number in range(60)]

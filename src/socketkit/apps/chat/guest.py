@@ -7,9 +7,10 @@ from typing import Any
 
 from socketkit.api import connect
 from socketkit.apps.chat.hub import is_farewell
-from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
+from socketkit.apps.chat.line_reader import CHAT_FRAMING
+from socketkit.apps.chat.links import Link, Memory, Wanted, link_over
 from socketkit.apps.chat.name_book import NameBook
-from socketkit.apps.chat.participant import PERSON_FRAMING, Participant
+from socketkit.apps.chat.participant import Participant
 from socketkit.apps.chat.texts import is_goodbye
 from socketkit.apps.talk.conversation import AbandonedError
 from socketkit.apps.terminal_escape import visible
@@ -21,6 +22,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, DeadlineError, EndOfStream, StreamError
 from socketkit.events import Observer
+from socketkit.values import replace
 
 __all__ = ["ChatGuest", "join"]
 
@@ -42,11 +44,12 @@ async def join(
     A farewell (`bye`, `/quit`, `до свидания`) is sent, and its answer shown. At the end of the input our direction is
     shut down, and lines are shown until the host closes too. With the option `retry` a connection that is lost is made
     again, with the name and the room that the guest had; the host shows what was said meanwhile, as far as its history
-    goes. A line that was on its way when the connection was lost may be lost with it.
+    goes; at a WebSocket exactly that, by the messages' ids. A line that was on its way when the connection was lost
+    may be lost with it.
 
     Args:
         engine: runs already; not one that blocks.
-        address: of the host; plain `nc -l` will do.
+        address: of the host; plain `nc -l` will do. `ws://` and `wss://` are those of its page.
         person: the person at this end.
         name: the name to ask for; None: the one that the host gives.
         password: of the chat; None: none is sent.
@@ -63,21 +66,25 @@ async def join(
         BrokenPipeError: the output was closed.
     """
     guest = ChatGuest(engine, person, linger, retries="retry" in options)
-    first = [] if password is None else [f"/password {password}"]
-    first += [] if language is None else [f"/lang {language}"]
+    address = Address.parse(address)
+    if address.transport.is_websocket:
+        from socketkit.apps.chat.web_address import SOCKET_PATH
+        from socketkit.apps.chat.web_protocol import SUBPROTOCOL
+
+        address = address if address.resource.strip("/") else address.replace(resource=SOCKET_PATH)
+        options.setdefault("subprotocols", SUBPROTOCOL)
+    wanted = Wanted(name=name, password=password, language=language)
     opening = connect(address, framing=CHAT_FRAMING, engine=engine, observer=observer, **options)
     async with Group(engine) as group:
         group.start(guest.send_lines())
         try:
             if not guest.retries:
                 async with opening as connection:
-                    await guest.converse(connection, [*first, *([] if name is None else [f"/name {name}"])])
+                    await guest.converse(connection, wanted)
             else:
                 async for connection in opening:
-                    wanted = guest.book.asked or name
-                    again = [*first, *([] if wanted is None else [f"/name {wanted}"])]
-                    again += [] if guest.book.room is None else [f"/join {guest.book.room}"]
-                    if await guest.converse(connection, again):
+                    wanted = replace(wanted, name=guest.book.asked or name, room=guest.book.room)
+                    if await guest.converse(connection, wanted):
                         break
         finally:
             group.cancel()
@@ -99,42 +106,43 @@ class ChatGuest:
         self._person = person
         self._linger = linger
         self._connection: Connection | None = None
+        self._link: Link | None = None
+        self._memory = Memory()
         self._connected = engine.event()
         self._has_ended = False  # our direction
         self.has_timed_out = False
         self.retries = retries
         self.book = NameBook()
 
-    async def converse(self, connection: Connection, first: list[str]) -> bool:
-        """Talk over a connection to its end, beginning with these lines; whether the conversation is over.
+    async def converse(self, connection: Connection, wanted: Wanted) -> bool:
+        """Talk over a connection to its end, beginning with what is wanted; whether the conversation is over.
 
         Raises:
             BrokenError: it was lost, and is not made again.
         """
         is_over = False
         try:
-            for line in first:
-                await connection.send(f"{line}\n".encode())
-            self._connection = connection
+            link = link_over(connection, self.book, self._memory)
+            await link.begin(wanted)
+            self._connection, self._link = connection, link
             self._connected.set()
-            is_over = await self._show_lines(connection) or not self.book.own  # no chat has greeted
+            is_over = await self._show_lines(link) or not self.book.own  # no chat has greeted
         except BrokenError:
             if not self.retries or self._has_ended:
                 raise
         finally:
-            self._connection = None
+            self._connection = self._link = None
             self._connected = self._engine.event()
         if self.retries and not is_over and not self._has_ended:
             await self._person.show("* the connection was lost: trying again")
         return is_over or self._has_ended or not self.retries
 
-    async def _show_lines(self, connection: Connection) -> bool:
+    async def _show_lines(self, link: Link) -> bool:
         """Show the lines of the host, up to the end of the stream; whether the last one was a goodbye."""
-        reader = LineReader(connection, PERSON_FRAMING)
         line = ""
         with suppress(EndOfStream):
             while True:
-                line = visible((await reader.receive()).decode(errors="backslashreplace"))
+                line = visible((await link.receive()).decode(errors="backslashreplace"))
                 self.book.see(line)
                 await self._person.show(line)
         return is_goodbye(line)
@@ -164,17 +172,18 @@ class ChatGuest:
                 line = (await self._person.read()).rstrip(b"\r")
                 has_left = is_farewell(line.decode(errors="replace"))
                 self._has_ended |= has_left
-                await self._send(line + b"\n")
+                await self._send(line)
                 if has_left:
                     return True
         except EndOfStream:
             return self._person.is_terminal
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, line: bytes) -> None:
         while True:
-            connection = await self._current()
+            await self._current()
+            assert self._link is not None
             try:
-                await connection.send(data)
+                await self._link.send(line)
             except (StreamError, DeadlineError):
                 if not self.retries:
                     raise

@@ -15,7 +15,7 @@ from socketkit.apps.chat import host as rooms
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.names import check_name
 from socketkit.apps.chat.participant import PERSON_FRAMING, Participant, Piped
-from socketkit.apps.chat.web_address import page_url
+from socketkit.apps.chat.web_address import page_address, page_url
 from socketkit.apps.talk.conversation import AbandonedError, run_until_signal
 from socketkit.cli import chat_options, common_options, tls_options
 from socketkit.cli.fast_click import Group, option
@@ -162,8 +162,14 @@ def export(file: str, as_json: bool) -> Status:
     return Status.DONE
 
 
+def _host_address(text: str) -> Address:
+    """An address of a host, also that of its page as it is listed and as a browser has it."""
+    is_page = text.lower().startswith(("http://", "https://"))
+    return page_address(text) if is_page else common_options.read_address(text)
+
+
 @chat.command()
-@common_options.one_address(default=ADDRESS)
+@common_options.one_address(default=ADDRESS, read_word=_host_address)
 @option("--name", metavar="NAME", type=common_options.Read("name", _name), help="The name to ask for.")
 @chat_options.password_option
 @chat_options.language
@@ -187,7 +193,8 @@ def join(
     """Join a room (default: tcp://localhost:5000).
 
     A farewell (bye) ends it, and so does the host. At the end of standard input you leave the room, and the lines that
-    still come are shown. With --retry a connection that is lost is made again, with your name and room.
+    still come are shown. With --retry a connection that is lost is made again, with your name and room; at the address
+    of a page (http://host:8080, ws://) you are shown exactly the lines that you have missed.
     """
     password = chat_options.password_of(password_file)
 
