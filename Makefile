@@ -81,6 +81,11 @@ bench: .venv-bench/.ready $(BUILT)
 behaviours: $(READY)
 	@TOOL=$(TOOL) $(BIN)/python docs/behaviours.py
 
+# The pictures of the chat's page in docs/images, by headless Chromium.
+.PHONY: screenshots
+screenshots: $(BUILT)
+	@PYTHONPATH=tests $(BIN)/python docs/screenshots.py
+
 bench-framing: .venv-bench/.ready
 	@.venv-bench/bin/python bench/framing.py
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.store import Store
 from socketkit.apps.chat.web_address import page_address, page_url
 from socketkit.errors import BrokenError, EndOfStream, HandshakeError, OptionError
+from support.programs import Program
 from support.websockets import ask, request
 
 pytest.importorskip("h11", reason="the extra ws is not installed")
@@ -372,6 +374,22 @@ def test_addresses_of_the_page(text: str, address: str, url: str) -> None:
 def test_addresses_without_a_page(text: str) -> None:
     with pytest.raises(OptionError):
         page_address(text)
+
+
+def test_bot_of_the_examples_counts_each_line_once() -> None:
+    """Also over a loss: it asks for what it has missed."""
+    bot = str(Path(__file__).parents[3] / "examples" / "chat_bot.py")
+    with hosting_page() as room, Nc(room, "Bob") as nc, Program(sys.executable, bot, str(web_of(room))):
+        assert nc.reads() == "* counter has joined"
+        for line in ("one", "two", "!count"):
+            nc.says(line)
+        assert nc.reads() == "counter: Bob 3"
+        room.person.types("/kick counter")
+        assert nc.reads() == "* counter was removed by host"
+        nc.says("three")
+        assert nc.reads() == "* counter has joined"
+        nc.says("!count")
+        assert nc.reads() == "counter: Bob 5"
 
 
 def test_options_of_the_page_that_belong_to_the_shared_address() -> None:

@@ -8,6 +8,7 @@ import { makeRow, showWholeDate } from "./rows.js";
 import { currentLanguage, fillIn, setLanguage, text } from "./texts.js";
 
 const MAX_ITEMS = 20_000; // of a conversation in memory
+const MAX_JOINED = 8; // notices of who comes and goes in one row
 const $ = (id) => document.getElementById(id);
 
 const state = {
@@ -262,6 +263,7 @@ const RECEIVERS = {
 function enter(room, people) {
   state.room.key = room;
   kept.set("room", room);
+  state.seen[room] ??= 0; // whoever was in a room is told of news there
   state.people = new Set([...people, state.name]);
 }
 
@@ -299,7 +301,14 @@ function noticeItem(said, style = "", at = Date.now()) {
 
 function tell(said, style) {
   const talk = style === "presence" ? state.room : state.active;
-  add(talk, noticeItem(said, style));
+  const last = talk.items.at(-1);
+  if (style === "presence" && last?.style === style && last.count < MAX_JOINED) {
+    last.text += ` · ${said}`; // who comes and goes takes one row, and not ten
+    last.count += 1;
+    changedLast.add(talk);
+    return;
+  }
+  add(talk, { ...noticeItem(said, style), count: 1 });
 }
 
 function clear(talk) {
@@ -312,6 +321,7 @@ function clear(talk) {
 }
 
 const grown = new Set();
+const changedLast = new Set();
 
 function add(talk, item, { isNews = false } = {}) {
   talk.items.push(item);
@@ -347,6 +357,10 @@ function flush() {
     }
   }
   grown.clear();
+  if (changedLast.has(state.active)) {
+    view.changedLast();
+  }
+  changedLast.clear();
   read();
   showAround();
 }

@@ -55,6 +55,17 @@ export class LogView {
     this.settle();
   }
 
+  // The newest item has become another one.
+  changedLast() {
+    const { items } = this.talk;
+    if (this.last === items.length && this.last > this.first) {
+      this.box.lastChild.replaceWith(this.row(items.at(-1), items.at(-2)));
+      if (this.isAtEnd) {
+        this.scrollToEnd();
+      }
+    }
+  }
+
   // So many items were added before the first one.
   addedOlder(count) {
     this.first += count;

@@ -24,6 +24,7 @@ const TEXTS = {
     textHint: "Enter sends, Shift and Enter begins a new line",
     send: "Send",
     search: "Search in this room",
+    searchHint: "Search",
     peopleCount: { one: "{count} person here", other: "{count} people here" },
     privateWith: "only {name} and you see this",
     connecting: "Connecting …",
@@ -46,9 +47,7 @@ const TEXTS = {
     yesterday: "Yesterday",
     found: "found",
     language: "Русский",
-    languageLabel: "Русский",
     privateNote: "private",
-    actionNote: "action",
   },
   ru: {
     entryTitle: "Чат",
@@ -73,6 +72,7 @@ const TEXTS = {
     textHint: "Enter отправляет, Shift и Enter начинает новую строку",
     send: "Отправить",
     search: "Поиск в этой комнате",
+    searchHint: "Поиск",
     peopleCount: { one: "здесь {count} участник", few: "здесь {count} участника", other: "здесь {count} участников" },
     privateWith: "это видите только вы и {name}",
     connecting: "Соединение …",
@@ -95,9 +95,7 @@ const TEXTS = {
     yesterday: "Вчера",
     found: "найдено",
     language: "English",
-    languageLabel: "English",
     privateNote: "лично",
-    actionNote: "действие",
   },
 };
 
