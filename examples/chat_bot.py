@@ -33,7 +33,7 @@ class Bot:
 
     def take(self, event: dict[str, Any]) -> str | None:
         """Look at an event; the answer, if there is one."""
-        if event["type"] == "welcome":
+        if event["type"] == "ready":
             self.chat = event["chat"]
         if event["type"] != "message" or event["name"] == NAME or (event["id"] or 0) <= self.last_id:
             return None

@@ -94,10 +94,10 @@ def guest_of(room: Room, /, **hello: Any) -> Iterator[Guest]:
 def test_page_and_line_guests_talk() -> None:
     """Both see each other's lines; a guest with a page is shown its own too, with ids, and who comes and goes."""
     with hosting_page() as room, guest_of(room, name="Анна") as anna:
-        welcome = anna.gets()
-        assert (welcome["type"], welcome["name"], welcome["room"]) == ("welcome", "Анна", "lobby")
-        assert (welcome["host"], welcome["people"], welcome["cut"]) == ("host", ["host"], False)
-        assert [each["name"] for each in welcome["rooms"]] == ["lobby"] and "token" not in welcome
+        ready = anna.gets()
+        assert (ready["type"], ready["name"], ready["room"]) == ("ready", "Анна", "lobby")
+        assert (ready["host"], ready["people"], ready["cut"]) == ("host", ["host"], False)
+        assert [each["name"] for each in ready["rooms"]] == ["lobby"] and "token" not in ready
         nc = Nc(room, "Bob")
         assert [anna.gets()["type"], anna.gets()["type"]] == ["joined", "renamed"]
         nc.says("<script>alert(1)</script>")
@@ -148,13 +148,13 @@ def test_missed_lines_come_by_id(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     store = Store(str(path))
     with hosting_page(store=store, limits=Limits(history_count=3)) as room, guest_of(room, name="Anna") as anna:
-        welcome = anna.gets()
+        ready = anna.gets()
         anna.says("\n".join(f"line {number}" for number in range(1, 11)))
         assert anna.texts(10)[-1] == "line 10"
     assert store.close() == 0
     store = Store(str(path))
     with hosting_page(store=store, limits=Limits(history_count=3)) as room:
-        with guest_of(room, name="Anna", chat=welcome["chat"], after=4) as anna:
+        with guest_of(room, name="Anna", chat=ready["chat"], after=4) as anna:
             assert anna.gets()["cut"] is False
             assert anna.texts(6) == [f"line {number}" for number in range(5, 11)]
             anna.says("on")
@@ -186,15 +186,15 @@ def test_token_instead_of_password() -> None:
             anna.sends("password", password="guess")
             assert anna.gets()["text"] == "the password is wrong"
             anna.sends("password", password="secret")
-            token = anna.gets_until("welcome")["token"]
+            token = anna.gets_until("ready")["token"]
         with guest_of(room, name="Anna", token=token) as anna:
-            assert anna.gets()["type"] == "welcome"
+            assert anna.gets()["type"] == "ready"
         with guest_of(room, token=token[:-2] + ("AA" if token[-2:] != "AA" else "BB")) as other:
             assert other.gets()["type"] == "password"
     with hosting_page(password="secret") as room, guest_of(room, token=token) as anna:
-        assert anna.gets()["type"] == "welcome"
+        assert anna.gets()["type"] == "ready"
     with hosting_page(password="another") as room, guest_of(room, token=token, password="another") as anna:
-        assert [anna.gets()["type"], anna.gets()["type"]] == ["password", "welcome"]
+        assert [anna.gets()["type"], anna.gets()["type"]] == ["password", "ready"]
 
 
 def test_wrong_passwords_are_slowed_down() -> None:
@@ -213,7 +213,7 @@ def test_limits_and_moderation_apply() -> None:
     with hosting_page(limits=Limits(max_guests=2)) as room, guest_of(room, name="Anna") as anna:
         anna.gets()
         with guest_of(room, name="Mallory") as mallory:
-            assert mallory.gets()["type"] == "welcome"
+            assert mallory.gets()["type"] == "ready"
             with guest_of(room) as third:
                 assert third.gets()["reason"] == "full" and third.is_at_end()
             room.person.types("/mute Mallory")
@@ -277,8 +277,8 @@ def test_first_message_has_to_be_hello() -> None:
 
 def test_notices_come_in_the_language_that_was_asked_for() -> None:
     with hosting_page() as room, guest_of(room, lang="ru", lines=True) as guest:
-        welcome = guest.gets()
-        assert welcome["line"].startswith("* добро пожаловать, вы guest1; здесь: host")
+        ready = guest.gets()
+        assert ready["line"].startswith("* добро пожаловать, вы guest1; здесь: host")
         guest.says("hi")
         assert guest.gets()["line"] == "guest1: hi"
 
@@ -342,7 +342,7 @@ def test_page_at_the_address_of_the_chat() -> None:
         assert ask(room.address, request("/ws", origin="https://evil.example")).startswith("HTTP/1.1 403 ")
         nc = Nc(room)
         with guest_of(room, name="Anna") as anna:
-            assert anna.gets()["type"] == "welcome"
+            assert anna.gets()["type"] == "ready"
             anna.says("one port")
             assert [nc.reads(), nc.reads()] == ["* Anna has joined", "Anna: one port"]
         nc.close()

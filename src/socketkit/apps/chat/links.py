@@ -114,7 +114,7 @@ class EventsLink:
 
     def _line_of(self, event: dict[str, Any]) -> str | None:
         memory, kind = self._memory, event["type"]
-        if kind == "welcome":
+        if kind == "ready":
             memory.chat, memory.session = event.get("chat"), event.get("session")
         is_past = event.get("past") is True or event.get("found") is True
         if kind == "message" and isinstance(event.get("id"), int) and event.get("found") is not True:

@@ -176,7 +176,7 @@ class WebSide:
         wish = await self._wish(hello, is_trusted=is_trusted)
         if hello.session is not None and (former := self._sessions.pop(hello.session, None)) is not None:
             self._chat.remove(former)  # the same person: a page that was loaded anew, a connection that was lost
-        guest = WebGuest(self._engine, connection, lambda: self._welcome(session), wants_lines=hello.wants_lines)
+        guest = WebGuest(self._engine, connection, lambda: self._ready(session), wants_lines=hello.wants_lines)
         member = self._chat.add(guest, source, wish=wish, is_trusted=is_trusted)
         self._guests[member], self._sessions[session] = guest, member
         how = "{name} has left"
@@ -200,7 +200,7 @@ class WebSide:
     def _is_trusted(self, hello: Hello) -> bool:
         return self._tokens is None or (hello.token is not None and self._tokens.is_good(hello.token, time.time()))
 
-    def _welcome(self, session: str) -> dict[str, Any]:
+    def _ready(self, session: str) -> dict[str, Any]:
         more: dict[str, Any] = {"chat": self._chat_id, "session": session, "rooms": self._rooms()}
         return more if self._tokens is None else more | {"token": self._tokens.make(time.time())}
 
@@ -284,7 +284,7 @@ class WebSide:
             rooms = self._rooms()
             if rooms != self._told:
                 self._told = rooms
-                guests = [guest for guest in self._guests.values() if guest.is_welcome and not guest.wants_lines]
+                guests = [guest for guest in self._guests.values() if guest.is_ready and not guest.wants_lines]
                 send_event(guests, {"type": "rooms", "rooms": rooms})
             try:
                 await self._ended.wait(deadline=self._engine.now() + ROOMS_INTERVAL)

@@ -9,9 +9,9 @@ from typing import Any
 from socketkit.apps.chat.decisions import ShowLine
 from socketkit.apps.chat.outlets import ConnectedGuest
 from socketkit.apps.chat.web_protocol import encode, event_of
+from socketkit.connection.broadcast import broadcast
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
-from socketkit.errors import StreamError
 
 __all__ = ["WebGuest", "send_event"]
 
@@ -24,33 +24,33 @@ class WebGuest(ConnectedGuest):
 
     Attributes:
         wants_lines: each event also has the line that guests with plain lines see.
-        is_welcome: whether it is in the chat.
+        is_ready: whether it is in the chat.
     """
 
     sees_own = True
 
     def __init__(
-        self, engine: Engine, connection: Connection, welcome: Callable[[], dict[str, Any]], *, wants_lines: bool
+        self, engine: Engine, connection: Connection, ready: Callable[[], dict[str, Any]], *, wants_lines: bool
     ) -> None:
         """Args:
         engine: runs already.
         connection: the way to it.
-        welcome: what the event `welcome` has besides what the hub knows.
+        ready: what the event `ready` has besides what the hub knows.
         wants_lines: as the attribute.
         """
         super().__init__(engine, connection)
-        self._welcome = welcome
+        self._ready = ready
         self.wants_lines = wants_lines
-        self.is_welcome = False
+        self.is_ready = False
 
     @staticmethod
     def show_all(outlets: list[WebGuest], shown: ShowLine, message_id: int | None) -> int:
         event = event_of(shown, message_id, time.time())
         plain = [each for each in outlets if not each.wants_lines]
-        if event is not None and event["type"] == "welcome":
+        if event is not None and event["type"] == "ready":
             (guest,) = outlets  # the notice is for one
-            guest.is_welcome = True
-            event |= guest._welcome()
+            guest.is_ready = True
+            event |= guest._ready()
         if plain and event is not None:
             send_event(plain, event)
         if len(plain) < len(outlets):
@@ -60,10 +60,6 @@ class WebGuest(ConnectedGuest):
 
 
 def send_event(guests: list[WebGuest], event: dict[str, Any]) -> None:
-    """Queue an event for guests, encoded once; never waits."""
-    text = encode(event)
-    for guest in guests:
-        try:
-            guest.connection.send(text)  # the host itself disconnects those that are far behind
-        except StreamError:
-            pass  # its own handler sees the loss
+    """Queue an event for guests, encoded and framed once; never waits."""
+    # "wait" queues for slow ones too: the host itself disconnects those that are far behind, and tells the others.
+    broadcast([guest.connection for guest in guests], encode(event), slow="wait")

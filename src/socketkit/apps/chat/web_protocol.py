@@ -27,7 +27,7 @@ _NAME: Final = ("name",)
 
 _NOTICES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "welcome, you are {name}; here: {here} (/name NEW, /who, /help, /quit)": (
-        "welcome",
+        "ready",
         ("name", "room", "people", "host", "cut"),
     ),
     "you are in {room} now; here: {here}": ("room", ("room", "people")),
@@ -82,7 +82,7 @@ def event_of(shown: ShowLine, message_id: int | None, now: float) -> dict[str, A
     if detail.text == "said here before:":
         return None
     if (reason := _GOODBYES.get(detail.text)) is not None:
-        return {"type": "goodbye", "text": text, "reason": reason}
+        return {"type": "end", "text": text, "reason": reason}
     kind, names = _NOTICES.get(detail.text, ("notice", ()))
     return {"type": kind, "text": text} | {name: detail.values[name] for name in names}
 

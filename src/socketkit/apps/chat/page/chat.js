@@ -113,7 +113,7 @@ const RECEIVERS = {
     kept.set("token", null);
   },
 
-  welcome(event) {
+  ready(event) {
     const isBack = state.isIn;
     const isSameChat = state.chat === event.chat;
     if (!isBack || !isSameChat || event.cut || event.room !== state.room.key) {
@@ -245,7 +245,7 @@ const RECEIVERS = {
     tell(event.text);
   },
 
-  goodbye(event) {
+  end(event) {
     if (event.reason === "ended") {
       return; // the host may come back: the connection is tried again
     }
