@@ -98,7 +98,7 @@ AUTOBAHN := .venv-autobahn
 CASES ?= *
 PYTHON2 ?= $(firstword $(foreach at,python2.7 pypy $(wildcard $(HOME)/.pyenv/versions/2.7.*/bin/python2.7),\
 	$(shell $(at) -c 'import sys, pip; sys.exit(sys.version_info[:2] != (2, 7))' >/dev/null 2>&1 && echo $(at))))
-.PHONY: autobahn
+.PHONY: autobahn npm
 autobahn: $(BUILT)
 	@if test -z "$(PYTHON2)"; then \
 		echo "skipped: the Autobahn testsuite needs Python 2.7 with pip, and there is none (PYTHON2=path names one)"; \
@@ -106,6 +106,12 @@ autobahn: $(BUILT)
 		$(MAKE) -s $(AUTOBAHN)/.ready PYTHON2=$(PYTHON2) && \
 			PYTHONPATH=tests $(BIN)/python -m foreign.autobahn $(AUTOBAHN) --cases '$(CASES)' $(if $(PART),--part $(PART)); \
 	fi
+
+# The programs of npm that the tests of WebSocket talk to; without them those tests are skipped.
+npm: .venv-npm/.ready
+.venv-npm/.ready:
+	@npm install --silent --no-audit --no-fund --prefix $(@D) ws@8 wscat@6 >/dev/null
+	@touch $@
 
 $(AUTOBAHN)/.ready:
 	@PYTHONUSERBASE=$(CURDIR)/$(AUTOBAHN) $(PYTHON2) -m pip install --user -q --no-warn-script-location \

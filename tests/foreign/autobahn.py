@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -87,15 +86,14 @@ def test_client(suite: Suite) -> None:
     """Let our client walk through the suite's cases."""
     port = free_port()
     at = f"ws://127.0.0.1:{port}"
-    with suite.start("fuzzingserver", "client", url=at) as program:
+    with suite.start("fuzzingserver", "client", url=at):
         wait_listening(port)
         with connect(f"{at}/getCaseCount") as connection:
             count = int(connection.receive(timeout=60))
         for number in range(1, count + 1):
             walk(f"{at}/runCase?case={number}&agent={AGENT}")
         with connect(f"{at}/updateReports?agent={AGENT}", close_timeout=60) as connection:
-            list(connection)
-        program.stop(signal.SIGINT)
+            list(connection)  # it ends when the report is written; then the suite is killed, for it may not end
 
 
 def walk(url: str) -> None:
@@ -126,6 +124,7 @@ def judge(results: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def main() -> int:
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=Path, help="where the suite was installed (PYTHONUSERBASE)")
     parser.add_argument("--cases", default="*", help="patterns of cases, separated by spaces")

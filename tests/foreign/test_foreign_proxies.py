@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +54,34 @@ socks pass {{ from: 127.0.0.1/32 to: 0.0.0.0/0 command: connect }}
         yield f"127.0.0.1:{port}"
 
 
+@contextlib.contextmanager
+def ssh_tunnel(folder: Path) -> Iterator[str]:
+    """`ssh -D` to an sshd of the loopback with keys of its own: SOCKS4 and SOCKS5."""
+    daemon, port, sshd_port = needs("sshd"), free_port(), free_port()
+    if os.geteuid() == 0 and not Path("/run/sshd").is_dir():
+        pytest.skip("sshd needs /run/sshd, which its service makes")
+    for name in ("host", "user"):
+        subprocess.run([needs("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    lines = [
+        f"Port {sshd_port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {folder}/host",
+        f"AuthorizedKeysFile {folder}/user.pub",
+        "PidFile none",
+        "StrictModes no",
+        "UsePAM no",
+        "LogLevel ERROR",
+    ]
+    (folder / "sshd.conf").write_text("\n".join(lines) + "\n")
+    known = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes")
+    way = ("-F", "none", "-i", str(folder / "user"), "-p", str(sshd_port), "-o", "LogLevel=ERROR", *known)
+    with Program(daemon, "-D", "-e", "-f", str(folder / "sshd.conf")):
+        wait_listening(sshd_port)
+        with Program(needs("ssh"), *way, "-N", "-D", f"127.0.0.1:{port}", "127.0.0.1"):
+            wait_listening(port)
+            yield f"127.0.0.1:{port}"
+
+
 def echoes(address: str, proxy: str) -> bool:
     with connect(address, proxy=proxy, framing="lines") as connection:
         connection.send("ping")
@@ -91,6 +121,17 @@ def test_danted(tmp_path: Path) -> None:
             echoes("tcp://127.0.0.1:9", f"socks5://{proxy}")
         with pytest.raises(ConnectError, match="request rejected or failed"):
             echoes("tcp://127.0.0.1:9", f"socks4://{proxy}")
+
+
+def test_ssh(tmp_path: Path) -> None:
+    """A bastion: names are resolved behind it, also for WebSocket; a port that refuses is an error and no hang."""
+    with echo_server() as (_, address), ssh_tunnel(tmp_path) as proxy:
+        for scheme in ("socks4a", "socks5"):
+            assert echoes(f"tcp://localhost:{address.port}", f"{scheme}://{proxy}")
+        with socketkit("echo", "ws://127.0.0.1:0/chat") as server:
+            assert echoes(f"ws://localhost:{server.address().port}/chat", f"socks5h://{proxy}")
+        with pytest.raises(ConnectError, match="closed the connection instead of a reply"):
+            echoes("tcp://127.0.0.1:1", f"socks5://{proxy}")
 
 
 def test_tinyproxy(tmp_path: Path) -> None:
