@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 UNTRANSLATED = {
     "chat.md",
-    "websocket.md",
 }
 """Pages that still wait for their Russian twin. Nothing may be added."""
 
