@@ -13,7 +13,7 @@ from socketkit.cli.output import excerpt, print_line
 from socketkit.config.durations import format_duration
 from socketkit.events import EpisodeEnd, Episodes, Event, TlsFacts
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "text_of"]
 
 
 class Watch:
@@ -129,3 +129,8 @@ _MORE: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.WorkerStarted: lambda event: f"worker {event.worker} is process {event.pid}",
     events.StoppedListening: lambda event: f"no longer listening {event.local}",
 }
+
+
+def text_of(event: Event) -> str:
+    """The line for an event that `-v` shows."""
+    return _ALWAYS[type(event)](event)

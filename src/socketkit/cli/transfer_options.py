@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,19 @@ import click
 from socketkit.apps.observers.transfer_stats import Figures, TransferStats
 from socketkit.cli.fast_click import option
 from socketkit.cli.output import ERRORS, print_line, printing_above
-from socketkit.events import Accepted, Closed, Connected, Event, Observer, Received, Sent, combine
+from socketkit.config.time_limits import DROP_REPORT_INTERVAL
+from socketkit.events import (
+    Accepted,
+    Closed,
+    Connected,
+    DatagramDropped,
+    DatagramsOverflowed,
+    Event,
+    Observer,
+    Received,
+    Sent,
+    combine,
+)
 
 if TYPE_CHECKING:
     from socketkit.apps.talk.conversation import TalkOptions
@@ -50,9 +63,25 @@ def with_statistics(function: F) -> F:
         if shows_progress and os.isatty(1) and _writes_output(options):
             raise click.UsageError("--progress and the data cannot share a terminal: redirect standard output")
         with _printing_at_signal(statistics), _progress(shows_progress) as bar:
-            return function(*args, observer=combine(statistics, bar, observer), **options)
+            return function(*args, observer=combine(statistics, bar, observer or _Drops()), **options)
 
     return _summary_option(_progress_option(with_figures))  # type: ignore[return-value]
+
+
+class _Drops:
+    """Prints one line for ten seconds in which datagrams were dropped; with -v each is printed already."""
+
+    def __init__(self) -> None:
+        self._printed_at = float("-inf")
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, (DatagramDropped, DatagramsOverflowed)):
+            now = time.monotonic()
+            if now - self._printed_at >= DROP_REPORT_INTERVAL:
+                self._printed_at = now
+                from socketkit.cli.event_lines import text_of
+
+                print_line(f"socketkit: {text_of(event)}")
 
 
 def _printer(form: str | None) -> Callable[[Figures], object]:

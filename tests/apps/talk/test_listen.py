@@ -105,9 +105,7 @@ def test_keep_reports_loss_serves_next(engine):
 
         serving = Running(
             engine,
-            answer(
-                engine, ANY, host, keep=True, listening=listening, lost=lambda connection, error: lost.append(error)
-            ),
+            answer(engine, ANY, host, keep=True, listening=listening, lost=lost.append),
         )
         await engine.run_in_thread(lambda: enough.wait(PATIENCE))
         serving.cancel()

@@ -19,7 +19,7 @@ import pytest
 
 from support.connections import PATIENCE, read_all
 from support.engines import ENGINES
-from support.programs import echo_server, socketkit
+from support.programs import Program, echo_server, needs, socketkit
 
 
 @contextmanager
@@ -289,3 +289,21 @@ def test_exec_runs_a_program_against_the_peer() -> None:
     for arguments, status in ((("h:1", "--shell"), 2), (("h:1", "--exec", "nosuchprogram"), 127)):
         with socketkit("connect", *arguments) as it:
             assert (it.communicate(), it.wait(), len(it.stderr_lines)) == (b"", status, 1)
+
+
+@pytest.mark.parametrize("name", ["socketkit", "ncat"])
+def test_send_only_ends_with_the_input(name: str) -> None:
+    """At the end of the input the connection is closed and the status is 0, although the peer has not ended."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        place = ["127.0.0.1", str(listener.getsockname()[1]), "--send-only"]
+        with socketkit("connect", *place) if name == "socketkit" else Program(needs(name), *place) as program:
+            client, _ = listener.accept()
+            with client:
+                client.settimeout(PATIENCE)
+                assert program.communicate(b"all of it") == b""
+                assert read_all(client) == b"all of it"
+                assert program.wait() == 0
+                with pytest.raises(ConnectionError):
+                    while True:
+                        client.sendall(b"more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -106,6 +107,62 @@ def test_keep_receives_from_all_udp_senders() -> None:
                 sender.sendto(b"sender %d\n" % number, (address.host, address.port))
                 assert program.process.stdout.readline() == b"sender %d\n" % number
         assert program.stop() == 0
+
+
+def test_keep_limits_no_senders() -> None:
+    """A datagram of each of two thousand senders is received, without an end of any of them."""
+    count = 2000
+    with listener("--keep", place="udp://127.0.0.1:0?receive_buffer=8MiB") as (program, address):
+        assert program.process.stdout is not None
+        for number in range(count):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"%d\n" % number, (address.host, address.port))
+                if number % 20 == 19:  # so that no buffer overflows, however slow the machine is
+                    for earlier in range(number - 19, number + 1):
+                        assert program.process.stdout.readline() == b"%d\n" % earlier
+        assert program.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["socat", "nc"])
+def test_senders_are_named_on_a_terminal(name: str) -> None:
+    """On a terminal datagrams are shown with their senders, from the second sender on; in a pipe they never are."""
+    path = needs(name)
+    ours, theirs = os.openpty()
+    with (
+        listener("--keep", place="udp4://127.0.0.1:0", stdout=theirs) as (program, address),
+        open(ours, "rb", 0) as tty,
+    ):
+        os.close(theirs)
+        to = [f"UDP4:{address.host}:{address.port}"] if name == "socat" else [address.host, str(address.port)]
+        command = [path, "-", *to] if name == "socat" else [path, "-u", *to]
+        with Program(*command) as first, Program(*command) as second:
+            shown = b""
+            for sender, text in [(first, b"one\n"), (first, b"two\n"), (second, b"three"), (first, b"four\n")]:
+                assert sender.process.stdin is not None
+                sender.process.stdin.write(text)
+                sender.process.stdin.flush()
+                while text.rstrip() not in shown:
+                    shown += tty.read(1000)
+            lines = shown.replace(b"\r\n", b"\n").decode().splitlines()
+            assert lines[:2] == ["one", "two"]
+            assert re.fullmatch(r"\[udp://127\.0\.0\.1:[0-9]+\] three", lines[2])
+            assert re.fullmatch(r"\[udp://127\.0\.0\.1:[0-9]+\] four", lines[3])
+            assert lines[2].split()[0] != lines[3].split()[0]
+        assert program.stop() == 0
+
+
+def test_dropped_datagrams_are_a_line() -> None:
+    """What the kernel drops because the receive buffer is full is reported without -v too."""
+    with listener("--keep", place="udp4://127.0.0.1:0?receive_buffer=4KiB") as (program, address):
+        program.process.send_signal(signal.SIGSTOP)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(500):
+                sender.sendto(b"x" * 1000, (address.host, address.port))
+        program.process.send_signal(signal.SIGCONT)
+        assert program.process.stdout is not None
+        assert program.process.stdout.read(1000) == b"x" * 1000
+        assert program.stop() == 0
+        assert re.fullmatch(r"socketkit: udp://127.*: the kernel dropped [0-9]+ datagrams.*", program.stderr_lines[1])
 
 
 def test_accept_timeout_is_124() -> None:

@@ -41,7 +41,7 @@ LAST_INPUT_TIMEOUT: Final = 1.0
 MAX_DATAGRAM_SIZE: Final = 65_507
 """Bytes of the largest datagram over UDP and IPv4: what one read returns is sent as one datagram, or as several."""
 
-_READER_GONE: Final = (errno.EPIPE, errno.ECONNRESET)
+READER_GONE: Final = (errno.EPIPE, errno.ECONNRESET)
 """Standard output has no reader any more: a pipe's end, or a socket's."""
 
 
@@ -293,7 +293,7 @@ class _Conversation:
             while data := await self._read():
                 messages = messages_of.to_messages(self._as_sent(data))
                 if not self._has_eof:
-                    messages = _split_datagrams(messages)
+                    messages = split_datagrams(messages)
                 if messages and self._sending_rate is None:
                     await connection.send_many(messages)
                 elif self._sending_rate is not None:
@@ -385,12 +385,12 @@ class _Conversation:
         try:
             await self._stdio.send(data)
         except BrokenError as error:
-            if error.errno not in _READER_GONE:
+            if error.errno not in READER_GONE:
                 raise OSError(str(error)) from None
             self._output_closed = True
 
 
-def _split_datagrams(messages: list[Any]) -> list[Any]:
+def split_datagrams(messages: list[Any]) -> list[Any]:
     """Bytes in pieces that each go into one datagram; other messages as they are."""
     if not any(isinstance(message, bytes) and len(message) > MAX_DATAGRAM_SIZE for message in messages):
         return messages

@@ -8,12 +8,14 @@ from typing import Any
 
 from socketkit.api import listen
 from socketkit.apps.talk.conversation import AbandonedError, TalkOptions, converse
+from socketkit.apps.talk.datagrams import receive_from_all
 from socketkit.apps.talk.line_messages import message_format
 from socketkit.config.address import Address
 from socketkit.connection.connection import Connection
+from socketkit.datagrams.open import open_datagrams
 from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
-from socketkit.errors import ClosedError, FramingError, SocketkitError, StreamError
+from socketkit.errors import ClosedError, FramingError, OptionError, SocketkitError, StreamError
 from socketkit.events import Observer
 from socketkit.server.listener import Listener
 from socketkit.streams.stream import Stream
@@ -31,7 +33,8 @@ async def answer(
     accept_timeout: float | None = None,
     talk: TalkOptions = TalkOptions(),  # noqa: B008 - a value
     listening: Callable[[tuple[Address, ...]], object] = lambda addresses: None,
-    lost: Callable[[Connection, SocketkitError], object] = lambda connection, error: None,
+    is_named: bool = False,
+    lost: Callable[[SocketkitError], object] = lambda error: None,
     framing: str | None = None,
     observer: Observer | None = None,
     **options: Any,
@@ -43,11 +46,13 @@ async def answer(
         address: where.
         person: makes the stream of standard input and output, anew for each client.
         keep: go on with the next client, until our output is closed. Clients wait in the backlog meanwhile. Senders of
-            datagrams are received side by side; the input goes to the first of them.
+            datagrams are received side by side; the input goes to the first of them. With an option of connections each
+            has a session; else there is none, and senders are not limited in number.
         accept_timeout: seconds to wait for a client; with `keep`, for the first and for each next one. None: no limit.
         talk: as for `converse`.
         listening: called with the real addresses once clients can connect.
-        lost: with `keep`, called for each lost connection with the reason.
+        is_named: with `keep`, whether datagrams are shown with their senders, from the second sender on.
+        lost: with `keep`, called with the reason for each lost connection, and for each datagram that was refused.
         framing: by name; None: as the address says, else bytes as they come.
         observer: receives the events.
         options: by the names of `Options`.
@@ -75,12 +80,32 @@ async def answer(
         except (StreamError, FramingError, AbandonedError) as error:
             if not keep:
                 raise
-            lost(connection, error)
+            lost(error)
             return True
 
+    context = None
+    is_shared = keep and talk.only != "send" and address.transport.kind == "SOCK_DGRAM"
+    if is_shared and not talk.telnet:
+        with suppress(OptionError):  # an option of sessions; or a wrong one, which `listen` refuses too
+            context = open_datagrams(address, framing=framing, engine=engine, observer=observer, **options)
+    if context is not None:
+        async with context as datagrams:
+            listening(datagrams.addresses)
+            await receive_from_all(
+                datagrams,
+                engine,
+                person,
+                messages=message_format(framing),
+                talk=talk,
+                timeout=accept_timeout,
+                is_named=is_named,
+                report=lost,
+                observer=observer,
+            )
+        return
     async with listen(address, framing=framing, engine=engine, observer=observer, **options) as listener:
         listening(listener.addresses)
-        if keep and talk.only != "send" and address.transport.kind == "SOCK_DGRAM":
+        if is_shared:
             await _receive_from_all(engine, listener, receive, talk, accept_timeout)
             return
         while is_heard:

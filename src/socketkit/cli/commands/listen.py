@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import Any
 
@@ -104,7 +105,8 @@ def listen(
                 accept_timeout=accept_timeout,
                 talk=talk,
                 listening=lambda real: print_listening(real, ready_fd),
-                lost=lambda connection, error: print_failure(error),
+                is_named=os.isatty(1),
+                lost=print_failure,
                 observer=observer,
                 **common_options.given_options(**options),
             )

@@ -264,7 +264,7 @@ class _Run:
                 person,
                 keep=self._flags["keeps"],
                 talk=self._talk,
-                lost=lambda connection, error: print_failure(error),
+                lost=print_failure,
                 observer=self._observer,
                 **self._idle(),
             )
