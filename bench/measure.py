@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.machine import Programs, on_load_core, on_server_core, private_memory, processor_ns, resident_memory
+from bench.machine import Programs, on_load_core, on_server_core, private_memory, resident_memory
 from bench.peers import Peer
 
 WARMING = 100
@@ -54,13 +55,16 @@ class Sample:
 
 
 @contextmanager
-def load(programs: Programs, program: str, port: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A load in C, from when it says `go`. Raises RuntimeError if it does not."""
+def load(
+    programs: Programs, server: int, program: str, port: str, *arguments: object
+) -> Iterator[subprocess.Popen[str]]:
+    """A load in C on a server (its process), from when it says `go`. Raises RuntimeError if it does not."""
     with subprocess.Popen(
         [str(programs[program]), port, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "BENCH_SERVER": str(server)},
         preexec_fn=on_load_core,
     ) as process:
         assert process.stdout is not None
@@ -74,15 +78,12 @@ def load(programs: Programs, program: str, port: str, *arguments: object) -> Ite
 
 def loaded(programs: Programs, server: int, program: str, port: str, *arguments: object) -> Sample:
     """From `go` to `end` of a load; `server` is the process whose time counts."""
-    with load(programs, program, port, *arguments) as process:
+    with load(programs, server, program, port, *arguments) as process:
         assert process.stdout is not None
-        before = processor_ns(server)
-        end = process.stdout.readline()
-        spent = processor_ns(server) - before
-        if end != "end\n":
+        if process.stdout.readline() != "end\n":
             raise RuntimeError("the load broke off")
-        words = process.stdout.readline().split()
-    return Sample(int(words[0]), float(words[1]), spent, tuple(map(float, words[2:5])))
+        count, seconds, spent, *latencies = process.stdout.readline().split()
+    return Sample(int(count), float(seconds), int(spent), tuple(map(float, latencies[:3])))
 
 
 class Running:
@@ -119,11 +120,11 @@ class Running:
 
     def crowded(self, count: int) -> Sample:
         """What idle connections weigh. The process and its allocator are warmed up by a few of them first."""
-        with load(self.programs, "crowd", self.port, "hold", WARMING):
+        with load(self.programs, self.process.pid, "crowd", self.port, "hold", WARMING):
             pass
         time.sleep(0.2)
         own, resident = private_memory(self.process.pid), resident_memory(self.process.pid)
-        with load(self.programs, "crowd", self.port, "hold", count):
+        with load(self.programs, self.process.pid, "crowd", self.port, "hold", count):
             time.sleep(0.2)
             own = private_memory(self.process.pid) - own
             resident = resident_memory(self.process.pid) - resident

@@ -76,6 +76,8 @@ def _opened(
             contestants.append(Contestant(name, measure, is_ours=name.startswith("ours")))
 
         for name in (OURS, PURE, "socat", "haproxy"):
+            if name == "socat" and not has_direct:
+                continue  # it has a process for each connection, whose time is not its own
             if wanted(name) and (name.startswith("ours") or shutil.which(name)):
                 command, at = relay_of("socketkit" if name.startswith("ours") else name, port, folder)
                 environment = {"SOCKETKIT_PURE": "1"} if name == PURE else {}

@@ -7,8 +7,8 @@
  * messages under way, and sends one more for each that has come back whole. With RATE it is open: so many messages a
  * second in all, each sent at its intended moment whether or not earlier ones are back, and its latency counted from
  * that moment. A tenth of a second, and 0.2 ms for each connection, are for warming up; then `go` is printed. At the
- * end: `end`, and on the next line messages, seconds, and the 50th, 99th and 99.9th percentile and the maximum of the
- * latency in microseconds.
+ * end: `end`, and on the next line messages, seconds, nanoseconds of the server's processor, and the 50th, 99th and 99.9th
+ * percentile and the maximum of the latency in microseconds.
  */
 #include "wire.h"
 
@@ -144,7 +144,7 @@ int main(int argc, char **argv) {
         for (size_t k = 0; k < depth; k++) put(&peers[i], now);
         send_some(&peers[i]);
     }
-    uint64_t intended = 0; /* messages whose moment has come */
+    uint64_t spent = 0, intended = 0; /* messages whose moment has come */
     struct epoll_event events[256];
     while (now < until) {
         int64_t left = 100000000;
@@ -168,16 +168,18 @@ int main(int argc, char **argv) {
         if (warm && now >= warm) {
             puts("go");
             fflush(stdout);
+            spent = server_ns();
             warm = messages = sample_count = 0;
             began = rate > 0 ? began : now;
             until = now + (uint64_t)(seconds * 1e9);
         }
     }
+    spent = server_ns() - spent;
     puts("end");
     fflush(stdout);
     qsort(samples, sample_count, sizeof *samples, by_size);
     double parts[] = {0.5, 0.99, 0.999, 1};
-    printf("%llu %.6f", (unsigned long long)messages, seconds + (double)(now - until) / 1e9);
+    printf("%llu %.6f %llu", (unsigned long long)messages, seconds + (double)(now - until) / 1e9, (unsigned long long)spent);
     for (int i = 0; i < 4; i++)
         printf(" %.1f", sample_count ? samples[(size_t)((double)(sample_count - 1) * parts[i])] / 10.0 : 0);
     puts("");
