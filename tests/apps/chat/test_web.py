@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from apps.chat.test_host import PATIENCE, Nc, Room, hosting
+from apps.chat.test_host import ENGINES, PATIENCE, Nc, Room, hosting
 from socketkit import Address, connect
+from socketkit.apps.chat.bus.memory_bus import MemoryBus, MemoryLog
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.store import Store
 from socketkit.apps.chat.web_address import page_address, page_url
 from socketkit.errors import BrokenError, EndOfStream, HandshakeError, OptionError
 from support.programs import Program
-from support.websockets import ask, request
+from support.websockets import ask, client_of, request
 
 pytest.importorskip("h11", reason="the extra ws is not installed")
 
@@ -390,6 +391,68 @@ def test_bot_of_the_examples_counts_each_line_once() -> None:
         assert nc.reads() == "* counter has joined"
         nc.says("!count")
         assert nc.reads() == "counter: Bob 5"
+
+
+def test_pages_of_two_hosts() -> None:
+    """On a bus: lines, private lines and who is here reach the pages of both."""
+    log = MemoryLog()
+    with hosting_page(bus=MemoryBus(log), name="Ann") as one, guest_of(one, name="Alice") as alice:
+        assert alice.gets()["people"] == ["Ann"]
+        with hosting_page(bus=MemoryBus(log), name="Ben") as other, guest_of(other, name="Bob") as bob:
+            people = bob.gets_until("ready")["people"]
+            while sorted(people) != ["Alice", "Ann", "Ben"]:
+                bob.says("/who")
+                people = [each for each in bob.gets_until("people")["people"] if each != "Bob"]
+            bob.says("hello")
+            assert alice.gets_until("message")["text"] == bob.gets_until("message")["text"] == "hello"
+            bob.says("/msg Alice psst")
+            private = alice.gets_until("private")
+            assert (private["name"], private["to"], private["text"]) == ("Bob", "Alice", "psst")
+            assert bob.gets_until("private")["to"] == "Alice"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_page_on_each_engine(engine: str) -> None:
+    with hosting(engine, web="http://127.0.0.1:0") as room, Nc(room) as nc, guest_of(room, name="Anna") as anna:
+        assert nc.reads() == "* Anna has joined"
+        nc.says("hello")
+        assert anna.texts(1) == ["hello"]
+
+
+def test_page_over_tls() -> None:
+    """Lines stay plain where their address is."""
+    with hosting(web="https://127.0.0.1:0", self_signed=True) as room, Nc(room) as nc:
+        assert page_url(web_of(room)).startswith("https://127.0.0.1:")
+        connection = connect(web_of(room), verify=False).open()
+        connection.send('{"type":"hello","name":"Anna"}')
+        assert nc.reads() == "* Anna has joined"
+        connection.close()
+
+
+def test_origins_of_the_address_may_connect() -> None:
+    with hosting(web="http://127.0.0.1:0?origins=https://chat.example") as room:
+        connect(web_of(room).without_options(), origin="https://chat.example").open().close()
+        with pytest.raises(HandshakeError):
+            connect(web_of(room).without_options(), origin="https://evil.example").open()
+
+
+def test_page_that_does_not_read_costs_the_others_nothing() -> None:
+    """It is disconnected at the bound; the others are shown each line, and that it has gone."""
+    with hosting_page() as room, Nc(room, "Bob") as bob, guest_of(room, name="Anna") as anna:
+        with client_of(web_of(room), "/ws") as stalled:
+            stalled.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stalled.send(0x81, b'{"type":"hello","name":"Stone"}')
+            anna.gets_until("joined")
+            line, count = "x" * 8000, 0
+            while True:
+                bob.says(f"{line}{count}")
+                event = anna.gets()
+                if event["type"] == "left":
+                    break
+                assert event["text"] == f"{line}{count}"
+                count += 1
+                assert count < 5000
+            assert event["text"] == "Stone was disconnected: it has stopped reading"
 
 
 def test_options_of_the_page_that_belong_to_the_shared_address() -> None:

@@ -161,7 +161,10 @@ def _private_elsewhere(members: Members, number: int, key: Key, text: str) -> li
     name, _ = members.elsewhere.by_key[key]
     if not members.is_shared:
         return [*members.notice((number,), "{name} is at a host that cannot be reached now", name=name)]
-    return [Publish(("msg", *key, name, number, members.by_number[number].name, text), number)]
+    own = members.by_number[number].name
+    line = private_line(own, members.text_for(number, "private"), text)
+    shown = ShowLine((), line, detail=Private(own, name, text), writer=number)  # for its writer's page
+    return [Publish(("msg", *key, name, number, own, text), number), shown]
 
 
 def _act(members: Members, number: int, text: str) -> list[Decision]:

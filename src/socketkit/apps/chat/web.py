@@ -274,9 +274,10 @@ class WebSide:
 
     def _rooms(self) -> list[dict[str, Any]]:
         members = self._chat.members
-        largest = sorted(members.rooms.items(), key=lambda each: (-len(each[1]), each[0]))[:MAX_ROOM_COUNT]
+        counts = [(room, len(here) + members.elsewhere.count_in(room)) for room, here in members.rooms.items()]
+        largest = sorted(counts, key=lambda each: (-each[1], each[0]))[:MAX_ROOM_COUNT]
         last_id = members.history.last_id
-        return [{"name": room, "people": len(here), "last": last_id(room)} for room, here in largest]
+        return [{"name": room, "people": count, "last": last_id(room)} for room, count in largest]
 
     async def _tell_rooms(self) -> None:
         while self._has_changed and not self._ended.is_set():

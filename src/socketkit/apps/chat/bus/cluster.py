@@ -20,7 +20,7 @@ from socketkit.apps.chat.bus.bus import Entry
 from socketkit.apps.chat.bus.outbox import KEPT_KINDS, Outbox, Unsent
 from socketkit.apps.chat.bus.registry import Change, Registry
 from socketkit.apps.chat.bus.wire import Event, decode
-from socketkit.apps.chat.decisions import HOST, Decision, Publish, ShowLine
+from socketkit.apps.chat.decisions import HOST, Decision, Private, Publish, ShowLine
 from socketkit.apps.chat.hub import Hub, is_farewell
 from socketkit.apps.chat.members import Ban
 from socketkit.apps.chat.message import Message, private_line
@@ -553,7 +553,8 @@ class Cluster:
         if number not in members.by_number:
             self._put(("absent", host, rest[0], name), LATE, now, is_shown=True)
             return []
-        return [ShowLine((number,), private_line(rest[1], members.text_for(number, "private"), rest[2]))]
+        detail = Private(rest[1], members.by_number[number].name, rest[2])
+        return [ShowLine((number,), private_line(rest[1], members.text_for(number, "private"), rest[2]), detail=detail)]
 
     def _ban(self, event: Event) -> None:
         bans = self._members.bans
@@ -604,7 +605,8 @@ class Cluster:
         decisions: list[Decision] = []
         for (room, text), names in rooms.items():
             listed = ", ".join(names[:LISTED_NAMES]) + (f" ... {len(names)}" if len(names) > LISTED_NAMES else "")
-            decisions += self._tell_room(room, text, names=listed)
+            people = self._members.list_of(room)["people"]
+            decisions += self._tell_room(room, text, names=listed, people=people)
         return decisions
 
     def _lose(self, host: str, now: float) -> list[Decision]:
