@@ -272,3 +272,15 @@ def test_usage_error_names_the_help_of_its_verb(words: list[str], path: str) -> 
         assert program.wait() == 2
     [line] = program.stderr_lines
     assert line.endswith(f"(see: {path} --help)")
+
+
+@pytest.mark.parametrize(
+    "words", [["echo", "tcp://127.0.0.1:0", "--workers", "2"], ["echo", "tcp://127.0.0.1:0"]], ids=len
+)
+def test_too_few_descriptors_to_begin_with(words: list[str]) -> None:
+    """The line says how many there are, and what sets the limit."""
+    command = ["sh", "-c", f'ulimit -n 7; exec "{sys.executable}" -m socketkit "$@" 5>&1 6>&1', "sh", *words]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode in (1, 2)
+    [line] = done.stderr.splitlines()
+    assert line.endswith("Too many open files: this process may have 7 (ulimit -n)")

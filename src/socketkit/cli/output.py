@@ -160,7 +160,19 @@ def printing_above(show: Callable[[str], object]) -> Iterator[None]:
 def print_failure(error: BaseException | str) -> None:
     """One line for a failure, in the words of the verb's options."""
     text = in_options(str(error) or type(error).__name__)
+    for cause in (error, getattr(error, "__cause__", None)):
+        if isinstance(cause, OSError) and cause.errno == errno.EMFILE:
+            text = _with_limit(text)
+            break
     print_line(f"socketkit: {' '.join(text.split())}")
+
+
+def _with_limit(text: str) -> str:
+    """The text for EMFILE, with the limit that was reached, and how it is raised."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return f"{text.replace(f'[Errno {errno.EMFILE}] ', '')}: this process may have {limit} (ulimit -n)"
 
 
 _HERE: Final = ("stdio", "exec", "fd", "systemd")
