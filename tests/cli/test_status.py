@@ -281,6 +281,6 @@ def test_too_few_descriptors_to_begin_with(words: list[str]) -> None:
     """The line says how many there are, and what sets the limit."""
     command = ["sh", "-c", f'ulimit -n 7; exec "{sys.executable}" -m socketkit "$@" 5>&1 6>&1', "sh", *words]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode in (1, 2)
+    assert done.returncode in (1, 2, 3)  # by what was being opened
     [line] = done.stderr.splitlines()
-    assert line.endswith("Too many open files: this process may have 7 (ulimit -n)")
+    assert re.search(r"Too many open files(?: \(EMFILE\))?: this process may have 7 \(ulimit -n\)$", line)
