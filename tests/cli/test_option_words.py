@@ -85,12 +85,12 @@ def test_what_is_no_keyword_stays(text: str) -> None:
 
 def test_the_authorities_of_each_side() -> None:
     """`ca` is --client-ca for a server; a relay has both, and the text decides."""
-    trust, clients = "trust its authority (ca=FILE)", "require_client_cert: nobody is trusted; give ca=FILE too"
+    trust, clients = "trust its authority (ca=FILE)", "require_client_cert: no authority is trusted; give ca=FILE too"
     speak(("--client-ca", "--require-client-cert"))
     assert in_options(trust) == "trust its authority (--client-ca FILE)"
     speak(("--client-ca", "--cacert", "--require-client-cert"))
     assert in_options(trust) == "trust its authority (--cacert FILE)"
-    assert in_options(clients) == "--require-client-cert: nobody is trusted; give --client-ca FILE too"
+    assert in_options(clients) == "--require-client-cert: no authority is trusted; give --client-ca FILE too"
 
 
 def run(*words: str) -> tuple[int, list[str]]:

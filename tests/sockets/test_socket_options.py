@@ -184,7 +184,7 @@ def test_a_source_has_one_spelling(text: str, canonical: str, parts: tuple[str, 
 @pytest.mark.parametrize("text", ["", ":", ":0", "localhost", "::1", "[127.0.0.1]", "1.2.3.4:70000", "1.2.3", "a b", 5])
 def test_bad_source_lists_allowed(text: object) -> None:
     """What is no source is refused with what is one."""
-    with pytest.raises(OptionError, match="is not an address to call from; allowed is a number"):
+    with pytest.raises(OptionError, match="is not an address to connect from; allowed is a number"):
         parse_source(text, name="bind")
 
 

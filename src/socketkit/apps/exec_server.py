@@ -160,7 +160,7 @@ async def call_with_child(
 
 
 def _check_program(name: str, command: str) -> None:
-    """That a program is not there is said before anybody calls."""
+    """Report a program that does not exist before any client connects."""
     import shutil
 
     if shutil.which(name) is None:

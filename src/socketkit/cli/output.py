@@ -109,20 +109,20 @@ def print_block(lines: str) -> None:
 
 
 STALLED_TIMEOUT: Final = 5.0
-"""Seconds for a reader of a non-blocking standard error to make room, before lines are left out."""
+"""Seconds for a reader of a non-blocking standard error to make space, before lines are left out."""
 
 _left_out_size = 0
 
 
 def _write(text: str) -> None:
-    """Write to standard error. Where it is non-blocking and full, wait for room; report what was left out later."""
+    """Write to standard error. Where it is non-blocking and full, wait for space; report what was left out later."""
     global _left_out_size
     if _left_out_size:
         if not _wait_room(0):
             _left_out_size += len(text)
             return
         size, _left_out_size = _left_out_size, 0
-        text = f"\nsocketkit: {size} bytes of standard error were left out here, because nobody read them\n{text}"
+        text = f"\nsocketkit: {size} bytes of standard error were left out here, because they were not read\n{text}"
     data = memoryview(text.encode(errors="backslashreplace"))
     while data:
         try:

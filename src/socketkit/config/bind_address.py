@@ -21,7 +21,9 @@ def parse_source(value: object, *, name: str = "") -> str:
         OptionError: a name, which could stand for several; a port beyond 65535; anything else.
     """
     match = re.fullmatch(_FORM, value) if isinstance(value, str) else None
-    problem = f"{name}: {quote(value)} is not an address to call from; allowed is a number, as 10.0.0.1, [::1] or :5000"
+    problem = (
+        f"{name}: {quote(value)} is not an address to connect from; allowed is a number, as 10.0.0.1, [::1] or :5000"
+    )
     if match is None:
         raise OptionError(problem)
     inside, plain, port = match.groups()

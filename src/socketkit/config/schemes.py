@@ -105,7 +105,7 @@ def _read_host_port(body: str) -> Parts:
         raise AddressError(f"the path {quote(slash + path)} leads nowhere; allowed is host:port alone")
     if "@" in authority:
         user = authority.rpartition("@")[0] + "@"
-        raise AddressError(f"the user {quote(user)} is nobody here; allowed is host:port alone")
+        raise AddressError(f"the user {quote(user)} has no meaning here; allowed is host:port alone")
     host, port = _split_bracket(authority) if authority.startswith("[") else _split_port(authority)
     return Parts(host, _port(port))
 

@@ -125,12 +125,12 @@ class TLS(Value):
         if self.self_signed and self.cert:
             raise OptionError("self_signed: there is a certificate already (cert); allowed is one of both")
         if self.require_client_cert and self.ca is None:
-            raise OptionError("require_client_cert: nobody is trusted to vouch for clients; give ca=FILE too")
+            raise OptionError("require_client_cert: no authority is trusted for clients; give ca=FILE too")
         if self.require_client_cert and self.verify is False:
-            raise OptionError("require_client_cert: it contradicts verify=no, which checks nobody")
+            raise OptionError("require_client_cert: it contradicts verify=no, which checks no certificate")
 
     def _check_context(self) -> None:
-        ssl = sys.modules.get("ssl")  # loaded, where somebody has made a context
+        ssl = sys.modules.get("ssl")  # loaded, where a context exists
         if ssl is None or not isinstance(self.context, ssl.SSLContext):
             raise OptionError(f"context: {quote(self.context)} is no ssl.SSLContext")
         for name, entry in type(self).fields.items():

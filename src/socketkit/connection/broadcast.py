@@ -30,7 +30,7 @@ wait for the peer."""
 
 
 class Delivered(int):
-    """How many connections took the message. It may be awaited: with `slow="wait"` until they all have room again."""
+    """How many connections took the message. It may be awaited: with `slow="wait"` until they all have space again."""
 
     _waits: tuple[Sending, ...] = ()
 
@@ -62,7 +62,7 @@ def broadcast(connections: Iterable[Connection | LockedConnection], message: Any
         message: of the framing's type, as for `send`.
         slow: what becomes of a connection with more than `high_water` bytes unsent. "close": it is aborted, with a
             BrokenError that says why in its end event. "drop": it does not get this message. "wait": it gets the
-            message; await the result, which waits until all have room again (in plain code the call itself waits).
+            message; await the result, which waits until all have space again (in plain code the call itself waits).
 
     Returns:
         An int. Awaiting it returns the same int.

@@ -129,7 +129,7 @@ class Sender:
         return changed
 
     def _low_water(self) -> int:
-        """Bytes unsent from which on there is room again: as asyncio, far enough below to be worth a wake-up."""
+        """Bytes unsent from which on there is space again: as asyncio, far enough below to be worth a wake-up."""
         return self._high // 4
 
     def _notify(self) -> None:
@@ -168,7 +168,7 @@ class Sender:
             self._session.is_draining = True
             self._engine.background(self._drain(memoryview(data)[count:]))
         else:
-            self._notify()  # a sender that was woken may have found the room filled by others, and waits again
+            self._notify()  # a sender that was woken may have found the space filled by others, and waits again
 
     def push(self, data: bytes) -> None:
         """Send one encoded message on an engine that blocks, where the turn ends at once: append it, and flush.
@@ -227,7 +227,7 @@ class Sender:
         return Drain(self.drain)
 
     def drained(self) -> Sending:
-        """Return what waits until there is room again."""
+        """Return what waits until there is space again."""
         return Drain(self.drain)
 
     async def drain(self) -> None:

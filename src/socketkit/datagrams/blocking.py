@@ -24,7 +24,7 @@ class BlockingDatagrams(Generic[M]):
 
     def __init__(self, datagrams: Datagrams[M]) -> None:
         self._datagrams = datagrams
-        self._lock = threading.Lock()  # one thread at a time waits for room
+        self._lock = threading.Lock()  # one thread at a time waits for space
 
     def receive_from(self, *, timeout: float | None = None) -> tuple[M, Address]:
         """Return the next message and the address of its sender, as `Datagrams.receive_from`."""

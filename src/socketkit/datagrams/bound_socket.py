@@ -79,7 +79,7 @@ class BoundSocket:
         return batch
 
     def send(self, batch: list[tuple[bytes, Any]]) -> int:
-        """Send datagrams, each to its name; return how many the system took; 0: it has no room.
+        """Send datagrams, each to its name; return how many the system took; 0: it has no space.
 
         Raises:
             OSError: the first one was refused.

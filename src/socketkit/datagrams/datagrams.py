@@ -98,7 +98,7 @@ class Datagrams(Generic[M]):
         self._first = 0  # the socket that the next sweep begins with
         self._is_full = False  # whether the last sweep ended by its bound
         self._is_receiving = False
-        self._is_blocked = False  # whether a sender waits for room in a socket's send buffer
+        self._is_blocked = False  # whether a sender waits for space in a socket's send buffer
         self._room = Condition(engine)
         self._is_closed = False
         self._received_count = self._sent_count = self._received_size = self._sent_size = 0
@@ -257,7 +257,7 @@ class Datagrams(Generic[M]):
         Args:
             message: as the framing takes it.
             address: where to, an `Address` or text (`udp://10.0.0.1:514`, `10.0.0.1:514`).
-            timeout: seconds to wait at most, for the name and for room in the system's buffers; None: no limit.
+            timeout: seconds to wait at most, for the name and for space in the system's buffers; None: no limit.
 
         Raises:
             AddressError: not an address of datagrams, of a family that is not open here, or without a port.
@@ -266,7 +266,7 @@ class Datagrams(Generic[M]):
             FramingError: the message cannot be framed.
             BrokenError: the system refused it: no route, no permission to broadcast (`broadcast=yes`), nothing at the
                 path. The sockets go on.
-            DeadlineError: there was no room within `timeout`; nothing was sent.
+            DeadlineError: there was no space within `timeout`; nothing was sent.
             ClosedError: it was closed here.
 
         Cancellation: the message was sent whole or not at all.
@@ -369,18 +369,18 @@ class Datagrams(Generic[M]):
         deadline: float | None,
         timeout: float | None,
     ) -> None:
-        """Send one datagram when there is room."""
+        """Send one datagram when there is space."""
         try:
             await self._send_waiting(bound, name, data, address, deadline)
         except DeadlineError:
             raise DeadlineError(
-                f"sending to {address}: the system had no room within {parse_timeout(timeout or 0):g} s; not sent"
+                f"sending to {address}: the system had no buffer space within {parse_timeout(timeout or 0):g} s; not sent"
             ) from None
 
     async def _send_waiting(
         self, bound: BoundSocket, name: Any, data: bytes, address: str | Address, deadline: float | None
     ) -> None:
-        """Send when there is room. For a socket's own buffer one task waits, and the others behind it."""
+        """Send when there is space. For a socket's own buffer one task waits, and the others behind it."""
         backoff = SendBackoff(self._engine)
         has_turn = False
         try:
@@ -398,7 +398,7 @@ class Datagrams(Generic[M]):
                     is_full = isinstance(error, BlockingIOError)
                     if not (is_full or error.errno == errno.ENOBUFS):
                         raise self._send_error(error, bound, address, len(data)) from None
-                    # No poller reports room in a UNIX peer's queue, or in a device's.
+                    # No poller reports space in a UNIX peer's queue, or in a device's.
                     if (bound.is_unix or not is_full) and not backoff.refused(error):
                         raise self._send_error(error, bound, address, len(data)) from None
                 if backoff.is_active:

@@ -136,7 +136,7 @@ class PeerStream(DatagramStream):
         return True
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
-        """As `DatagramStream`. No poller reports room in a UNIX peer's queue, so this waits with a growing pause."""
+        """As `DatagramStream`. No poller reports space in a UNIX peer's queue, so this waits with a growing pause."""
         if self._closed:
             raise self._closed_error()
         if self._backoff.is_active:

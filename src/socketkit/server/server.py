@@ -51,7 +51,7 @@ Handler = Callable[[Connection], Awaitable[Any]]
 _PEER_ERRORS = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineError)
 """What the peer or the network caused: such an error ends a handler without being its failure. Where neither
 direction of the handler's connection has ended it is an error of another connection (an upstream was lost, say), and
-this one is reset if something was sent. Of which connection a `DeadlineError` is cannot be told."""
+this one is reset if something was sent. A `DeadlineError` does not say which connection it is about."""
 
 
 class Server:

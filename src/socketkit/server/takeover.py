@@ -109,7 +109,7 @@ class Successor(Server):
             await predecessor.send({"takeover": 1})
             answer, descriptors = await predecessor.receive_descriptors(timeout=TAKEOVER_TIMEOUT)
             inherited: dict[str, list[int]] = {}
-            for name, descriptor in zip(answer["doors"], descriptors, strict=True):
+            for name, descriptor in zip(answer["listeners"], descriptors, strict=True):
                 inherited.setdefault(name, []).append(descriptor)
             await super()._open(inherited)
             await predecessor.send({"listening": True})
@@ -130,7 +130,7 @@ class Successor(Server):
         names, descriptors = self._listening_sockets()
         if not descriptors:
             return
-        await successor.send_descriptors(descriptors, {"doors": names})
+        await successor.send_descriptors(descriptors, {"listeners": names})
         await successor.receive(timeout=TAKEOVER_TIMEOUT)  # it listens; if it ends instead, this process goes on
         self._release_listeners()
         self._control.suspend()  # its path is the successor's now

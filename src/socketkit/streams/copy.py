@@ -2,7 +2,7 @@
 
 Between two plain sockets on Linux a bulk transfer goes through a pipe by splice(2): its bytes are never copied into
 this program. Small portions, and everything that is no plain socket, are received and sent. Either way no more is
-received than the other side has room for: at most one portion is in transit.
+received than the other side has space for: at most one portion is in transit.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Pipes:
             return None
 
     def give_back(self, pipe: Pipe) -> None:
-        """Close a pipe and make room for another one; what it holds is lost."""
+        """Close a pipe and make space for another one; what it holds is lost."""
         pipe.close()
         self._left.append(None)
 

@@ -44,7 +44,7 @@ _HINTS: Final = {
     errno.ENETUNREACH: "there is no route; for a group, give interface=",
     errno.ENOENT: "the peer's socket is gone",
     errno.ENOTCONN: "the peer has no name to be answered at, or is gone",
-    errno.ENOBUFS: f"the system had no room for it for {NO_BUFFERS_TIMEOUT:g} s: send slower",
+    errno.ENOBUFS: f"the system had no buffer space for it for {NO_BUFFERS_TIMEOUT:g} s: send slower",
 }
 
 
@@ -96,7 +96,7 @@ def _limit(sock: socket.socket, size: int) -> int:
 
 
 class SendBackoff:
-    """Growing waits for the case in which no poller reports room: ENOBUFS, and a UNIX peer's full queue."""
+    """Growing waits for the case in which no poller reports space: ENOBUFS, and a UNIX peer's full queue."""
 
     __slots__ = ("_backoff", "_engine", "_pause", "_since")
 
@@ -108,11 +108,11 @@ class SendBackoff:
 
     @property
     def is_active(self) -> bool:
-        """Whether the last send found no room."""
+        """Whether the last send found no space."""
         return self._pause > 0
 
     def refused(self, error: OSError) -> bool:
-        """Record that there was no room. False: it has lasted too long, and the error is to be raised."""
+        """Record that there was no space. False: it has lasted too long, and the error is to be raised."""
         if not self._pause:
             self._since = self._engine.now()
         self._pause = self._backoff.next()
@@ -122,7 +122,7 @@ class SendBackoff:
         return True
 
     def reset(self) -> None:
-        """Record that there was room."""
+        """Record that there was space."""
         if self._pause:
             self._pause = 0.0
             self._backoff.reset()

@@ -323,7 +323,7 @@ class Sink(End):
         if self._may_block:
             if not _is_ready(self._descriptor, select.POLLOUT):
                 raise BlockingIOError
-            data = memoryview(data)[:_PIPE_BUF]  # POLLOUT means room for at least so many, pipe(7)
+            data = memoryview(data)[:_PIPE_BUF]  # POLLOUT means space for at least so many, pipe(7)
         return os.write(self._descriptor, data)
 
     def end(self) -> None:

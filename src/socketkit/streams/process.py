@@ -47,7 +47,7 @@ def start_child(
         merges_errors: whether its standard error is received too; else it is ours.
 
     Raises:
-        OSError: it cannot be run: no such program (ENOENT), no right (EACCES), not a program (ENOEXEC), no room.
+        OSError: it cannot be run: no such program (ENOENT), no right (EACCES), not a program (ENOEXEC), no space.
     """
     import subprocess  # it takes milliseconds, which other streams need not pay
 

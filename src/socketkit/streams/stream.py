@@ -230,7 +230,7 @@ class DatagramStream(Stream):
 
     @abstractmethod
     def send_datagram(self, data: bytes | memoryview) -> bool:
-        """Send one datagram, whole. False: there is no room for it now, and `wait_writable` waits for some.
+        """Send one datagram, whole. False: there is no space for it now, and `wait_writable` waits for some.
 
         Raises:
             BrokenError, ClosedError: as for `send_now`.

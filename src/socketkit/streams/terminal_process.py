@@ -127,7 +127,7 @@ class _Process:
                 try:
                     found, status = os.waitpid(self.pid, os.WNOHANG)
                 except ChildProcessError:
-                    found, status = self.pid, 0  # somebody else has waited for it, or SIGCHLD is ignored
+                    found, status = self.pid, 0  # another thread has waited for it, or SIGCHLD is ignored
                 if found:
                     self.returncode = os.waitstatus_to_exitcode(status)
             return self.returncode

@@ -102,7 +102,7 @@ def test_endless_answer_is_bounded(engine: Engine) -> None:
 
 
 def test_nobody_speaks_first_over_udp() -> None:
-    with pytest.raises(OptionError, match="nobody speaks first"):
+    with pytest.raises(OptionError, match="no side sends first"):
         ExchangeProbe(Address.parse("udp://127.0.0.1:9"), None, bytes_pattern("x"))
 
 

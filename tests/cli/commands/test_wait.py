@@ -211,7 +211,7 @@ def test_udp_of_socat() -> None:
     [
         (("tcp://h:1", "--status", "200"), "--status is for an http:// or https:// URL; there is none"),
         (("http://h/", "--send", "x"), "--send is for a socket's address, as tcp://host:port; there is none"),
-        (("udp://h:1", "--expect", "x"), "over udp nobody speaks first: give --send TEXT too"),
+        (("udp://h:1", "--expect", "x"), "over udp no side sends first: give --send TEXT too"),
         (("http://h/", "--insecure"), "--insecure does nothing without TLS"),
         (("exec:true", "--free"), "to be free is asked of a listener's address"),
         (("h:1", "--expect", "("), "'(' is not a regular expression"),

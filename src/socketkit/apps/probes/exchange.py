@@ -60,7 +60,7 @@ class ExchangeProbe(Probe):
             raise OptionError(f"{address}: --send and --expect are for sockets; {address.scheme}: names no listener")
         is_datagram = address.transport.kind in ("SOCK_DGRAM", "SOCK_RAW")
         if is_datagram and message is None:
-            raise OptionError(f"{address}: over {address.scheme} nobody speaks first: give --send TEXT too")
+            raise OptionError(f"{address}: over {address.scheme} no side sends first: give --send TEXT too")
         self.address = address
         self._message = message
         self._expected = expected

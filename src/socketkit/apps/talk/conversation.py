@@ -168,7 +168,7 @@ class _Conversation:
                 await self._wait_end()
             finally:
                 if self._unsent_size():
-                    self._connection.abort()  # also wakes a thread that waits for room in the send buffer
+                    self._connection.abort()  # also wakes a thread that waits for space in the send buffer
                 group.cancel()
         error = self._failure or self._send_error
         if error is not None and not self._output_closed:

@@ -1,7 +1,7 @@
 """Telnet's commands between the bytes (RFC 854, 855): answered politely, and never shown.
 
 We have none of its options: what the peer offers is declined (DONT), what it asks for is refused (WONT), each once, so
-that two polite ends do not refuse each other for ever (RFC 854, "loops").
+that two ends do not refuse each other for ever (RFC 854, "loops").
 """
 
 from __future__ import annotations

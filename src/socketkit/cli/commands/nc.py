@@ -45,7 +45,7 @@ _WITH_VALUE: Final = "pswqieIOTxXP"
 
 _DIFFERS: Final = {
     "-w": "OpenBSD's meaning is taken: connecting, and silence later on (ncat: connecting alone); 0 awaits no answer",
-    "-q": "Debian's meaning is taken: seconds to hear the peer out after our end (the default here: to its end)",
+    "-q": "Debian's meaning is taken: seconds to receive after our end (the default here: to its end)",
     "-x": "OpenBSD's meaning is taken: a proxy (ncat: a file for a hex dump)",
     "-p": "as ncat and the traditional netcat have it: the port to listen at (OpenBSD's nc refuses it with -l)",
 }
@@ -109,9 +109,9 @@ def _seconds(text: str) -> float:
 @option("-l", "--listen", "listens", is_flag=True, help="Listen, for one client.")
 @option("-k", "--keep-open", "keeps", is_flag=True, help="With -l: for one after another (with -e: for many at once).")
 @option(
-    "-p", "--source-port", "port", metavar="PORT", help="With -l: the port to listen at; else the port to call from."
+    "-p", "--source-port", "port", metavar="PORT", help="With -l: the port to listen at; else the port to connect from."
 )
-@option("-s", "--source", "source", metavar="ADDRESS", help="The address to call from.")
+@option("-s", "--source", "source", metavar="ADDRESS", help="The address to connect from.")
 @option("-u", "--udp", "datagrams", is_flag=True, help="UDP, or with -U datagrams.")
 @option("-U", "--unixsock", "is_path", is_flag=True, help="UNIX sockets: HOST is a path.")
 @option("-z", "only_test", is_flag=True, help="Test whether a connection is accepted; send nothing.")
@@ -392,8 +392,8 @@ class _Run:
         how = Options.make(options)
         target = await open_connection(way, address, framing_of("chunks"), how, observer=self._observer)
         async with target:
-            guest = await open_connection(way, child, framing_of("chunks"), Options())
-            await run_tunnel(target, guest, limits=Limits(), pace=Pace(Pipes()))
+            program = await open_connection(way, child, framing_of("chunks"), Options())
+            await run_tunnel(target, program, limits=Limits(), pace=Pace(Pipes()))
 
     def _say_failed(self, address: Address, error: Exception, *, is_always: bool = False) -> None:
         if not (self._flags["verbose"] or is_always):
