@@ -374,7 +374,8 @@ class Datagrams(Generic[M]):
             await self._send_waiting(bound, name, data, address, deadline)
         except DeadlineError:
             raise DeadlineError(
-                f"sending to {address}: the system had no buffer space within {parse_timeout(timeout or 0):g} s; not sent"
+                f"sending to {address}: the system had no buffer space within {parse_timeout(timeout or 0):g} s; "
+                "not sent"
             ) from None
 
     async def _send_waiting(
