@@ -56,7 +56,7 @@ def error_tree() -> str:
 
     def branch(kind: type[errors.SocketkitError], depth: int) -> list[str]:
         builtin = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
-        first = (kind.__doc__ or "").partition("\n")[0]
+        first = _first(kind)
         also = "" if builtin[0] == "Exception" else f" (`{builtin[0]}`)"
         lines = [f"{'    ' * depth}- `{kind.__name__}`{also}: {first}"]
         for child in kind.__subclasses__():
