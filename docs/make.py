@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from socketkit import errors, events
+from socketkit.cli import error_pages
 from socketkit.config.options import Options
 from socketkit.framing.registry import FRAMINGS
 
@@ -233,11 +234,51 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def _language(page: Path) -> str:
+    return "ru" if page.name.endswith(".ru.md") else "en"
+
+
+def error_list(page: Path) -> str:
+    """The pages about errors, by their titles in the page's language."""
+    language = _language(page)
+    rows = [f"- [{getattr(each, language).title}](errors/{code}.md)" for code, each in error_pages.PAGES.items()]
+    return "\n".join([*rows, ""])
+
+
+def error_page_files() -> dict[Path, str]:
+    """The page of each error in each language, whole."""
+    made_pages = {}
+    for code, each in error_pages.PAGES.items():
+        for language, suffix in (("en", ".md"), ("ru", ".ru.md")):
+            words: error_pages.Words = getattr(each, language)
+            meaning, causes, tries = error_pages.HEADINGS[language]
+            shown = "In Python" if language == "en" else "В Python"
+            parts = [
+                f"# {words.title}",
+                f"## {meaning}",
+                words.meaning,
+                f"## {causes}",
+                "\n".join(f"- {text}" for text in words.causes),
+                f"## {tries}",
+                "\n".join(f"- {text}" for text in words.tries),
+                f"{shown}: `socketkit.{each.raised.__name__}`. {'All errors' if language == 'en' else 'Все ошибки'}: "
+                f"[errors](../errors.md).",
+            ]
+            made_pages[HERE / "errors" / f"{code}{suffix}"] = "\n\n".join(parts) + "\n"
+    return made_pages
+
+
+OF_PAGE: dict[str, Callable[[Path], str]] = {"recipes": recipes, "error-pages": error_list}
+"""What depends on the page where it stands."""
+
+
 def made(text: str, page: Path | None = None) -> str:
     """The page with its tables, files and measured parts made anew."""
 
     def table(match: re.Match[str]) -> str:
-        return match[1] + (recipes(page) if match[2] == "recipes" and page else TABLES[match[2]]()) + match[3]
+        if match[2] in OF_PAGE and page:
+            return match[1] + OF_PAGE[match[2]](page) + match[3]
+        return match[1] + TABLES[match[2]]() + match[3]
 
     def file(match: re.Match[str]) -> str:
         path = HERE.parent / match[2]
@@ -257,6 +298,11 @@ def main() -> None:
     import typed_options
 
     typed_options.write()
+    for path, text in error_page_files().items():
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            print(f"wrote {path.relative_to(HERE.parent)}", file=sys.stderr)
     for page in PAGES:
         before = page.read_text()
         after = made(before, page)

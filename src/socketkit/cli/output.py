@@ -158,13 +158,19 @@ def printing_above(show: Callable[[str], object]) -> Iterator[None]:
 
 
 def print_failure(error: BaseException | str) -> None:
-    """One line for a failure, in the words of the verb's options."""
+    """One line for a failure, in the words of the verb's options; at a terminal one more, where a page explains it."""
     text = in_options(str(error) or type(error).__name__)
     for cause in (error, getattr(error, "__cause__", None)):
         if isinstance(cause, OSError) and cause.errno == errno.EMFILE:
             text = _with_limit(text)
             break
     print_line(f"socketkit: {' '.join(text.split())}")
+    if isinstance(error, Exception) and os.isatty(ERRORS):
+        from socketkit.cli.error_pages import code_of
+
+        code = code_of(error)
+        if code is not None:
+            print_line(f"explained by: socketkit help errors {code}")
 
 
 def _with_limit(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -9,9 +10,11 @@ import click
 
 from socketkit import engines
 from socketkit.cli.common_options import Read
+from socketkit.cli.error_pages import HEADINGS, PAGES, Words
 from socketkit.cli.fast_click import command
 from socketkit.cli.help_format import Formatter
 from socketkit.cli.output import Status
+from socketkit.config.languages import language_of_locale
 from socketkit.config.quoting import quote, suggest
 from socketkit.config.schemes import scheme_names
 from socketkit.framing.registry import FRAMINGS
@@ -85,6 +88,11 @@ TOPICS: Final[dict[str, tuple[str, tuple[tuple[str, Callable[[], Rows]], ...], s
         "As in --framing lines:crlf,max_size=64KiB, or --framing length:2le.",
     ),
     "engines": ("An engine is how the process waits: --engine NAME.", (("Engines", _engines),), ""),
+    "errors": (
+        "Errors that people ask about, by their codes: socketkit help errors CODE.",
+        (("Errors", lambda: [(code, page.en.title) for code, page in PAGES.items()]),),
+        "",
+    ),
     "status": ("How the command ends, as a shell sees it in $?.", (("Exit status", _statuses),), ""),
 }
 """What `socketkit help` lists besides verbs: an introduction, tables, and a last line."""
@@ -100,6 +108,8 @@ class _Word(Read):
         """Complete verbs and topics."""
         from click.shell_completion import CompletionItem
 
+        if ctx.args == ["errors"] or ctx.params.get("words") == ("errors",):
+            return [CompletionItem(code) for code in PAGES if code.startswith(incomplete)]
         root = ctx.find_root()
         verbs = root.command.list_commands(root) if isinstance(root.command, click.Group) else []
         return [CompletionItem(word) for word in (*verbs, *TOPICS) if word.startswith(incomplete)]
@@ -111,10 +121,12 @@ class _Word(Read):
 def show_help(context: click.Context, words: tuple[str, ...]) -> int:
     """Show the help of a verb, as VERB --help does; without one, the list of verbs.
 
-    Topics: addresses, framings, engines, status.
+    Topics: addresses, framings, engines, errors, status; errors CODE explains one error.
     """
     if len(words) == 1 and words[0] in TOPICS:
         click.echo(_topic(words[0]))
+    elif len(words) == 2 and words[0] == "errors":
+        click.echo(_error_page(context, words[1]))
     else:
         click.echo(_verb_help(context, words))
     return Status.DONE
@@ -138,6 +150,26 @@ def _verb_help(context: click.Context, words: tuple[str, ...]) -> str:
             raise click.UsageError(f"no help is for {quote(word)}{suggest(word, known)}; {allowed}", context)
         found = inner.context_class(inner, info_name=word, parent=found)
     return found.command.get_help(found)
+
+
+def _error_page(context: click.Context, code: str) -> str:
+    """The page about an error, in the locale's language.
+
+    Raises:
+        UsageError: there is no such code; the nearest is suggested.
+    """
+    if code not in PAGES:
+        raise click.UsageError(f"no error has the code {quote(code)}{suggest(code, PAGES)}", context)
+    language = language_of_locale(os.environ)
+    words: Words = getattr(PAGES[code], language)
+    meaning, causes, tries = HEADINGS[language]
+    formatter = Formatter()
+    formatter.write_text(words.title)
+    for heading, texts in ((meaning, (words.meaning,)), (causes, words.causes), (tries, words.tries)):
+        with formatter.section(heading):
+            for text in texts:
+                formatter.write_text(text if heading == meaning else f"- {text}")
+    return formatter.getvalue().rstrip("\n")
 
 
 def _topic(name: str) -> str:

@@ -1,0 +1,122 @@
+"""Errors that people ask about: each page in both languages, found by the error, shown by `help errors`."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from socketkit import errors
+from socketkit.cli.error_pages import PAGES, Words, code_of
+from support.programs import socketkit
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("code", PAGES)
+def test_page_is_complete(code: str) -> None:
+    """Both languages say what, why and what to try, with the same commands."""
+    page = PAGES[code]
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", code)
+    for words in (page.en, page.ru):
+        assert words.title and words.meaning and words.causes and words.tries
+    assert len(page.en.causes) == len(page.ru.causes) and len(page.en.tries) == len(page.ru.tries)
+
+    def commands(words: Words) -> list[str]:
+        return re.findall("`[^`]+`", " ".join((words.meaning, *words.causes, *words.tries)))
+
+    assert commands(page.en) == commands(page.ru)
+    assert re.search("[а-я]", page.ru.meaning)
+    assert not re.search("[а-я]", page.en.meaning)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConnectError("refused", errno=errno.ECONNREFUSED), "refused"),
+        (errors.ConnectError("no file", errno=errno.ENOENT), "no-file"),
+        (errors.ConnectError("no route", errno=errno.EHOSTUNREACH), "unreachable"),
+        (errors.ResolveError("unknown"), "unknown-name"),
+        (errors.ListenError("in use", errno=errno.EADDRINUSE), "in-use"),
+        (errors.ListenError("port 80", errno=errno.EACCES), "permission"),
+        (errors.ListenError("files", errno=errno.EMFILE), "too-many-files"),
+        (errors.BrokenError("reset", errno=errno.ECONNRESET), "reset"),
+        (errors.BrokenError("other"), None),
+        (errors.HandshakeError("TLS: certificate verify failed: self-signed certificate"), "certificate"),
+        (errors.HandshakeError("TLS: wrong version number"), "not-tls"),
+        (errors.HandshakeError("TLS: timed out"), None),
+        (errors.FrameTooLongError("too long"), "too-long"),
+        (errors.TruncatedFrameError("cut"), "truncated"),
+        (errors.FramingError("lines: byte 0xff at position 0 is not utf-8 (invalid start byte)"), "not-text"),
+        (errors.FramingError("json: no value"), None),
+        (errors.DeadlineError("late"), "deadline"),
+        (errors.BusyError("two"), "busy"),
+        (ValueError("no error of ours"), None),
+    ],
+)
+def test_error_has_its_page(error: BaseException, code: str | None) -> None:
+    assert code_of(error) == code
+
+
+def test_pages_of_documentation_are_current() -> None:
+    """`docs/errors/` holds each page in both languages, and no other."""
+    spec = importlib.util.spec_from_file_location("docs_make", ROOT / "docs" / "make.py")
+    assert spec is not None and spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    files = maker.error_page_files()
+    for path, text in files.items():
+        assert path.read_text() == text, "run `make docs`"
+    assert sorted((ROOT / "docs" / "errors").iterdir()) == sorted(files)
+
+
+def run_help(*words: str, **environment: str) -> tuple[int, str, str]:
+    with socketkit("help", *words, env={"COLUMNS": "80", **environment}) as program:
+        text = program.communicate().decode()
+        return program.wait(), text, "\n".join(program.stderr_lines)
+
+
+def test_help_shows_page() -> None:
+    """In the locale's language, at any width."""
+    status, text, _ = run_help("errors", "in-use", LC_ALL="C.UTF-8")
+    assert status == 0 and text.startswith("Address already in use (EADDRINUSE)\n")
+    assert "What to try:" in text
+    assert max(map(len, text.splitlines())) <= 80
+    status, text, _ = run_help("errors", "in-use", LC_ALL="ru_RU.UTF-8", COLUMNS="40")
+    assert status == 0 and "Что попробовать:" in text
+    assert max(map(len, text.splitlines())) <= 40
+
+
+def test_terminal_names_page() -> None:
+    """At a terminal a failure says where it is explained; elsewhere its line stands alone."""
+    arguments = [sys.executable, "-m", "socketkit", "connect", "unix:/no/such/file", "--send-only"]
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=theirs, check=False)
+        shown = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 3
+    assert shown.splitlines()[-1] == "explained by: socketkit help errors no-file"
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    assert b"explained by" not in done.stderr
+
+
+def test_unknown_code() -> None:
+    status, text, error = run_help("errors", "in-us")
+    assert (status, text) == (2, "")
+    assert "no error has the code 'in-us' (did you mean in-use?)" in error
+
+
+def test_list_of_codes() -> None:
+    status, text, _ = run_help("errors")
+    assert status == 0
+    assert all(re.search(rf"^  {code}\b", text, re.MULTILINE) for code in PAGES)
