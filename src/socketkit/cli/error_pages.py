@@ -364,7 +364,8 @@ PAGES: Final[dict[str, ErrorPage]] = {
         HandshakeError,
         Words(
             "Certificate verify failed",
-            "The server's certificate was not accepted: nobody that we trust has signed it, it has expired, or it "
+            "The server's certificate was not accepted: no authority that we trust has signed it, it has expired, "
+            "or it "
             "is for "
             "another name.",
             (
