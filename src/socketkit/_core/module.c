@@ -144,6 +144,7 @@ static void core_free(void *module)
 static PyMethodDef core_methods[] = {
     {"broadcast", core_broadcast, METH_VARARGS,
      "broadcast($module, targets, message, /)\n--\n\nAs in `connection.py`."},
+    {"push", core_push, METH_VARARGS, "push($module, targets, data, /)\n--\n\nAs in `connection.py`."},
     {"read_messages", core_read_messages, METH_VARARGS,
      "read_messages($module, session, refill, /)\n--\n\nAs in `connection.py`."},
     {"encode_lines", core_encode_lines, METH_VARARGS,

@@ -78,11 +78,7 @@ def broadcast(connections: Iterable[Connection | LockedConnection], message: Any
     targets = tuple(connections)
     done = _core.broadcast(targets, message)
     encoded = _Encoded(message)
-    if done is None:
-        for target in targets:
-            encoded.bytes_for(_plain(target).internals)  # raises before anything is sent
-        done = 0, list(targets)
-    count, left = done
+    count, left = encoded.push(targets) if done is None else done
     waits: list[Sending] = []
     for target in left:
         count += _send(target, encoded, slow, waits)
@@ -102,7 +98,28 @@ class _Encoded:
     def __init__(self, message: Any) -> None:
         self.message = message
         self._known: list[tuple[Framing, bytes]] = []
-        self._shared: list[tuple[Any, Any]] = []  # of protocols with messages of their own
+        self._shared: dict[Any, Any] = {}  # of protocols with messages of their own
+
+    def push(self, targets: tuple[Connection | LockedConnection, ...]) -> tuple[int, list[Any]]:
+        """Send it to those who take it now without more ado; return how many took it, and the others.
+
+        Raises:
+            FramingError, TypeError: it cannot be framed for one of them; nothing was sent.
+        """
+        alike: dict[int, tuple[bytes, list[Any]]] = {}  # those who get the same object
+        for target in targets:
+            data = self.bytes_for(_plain(target).internals)
+            found = alike.get(id(data))
+            if found is None:
+                found = alike[id(data)] = data, []
+            found[1].append(target)
+        count = 0
+        left: list[Any] = []
+        for data, group in alike.values():
+            taken, others = _core.push(tuple(group), data)
+            count += taken
+            left += others
+        return count, left
 
     def bytes_for(self, internals: Internals) -> bytes:
         """Return the message's bytes on this connection.

@@ -291,7 +291,7 @@ class MessageStream(Stream):
         """Frame messages in this way from now on; return the last `unread_count` of them so, oldest first."""
 
     @abstractmethod
-    def encode_shared(self, message: Any, known: list[tuple[Any, Any]]) -> bytes:
+    def encode_shared(self, message: Any, known: dict[Any, Any]) -> bytes:
         """Return the bytes of a message that goes to many connections, encoded once for those who encode it alike.
 
         Args:

@@ -264,7 +264,17 @@ class WebSocketCodec(ConnectionCodec):
     A peer's mistake behind messages is answered when they were received, so that their answers are sent before it.
     """
 
-    __slots__ = ("_counts", "_inner", "_inner_codec", "_is_text", "_last", "_protocol", "_strips", "offset")
+    __slots__ = (
+        "_counts",
+        "_inner",
+        "_inner_codec",
+        "_is_text",
+        "_last",
+        "_protocol",
+        "_shared_key",
+        "_strips",
+        "offset",
+    )
 
     def __init__(self, protocol: Protocol, inner: Framing | None) -> None:
         self._protocol = protocol
@@ -280,6 +290,7 @@ class WebSocketCodec(ConnectionCodec):
         self._inner_codec = None if self._inner is None else adapt(self._inner.codec())
         encoding = getattr(inner, "encoding", "utf-8")
         self._is_text = name in _TEXT_FRAMINGS and str(encoding).lower().replace("_", "-") in ("utf-8", "utf8", "ascii")
+        self._shared_key = _hashable(self._inner), self._protocol.write_bits  # who has the same sends the same
         # A line's end says nothing where the message has one: other programs do not expect it.
         self._strips = (b"\r\n" if getattr(inner, "crlf", False) else b"\n") if name in _LINES else b""
 
@@ -301,27 +312,28 @@ class WebSocketCodec(ConnectionCodec):
         data = self._inner_codec.encode((message,)).removesuffix(self._strips)
         return data.decode() if self._is_text else data
 
-    def encode_shared(self, message: Any, known: list[tuple[Any, Any]]) -> bytes:
+    def encode_shared(self, message: Any, known: dict[Any, Any]) -> bytes:
         """Return the frame of a message that goes to many: framed and compressed once for those who do it alike.
 
         A client's frames have a mask of their own each.
 
         Args:
             message: of the framing's type.
-            known: pairs of what was encoded already; grows.
+            known: what was encoded already; grows.
         """
         protocol = self._protocol
-        payload = _once(known, ("payload", self._inner, protocol.write_bits), lambda: self._shared_payload(message))
-        if not protocol.is_server:
-            return protocol.encode_payload(*payload)
-        frame: bytes = _once(
-            known, ("frame", self._inner, protocol.write_bits), lambda: protocol.encode_payload(*payload)
-        )
-        protocol.sent_shared(payload[0])
-        return frame
-
-    def _shared_payload(self, message: Any) -> tuple[int, bytes]:
-        return self._protocol.payload(self._raw(message), is_shared=True)
+        frame: bytes | None = known.get(self._shared_key) if protocol.is_server else None
+        if frame is not None:
+            protocol.sent_shared(frame[0])
+            return frame
+        key = "payload", self._shared_key
+        payload = known.get(key)
+        if payload is None:
+            payload = known[key] = protocol.payload(self._raw(message), is_shared=True)
+        made = protocol.encode_payload(*payload)
+        if protocol.is_server:
+            known[self._shared_key] = made
+        return made
 
     # Incoming.
 
@@ -422,14 +434,12 @@ class WebSocketCodec(ConnectionCodec):
         return raws
 
 
-def _once(known: list[tuple[Any, Any]], key: Any, make: Callable[[], Any]) -> Any:
-    """Return what is known by this key, which is compared and not hashed; else make it."""
-    for other, made in known:
-        if other == key:
-            return made
-    made = make()
-    known.append((key, made))
-    return made
+def _hashable(inner: Framing | None) -> Any:
+    try:
+        hash(inner)
+    except TypeError:
+        return id(inner)  # a framing of the user's own
+    return inner
 
 
 _LINES: Final = ("lines", "json")

@@ -149,7 +149,7 @@ class WebSocketStream(MessageStream):
         assert self._codec is not None
         return self._codec.retake(framing, unread_count)
 
-    def encode_shared(self, message: Any, known: list[tuple[Any, Any]]) -> bytes:
+    def encode_shared(self, message: Any, known: dict[Any, Any]) -> bytes:
         assert self._codec is not None
         return self._codec.encode_shared(message, known)
 
