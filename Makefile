@@ -13,7 +13,7 @@ BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faul
 # as long as the rest of its start, and pytest rewrites every test file in each of its workers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check pictures matrix behaviours bench bench-framing bench-relay fuzz dist image clean
+.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check translations pictures matrix behaviours bench bench-framing bench-relay fuzz dist image clean
 
 run: $(BUILT)
 	@$(BIN)/socketkit tour
@@ -66,6 +66,10 @@ site: .venv-site/.ready
 
 site-check: site
 	@.venv-site/bin/python docs/site_check.py
+
+# Sentences of English pages that were reworded since their Russian twins were last changed.
+translations:
+	@$(PYTHON) docs/translations.py
 
 # The pictures of docs/learn/, from real runs. A test compares them.
 pictures: $(READY)

@@ -15,10 +15,6 @@ import socketkit
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-UNTRANSLATED = {
-    "chat.md",
-}
-"""Pages that still wait for their Russian twin. Nothing may be added."""
 
 
 def hooks():
@@ -57,13 +53,15 @@ def shape(text: str) -> dict[str, list[str]]:
         "indented code": INDENTED.findall(outside),
         "links": sorted(re.findall(r"\]\((?!README)([^)\s]+)\)", outside)),
         "marks": re.findall(r"<!-- .*? -->", text),
+        "list items": [str(len(indent)) for indent in re.findall(r"^( *)(?:[-*]|\d+\.) ", outside, re.MULTILINE)],
+        "paragraphs": [str(len(re.findall(r"(?:\A|\n\n)(?=[^\s#|<:])", outside)))],
         "table rows": [str(row.count("|")) for row in re.findall(r"^\|.*$", outside, re.MULTILINE)],
     }
 
 
 def test_every_page_has_its_russian_twin() -> None:
-    """No page without a twin, but those that are listed; no twin without a page."""
-    assert {name_of(page) for page in ENGLISH if not russian_of(page).exists()} == UNTRANSLATED
+    """No page without a twin, no twin without a page."""
+    assert not [name_of(page) for page in ENGLISH if not russian_of(page).exists()]
     twins = [page for page in ALL if page.name.endswith(".ru.md")]
     assert not [page for page in twins if not page.with_name(page.name.removesuffix(".ru.md") + ".md").exists()]
 
