@@ -723,6 +723,28 @@ def test_threads_of_plain_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) 
         release.set()
 
 
+def test_threads_of_silent_sessions_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that says one thing and no more keeps no thread: its session ends, and its handler with it."""
+    monkeypatch.setattr("socketkit.server.datagram_listener.PLAIN_SESSION_TIMEOUT", 0.1)
+
+    def echo(connection: Any) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with serve(echo, "udp4://127.0.0.1:0") as server:
+        before = threading.active_count()
+        for _ in range(30):
+            with plain() as sock:
+                sock.settimeout(PATIENCE)
+                sock.sendto(b"once", name_of(server.addresses[0]))
+                assert sock.recv(10) == b"once"
+        deadline = time.monotonic() + PATIENCE
+        while threading.active_count() > before:
+            assert time.monotonic() < deadline
+            server.wait_idle(timeout=PATIENCE)
+        assert server.statistics().accepted_count == 30
+
+
 def test_silent_plain_session_ends_soon(engine: Engine) -> None:
     """Without `idle_timeout` a session ends after 60 s; where it has a thread, after 5 s."""
 

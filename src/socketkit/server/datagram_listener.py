@@ -554,4 +554,4 @@ class DatagramListener(StreamListener):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "listening"
-        return f"<DatagramDoor {self.address}, {state}, {len(self._open)} peers>"
+        return f"<DatagramListener {self.address}, {state}, {len(self._open)} peers>"
