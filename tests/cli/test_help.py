@@ -202,6 +202,7 @@ def test_help_of_an_unknown_word():
         ("addresses", [written for written, _ in SCHEMES.values()]),
         ("framings", list(FRAMINGS)),
         ("engines", list(engines.NAMES)),
+        ("completion", ["bash", "zsh", "fish"]),
         ("status", [str(int(status)) for status in Status]),
     ],
 )

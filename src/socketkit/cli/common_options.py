@@ -159,11 +159,14 @@ def read_address(text: str) -> Address:
     """
     try:
         return Address.parse(text)
-    except AddressError:
+    except AddressError as error:
         match = re.fullmatch(_SERVICE, text)
         if match is None:
             raise
-        port = _service_port(match["service"], "udp" if text.startswith("udp") else "tcp")
+        protocol = "udp" if text.startswith("udp") else "tcp"
+        port = _service_port(match["service"], protocol)
+        if port is None and "is not a port" in str(error):
+            raise AddressError(f"{error}, or a service of {protocol} in /etc/services") from None
         if port is None:
             raise
         return Address.parse(f"{match['before']}{port}{match['after'] or ''}")

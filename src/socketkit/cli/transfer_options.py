@@ -41,6 +41,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _summary_option = option(
     "--summary",
     type=click.Choice(["text", "json"]),
+    is_flag=False,
+    flag_value="text",
     help="Print at the end, on standard error: times, bytes, rates, TLS, certificates. (SIGUSR1: print them now.)",
 )
 _progress_option = option(

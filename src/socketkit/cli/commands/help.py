@@ -93,6 +93,20 @@ TOPICS: Final[dict[str, tuple[str, tuple[tuple[str, Callable[[], Rows]], ...], s
         (("Errors", lambda: [(code, page.en.title) for code, page in PAGES.items()]),),
         "",
     ),
+    "completion": (
+        "A shell completes verbs, options, addresses and framings after this line, which belongs into its start file.",
+        (
+            (
+                "Shells",
+                lambda: [
+                    ("bash", 'eval "$(_SOCKETKIT_COMPLETE=bash_source socketkit)"'),
+                    ("zsh", 'eval "$(_SOCKETKIT_COMPLETE=zsh_source socketkit)"'),
+                    ("fish", "_SOCKETKIT_COMPLETE=fish_source socketkit | source"),
+                ],
+            ),
+        ),
+        "",
+    ),
     "status": ("How the command ends, as a shell sees it in $?.", (("Exit status", _statuses),), ""),
 }
 """What `socketkit help` lists besides verbs: an introduction, tables, and a last line."""
@@ -121,7 +135,7 @@ class _Word(Read):
 def show_help(context: click.Context, words: tuple[str, ...]) -> int:
     """Show the help of a verb, as VERB --help does; without one, the list of verbs.
 
-    Topics: addresses, framings, engines, errors, status; errors CODE explains one error.
+    Topics: addresses, framings, engines, errors, completion, status; errors CODE explains one error.
     """
     if len(words) == 1 and words[0] in TOPICS:
         click.echo(_topic(words[0]))
