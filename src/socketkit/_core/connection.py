@@ -118,7 +118,7 @@ class ConnectionCore:
     def send(self, message: Any, /) -> Any:
         """Send one message: it joins the batch of this turn of the engine, and leaves with it.
 
-        Await the result, or start it as a task. It is done already, unless more than `high_water` bytes are unsent:
+        Await what it returns, or start it as a task. It is done already, unless over `high_water` bytes are unsent:
         then it waits for the peer to read. The message is queued by the call itself, whole; cancelling the wait does
         not take it back.
 
@@ -160,7 +160,7 @@ class ConnectionCore:
     def send_many(self, messages: Collection[Any], /) -> Any:
         """Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.
 
-        Raises and waits as `send` does.
+        Returns, raises and waits as `send` does.
         """
         session = self._session
         is_first = not session.has_unsent

@@ -6,7 +6,7 @@
 PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\n"
                                "Send one message: it joins the batch of this turn of the engine, and leaves with it.\n"
                                "\n"
-                               "Await the result, or start it as a task. It is done already, unless more than `high_water` bytes are unsent:\n"
+                               "Await what it returns, or start it as a task. It is done already, unless over `high_water` bytes are unsent:\n"
                                "then it waits for the peer to read. The message is queued by the call itself, whole; cancelling the wait does\n"
                                "not take it back.\n"
                                "\n"
@@ -23,7 +23,7 @@ PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\n"
 PyDoc_STRVAR(send_many_doc, "send_many($self, messages, /)\n--\n\n"
                                "Send several messages, in order, encoded in one go; all of them or, on an error of framing, none.\n"
                                "\n"
-                               "Raises and waits as `send` does.\n");
+                               "Returns, raises and waits as `send` does.\n");
 
 PyDoc_STRVAR(batches_doc, "batches($self, /)\n--\n\n"
                                "Iterate by lists, as `receive_many` returns them, until the end of stream.\n");
