@@ -73,6 +73,7 @@ _TRUST = {"ca", "cert", "client_ca", "key", "pin", "require_client_cert", "self_
 SINGLE = {"exec", "exec>tcp"}
 PLAIN = {"tcp", "unix", "udp", "exec", *(kind for kind in RELAYED if not kind.startswith("tls>"))}
 SERVER_REFUSES = {
+    "accept_proxy": {"udp", "udp>unixgram", "udp>tcp"},
     "accept_rate": SINGLE,
     "accept_timeout": SINGLE,
     "backlog": SINGLE | {"udp", "udp>unixgram", "udp>tcp"},

@@ -55,6 +55,9 @@ PLACES = {
     "datagram": "udp://127.0.0.1:1",
     "stream": "unix:///s",
     "internet": "udp://127.0.0.1:1",
+    "internet datagram": "udp://127.0.0.1:1",
+    "raw": "ip://127.0.0.1",
+    "IPv6": "tcp://127.0.0.1:1",
     "connection": "unixpacket:///s",
     "WebSocket": "ws://127.0.0.1:1",
 }
@@ -123,7 +126,7 @@ def test_default_value_is_let_through(name, verb):
         (
             "broadcast",
             "tcp://:1",
-            "broadcast: it has no effect at tcp:; it acts at datagrams and raw sockets, as udp://, unixgram:// and ip://",
+            "broadcast: it has no effect at tcp:; it acts at UDP and raw sockets, as udp:// and ip://",
         ),
         (
             "ttl",
@@ -133,7 +136,47 @@ def test_default_value_is_let_through(name, verb):
         (
             "v6only",
             "unix:///s",
-            "v6only: it has no effect at unix:; it acts at internet addresses, as tcp:// and udp://",
+            "v6only: it has no effect at unix:; it acts at TCP over IPv6, as tcp:// and tcp6://",
+        ),
+        (
+            "v6only",
+            "udp://:1",
+            "v6only: it has no effect at udp:; it acts at TCP over IPv6, as tcp:// and tcp6://",
+        ),
+        (
+            "v6only",
+            "tcp4://:1",
+            "v6only: it has no effect at tcp4:; it acts at TCP over IPv6, as tcp:// and tcp6://",
+        ),
+        (
+            "multicast_loop",
+            "unixgram:///s",
+            "multicast_loop: it has no effect at unixgram:; it acts at UDP and raw sockets, as udp:// and ip://",
+        ),
+        (
+            "interface",
+            "unixgram:///s",
+            "interface: it has no effect at unixgram:; it acts at UDP and raw sockets, as udp:// and ip://",
+        ),
+        (
+            "protocol",
+            "udp://:1",
+            "protocol: it has no effect at udp:; it acts at raw and ping sockets, as ip://host",
+        ),
+        (
+            "accept_proxy",
+            "udp://:1",
+            "accept_proxy: it has no effect at udp:; it acts at streams, as tcp:// and unix://",
+        ),
+        (
+            "accept_proxy",
+            "unixpacket:///s",
+            "accept_proxy: it has no effect at unixpacket:; it acts at streams, as tcp:// and unix://",
+        ),
+        (
+            "reuse_port",
+            "unix:///s",
+            "reuse_port: it has no effect at unix:; it acts at internet addresses, as tcp:// and udp://",
         ),
         (
             "backlog",
@@ -168,7 +211,7 @@ def test_opened_elsewhere_takes_any_medium(address):
 def test_keyword_acts_at_one_address():
     """One keyword for a TCP and a UNIX address acts where it can."""
     serve(echo, "tcp://:1", "unix:///s", nodelay=False, mode="600")
-    with pytest.raises(OptionError, match="broadcast: it has no effect at tcp: and unix:; it acts at datagrams"):
+    with pytest.raises(OptionError, match="broadcast: it has no effect at tcp: and unix:; it acts at UDP and raw"):
         serve(echo, "tcp://:1", "unix:///s", broadcast=True)
 
 
@@ -184,6 +227,13 @@ def test_option_of_the_whole_server(name):
     serve(echo, first.replace(options=later.options), later)
     serve(echo, first, later, **{name: other_value(name)})
     serve(echo, later, first)
+
+
+@pytest.mark.parametrize("address", ["udp://127.0.0.1:1", "unixgram:///s", "unixpacket:///s"])
+def test_proxy_header_is_for_streams(address):
+    """The PROXY protocol begins a stream: at datagrams it is refused before anything is opened."""
+    with pytest.raises(OptionError, match=r"send_proxy: it has no effect at .*; it acts at streams"):
+        connect(address, send_proxy="v2")
 
 
 def test_datagram_address_has_own_max_connections():

@@ -28,19 +28,22 @@ from socketkit.config.retry import RETRY, Retry
 from socketkit.config.schemes import Scheme
 from socketkit.config.scopes import (
     ALL,
-    BOUND,
     CLIENT,
     CONNECTION_LISTENER,
     DATAGRAM,
     DATAGRAM_SERVER,
     EVERYWHERE,
     INTERNET,
+    INTERNET_BOUND,
     INTERNET_CLIENT,
-    INTERNET_LISTENER,
+    IPV6_LISTENER,
     LISTENER,
+    RAW,
     SERVER,
     SOCKET,
     STREAM,
+    STREAM_CLIENT,
+    STREAM_LISTENER,
     TCP,
     TCP_CLIENT,
     TLS_LISTENER,
@@ -132,7 +135,7 @@ class Options(Value):
         "Bytes that one recv(2) may return; 256KiB: more gains no speed, less costs system calls.",
     )
     send_proxy: str | None = _option(
-        CLIENT,
+        STREAM_CLIENT,
         None,
         or_none(choice_kind("v1", "v2")),
         "Send a PROXY header of this version first, to a server that accepts it; none: no header.",
@@ -185,13 +188,13 @@ class Options(Value):
         "drains; none: a restart refuses connections for a moment.",
     )
     reuse_address: bool | None = _option(
-        BOUND,
+        INTERNET_BOUND,
         None,
         or_none(SWITCH),
         "Bind to an address with connections in TIME-WAIT (SO_REUSEADDR); none: yes on POSIX, where it is safe.",
     )
     reuse_port: bool = _option(
-        BOUND,
+        INTERNET_BOUND,
         False,
         SWITCH,
         "Let several servers share the port (SO_REUSEPORT); no: a second server is mostly a mistake.",
@@ -203,7 +206,7 @@ class Options(Value):
         "File mode of a UNIX socket, octal, from its creation on; none: as the umask says.",
     )
     v6only: bool = _option(
-        INTERNET_LISTENER,
+        IPV6_LISTENER,
         True,
         SWITCH,
         "Whether an IPv6 socket accepts IPv6 alone (IPV6_V6ONLY); yes: tcp:// has a socket for each family; no: "
@@ -299,7 +302,7 @@ class Options(Value):
         "Networks whose connections are reset, whatever `allow` says; none: no network.",
     )
     accept_proxy: tuple[str, ...] | None = _option(
-        LISTENER,
+        STREAM_LISTENER,
         None,
         or_none(NETWORKS),
         "Networks of the proxies that may connect, each connection with a PROXY header first; all others are reset; "
@@ -358,7 +361,7 @@ class Options(Value):
         "The same in bytes; 256KiB; all sessions of an address together have 64 times as much.",
     )
     protocol: str | None = _option(
-        DATAGRAM,
+        RAW,
         None,
         or_none(NAME),
         "Protocol of a raw socket (ip://), by name or number, as icmp; ip:// needs it.",

@@ -11,19 +11,22 @@ from socketkit.values import Value
 
 __all__ = [
     "ALL",
-    "BOUND",
     "CLIENT",
     "CONNECTION_LISTENER",
     "DATAGRAM",
     "DATAGRAM_SERVER",
     "EVERYWHERE",
     "INTERNET",
+    "INTERNET_BOUND",
     "INTERNET_CLIENT",
-    "INTERNET_LISTENER",
+    "IPV6_LISTENER",
     "LISTENER",
+    "RAW",
     "SERVER",
     "SOCKET",
     "STREAM",
+    "STREAM_CLIENT",
+    "STREAM_LISTENER",
     "TCP",
     "TCP_CLIENT",
     "TLS_LISTENER",
@@ -40,6 +43,9 @@ _MEDIA: Final = {
     "TCP": "TCP, as tcp:// and tls://",
     "datagram": "datagrams and raw sockets, as udp://, unixgram:// and ip://",
     "internet": "internet addresses, as tcp:// and udp://",
+    "internet datagram": "UDP and raw sockets, as udp:// and ip://",
+    "raw": "raw and ping sockets, as ip://host",
+    "IPv6": "TCP over IPv6, as tcp:// and tcp6://",
     "connection": "connections, as tcp:// and unixpacket://",
     "UNIX": "UNIX sockets, as unix:///path",
     "WebSocket": "WebSocket, as ws:// and wss://",
@@ -95,7 +101,13 @@ def _fits(scheme: Scheme, medium: str) -> bool:
         return scheme.is_websocket
     if medium == "connection":
         return not scheme.is_datagram
+    if medium == "raw":
+        return scheme.kind == "SOCK_RAW"
+    if medium == "IPv6":
+        return scheme.kind == "SOCK_STREAM" and "AF_INET6" in scheme.families
     is_internet = "AF_INET" in scheme.families or "AF_INET6" in scheme.families
+    if medium == "internet datagram":
+        return is_internet and scheme.is_datagram
     if medium == "internet":
         return is_internet
     return scheme.kind == "SOCK_STREAM" and (medium == "stream" or is_internet)
@@ -110,16 +122,19 @@ EVERYWHERE: Final = Scope("all", (*_EVERY, "open_datagrams"))
 SOCKET: Final = Scope("client, listener", _SOCKETS)
 CLIENT: Final = Scope("client", ("connect",))
 LISTENER: Final = Scope("listener", ("serve", "listen"))
-BOUND: Final = Scope("listener", ("serve", "listen", "open_datagrams"))
 SERVER: Final = Scope("server", ("serve",))
 INTERNET: Final = Scope("internet", _SOCKETS, "internet")
 INTERNET_CLIENT: Final = Scope("internet client", ("connect",), "internet")
-INTERNET_LISTENER: Final = Scope("internet listener", ("serve", "listen"), "internet")
+INTERNET_BOUND: Final = Scope("internet listener", ("serve", "listen", "open_datagrams"), "internet")
+IPV6_LISTENER: Final = Scope("TCP listener", ("serve", "listen"), "IPv6")
 CONNECTION_LISTENER: Final = Scope("connection listener", ("serve", "listen"), "connection")
+STREAM_CLIENT: Final = Scope("stream client", ("connect",), "stream")
+STREAM_LISTENER: Final = Scope("stream listener", ("serve", "listen"), "stream")
 STREAM: Final = Scope("stream", _EVERY, "stream")
 TCP: Final = Scope("TCP", _CONNECTED, "TCP")
 TCP_CLIENT: Final = Scope("TCP client", ("connect",), "TCP")
-DATAGRAM: Final = Scope("datagram", _SOCKETS, "datagram")
+DATAGRAM: Final = Scope("UDP, raw", _SOCKETS, "internet datagram")
+RAW: Final = Scope("raw", _SOCKETS, "raw")
 DATAGRAM_SERVER: Final = Scope("datagram listener", ("serve", "listen"), "datagram")
 TLS_STREAM: Final = Scope("TLS", _EVERY, "stream")
 TLS_LISTENER: Final = Scope("TLS listener", ("serve", "listen", "pair"), "stream")
