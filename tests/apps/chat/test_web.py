@@ -18,7 +18,7 @@ from socketkit.apps.chat.bus.memory_bus import MemoryBus, MemoryLog
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.store import Store
 from socketkit.apps.chat.web_address import page_address, page_url
-from socketkit.errors import BrokenError, EndOfStream, HandshakeError, OptionError
+from socketkit.errors import AddressError, BrokenError, EndOfStream, HandshakeError, OptionError
 from support.programs import Program
 from support.websockets import ask, client_of, request
 
@@ -291,6 +291,27 @@ def test_foreign_origin_is_refused() -> None:
         assert caught.value.status == 403
 
 
+@pytest.mark.parametrize(
+    ("host", "is_accepted"),
+    [
+        ("127.0.0.1", True),
+        ("localhost:80", True),
+        ("[::1]:80", True),
+        ("chat.localhost", True),
+        ("evil.example", False),
+    ],
+)
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_name_that_was_resolved_to_the_loopback(host: str, is_accepted: bool, is_shared: bool) -> None:
+    """A site can make its own name mean 127.0.0.1 (DNS rebinding): Origin and Host agree, and it stays out."""
+    address = f"tcp4://127.0.0.1:{free_port() if is_shared else 0}"
+    with hosting(address=address, web=address) as room:
+        at = room.address if is_shared else web_of(room)
+        with client_of(at, "/ws", host=host, origin=f"http://{host}") as page:
+            page.send(0x81, b'{"type":"hello"}')
+            assert json.loads(page.receive()[1])["type"] == ("ready" if is_accepted else "error")
+
+
 def test_page_has_a_strict_policy() -> None:
     """Everything is of this host, nothing is inline, and nobody frames it."""
     with hosting_page() as room:
@@ -371,9 +392,9 @@ def test_addresses_of_the_page(text: str, address: str, url: str) -> None:
     assert (str(page_address(text)), page_url(page_address(text))) == (address, url)
 
 
-@pytest.mark.parametrize("text", ["udp://localhost:1", "http://localhost:1/chat", "exec:cat", "-"])
+@pytest.mark.parametrize("text", ["udp://localhost:1", "http://localhost:1/chat", "exec:cat", "-", "8080"])
 def test_addresses_without_a_page(text: str) -> None:
-    with pytest.raises(OptionError):
+    with pytest.raises((AddressError, OptionError)):
         page_address(text)
 
 
@@ -431,9 +452,9 @@ def test_page_over_tls() -> None:
 
 def test_origins_of_the_address_may_connect() -> None:
     with hosting(web="http://127.0.0.1:0?origins=https://chat.example") as room:
-        connect(web_of(room).without_options(), origin="https://chat.example").open().close()
+        connect(web_of(room), origin="https://chat.example").open().close()
         with pytest.raises(HandshakeError):
-            connect(web_of(room).without_options(), origin="https://evil.example").open()
+            connect(web_of(room), origin="https://evil.example").open()
 
 
 def test_page_that_does_not_read_costs_the_others_nothing() -> None:

@@ -20,6 +20,7 @@ from socketkit.apps.chat.message import Message
 from socketkit.apps.chat.outlets import ConnectedGuest
 from socketkit.apps.chat.web_address import SOCKET_PATH, page_address
 from socketkit.apps.chat.web_guest import WebGuest, send_event
+from socketkit.apps.chat.web_origin import is_rebound
 from socketkit.apps.chat.web_page import respond
 from socketkit.apps.chat.web_protocol import SUBPROTOCOL, Hello, encode, lines_of, parse, read_hello
 from socketkit.apps.chat.web_tokens import Tokens
@@ -169,6 +170,10 @@ class WebSide:
             connection: a WebSocket whose handshake is done.
             source: where it comes from: what a ban keeps out.
         """
+        origins = self._shared_options["origins"] if self.is_shared else connection.internals.options.origins
+        if is_rebound(connection, origins):
+            await connection.send(encode(_error("the name of this host is not the chat's (origins)")))
+            return
         hello = await _receive_hello(connection)
         if hello is None:
             return
@@ -330,12 +335,10 @@ def open_web(
             side.share(WebSocket(SOCKET_PATH, http), _websocket_options(at))
             return [address], {}
         at = None
-    addresses = [
-        each.replace(options=OWN_OPTIONS | dict(each.options)) if each.transport.is_websocket else each
-        for each in (address, at)
-        if each is not None
-    ]
-    return addresses, {"http": http}
+    addresses = [address] if at is None else [address, at]
+    given = {name for each in addresses if each.transport.is_websocket for name, _ in each.options}
+    own = {name: value for name, value in OWN_OPTIONS.items() if name not in given}
+    return addresses, {"http": http, **own}
 
 
 def _websocket_options(address: Address) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from socketkit.config.address import Address
 from socketkit.config.quoting import quote
-from socketkit.errors import OptionError
+from socketkit.errors import AddressError, OptionError
 
 __all__ = ["SOCKET_PATH", "page_address", "page_url"]
 
@@ -17,6 +17,8 @@ _SCHEMES: Final = {
     "http": "ws",
     "https": "wss",
     "tcp": "ws",
+    "tcp4": "ws",
+    "tcp6": "ws",
     "tls": "wss",
     "unix": "ws+unix",
 }
@@ -30,6 +32,9 @@ def page_address(text: str | Address) -> Address:
         OptionError: no page can be served there.
     """
     if isinstance(text, str):
+        if text.isdecimal():
+            near = f"{quote(f'localhost:{text}')}, or {quote(f':{text}')} for every interface"
+            raise AddressError(f"address {quote(text)}: it has no host and no colon; did you mean {near}?")
         scheme, mark, rest = text.partition("://")
         text = f"{_SCHEMES[scheme.lower()]}{mark}{rest}" if scheme.lower() in _SCHEMES else text
     address = Address.parse(text, default_scheme="ws")

@@ -23,7 +23,8 @@ const state = {
   chat: null,
   isIn: false, // whether the chat has taken us in, over some connection
   isLost: false,
-  unconfirmed: [], // lines that were sent, and not seen since
+  unconfirmed: [], // lines that were sent over this connection, and not seen since
+  doubtful: [], // the same of a connection that was lost
 };
 state.active = state.room;
 
@@ -70,6 +71,7 @@ function showEntry(said = "", isWaiting = false) {
   state.isIn = false;
   if (!isWaiting) {
     link.close();
+    state.unconfirmed.length = state.doubtful.length = 0;
   }
   $("chat").hidden = true;
   $("entry").hidden = false;
@@ -136,8 +138,9 @@ const RECEIVERS = {
       activate(state.room);
       $("text").focus();
     }
-    say(isBack ? text(!isSameChat ? "restarted" : event.cut ? "backCut" : "back") : "");
     state.isLost = false;
+    say(isBack ? text(!isSameChat ? "restarted" : event.cut ? "backCut" : "back") : "");
+    state.doubtful.push(...state.unconfirmed.splice(0));
     setTimeout(giveBack, 400); // after what was missed has come
   },
 
@@ -268,15 +271,20 @@ function enter(room, people) {
 }
 
 function confirm(said) {
+  const old = state.doubtful.indexOf(said);
+  if (old >= 0) {
+    state.doubtful.splice(0, old + 1);
+    return;
+  }
   const at = state.unconfirmed.indexOf(said);
   state.unconfirmed.splice(0, at < 0 ? 1 : at + 1);
 }
 
 // Lines of which it is not known whether they arrived go back to where they were typed.
 function giveBack() {
-  if (state.unconfirmed.length > 0) {
+  if (state.doubtful.length > 0) {
     const field = $("text");
-    field.value = [...state.unconfirmed.splice(0), field.value].filter(Boolean).join("\n");
+    field.value = [...state.doubtful.splice(0), field.value].filter(Boolean).join("\n");
     fitField();
     say(text("unsure"));
   }
