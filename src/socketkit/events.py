@@ -48,6 +48,7 @@ __all__ = [
     "StoppedListening",
     "TlsFacts",
     "Unreachable",
+    "Upgraded",
     "WorkerEnded",
     "WorkerStarted",
     "combine",
@@ -127,6 +128,24 @@ class Secured(Event):
 
     connection: int
     facts: TlsFacts
+
+
+class Upgraded(Event):
+    """A WebSocket was agreed on; the bytes of the connection are frames now.
+
+    Attributes:
+        path, query: which the client asked for.
+        subprotocol: which was agreed on; None: none.
+        compression: whether messages may be compressed.
+        seconds: the handshake took so long, from the request on.
+    """
+
+    connection: int
+    path: str
+    query: str
+    subprotocol: str | None
+    compression: bool
+    seconds: float
 
 
 class SelfSigned(Event):

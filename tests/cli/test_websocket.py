@@ -1,12 +1,18 @@
-"""The command over WebSocket: connect, listen, echo and wait."""
+"""The command over WebSocket: connect, listen, echo and wait; figures, dumps, and every way to a socket."""
 
 from __future__ import annotations
 
+import json
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from socketkit import Address
-from support.programs import PATIENCE, Program, socketkit
+import pytest
+
+from socketkit import Address, connect
+from support.programs import PATIENCE, Program, needs, socketkit
 
 
 @contextmanager
@@ -63,3 +69,83 @@ def test_its_options_are_refused_elsewhere() -> None:
         assert status == 2
         assert "it has no effect at tcp:" in text
     assert "has no colon" in finish(socketkit("connect", "ws://localhost:1", "--header", "bad"))[2]
+
+
+def test_summary_has_the_handshake_and_the_close_code() -> None:
+    with echo_at("ws://localhost:0/chat", "--subprotocol", "v1") as (_, address):
+        client = socketkit("connect", str(address), "--subprotocol", "v1", "--summary", "json")
+        output, status, text = finish(client, b"x\n")
+        assert (output, status) == (b"x\n", 0)
+        facts = json.loads(text)["websocket"]
+        assert 0 < facts.pop("handshake_seconds") < PATIENCE
+        assert facts == {
+            "path": "/chat", "subprotocol": "v1", "compression": True, "close_code": 1000, "close_reason": "",
+        }  # fmt: skip
+        *_, line = finish(socketkit("connect", str(address), "--summary", "text"))[2].splitlines()
+        assert line.startswith("[1] WebSocket at /chat, ")
+        assert line.endswith(" ms for the handshake, no subprotocol, compressed, closed with 1000")
+
+
+def test_verbose_names_what_was_agreed_on_and_listen_speaks_it() -> None:
+    with socketkit("listen", "ws://localhost:0/x", "-v") as server:
+        with connect(server.address(), compression="none", headers={"X": "1"}) as connection:
+            connection.send("one")
+            assert server.process.stdout is not None
+            assert server.process.stdout.readline() == b"one\n"
+            assert ", after " in server.wait_line("[1] WebSocket at /x")
+            assert server.process.stdin is not None
+            server.process.stdin.write(b"two\n")
+            server.process.stdin.flush()
+            assert connection.receive(timeout=PATIENCE) == "two"
+
+
+def test_dump_and_pcap_have_the_frames(tmp_path: Path) -> None:
+    """As they are in the stream, behind the handshake: tshark reads them."""
+    pytest.importorskip("dpkt")
+    with echo_at("ws://127.0.0.1:0") as (_, address):
+        at = f"{address}?compression=none"
+        output, _, text = finish(socketkit("connect", at, "--dump", "hex"), b"hello\n")
+        assert output == b"hello\n"
+        assert "81 05 68 65 6c 6c 6f" in text  # the server's, which has no mask
+        path = str(tmp_path / "frames.pcap")
+        finish(socketkit("connect", at, "--pcap", path), b"hello\n")
+        spoken = f"tcp.port=={address.port},websocket"
+        with Program(needs("tshark"), "-r", path, "-d", spoken, "-T", "fields", "-e", "websocket.opcode") as reader:
+            opcodes = reader.communicate().decode().replace(",", " ").split()
+        assert opcodes.count("1") == 2, opcodes
+
+
+def talks(address: Address) -> bool:
+    with connect(address.replace(host="127.0.0.1")) as connection:
+        connection.send("x")
+        return bool(connection.receive(timeout=PATIENCE) == "x")
+
+
+def test_workers_and_a_takeover(tmp_path: Path) -> None:
+    with socketkit("echo", "ws://127.0.0.1:0/chat", "--workers", "2") as server:
+        assert all(talks(server.address()) for _ in range(8))
+        assert server.stop() == 0
+    place = ("--takeover", f"unix://{tmp_path}/takeover")
+    with socketkit("echo", "ws://127.0.0.1:0", *place) as old, connect(old.address()) as connection:
+        with socketkit("echo", "ws://127.0.0.1:0", *place) as new:
+            assert new.address() == old.address()
+            with pytest.raises(EOFError) as caught:
+                connection.receive(timeout=PATIENCE)
+            assert caught.value.close_code == 1001  # type: ignore[attr-defined]
+            assert talks(new.address())
+            assert new.stop() == 0
+
+
+@pytest.mark.parametrize("address", ["fd://{}?websocket=yes", "systemd:web?websocket=yes"])
+def test_an_inherited_socket(address: str) -> None:
+    """Descriptor 3, as a service manager gives it: LISTEN_PID has to be the program's own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        begin = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
+        begin += "os.execv(sys.executable, [sys.executable, '-m', 'socketkit', 'echo', sys.argv[2]])"
+        arguments = (sys.executable, "-c", begin, str(listener.fileno()), address.format(3))
+        environment = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"} if "systemd" in address else {}
+        with Program(*arguments, pass_fds=(listener.fileno(), 3), env=environment) as server:
+            server.wait_line("listening ")
+            assert talks(Address.parse(f"ws://127.0.0.1:{port}/any"))
+            assert server.stop() == 0

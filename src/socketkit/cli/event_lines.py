@@ -81,6 +81,13 @@ def _episode_ended(end: EpisodeEnd) -> str:
     return f"{end.local}: {end.count} more {noun} {done} in {end.seconds:.0f} s; the last: {last}"
 
 
+def _upgrade(event: events.Upgraded) -> str:
+    parts = [f"WebSocket at {event.path}{'?' if event.query else ''}{event.query}"]
+    parts += [] if event.subprotocol is None else [f"subprotocol {event.subprotocol}"]
+    parts += ["compressed"] if event.compression else []
+    return f"{', '.join(parts)}, after {event.seconds * 1000:.1f} ms"
+
+
 def _agreement(facts: TlsFacts) -> str:
     parts = [facts.version, facts.cipher]
     if facts.alpn is not None:
@@ -97,6 +104,7 @@ _ALWAYS: Final[dict[type[Event], Callable[[Any], str]]] = {
     events.Connected: lambda event: f"[{event.connection}] connected to {event.peer} from {event.local}",
     events.Accepted: lambda event: f"[{event.connection}] connection from {_client(event)} at {event.local}",
     events.Secured: lambda event: f"[{event.connection}] {_agreement(event.facts)}",
+    events.Upgraded: lambda event: f"[{event.connection}] {_upgrade(event)}",
     events.Received: lambda event: f"[{event.connection}] received {_size(len(event.data))} {excerpt(event.data)}",
     events.Sent: lambda event: f"[{event.connection}] sent {_size(len(event.data))} {excerpt(event.data)}",
     events.FrameSkipped: lambda event: f"[{event.connection}] {event.error}",

@@ -100,6 +100,8 @@ def _print_json(figures: Figures) -> None:
         from socketkit.apps.observers.tls_summary import tls_facts
 
         facts["tls"] = tls_facts(figures.tls)
+    if figures.websocket is not None:
+        facts["websocket"] = {name: getattr(figures.websocket, name) for name in type(figures.websocket).fields}
     print_line(json.dumps(facts))
 
 
@@ -110,6 +112,8 @@ def _print_text(figures: Figures) -> None:
 
         for line in tls_lines(figures.tls):
             print_line(f"[{figures.connection}] {line}")
+    if figures.websocket is not None:
+        print_line(f"[{figures.connection}] {figures.websocket.as_text()}")
 
 
 def _writes_output(options: dict[str, Any]) -> bool:

@@ -76,4 +76,5 @@ async def _open_once(
         observer(Connected(connection.number, stream.local, stream.peer))
         if connection.tls is not None:
             observer(Secured(connection.number, connection.tls))
+        connection.internals.report_upgrade()
     return connection

@@ -17,7 +17,7 @@ from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.connection.starttls import upgrade
 from socketkit.errors import SocketkitError, StreamError
-from socketkit.events import Observer, Proxied, Received, Secured
+from socketkit.events import Observer, Proxied, Received, Secured, Upgraded
 from socketkit.framing.codec import Framing
 from socketkit.streams.socket_stream import SocketStream
 from socketkit.streams.stream import DatagramStream, MessageStream, Stream
@@ -168,7 +168,16 @@ class Internals:
             stream.take_up_plain()
         self.sender.release(upgraded)
         self.receiver.use(upgraded, self.options)
+        self.report_upgrade()
         return True
+
+    def report_upgrade(self) -> None:
+        """Report a WebSocket that was opened; nothing where there is none."""
+        stream = self.stream
+        if self.observer is None or not isinstance(stream, MessageStream):
+            return
+        request, how = stream.request, (stream.has_compression, stream.handshake_seconds)
+        self.observer(Upgraded(self.number, request.path, request.query, request.subprotocol, *how))
 
     def write(self, data: bytes) -> None:
         """Append bytes of the stream's own protocol to what is sent."""

@@ -259,11 +259,15 @@ class MessageStream(Stream):
     Attributes:
         request: what it was opened with.
         close_code, close_reason: of the end: the peer's, else ours; None and empty before it.
+        has_compression: whether messages may be compressed.
+        handshake_seconds: how long it took to agree on the protocol.
     """
 
     __slots__ = ()
 
     request: Request
+    has_compression: bool
+    handshake_seconds: float
     close_code: int | None
     close_reason: str
 

@@ -93,6 +93,7 @@ async def client_handshake(stream: Stream, address: Address, options: Options) -
 async def _ask(stream: Stream, address: Address, options: Options, deadline: float | None) -> WebSocketStream:
     import h11
 
+    began = stream.engine.now()
     websocket = options.websocket if isinstance(options.websocket, WebSocket) else WebSocket(address.resource)
     target = websocket.resource or "/"
     key = base64.b64encode(os.urandom(16))
@@ -120,6 +121,7 @@ async def _ask(stream: Stream, address: Address, options: Options, deadline: flo
         _agreed(address, options, found.get("sec-websocket-extensions")),
         is_server=False,
         early=http.trailing_data[0],
+        began=began,
     )
 
 
@@ -275,6 +277,7 @@ async def server_handshake(
     """
     import h11
 
+    began = stream.engine.now()
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_SIZE)
     try:
         event = await _next_event(stream, http, deadline, f"WebSocket handshake with {stream.peer}", first=early)
@@ -296,7 +299,7 @@ async def server_handshake(
     if refusal is not None:
         await _reply(stream, http, refusal, deadline, request.method)
         raise _refused_client(stream, request, refusal)
-    return await _accept(stream, http, request, options, deadline)
+    return await _accept(stream, http, request, options, deadline, began)
 
 
 def _refused_client(stream: Stream, request: Request, refusal: Response) -> HandshakeError:
@@ -364,7 +367,7 @@ async def _plain_answer(
 
 
 async def _accept(
-    stream: Stream, http: h11.Connection, request: Request, options: Options, deadline: float | None
+    stream: Stream, http: h11.Connection, request: Request, options: Options, deadline: float | None, began: float
 ) -> WebSocketStream:
     import h11
 
@@ -387,7 +390,7 @@ async def _accept(
     answer = h11.InformationalResponse(status_code=101, headers=headers, reason=b"Switching Protocols")
     await stream.send(http.send(answer) or b"", deadline=deadline)
     opened = Request(request.path, request.query, request.headers, subprotocol)
-    return _stream(stream, options, opened, agreed, is_server=True, early=http.trailing_data[0])
+    return _stream(stream, options, opened, agreed, is_server=True, early=http.trailing_data[0], began=began)
 
 
 async def _reply(
@@ -430,6 +433,7 @@ def _stream(
     *,
     is_server: bool,
     early: bytes,
+    began: float,
 ) -> WebSocketStream:
     deflate = None if agreed is None else Deflate(agreed, is_server=is_server)
     protocol = Protocol(inner.peer, is_server=is_server, max_size=options.max_size, deflate=deflate)
@@ -440,6 +444,7 @@ def _stream(
         early=early,
         ping_interval=options.ping_interval,
         ping_timeout=options.ping_timeout,
+        handshake_seconds=inner.engine.now() - began,
     )
     protocol.peer = made.peer
     return made

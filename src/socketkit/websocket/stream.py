@@ -39,6 +39,7 @@ class WebSocketStream(MessageStream):
         request: what it was opened with.
         early: bytes that came together with the handshake.
         ping_interval, ping_timeout: seconds; None: no pings, no limit.
+        handshake_seconds: how long the handshake took.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class WebSocketStream(MessageStream):
         "_pinged",
         "_waited",
         "engine",
+        "handshake_seconds",
         "local",
         "peer",
         "protocol",
@@ -70,12 +72,14 @@ class WebSocketStream(MessageStream):
         early: bytes = b"",
         ping_interval: float | None = None,
         ping_timeout: float | None = None,
+        handshake_seconds: float = 0.0,
     ) -> None:
         self.engine = inner.engine
         self.local = spoken_name(inner.local)
         self.peer = spoken_name(inner.peer)
         self.protocol = protocol
         self.request = request
+        self.handshake_seconds = handshake_seconds
         self._inner = inner
         self._early = early
         self._ping_interval = ping_interval
@@ -114,6 +118,10 @@ class WebSocketStream(MessageStream):
     def awaited_size(self) -> int | None:
         """Bytes that the connection has received; None: no task waits for more."""
         return self._awaited()
+
+    @property
+    def has_compression(self) -> bool:  # type: ignore[override]
+        return self.protocol.has_deflate
 
     @property
     def close_code(self) -> int | None:  # type: ignore[override]

@@ -7,10 +7,49 @@ from collections.abc import Callable
 from typing import Any
 
 from socketkit.config.address import Address
-from socketkit.events import Accepted, Closed, Connected, Connecting, Event, Received, Resolved, Secured, Sent, TlsFacts
+from socketkit.events import (
+    Accepted,
+    Closed,
+    Connected,
+    Connecting,
+    Event,
+    Received,
+    Resolved,
+    Secured,
+    Sent,
+    TlsFacts,
+    Upgraded,
+)
 from socketkit.values import Value, field
 
-__all__ = ["Figures", "TransferStats"]
+__all__ = ["Figures", "TransferStats", "WebSocketFigures"]
+
+
+class WebSocketFigures(Value):
+    """What a WebSocket's handshake agreed on, and how it was closed.
+
+    Attributes:
+        path: which the client asked for.
+        subprotocol: which was agreed on; None: none.
+        compression: whether messages may be compressed.
+        handshake_seconds: from the request on.
+        close_code, close_reason: the peer's, else ours; 1006 without a close frame, None while it is open.
+    """
+
+    path: str
+    subprotocol: str | None
+    compression: bool
+    handshake_seconds: float
+    close_code: int | None
+    close_reason: str
+
+    def as_text(self) -> str:
+        """One line for a person."""
+        parts = [f"WebSocket at {self.path}", f"{self.handshake_seconds * 1000:.1f} ms for the handshake"]
+        parts += [f"subprotocol {self.subprotocol}" if self.subprotocol else "no subprotocol"]
+        parts += ["compressed"] if self.compression else []
+        parts += [] if self.close_code is None else [f"closed with {self.close_code} {self.close_reason}".rstrip()]
+        return ", ".join(parts)
 
 
 class Figures(Value):
@@ -27,6 +66,7 @@ class Figures(Value):
         received_rate, sent_rate: bytes a second, over `seconds`.
         error: what ended it; None for a clean end, or none yet.
         tls: what the TLS handshake agreed on; None without TLS, and for a client of ours.
+        websocket: what a WebSocket's handshake agreed on, and how it was closed; None where it is none.
     """
 
     connection: int
@@ -41,12 +81,13 @@ class Figures(Value):
     sent_rate: float
     error: str | None = field(None)
     tls: TlsFacts | None = field(None)
+    websocket: WebSocketFigures | None = field(None)
 
     def as_facts(self) -> dict[str, Any]:
-        """Name to value, for JSON, without `tls`; seconds to the microsecond, rates to the byte."""
+        """Name to value, for JSON, without `tls` and `websocket`; seconds to the microsecond, rates to the byte."""
         facts: dict[str, Any] = {}
         for name in type(self).fields:
-            if name == "tls":
+            if name in ("tls", "websocket"):
                 continue
             value = getattr(self, name)
             digits = 0 if name.endswith("rate") else 6
@@ -54,7 +95,7 @@ class Figures(Value):
         return facts
 
     def as_text(self) -> str:
-        """One line for a person, without `tls`."""
+        """One line for a person, without `tls` and `websocket`."""
         steps = ((self.resolve_seconds, "to resolve"), (self.connect_seconds, "to connect"))
         parts = [f"{seconds * 1000:.1f} ms {what}" for seconds, what in steps if seconds is not None]
         if self.first_byte_seconds is not None:
@@ -104,9 +145,14 @@ class TransferStats:
         elif isinstance(event, Secured):
             if event.connection in self._transfers:
                 self._transfers[event.connection].tls = event.facts
+        elif isinstance(event, Upgraded):
+            if event.connection in self._transfers:
+                self._transfers[event.connection].upgrade = event
         elif isinstance(event, Closed):
             transfer = self._transfers.pop(event.connection, None)
             if transfer is not None:
+                code = event.close_code
+                transfer.close = 1006 if code is None else code, event.close_reason
                 self._ended(transfer.figures(self._clock(), event.error))
 
     def figures(self) -> list[Figures]:
@@ -145,6 +191,8 @@ class _Transfer:
         self.connect = connect
         self.first_byte: float | None = None
         self.tls: TlsFacts | None = None
+        self.upgrade: Upgraded | None = None
+        self.close: tuple[int | None, str] = (None, "")
         self.received_size = self.sent_size = 0
 
     def figures(self, now: float, error: BaseException | None) -> Figures:
@@ -162,4 +210,10 @@ class _Transfer:
             sent_rate=self.sent_size / seconds if seconds else 0.0,
             error=None if error is None else str(error),
             tls=self.tls,
+            websocket=None if self.upgrade is None else _websocket_figures(self.upgrade, *self.close),
         )
+
+
+def _websocket_figures(event: Upgraded, code: int | None, reason: str) -> WebSocketFigures:
+    seconds = round(event.seconds, 6)
+    return WebSocketFigures(event.path, event.subprotocol, event.compression, seconds, code, reason)
