@@ -112,6 +112,19 @@ def test_microsocks() -> None:
             echoes("tcp://127.0.0.1:1", f"socks5://{plain}")
 
 
+@pytest.mark.parametrize("secret", ["p%40ss-word", "wr%6fng-word"])
+def test_no_output_has_the_password(secret: str) -> None:
+    """Every way to watch, and the error where it is refused: plain, escaped and in base64."""
+    with echo_server() as (_, address), microsocks("-u", "user", "-P", "p@ss-word") as proxy:
+        place, url = f"tcp://localhost:{address.port}", f"socks5://user:{secret}@{proxy}"
+        with socketkit("connect", place, "--proxy", url, "-vv", "--explain", "--dump", "text") as client:
+            client.communicate(b"hi\n")
+            said = "\n".join(client.stderr_lines)
+    assert proxy in said
+    for word in ("ss-word", "ng-word", secret):
+        assert word not in said, said
+
+
 def test_danted(tmp_path: Path) -> None:
     """SOCKS4 and SOCKS5, and a rule that forbids."""
     with echo_server() as (_, address), danted(tmp_path) as proxy:

@@ -208,6 +208,17 @@ def test_a_client_says_why_a_server_is_none(answer, text, status) -> None:
     assert caught.value.status == status
 
 
+def test_a_server_that_does_not_answer_ends_at_the_handshake_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(DeadlineError, match="does it speak WebS"):
+        connect(f"ws://127.0.0.1:{listener.getsockname()[1]}", handshake_timeout="50ms").open()
+
+
+def test_a_line_break_in_the_header_of_a_page_is_refused() -> None:
+    for headers in ({"X": "a\r\nEvil: 1"}, {"X\nEvil": "1"}, [("Set-Cookie", "a\nb")]):
+        with pytest.raises(OptionError, match=r"^headers:"):
+            Response(200, "x", headers)
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
