@@ -35,8 +35,12 @@ from socketkit.streams.from_socket import stream_from_socket
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from socketkit.config.websocket_settings import Request, Response
     from socketkit.framing.names import BytesFraming, FramingLike, TextFraming
     from socketkit.typed_options import ConnectOptions, ListenOptions, PairOptions, ServeOptions
+
+Answer: TypeAlias = "Callable[[Request], Response | Awaitable[Response]]"
+"""What answers plain requests beside a WebSocket."""
 
 AnyHandler: TypeAlias = Callable[[Connection[M]], Awaitable[object]] | Callable[[BlockingConnection[M]], object]
 """What serves a connection: an `async def`, or a plain function."""
@@ -290,19 +294,35 @@ class ServeContext(OpenContext[BlockingServer, Server]):
 
 @overload
 def serve(
-    handler: AnyHandler[str], *addresses: str | Address, framing: TextFraming, **options: Unpack[ServeOptions]
+    handler: AnyHandler[str],
+    *addresses: str | Address,
+    framing: TextFraming,
+    http: Answer | None = None,
+    **options: Unpack[ServeOptions],
 ) -> ServeContext: ...
 @overload
 def serve(
-    handler: AnyHandler[bytes], *addresses: str | Address, framing: BytesFraming, **options: Unpack[ServeOptions]
+    handler: AnyHandler[bytes],
+    *addresses: str | Address,
+    framing: BytesFraming,
+    http: Answer | None = None,
+    **options: Unpack[ServeOptions],
 ) -> ServeContext: ...
 @overload
 def serve(
-    handler: AnyHandler[M], *addresses: str | Address, framing: FramingLike[M], **options: Unpack[ServeOptions]
+    handler: AnyHandler[M],
+    *addresses: str | Address,
+    framing: FramingLike[M],
+    http: Answer | None = None,
+    **options: Unpack[ServeOptions],
 ) -> ServeContext: ...
 @overload
 def serve(
-    handler: AnyHandler[Any], *addresses: str | Address, framing: str | None = None, **options: Unpack[ServeOptions]
+    handler: AnyHandler[Any],
+    *addresses: str | Address,
+    framing: str | None = None,
+    http: Answer | None = None,
+    **options: Unpack[ServeOptions],
 ) -> ServeContext: ...
 def serve(
     handler: Callable[[Any], Any],
@@ -310,7 +330,7 @@ def serve(
     framing: object = None,
     engine: str | Engine | None = None,
     observer: Observer | None = None,
-    http: Any = None,
+    http: Answer | None = None,
     **options: object,
 ) -> ServeContext:
     """Serve a handler at addresses: `.run()` until a signal, `async with` in the engine that runs, `with` in a thread.

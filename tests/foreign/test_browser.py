@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from socketkit import TLS, BrokenError, Request, Response, serve
 from support.browser import Browser, Page
+from support.programs import Program
 from support.tls import papers
 
 SCRIPT = """<!doctype html><meta charset="utf-8"><title>talk</title><body>here<script>
@@ -169,6 +172,27 @@ def test_a_page_that_is_left_is_1001(browser: Browser) -> None:
         tab.close()
         server.wait_idle(timeout=20)
     assert ends == [1001]
+
+
+def test_the_example_shows_each_tab_what_every_tab_says(browser: Browser) -> None:
+    """examples/browser_page.py"""
+    example = Path(__file__).parents[2] / "examples" / "browser_page.py"
+    with Program(sys.executable, str(example), "ws://127.0.0.1:0/lines") as server:
+        assert server.process.stdout is not None
+        url = server.process.stdout.readline().decode().strip()
+        one, two = browser.open(url), browser.open(url)
+        for tab in (one, two):
+            tab.wait_for("socket.readyState === 1")
+        two.type("input", "привет <b>\n")
+        for tab in (one, two):
+            tab.wait_for("document.querySelector('li')?.textContent === 'привет <b>'")
+            assert tab.errors == []
+        two.close()
+        one.type("input", "alone\n")
+        one.wait_for("document.querySelectorAll('li').length === 2")
+        assert server.communicate() == b""
+        assert server.wait() == 0, server.stderr_lines
+        assert one.wait_for("document.title.startsWith('closed') && document.title") == "closed: 1001"
 
 
 def test_a_foreign_page_gets_no_websocket_unless_its_origin_may(browser: Browser, tab: Page) -> None:
