@@ -14,7 +14,7 @@ from rich.table import Table
 from bench.bars import Bar, bars
 from bench.machine import Programs, compile_programs, facts, on_load_core, raise_descriptor_limit
 from bench.peers import versions
-from bench.report import BAR_HEAD, bar_row, chart, head, page, row
+from bench.report import BAR_HEAD, bar_row, bar_table, chart, head, marked, page, row
 from bench.run import Result, Workload, run
 from bench.workloads import workloads
 
@@ -30,6 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default=os.environ.get("PEERS", ""), help="parts of names, by slash (or PEERS)")
     parser.add_argument("--rounds", type=int, default=3 if quick else 10)
     parser.add_argument("--seconds", type=float, default=0.15 if quick else 0.3)
+    parser.add_argument("--page", action="store_true", help="write the page although this was a selection")
     found = parser.parse_args()
     found.quick = quick
     unknown = set(found.only.split(",")) - set(keys.split(",")) - {""}
@@ -98,7 +99,7 @@ def main() -> None:
                 _show(results[-1])
     found = bars({result.workload.key: result for result in results})
     _show_bars(found)
-    if not told.only and not told.peers:
+    if told.page or not (told.only or told.peers):
         written = page(
             results,
             found,
@@ -110,7 +111,10 @@ def main() -> None:
         )
         (FOLDER / "results.md").write_text(written)
         (FOLDER / "results.svg").write_text(chart(results))
-        console.print(f"wrote {FOLDER / 'results.md'} and results.svg")
+        for name in ("speed.md", "speed.ru.md"):
+            document = FOLDER.parent / "docs" / name
+            document.write_text(marked(document.read_text(), "bars", bar_table(found)))
+        console.print(f"wrote {FOLDER / 'results.md'}, results.svg, and the table of docs/speed.md")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from bench.measure import Sample, loaded
 from bench.relay import relay_of, running
 from bench.run import BYTES_RATE, COST, LATENCY, Contestant, Workload
 
-OURS, PURE, DIRECT = "ours", "ours, core in Python", "direct"
+OURS, PURE, DIRECT = "ours, compiled core", "ours, core in Python", "direct"
 BIG = 65536
 
 

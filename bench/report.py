@@ -56,9 +56,16 @@ def page(
         seconds=seconds,
         quick=" QUICK=1" if is_quick else "",
         summary=summary + (" Where the time of those goes: see `docs/speed.md`." if missed else ""),
-        bars=markdown(BAR_HEAD, [bar_row(bar) for bar in found], left=2),
+        bars=bar_table(found),
         tables="\n\n".join(map(_section, results)),
     )
+
+
+def marked(text: str, mark: str, body: str) -> str:
+    """The text with another body between `<!-- measured: mark -->` and the end of that part."""
+    begin = f"<!-- measured: {mark} -->\n"
+    head, rest = text.split(begin)
+    return f"{head}{begin}{body}\n{rest[rest.index('<!-- end -->') :]}"
 
 
 BAR_HEAD = ["workload", "what", "bar", "best", "median", ""]
@@ -70,6 +77,11 @@ def bar_row(bar: Bar) -> list[str]:
     values = ["" if value is None else f"{value:.2f}{unit}" for value in (bar.best, bar.median)]
     verdict = {None: bar.excuse or "not measured", True: "met", False: "**missed**"}[bar.is_met]
     return [bar.workload, bar.what, f"{'≥' if bar.is_floor else '≤'} {bar.limit:.4g}{unit}", *values, verdict]
+
+
+def bar_table(found: list[Bar]) -> str:
+    """All bars as a table in Markdown."""
+    return markdown(BAR_HEAD, [bar_row(bar) for bar in found], left=2)
 
 
 def head(result: Result) -> list[str]:

@@ -95,9 +95,9 @@ def test_a_signal_ends_a_pause(number: signal.Signals, status: int) -> None:
         (("--backoff", "1s..2s"), "say how many with --retry"),
         (("--retry", "2", "--backoff", "1s"), "'1s' is not a range of times"),
         (("--retry", "2", "--backoff", "2s..1s"), "'2s..1s' ends before it begins"),
-        (("--retry", "2", "--backoff", "1..x"), "backoff: 'x' is not a time"),
-        (("--retry", "often"), "retry: 'often' is not a count"),
-        (("--retry", "-1"), "retry: '-1' is not a count"),
+        (("--retry", "2", "--backoff", "1..x"), "'--backoff': 'x' is not a time"),
+        (("--retry", "often"), "'--retry': 'often' is not a count"),
+        (("--retry", "-1"), "'--retry': '-1' is not a count"),
     ],
 )
 def test_a_wrong_argument_is_a_usage_error(arguments: tuple[str, ...], text: str) -> None:
