@@ -97,6 +97,7 @@ def test_verbose_names_what_was_agreed_on_and_listen_speaks_it() -> None:
             server.process.stdin.write(b"two\n")
             server.process.stdin.flush()
             assert connection.receive(timeout=PATIENCE) == "two"
+            server.process.stdin.close()  # else its direction stays open
 
 
 def test_dump_and_pcap_have_the_frames(tmp_path: Path) -> None:

@@ -207,15 +207,21 @@ def test_between_two_websockets_messages_stay_messages() -> None:
 
 
 def test_a_datagram_is_a_message() -> None:
+    """Datagrams have no end: a close frame is answered at once."""
+
     async def answer(connection) -> None:
         async for message in connection:
             await connection.send(message.upper())
 
-    with serve(answer, "udp://127.0.0.1:0", engine="poll") as target:
+    with serve(answer, "udp://127.0.0.1:0", engine="poll", grace=0) as target:
         with relaying("ws://127.0.0.1:0", target.addresses[0]) as relay, client.connect(str(relay.address())) as peer:
             for message in ("one", b"two"):
                 peer.send(message)
-                assert peer.recv(timeout=PATIENCE) == b"ONE" if message == "one" else b"TWO"
+                answer = b"ONE" if message == "one" else b"TWO"
+                assert peer.recv(timeout=PATIENCE) == answer
+            peer.close(4001, "enough")
+            assert peer.protocol.close_rcvd is not None
+            assert peer.protocol.close_rcvd.code == 4001
 
 
 def test_losses_and_limits_have_a_code() -> None:

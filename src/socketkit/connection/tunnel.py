@@ -332,6 +332,8 @@ class _Tunnel:
             pipes = None if self._shown is not None else self._pace.pipes
             await pump(direction.source_stream, direction.sink_stream, on_copied=self._passed(direction), pipes=pipes)
             direction.sent.refuse(eof_sent_error(direction.sink.internals.peer))
+            if direction.is_from_messages and direction.sink_stream.is_connectionless:
+                self._is_cut = True  # a peer that has sent a close frame waits for ours, and datagrams have no end
             if self._observer is not None:
                 if not direction.is_from_messages:
                     self._observer(EndReceived(direction.source.number))
