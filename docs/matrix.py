@@ -18,7 +18,7 @@ from pathlib import Path
 from socketkit.engines import NAMES
 
 HERE = Path(__file__).parent
-PAGE = HERE / "engines.md"
+PAGES = [HERE / "engines.md", HERE / "engines.ru.md"]
 SUITES = ["tests/engines/test_engine_contract.py", "tests/streams", "tests/tls/test_stream_contract.py"]
 MEASURED = re.compile(r"(<!-- measured: matrix -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -74,8 +74,10 @@ def _cell(outcomes: Counter[str]) -> str:
 
 
 def main() -> None:
-    """Run, and rewrite the page."""
-    PAGE.write_text(MEASURED.sub(lambda match: match[1] + table(gather(run())) + match[2], PAGE.read_text()))
+    """Run, and rewrite the page in both languages."""
+    measured = table(gather(run()))
+    for page in PAGES:
+        page.write_text(MEASURED.sub(lambda match: match[1] + measured + match[2], page.read_text()))
 
 
 if __name__ == "__main__":

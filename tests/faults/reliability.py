@@ -25,7 +25,7 @@ from socketkit import engines
 from support.programs import Program
 
 TESTS = Path(__file__).parents[1]
-PAGE = TESTS.parent / "docs" / "reliability.md"
+PAGES = [TESTS.parent / "docs" / name for name in ("reliability.md", "reliability.ru.md")]
 BEGIN, END = "<!-- measured by make reliability -->", "<!-- end -->"
 
 OTHERS = ("asyncio", "uvloop", "anyio", "trio", "twisted")
@@ -237,9 +237,9 @@ def main() -> None:
         rows = list(pool.map(measure, names))
     system = f"Python {platform.python_version()}, Linux {platform.release().partition('-')[0]}"
     head = f"| {system} | {' | '.join(FAULTS)} |\n|{'---|' * (len(FAULTS) + 1)}"
-    text = PAGE.read_text()
-    before, _, rest = text.partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{head}\n" + "\n".join(rows) + f"\n{END}{rest.partition(END)[2]}")
+    for page in PAGES:
+        before, _, rest = page.read_text().partition(BEGIN)
+        page.write_text(f"{before}{BEGIN}\n{head}\n" + "\n".join(rows) + f"\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":
