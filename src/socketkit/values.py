@@ -79,6 +79,12 @@ class Value(metaclass=ValueType):
     def __init__(self, *args: Any, **keywords: Any) -> None:
         kind = type(self)
         fields = kind.fields
+        if len(args) == len(fields) and not keywords:  # the short way of what is made often
+            set_field = object.__setattr__
+            for name, value in zip(fields, args, strict=True):
+                set_field(self, name, value)
+            self.__post_init__()
+            return
         if len(args) > len(fields):
             raise TypeError(f"{kind.__name__} has {len(fields)} fields, not {len(args)}")
         given = dict(zip(fields, args, strict=False))

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.api import serve
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, Search, ShowLine
+from socketkit.apps.chat.fanout import Fanout
 from socketkit.apps.chat.http_refusal import is_http_request, refuse_http
 from socketkit.apps.chat.hub import NO_WISH, Hub, Wish
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
 from socketkit.apps.chat.members import Members
-from socketkit.apps.chat.outlets import SLOW_READER_SIZE, ConnectedGuest, LineGuest, Outlet, show_to
+from socketkit.apps.chat.outlets import SLOW_READER_SIZE, ConnectedGuest, LineGuest, Outlet
 from socketkit.apps.chat.participant import Participant
 from socketkit.apps.chat.sources import source_of
 from socketkit.apps.chat.telnet import strip_telnet
@@ -111,6 +112,7 @@ class ChatHost:
             store.changed = lambda: engine.from_thread(self._store_changed)
         self._once = once
         self._outlets: dict[int, Outlet] = {}
+        self._fanout = Fanout(engine, self._outlets)
         self._undone: deque[Decision] = deque()
         self._is_busy = False
         self.ended = engine.event()
@@ -325,8 +327,7 @@ class ChatHost:
                         self._watch_commit(decision)
                         break
                     self._undone.popleft()
-                    count += len(decision.members)
-                    self._show_line(decision)
+                    count += self._show_line(decision)
                 else:
                     self._undone.popleft()
                     self._do(decision)
@@ -336,6 +337,7 @@ class ChatHost:
 
     def _do(self, decision: Decision) -> None:
         if isinstance(decision, Disconnect):
+            self._fanout.flush()
             outlet = self._outlets.pop(decision.member, None)
             if outlet is not None:
                 outlet.disconnect()
@@ -345,24 +347,22 @@ class ChatHost:
             self._carry_out(self._hub.end())
             self.ended.set()
 
-    def _show_line(self, shown: ShowLine) -> None:
+    def _show_line(self, shown: ShowLine) -> int:
+        """Show a line; the number of sends that it costs."""
         message_id = None
         if shown.message is not None and (self._store is None or self._store.is_kept(shown.message.id)):
             message_id = shown.message.id
-        outlets = self._outlets
         if shown.members[:1] == (HOST,) or HOST in shown.members:
             self._show(shown.line)
-        here = [outlets[member] for member in shown.members if member in outlets]
-        if shown.writer in outlets and outlets[shown.writer].sees_own and shown.writer not in shown.members:
-            here.append(outlets[shown.writer])
         if self.web is not None:
             self.web.changed()
-        if not here:
-            return
-        self._sent_size += show_to(here, shown, message_id)
+        size, count = self._fanout.show(shown, message_id)
+        self._sent_size += size
         if self._sent_size >= SLOW_READER_SIZE:
             self._sent_size = 0
+            self._fanout.flush()
             self._disconnect_stalled()
+        return count
 
     def _disconnect_stalled(self) -> None:
         """Look for slow readers, after so many bytes that there may be one; those far behind are disconnected."""

@@ -37,13 +37,19 @@ EPISODE_TIME: Final = 10.0
 
 _QUIT: Final = "/quit"
 
+_LAST_WORDS: Final = frozenset({text.split()[-1] for text in (*FAREWELLS, _QUIT)})
+"""One of them is in each farewell: a quick look at the many lines that are none."""
+
 
 def is_farewell(text: str) -> bool:
     """Whether this line leaves the chat: a farewell alone on the line, in any case, with punctuation around it.
 
     A question is none: who asks `bye?` wants an answer.
     """
-    words = " ".join(text.casefold().split())
+    folded = text.casefold()
+    if not any(word in folded for word in _LAST_WORDS):
+        return False
+    words = " ".join(folded.split())
     return words == _QUIT or _without_punctuation(words) in FAREWELLS
 
 

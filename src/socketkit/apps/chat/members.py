@@ -21,6 +21,10 @@ LOBBY = "lobby"
 """The room in which everybody begins."""
 
 
+MAX_WRITERS = 16
+"""Writers of one room whose readers are remembered: each list is as long as the room is full."""
+
+
 class Ban(Value):
     """A name that may not be used, and a source that may not connect, until a moment (None: for good)."""
 
@@ -86,6 +90,7 @@ class Members:
         self.elsewhere = Elsewhere()
         self.is_shared = False
         self.changes: list[tuple[Any, ...]] | None = None
+        self._others: dict[str, dict[int, tuple[int, ...]]] = {}  # of writers, until somebody comes or goes
         self._language = language
         self._languages: dict[int, str] = {}  # of those who have another one
         self._watched = LOBBY  # what the host sees, also after it has left
@@ -126,6 +131,7 @@ class Members:
         self.by_number.clear()
         self.taken = NamesInUse()
         self.rooms = {LOBBY: {}}
+        self._others.clear()
         return guests
 
     def move(self, number: int, room: str) -> list[Decision]:
@@ -134,6 +140,7 @@ class Members:
         before, member.room = member.room, room
         if number == HOST:
             self._watched = room
+            self._others.clear()
         left = self.notice(self.others(number, before), "{name} has left for {room}", name=member.name, room=room)
         self._leave_room(number, before)
         here = self.list_of(room)
@@ -180,9 +187,11 @@ class Members:
     def _enter_room(self, number: int, room: str) -> None:
         self._make_room(room)
         self.rooms[room][number] = None
+        self._others.pop(room, None)
 
     def _leave_room(self, number: int, room: str) -> None:
         del self.rooms[room][number]
+        self._others.pop(room, None)
         self._drop_empty(room)
 
     def _drop_empty(self, room: str) -> None:
@@ -204,10 +213,17 @@ class Members:
     def others(self, number: int, room: str) -> tuple[int, ...]:
         """All in this room but this one. The host is among them in the room that it saw last: so it sees what guests
         write there after it has left."""
+        known = self._others.get(room)
+        if known is not None and number in known:
+            return known[number]
         here = self.rooms.get(room, {})
         if room == self._watched and HOST not in here:
             here = {HOST: None, **here}
-        return tuple([each for each in here if each != number])
+        others = tuple([each for each in here if each != number])
+        if known is None or len(known) >= MAX_WRITERS:
+            known = self._others[room] = {}
+        known[number] = others
+        return others
 
     def said(self, number: int, kind: str, text: str) -> ShowLine | Publish:
         """What a member says to its room; it is remembered, where no bus has to order it first."""
@@ -232,7 +248,7 @@ class Members:
         self.next_id += 1
         self.history.add(message)
         writer = number if number >= 0 else None
-        return ShowLine(self.others(number, room), line_of(name, kind, text), message, writer=writer)
+        return ShowLine(self.others(number, room), line_of(name, kind, text), message, None, writer)
 
     def earlier(self, number: int) -> list[ShowLine]:
         """What was said before in a member's room."""
