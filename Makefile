@@ -14,6 +14,7 @@ BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faul
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check translations pictures matrix behaviours bench bench-framing bench-relay fuzz dist image clean
+.PHONY: run test pure check sanitize fast again soak soak-command soak-chat reliability format docs site site-check pictures matrix behaviours bench bench-framing bench-relay bench-chat fuzz dist image clean
 
 run: $(BUILT)
 	@$(BIN)/socketkit tour
@@ -47,6 +48,10 @@ soak: $(READY)
 # The same for the command itself: one process that runs out of descriptors, then workers that are killed.
 soak-command: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m faults.soak --duration $(DURATION)
+
+# Two chat hosts on a bus that is restarted three times, 300 guests of all kinds: `make soak-chat`, DURATION=2m.
+soak-chat: $(BUILT)
+	@PYTHONPATH=tests $(BIN)/python -m faults.soak_chat --duration $(DURATION)
 
 # The faults for servers of other libraries too; writes the table of docs/reliability.md.
 reliability: .venv-reliability/.ready
@@ -92,6 +97,10 @@ screenshots: $(BUILT)
 
 bench-framing: .venv-bench/.ready
 	@.venv-bench/bin/python bench/framing.py
+
+# The chat's fan-out beside Redis, its memory and its delays; writes docs/chat-speed.md.
+bench-chat: $(BUILT)
+	@$(BIN)/python -m bench.chat --write
 
 bench-relay: $(READY)
 	@$(BIN)/python bench/relay.py

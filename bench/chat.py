@@ -221,7 +221,7 @@ def idle_memory() -> tuple[float, float]:
 
 def delays() -> list[float]:
     """Seconds from a line's sending to each of a thousand guests that get it, sorted: 100 lines a second."""
-    with chat_host("--max-guests", str(CROWD + 1)) as (process, port):
+    with chat_host("--max-guests", str(CROWD + 1)) as (_, port):
         writer = guest(port)
         read_until(writer, b"welcome")
         socks: list[socket.socket] = []
@@ -326,8 +326,8 @@ def main() -> None:
     if "--write" in sys.argv:
         page = (
             "# How fast the chat is\n\n"
-            "Made by `make bench-chat`. The server has one core, the guests and the writer the other one. Fan-out is counted\n"
-            "in the server's processor time, which other work on the machine does not change much; best read as a ratio.\n\n"
+            "Made by `make bench-chat`. The server has one core, the guests and the writer the other one. Fan-out is\n"
+            "counted in the server's processor time, which other work on the machine changes little.\n\n"
             f"![Fan-out, memory and delay](chat-speed.svg)\n\n{table}\n\n{facts()}\n"
         )
         (DOCS / "chat-speed.md").write_text(page)

@@ -20,6 +20,7 @@ __all__ = [
     "Publish",
     "Search",
     "ShowLine",
+    "ShowMany",
 ]
 
 HOST: Final = 0
@@ -83,6 +84,20 @@ class ShowLine(Value):
     writer: int | None = None
 
 
+class ShowMany(Value):
+    """Show many lines of one writer, where nobody needs them as messages.
+
+    Attributes:
+        members: their numbers.
+        lines: as guests with plain lines see them, with a line feed between two.
+        writer: the member that wrote them.
+    """
+
+    members: tuple[int, ...]
+    lines: str
+    writer: int
+
+
 class Disconnect(Value):
     """Disconnect this member, after the lines that it was sent before."""
 
@@ -120,4 +135,4 @@ class Publish(Value):
     member: int
 
 
-Decision = ShowLine | Disconnect | Pause | Search | EndChat | Publish
+Decision = ShowLine | ShowMany | Disconnect | Pause | Search | EndChat | Publish

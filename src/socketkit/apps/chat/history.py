@@ -54,6 +54,15 @@ class History:
         if len(self._rooms) > MAX_ROOMS:
             self._rooms.popitem(last=False)
 
+    def add_many(self, messages: Iterable[Message], forgotten_id: int) -> None:
+        """Remember the last of many messages of one room; those up to this id were not worth making."""
+        room = ""
+        for message in messages:
+            self.add(message)
+            room = message.room
+        if room in self._rooms:
+            self._rooms[room].forgotten_id = max(self._rooms[room].forgotten_id, forgotten_id)
+
     def of(self, room: str) -> tuple[Message, ...]:
         """The last messages of this room, the oldest first."""
         kept = self._rooms.get(room)

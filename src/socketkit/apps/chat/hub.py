@@ -9,11 +9,11 @@ no blank, colon or star; only the room begins a line with `* `.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from socketkit.apps.chat.commands import is_name_free, normal_name, room_of, run_command
-from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, ShowLine
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Pause, ShowLine, ShowMany
 from socketkit.apps.chat.history import History
 from socketkit.apps.chat.limits import Limits, PasswordTries
 from socketkit.apps.chat.members import LOBBY, Member, Members
@@ -259,6 +259,27 @@ class Hub:
             return []
         pause = self._pause(member, speaker, len(line))
         return [*self._receive(member, speaker, line), *pause]
+
+    def say_many(self, member: int, lines: Sequence[bytes], now: float = 0.0, at: float = 0.0) -> ShowMany | None:
+        """What follows from many lines at once, where all are plain talk in ASCII that nothing holds back.
+
+        The same as `receive` for each of them, but that nobody gets a message of its own; a flood and a pasted page
+        cost little so. None: nothing was done; call `receive` for each.
+        """
+        speaker = self.members.by_number.get(member)
+        if speaker is None or self._limits.rate is not None or self.members.changes is not None:
+            return None
+        data = b"\n".join(lines)
+        if not data.isascii() or data.startswith(b"/") or b"\n/" in data or max(map(len, lines)) > MAX_LINE_SIZE:
+            return None
+        text = data.decode()
+        folded = text.lower()
+        if not text.replace("\n", " ").isprintable() or any(word in folded for word in _LAST_WORDS):
+            return None
+        self._set_time(now, at)
+        if muted_notice(self.members, member) is not None:
+            return None
+        return self.members.heard_many(member, text, len(lines))
 
     def found(self, member: int, messages: Iterable[Message]) -> list[Decision]:
         """Show a member the result of its search."""

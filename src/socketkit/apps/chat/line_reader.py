@@ -6,6 +6,7 @@ A program that sends `sock.send(text.encode())` sends no line end, and then wait
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Final, cast
 
 from socketkit.config.time_limits import UNFINISHED_LINE_TIMEOUT
@@ -75,6 +76,15 @@ class LineReader:
                 raise EndOfStream("the peer has ended")
             await self._receive_more(deadline)
         return self._lines.popleft()
+
+    def waiting(self, count: int) -> list[bytes]:
+        """The next lines that are here already, at most so many; they stay until `drop`."""
+        return list(islice(self._lines, count))
+
+    def drop(self, count: int) -> None:
+        """Take so many lines that are here."""
+        for _ in range(count):
+            self._lines.popleft()
 
     async def _receive_more(self, deadline: float | None) -> None:
         is_unfinished = self._codec.buffered > 0 and not self._codec.is_skipping

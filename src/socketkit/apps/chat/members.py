@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Notice, Past, Publish, ShowLine
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Notice, Past, Publish, ShowLine, ShowMany
 from socketkit.apps.chat.elsewhere import Elsewhere, Key, Place
 from socketkit.apps.chat.history import History
 from socketkit.apps.chat.limits import Limits, Rate
@@ -249,6 +249,27 @@ class Members:
         self.history.add(message)
         writer = number if number >= 0 else None
         return ShowLine(self.others(number, room), line_of(name, kind, text), message, None, writer)
+
+    def heard_many(self, number: int, text: str, count: int) -> ShowMany:
+        """What is shown of so many lines that a member says at once; the last of them are remembered.
+
+        Args:
+            number: of the member.
+            text: the lines, with a line feed between two; safe for any terminal.
+            count: of the lines.
+        """
+        member = self.by_number[number]
+        skipped = max(0, count - self.limits.history_count)
+        first = self.next_id + skipped
+        self.next_id += count
+        last = text.split("\n")[skipped:]
+        messages = [
+            Message(first + index, self.at, member.room, member.name, "say", each) for index, each in enumerate(last)
+        ]
+        self.history.add_many(messages, first - 1 if skipped else 0)
+        name = member.name
+        lines = f"{name}: " + text.replace("\n", f"\n{name}: ")
+        return ShowMany(self.others(number, member.room), lines, number)
 
     def earlier(self, number: int) -> list[ShowLine]:
         """What was said before in a member's room."""
