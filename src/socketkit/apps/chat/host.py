@@ -389,8 +389,8 @@ class ChatHost:
 
     def _show_many(self, shown: ShowMany) -> None:
         if HOST in shown.members:
-            for line in shown.lines.split("\n"):
-                self._show(line)
+            for text in shown.lines.split("\n") if self._person.is_terminal else [shown.lines]:
+                self._show(text)
         size, _ = self._fanout.show(ShowLine(shown.members, shown.lines, None, None, shown.writer), None)
         self._count_sent(size)
 

@@ -29,7 +29,9 @@ class Participant(Protocol):
         """
 
     def show(self, line: str) -> Awaitable[None]:
-        """Show a line; it is queued by the call, and awaiting the result waits until there is room for more.
+        """Show a line; where the input is no terminal, perhaps several with line feeds between.
+
+        It is queued by the call, and awaiting the result waits until there is room for more.
 
         Raises:
             BrokenPipeError: the output was closed.
@@ -63,17 +65,19 @@ class Piped:
         return line
 
     def show(self, line: str) -> Awaitable[None]:
+        rows = line.split("\n")
         if self._width is not None:
-            line = "\n".join(wrap(line, self._width()))
+            width = self._width()
+            rows = [row for each in rows for row in wrap(each, width)]
         try:
-            self._connection.send(line.encode(errors="backslashreplace"))
+            self._connection.send_many([row.encode(errors="backslashreplace") for row in rows])
         except BrokenError as error:
             raise BrokenPipeError(str(error)) from None
         return _Shown(self._connection)
 
     @property
     def unshown_size(self) -> int:
-        return self._connection.statistics().unsent_size
+        return self._connection.internals.session.outgoing_size
 
 
 class _Shown:
