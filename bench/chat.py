@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from bench.machine import facts, on_load_core, on_server_core, processor_ns
+from bench.machine import Programs, compile_programs, facts, on_load_core, on_server_core, processor_ns
 
 READERS = 100
 SIZE = 64
@@ -219,47 +219,12 @@ def idle_memory() -> tuple[float, float]:
         return empty, full
 
 
-def delays() -> list[float]:
-    """Seconds from a line's sending to each of a thousand guests that get it, sorted: 100 lines a second."""
+def delays(programs: Programs) -> list[float]:
+    """Milliseconds from a line's sending to each of a thousand guests, at 100 lines a second: p50, p90, p99, p99.9."""
     with chat_host("--max-guests", str(CROWD + 1)) as (_, port):
-        writer = guest(port)
-        read_until(writer, b"welcome")
-        socks: list[socket.socket] = []
-        for _ in range(CROWD):
-            socks.append(guest(port))
-            if len(socks) % 50 == 0:
-                drain(socks, 0.05)
-        drain([*socks, writer])
-        found: list[float] = []
-        rest: dict[int, bytes] = {}
-        clock = time.perf_counter
-        with selectors.DefaultSelector() as selector:
-            for sock in socks:
-                selector.register(sock, selectors.EVENT_READ)
-            began = clock()
-            sent, count = 0, int(LINES_A_SECOND * CROWD_TIME)
-            while len(found) < count * CROWD:
-                due = began + sent / LINES_A_SECOND
-                now = clock()
-                if sent < count and now >= due:
-                    writer.sendall(b"at %.6f " % due + b"x" * 40 + b"\n")
-                    sent += 1
-                    continue
-                ready = selector.select(max(0.0, due - now) if sent < count else 10)
-                if not ready and sent == count:
-                    raise RuntimeError(f"{count * CROWD - len(found)} lines did not come")
-                for key, _ in ready:
-                    assert isinstance(key.fileobj, socket.socket)
-                    lines = (rest.pop(key.fd, b"") + key.fileobj.recv(65536)).split(b"\n")
-                    came = clock()
-                    if lines[-1]:
-                        rest[key.fd] = lines[-1]
-                    for line in lines[:-1]:
-                        if b" at " in line:
-                            found.append(came - float(line.split(b" at ")[1].split(b" ")[0]))
-        for sock in (*socks, writer):
-            sock.close()
-        return sorted(found)
+        arguments = [str(port), str(CROWD), str(LINES_A_SECOND), str(CROWD_TIME)]
+        output = subprocess.run([programs["chat_delay"], *arguments], check=True, capture_output=True, text=True).stdout
+        return [float(each) for each in output.split()[1:5]]
 
 
 def chart(groups: list[tuple[str, str, list[tuple[str, float, bool]]]]) -> str:
@@ -316,10 +281,9 @@ def main() -> None:
         each = (full - empty) * 1024 / IDLE
         rows.append((f"{IDLE} idle guests", f"{full:.0f} MiB", f"{each:.1f} KiB a guest", "<= 150 MiB"))
     if wanted("delay"):
-        found = delays()
-        points = [
-            (f"p{share * 100:g}", found[int(len(found) * share)] * 1000, True) for share in (0.5, 0.9, 0.99, 0.999)
-        ]
+        with ExitStack() as stack:
+            found = delays(compile_programs(stack))
+        points = [(name, value, True) for name, value in zip(("p50", "p90", "p99", "p99.9"), found, strict=True)]
         groups.append((f"Delay of {LINES_A_SECOND} lines a second to {CROWD} guests (ms)", "{:.1f}", points))
         text = ", ".join(f"{name} {value:.1f}" for name, value, _ in points)
         rows.append(
