@@ -13,8 +13,7 @@ BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faul
 # as long as the rest of its start, and pytest rewrites every test file in each of its workers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test pure check sanitize fast again soak soak-command reliability format docs site site-check translations pictures matrix behaviours bench bench-framing bench-relay fuzz dist image clean
-.PHONY: run test pure check sanitize fast again soak soak-command soak-chat reliability format docs site site-check pictures matrix behaviours bench bench-framing bench-relay bench-chat fuzz dist image clean
+.PHONY: run test pure check sanitize fast again soak soak-command soak-chat reliability format docs site site-check translations pictures matrix behaviours bench bench-framing bench-relay bench-chat fuzz dist image clean
 
 run: $(BUILT)
 	@$(BIN)/socketkit tour
@@ -98,7 +97,7 @@ screenshots: $(BUILT)
 bench-framing: .venv-bench/.ready
 	@.venv-bench/bin/python bench/framing.py
 
-# The chat's fan-out beside Redis, its memory and its delays; writes docs/chat-speed.md.
+# The chat's fan-out beside Redis, its memory and its delays; writes bench/chat.md.
 bench-chat: $(BUILT)
 	@$(BIN)/python -m bench.chat --write
 

@@ -1,7 +1,7 @@
 """The chat: fan-out beside Redis pub/sub, the memory of idle guests, and the delay of delivery in a full room.
 
 Usage: `python -m bench.chat [--write]` (needs redis-server). The servers have one core, the publisher and the guests
-the other one. `--write` makes the table and the chart of docs/chat-speed.md.
+the other one. `--write` makes the table and the chart of bench/chat.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IDLE = 10_000
 CROWD = 1000
 LINES_A_SECOND = 100
 CROWD_TIME = 5.0
-DOCS = Path(__file__).parent.parent / "docs"
+FOLDER = Path(__file__).parent
 
 TEXT = b"x" * (SIZE - 1)
 REDIS_LINE = b"*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$%d\r\n%b\r\n" % (len(TEXT), TEXT)
@@ -298,10 +298,10 @@ def main() -> None:
             "# How fast the chat is\n\n"
             "Made by `make bench-chat`. The server has one core, the guests and the writer the other one. Fan-out is\n"
             "counted in the server's processor time, which other work on the machine changes little.\n\n"
-            f"![Fan-out, memory and delay](chat-speed.svg)\n\n{table}\n\n{facts()}\n"
+            f"![Fan-out, memory and delay](chat.svg)\n\n{table}\n\n{facts()}\n"
         )
-        (DOCS / "chat-speed.md").write_text(page)
-        (DOCS / "chat-speed.svg").write_text(chart(groups))
+        (FOLDER / "chat.md").write_text(page)
+        (FOLDER / "chat.svg").write_text(chart(groups))
 
 
 if __name__ == "__main__":

@@ -153,7 +153,8 @@ class Soak:
             "chat", "host", address, "--web", "http://127.0.0.1:0", "--name", name, "--bus", self.broker.url(),
             "--store", str(self.folder / store), "--max-guests", "2000", "--lang", "en",
             *(["--self-signed"] if address.startswith("tls") else []),
-            stdout=subprocess.DEVNULL, env={"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "PYTHONWARNINGS": "default"},
+            stdout=subprocess.DEVNULL,
+            env={"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "PYTHONWARNINGS": "default"},
         )  # fmt: skip
 
     def new_guest(self, kind: int, name: str) -> Guest:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from socketkit import Address, engines, serve
+from socketkit import Address, engines, pair, serve
 from socketkit.apps.chat import guest as guest_module
 from socketkit.apps.chat import host
 from socketkit.apps.chat.hub import MAX_LINE_SIZE
@@ -531,6 +531,21 @@ def test_piped_host_reads_lines() -> None:
                     await engine.sleep(0)
 
     engine.run(talk())
+
+
+def test_long_line_at_a_narrow_output() -> None:
+    """A line that is wrapped is several lines of the output: none is refused, and nothing ends."""
+    engine = engines.make(ENGINES[0])
+
+    async def show() -> list[bytes]:
+        async with pair(framing=PERSON_FRAMING, engine=engine) as (ours, theirs):
+            await Piped(ours, width=lambda: 20).show("Alice: " + "word " * 12)
+            await ours.send_eof()
+            return [line async for line in theirs]
+
+    rows = engine.run(show())
+    assert len(rows) > 2 and all(len(row) <= 20 for row in rows)
+    assert b"".join(rows).replace(b" ", b"") == b"Alice:" + b"word" * 12
 
 
 def test_a_host_is_a_handler_like_any_other() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sqlite3
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -224,6 +225,26 @@ def test_abuse_disturbs_nobody(data: bytes) -> None:
         alice.says("/msg Alice still here")
         lines = reads_until(alice, "still here")
         assert all(line.replace("\t", " ").isprintable() and len(line) < 40_000 for line in lines)
+
+
+def test_crowd_that_joins_and_dies_at_once() -> None:
+    """Hundreds of connections a moment, which say a word or are reset: who was there talks on, and all are gone."""
+    with hosting(limits=Limits(max_guests=50)) as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        for burst in range(5):
+            socks = [socket.create_connection((room.address.host, room.address.port)) for _ in range(100)]
+            for number, sock in enumerate(socks):
+                with contextlib.suppress(OSError):
+                    sock.sendall(b"x\n" if number % 2 else b"")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", number % 2, 0))
+                sock.close()
+            bob.says(f"still {burst}")
+            assert reads_until(alice, f"still {burst}")[-1] == f"Bob: still {burst}"
+        while True:
+            alice.says("/who")
+            if set(reads_until(alice, "* here: ")[-1].removeprefix("* here: ").split(", ")) == {
+                "host", "Alice (you)", "Bob",
+            }:  # fmt: skip
+                break
 
 
 class StalledStore(Store):

@@ -142,6 +142,41 @@ def test_who_sees_which_line(events: list[tuple[object, ...]]) -> None:
             assert [order[each] for each in tokens] == sorted({order[each] for each in tokens})
 
 
+TALK = st.lists(
+    st.one_of(
+        st.sampled_from(["hello", "", "a b", "x" * 70, "é", "/me waves", "//x", "bye", "goodbye", "tab\t", "\x1b[2J"]),
+        st.text(st.characters(codec="ascii", exclude_characters="\n"), max_size=30),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(TALK, st.booleans())
+@settings(deadline=None)
+def test_many_lines_at_once_are_as_each(texts: list[str], is_muted: bool) -> None:
+    """Where lines are taken together, all see the same, and the history and the ids are the same."""
+    hubs = [Hub(limits=Limits(history_count=3)) for _ in range(2)]
+    for hub in hubs:
+        hub.join()
+        hub.join()
+        if is_muted:
+            hub.receive(HOST, b"/mute guest1")
+    lines = [text.encode() for text in texts]
+    many = hubs[0].say_many(1, lines, 1.0, 2.0)
+    if many is None:
+        return
+    shown: list[str] = []
+    for line in lines:
+        (decision,) = hubs[1].receive(1, line, 1.0, 2.0)
+        assert isinstance(decision, ShowLine) and decision.members == many.members and decision.message is not None
+        shown.append(decision.line)
+    assert many.lines.split("\n") == shown
+    one, other = (hub.members for hub in hubs)
+    assert one.history.of("lobby") == other.history.of("lobby")
+    assert (one.next_id, one.history.forgotten_id("lobby")) == (other.next_id, other.history.forgotten_id("lobby"))
+
+
 @given(st.lists(EVENTS, max_size=60))
 @settings(deadline=None)
 def test_names_never_look_alike(events: list[tuple[object, ...]]) -> None:

@@ -42,17 +42,16 @@ class Fanout:
         if shown.members is not self._members or shown.writer != self._writer or self._size > MAX_SIZE:
             self.flush()
             self._choose(shown)
-        count = 0
+        size = count = 0
         if self._others:
-            show_to(self._others, shown, message_id)
+            size = show_to(self._others, shown, message_id)
             count = len(self._others)
-        size = 0
         if self._targets:
             if not self._lines:
                 count += len(self._targets)
             self._lines.append(shown.line)
-            size = len(shown.line) + 1
-            self._size += size
+            self._size += len(shown.line) + 1
+            size = max(size, len(shown.line) + 1)
             if not self._is_due:
                 self._is_due = True
                 self._engine.call_soon(self._end_turn)
