@@ -117,7 +117,9 @@ class Book:
     def carry_out(self, decisions: list[Decision]) -> None:
         for decision in decisions:
             if isinstance(decision, ShowLine):
-                assert all(each.isprintable() or category(each) == "Co" for each in decision.line.replace("\t", " "))
+                assert all(
+                    each.isprintable() or category(each) in ("Co", "Cn") for each in decision.line.replace("\t", " ")
+                )
                 assert len(set(decision.members)) == len(decision.members)
                 for member in decision.members:
                     assert member not in self.gone, "a line behind the disconnection"
