@@ -165,7 +165,7 @@ dist: .venv-dist/.ready
 	@rm -rf dist
 	@.venv-dist/bin/python -m build -q
 	@.venv-dist/bin/twine check --strict dist/*
-	@$(BIN)/python packaging/try_install.py dist
+	@.venv-dist/bin/python packaging/try_install.py dist
 
 # The container image; without a Docker daemon its file is only checked.
 image: .venv-dist/.ready
