@@ -55,7 +55,7 @@ def _options(context: click.Context) -> Iterator[str]:
     found: dict[str, list[tuple[str, str]]] = {heading: [] for heading in GROUPS}
     for parameter in context.command.get_params(context):
         record = parameter.get_help_record(context)
-        if isinstance(parameter, click.Option) and record is not None and parameter.name != "help":
+        if isinstance(parameter, click.Option) and record is not None and "--help" not in parameter.opts:
             found[heading_of(parameter)].append(record)
     for heading, records in found.items():
         if records:
