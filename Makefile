@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 BUILT := $(VENV)/.built
 CORE := setup.py $(wildcard src/socketkit/_core/*.c src/socketkit/_core/*.h)
 BOTH_CORES := tests/core tests/connection tests/engines tests/stories tests/faults
+WEBSOCKET := $(addprefix tests/websocket/test_,messages.py frames.py broadcast.py)
 
 # Bytecode is kept, whatever the shell says: else each command that a test starts compiles all it imports, which takes
 # as long as the rest of its start, and pytest rewrites every test file in each of its workers.
@@ -24,7 +25,7 @@ test: check $(BUILT)
 
 # The contracts, laws, stories and faults once more, on the core in Python.
 pure: $(READY)
-	@SOCKETKIT_PURE=1 $(BIN)/pytest -n 4 -m "not slow" $(BOTH_CORES)
+	@SOCKETKIT_PURE=1 $(BIN)/pytest -n 4 -m "not slow" $(BOTH_CORES) $(WEBSOCKET)
 
 fast: $(BUILT)
 	@$(BIN)/pytest -n 4 -m "not slow"
@@ -150,7 +151,7 @@ SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-o
 sanitize: .venv-sanitize/.built
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc SANITIZED=1 \
-		.venv-sanitize/bin/pytest -n 2 -m "not slow" --timeout 300 tests/core tests/connection tests/engines
+		.venv-sanitize/bin/pytest -n 2 -m "not slow" --timeout 300 tests/core tests/connection tests/engines tests/websocket
 
 .venv-sanitize/.built: pyproject.toml $(CORE) $(wildcard src/socketkit/*.py src/socketkit/*/*.py)
 	@test -x .venv-sanitize/bin/python || $(PYTHON) -m venv .venv-sanitize
