@@ -6,7 +6,6 @@
 #include "core.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 
 enum { BLOCKING_SIZE = 64 * 1024 }; /* bytes that recv(2) is asked for, as in streams/socket_stream.py */
@@ -75,14 +74,8 @@ static Found receive_waiting(CoreState *core, Session *session, Stream *stream, 
         } else {
             found = take_bytes(session, data, count, message);
         }
-    } else if (found == UNUSUAL && number != 0) {
-        PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", number, strerror(number));
-        PyObject *result =
-            error == NULL ? NULL : PyObject_CallMethodOneArg((PyObject *)stream, core->names[NAME_lose], error);
-        Py_XDECREF(error);
-        Py_XDECREF(result);
-        if (result == NULL)
-            found = FAILED;
+    } else if (found == UNUSUAL && number != 0 && report_loss(core, stream, number) < 0) {
+        found = FAILED;
     }
     if (core->spare == NULL)
         core->spare = data;

@@ -122,18 +122,6 @@ static Found receive_bytes(Connection *self)
     return number == EAGAIN || number == EWOULDBLOCK || number == EINTR ? PART : UNUSUAL;
 }
 
-/* Tell the Python stream of an error that recv(2) has reported: the system reports it once. */
-static int report_loss(Connection *self, int number)
-{
-    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", number, strerror(number));
-    PyObject *result =
-        error == NULL ? NULL
-                      : PyObject_CallMethodOneArg((PyObject *)self->stream, self->core->names[NAME_lose], error);
-    Py_XDECREF(error);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
 /* What the bytes that are there give: a message, or a list of them. */
 static Found decode(Next *self, PyObject **result)
 {
@@ -331,7 +319,7 @@ static PySendResult proceed(Next *self, PyObject **result)
                     continue;
             }
             if (found == UNUSUAL) {
-                if (errno != 0 && report_loss(connection, errno) < 0)
+                if (errno != 0 && report_loss(connection->core, connection->stream, errno) < 0)
                     return fail(self);
                 return hand_over(self, result);
             }

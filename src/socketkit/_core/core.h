@@ -162,6 +162,7 @@ typedef struct {
 } Stream;
 
 int add_stream(PyObject *module, CoreState *core);
+int report_loss(CoreState *core, Stream *stream, int number);
 
 /* session.c */
 

@@ -2,6 +2,19 @@
 
 #include "core.h"
 
+#include <string.h>
+
+/* Tell the Python stream of an error that recv(2) has reported: the system reports it once. */
+int report_loss(CoreState *core, Stream *stream, int number)
+{
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", number, strerror(number));
+    PyObject *result =
+        error == NULL ? NULL : PyObject_CallMethodOneArg((PyObject *)stream, core->names[NAME_lose], error);
+    Py_XDECREF(error);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 static PyMemberDef stream_members[] = {
     {"_descriptor", T_INT, offsetof(Stream, descriptor), 0, NULL},
     {"_ended", T_BOOL, offsetof(Stream, ended), 0, NULL},
