@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import pty
 import re
@@ -11,10 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from socketkit import errors
 from socketkit.cli.error_pages import PAGES, Words, code_of
+from socketkit.cli.registry import socketkit as command
+from socketkit.config.retry import parse_retry
+from support.modules import load_file
 from support.programs import socketkit
 
 ROOT = Path(__file__).parents[2]
@@ -67,14 +70,37 @@ def test_error_has_its_page(error: BaseException, code: str | None) -> None:
 
 def test_pages_of_documentation_are_current() -> None:
     """`docs/errors/` holds each page in both languages, and no other."""
-    spec = importlib.util.spec_from_file_location("docs_make", ROOT / "docs" / "make.py")
-    assert spec is not None and spec.loader is not None
-    maker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(maker)
+    maker = load_file(ROOT / "docs" / "make.py")
     files = maker.error_page_files()
     for path, text in files.items():
         assert path.read_text() == text, "run `make docs`"
     assert sorted((ROOT / "docs" / "errors").iterdir()) == sorted(files)
+
+
+def option_names() -> set[str]:
+    """Every option of every verb."""
+    root = click.Context(command, info_name="socketkit")
+    found = {"--version"}
+    waiting = [(command, root)]
+    while waiting:
+        made, context = waiting.pop()
+        found.update(name for parameter in made.params for name in (*parameter.opts, *parameter.secondary_opts))
+        for name in made.list_commands(context) if isinstance(made, click.Group) else ():
+            below = made.get_command(context, name)
+            assert below is not None
+            waiting.append((below, click.Context(below, info_name=name, parent=context)))
+    return found
+
+
+@pytest.mark.parametrize("code", PAGES)
+def test_named_options_exist(code: str) -> None:
+    """Each option that a page names is one of the command, and a value of `--retry` is a count."""
+    words = PAGES[code].en
+    commands = re.findall("`([^`]+)`", " ".join((words.meaning, *words.causes, *words.tries)))
+    for typed in commands:
+        assert set(re.findall(r"(?<![\w-])--[a-z-]+", typed)) <= option_names(), typed
+        for value in re.findall(r"--retry (\S+)", typed):
+            assert parse_retry(value, name="retry") is not None
 
 
 def run_help(*words: str, **environment: str) -> tuple[int, str, str]:

@@ -73,7 +73,7 @@ PAGES: Final[dict[str, ErrorPage]] = {
             ),
             (
                 "`ss -lntp` on that machine shows what listens, and at which address.",
-                "Wait for the server: `socketkit wait HOST:PORT`, or `--retry 30s` with `connect`.",
+                "Wait for the server: `socketkit wait HOST:PORT`, or `--retry 5` with `connect`.",
                 "In a container, listen at 0.0.0.0 or ::, and publish the port.",
             ),
         ),
@@ -90,7 +90,7 @@ PAGES: Final[dict[str, ErrorPage]] = {
             ),
             (
                 "`ss -lntp` на той машине покажет, кто слушает и на каком адресе.",
-                "Дождитесь сервера: `socketkit wait HOST:PORT` или `--retry 30s` у `connect`.",
+                "Дождитесь сервера: `socketkit wait HOST:PORT` или `--retry 5` у `connect`.",
                 "В контейнере слушайте 0.0.0.0 или :: и опубликуйте порт.",
             ),
         ),
@@ -443,7 +443,7 @@ PAGES: Final[dict[str, ErrorPage]] = {
                 "A proxy before it does not pass the upgrade on (400, 426, 502).",
             ),
             (
-                "The status is in the message; `-v` shows the request.",
+                "Read the status in the message: the causes above say what each means.",
                 "`--origin`, `--header 'Authorization: ...'`, `--subprotocol`.",
                 "nginx needs `proxy_http_version 1.1` and the headers Upgrade and Connection.",
             ),
@@ -457,7 +457,7 @@ PAGES: Final[dict[str, ErrorPage]] = {
                 "Прокси перед ним не передаёт переход (400, 426, 502).",
             ),
             (
-                "Статус указан в сообщении; `-v` покажет запрос.",
+                "Посмотрите статус в сообщении: выше сказано, что значит каждый.",
                 "`--origin`, `--header 'Authorization: ...'`, `--subprotocol`.",
                 "Для nginx нужны `proxy_http_version 1.1` и заголовки Upgrade и Connection.",
             ),
@@ -663,7 +663,7 @@ _BY_NUMBER: Final[dict[type[SocketkitError], dict[int, str]]] = {
         errno.EMFILE: "too-many-files",
         errno.ENFILE: "too-many-files",
     },
-    BrokenError: {errno.ECONNRESET: "reset", errno.EPIPE: "broken-pipe", errno.ETIMEDOUT: "no-answer"},
+    BrokenError: {errno.ECONNRESET: "reset", errno.EPIPE: "broken-pipe"},
 }
 
 _BY_TYPE: Final = {
