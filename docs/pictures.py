@@ -251,23 +251,28 @@ def bytes_moved(here: list[Step], there: list[Step]) -> Iterator[tuple[Step, Ste
 # The scenes
 
 
-def echo() -> Scene:
-    """One client of a blocking server."""
-    scene = Scene("client", "server", has_setup=True)
+def _answer_once(scene: Scene, message: bytes, address: str, **options: Any) -> Scene:
+    """One client of a blocking echo server: a message, its echo, and both ends."""
 
     def answer(connection: Any) -> None:
         for data in connection:
             connection.send(data)
 
-    with serve(answer, "tcp://127.0.0.1:0", observer=scene.sides["server"]) as server:
-        with connect(server.addresses[0], observer=scene.sides["client"]) as connection:
-            connection.send(b"hello")
+    with serve(answer, address, observer=scene.sides["server"], **options) as server:
+        pin = {"pin": server.pins[0]} if server.pins else {}
+        with connect(server.addresses[0], observer=scene.sides["client"], **pin) as connection:
+            connection.send(message)
             connection.receive()
             connection.send_eof()
             for _ in connection:
                 pass
         server.wait_idle()
     return scene
+
+
+def echo() -> Scene:
+    """One client of a blocking server."""
+    return _answer_once(Scene("client", "server", has_setup=True), b"hello", "tcp://127.0.0.1:0")
 
 
 def pieces() -> Scene:
@@ -408,21 +413,7 @@ def framing() -> Scene:
 
 def tls() -> Scene:
     """A verified connection."""
-    scene = Scene("client", "server", kind=Plain)
-
-    def answer(connection: Any) -> None:
-        for data in connection:
-            connection.send(data)
-
-    with serve(answer, "tls://127.0.0.1:0", self_signed=True, observer=scene.sides["server"]) as server:
-        with connect(server.addresses[0], pin=server.pins[0], observer=scene.sides["client"]) as connection:
-            connection.send(b"secret")
-            connection.receive()
-            connection.send_eof()
-            for _ in connection:
-                pass
-        server.wait_idle()
-    return scene
+    return _answer_once(Scene("client", "server", kind=Plain), b"secret", "tls://127.0.0.1:0", self_signed=True)
 
 
 def half_close() -> Scene:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import imaplib
-import importlib.util
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from socketkit import Retry, TruncatedFrameError, connect, serve
+from support.modules import load_file
 from support.programs import PATIENCE, Program, free_port, needs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -23,11 +23,7 @@ ANYTHING = bytes(range(256)) * 64 + b"\r\n$3\r\n"
 
 def example(name: str):
     """Return an example, as a fresh module."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(EXAMPLES / f"{name}.py")
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess[bytes]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+
+from support.modules import load_file
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
 def maker():
-    spec = importlib.util.spec_from_file_location("docs_make", DOCS / "make.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(DOCS / "make.py")
 
 
 @pytest.mark.parametrize("page", maker().PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,16 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from support.modules import load_file
+
 ROOT = Path(__file__).parents[2]
 SHARE = ROOT / "packaging" / "share"
 
 
 def maker():
-    spec = importlib.util.spec_from_file_location("packaging_make", ROOT / "packaging" / "make.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(ROOT / "packaging" / "make.py")
 
 
 def test_files_are_current() -> None:

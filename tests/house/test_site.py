@@ -5,24 +5,20 @@ A page has its Russian twin beside it (`chat.md`, `chat.ru.md`). The site itself
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 import socketkit
+from support.modules import load_file
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
 def hooks():
-    spec = importlib.util.spec_from_file_location("site_hooks", DOCS / "site_hooks.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(DOCS / "site_hooks.py")
 
 
 HOOKS = hooks()

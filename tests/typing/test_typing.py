@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import os
@@ -20,6 +19,7 @@ import pytest
 from socketkit import TLS, Retry, connect, framing, serve
 from socketkit.config.options import Options
 from socketkit.framing.names import BytesFraming, TextFraming
+from support.modules import load_file
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -104,11 +104,7 @@ def test_right_program_is_silent(checker: Callable[[Path, Path], Found], tmp_pat
 
 
 def typed_options():
-    spec = importlib.util.spec_from_file_location("docs_typed_options", ROOT / "docs" / "typed_options.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(ROOT / "docs" / "typed_options.py")
 
 
 def test_typed_options_are_current():
@@ -156,10 +152,7 @@ def test_help_shows_parameters(kind):
 
 def test_right_program_makes_its_framings():
     """What checkers accept of the framings' options is accepted at run time too."""
-    spec = importlib.util.spec_from_file_location("right", PROGRAMS / "right.py")
-    assert spec is not None and spec.loader is not None
-    right = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(right)
+    right = load_file(PROGRAMS / "right.py")
     assert all(type(size) is int and size > 0 for size in right.framings())
     assert {type(made).name for made in right.SIZED} | {"chunks"} == set(framing.FRAMINGS)
 
