@@ -134,6 +134,7 @@ int read_format(PyObject *description, Format *format);
 Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned, Frame *frame);
 Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message);
 Found write_message(const Format *format, Buffer *buffer, PyObject *message);
+Found encode_text(Encoding encoding, PyObject *message, const char **data, Py_ssize_t *size, PyObject **owner);
 Found write_messages(const Format *format, Buffer *buffer, PyObject *const *messages, Py_ssize_t count);
 PyObject *core_encode_lines(PyObject *module, PyObject *args);
 int make_room(Buffer *buffer, Py_ssize_t size);

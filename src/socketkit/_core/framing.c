@@ -325,40 +325,55 @@ static bool is_plain_line(const Format *format, const char *data, Py_ssize_t siz
            memchr(data, '\r', size) == NULL;
 }
 
+/* Where the bytes of a message lie in it: those of bytes, or of ASCII text. NULL: nowhere. */
+static const char *plain_bytes(Encoding encoding, PyObject *message, Py_ssize_t *size)
+{
+    if (encoding == BYTES) {
+        if (!PyBytes_CheckExact(message))
+            return NULL;
+        *size = PyBytes_GET_SIZE(message);
+        return PyBytes_AS_STRING(message);
+    }
+    if (!PyUnicode_CheckExact(message) || !PyUnicode_IS_COMPACT_ASCII(message))
+        return NULL;
+    *size = PyUnicode_GET_LENGTH(message);
+    return (const char *)PyUnicode_1BYTE_DATA(message);
+}
+
+/* The bytes of a message. UNUSUAL: it is of another type, or has a character that the encoding lacks. `owner` is to be
+   let go after use; it is NULL where the message itself holds the bytes. */
+Found encode_text(Encoding encoding, PyObject *message, const char **data, Py_ssize_t *size, PyObject **owner)
+{
+    *owner = NULL;
+    *data = plain_bytes(encoding, message, size);
+    if (*data != NULL)
+        return WHOLE;
+    if (encoding == BYTES || !PyUnicode_CheckExact(message))
+        return UNUSUAL;
+    *owner = encoding == UTF8     ? PyUnicode_AsUTF8String(message)
+             : encoding == LATIN1 ? PyUnicode_AsLatin1String(message)
+                                  : PyUnicode_AsASCIIString(message);
+    if (*owner == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+            return FAILED;
+        PyErr_Clear();
+        return UNUSUAL;
+    }
+    *data = PyBytes_AS_STRING(*owner);
+    *size = PyBytes_GET_SIZE(*owner);
+    return WHOLE;
+}
+
 static Found write_line(const Format *format, Buffer *buffer, PyObject *message)
 {
-    PyObject *encoded = NULL;
     const char *data;
-    Py_ssize_t size;
-    if (format->encoding == BYTES) {
-        if (!PyBytes_CheckExact(message))
-            return UNUSUAL;
-        data = PyBytes_AS_STRING(message);
-        size = PyBytes_GET_SIZE(message);
-    } else {
-        if (!PyUnicode_CheckExact(message))
-            return UNUSUAL;
-        if (PyUnicode_IS_COMPACT_ASCII(message)) {
-            data = (const char *)PyUnicode_1BYTE_DATA(message);
-            size = PyUnicode_GET_LENGTH(message);
-        } else {
-            encoded = format->encoding == UTF8     ? PyUnicode_AsUTF8String(message)
-                      : format->encoding == LATIN1 ? PyUnicode_AsLatin1String(message)
-                                                   : PyUnicode_AsASCIIString(message);
-            if (encoded == NULL) {
-                if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
-                    return FAILED;
-                PyErr_Clear();
-                return UNUSUAL;
-            }
-            data = PyBytes_AS_STRING(encoded);
-            size = PyBytes_GET_SIZE(encoded);
-        }
-    }
-    Found found = UNUSUAL;
-    if (is_plain_line(format, data, size))
-        found = append(buffer, "", 0, data, size, format->end, format->end_size);
-    Py_XDECREF(encoded);
+    Py_ssize_t size = 0;
+    PyObject *owner;
+    Found found = encode_text(format->encoding, message, &data, &size, &owner);
+    if (found != WHOLE)
+        return found;
+    found = is_plain_line(format, data, size) ? append(buffer, "", 0, data, size, format->end, format->end_size) : UNUSUAL;
+    Py_XDECREF(owner);
     return found;
 }
 
@@ -433,27 +448,12 @@ Found write_message(const Format *format, Buffer *buffer, PyObject *message)
 
 /* Many lines at once: they are measured, copied, and then searched for ends, each in one pass over all of them. */
 
-/* The bytes of a message that is sent as it is. NULL: it is not of the usual type. */
-static const char *plain_text(const Format *format, PyObject *message, Py_ssize_t *size)
-{
-    if (format->encoding == BYTES) {
-        if (!PyBytes_CheckExact(message))
-            return NULL;
-        *size = PyBytes_GET_SIZE(message);
-        return PyBytes_AS_STRING(message);
-    }
-    if (!PyUnicode_CheckExact(message) || !PyUnicode_IS_COMPACT_ASCII(message))
-        return NULL;
-    *size = PyUnicode_GET_LENGTH(message);
-    return (const char *)PyUnicode_1BYTE_DATA(message);
-}
-
 /* How many bytes the lines take; -1: something is unusual. */
 static Py_ssize_t measure_lines(const Format *format, PyObject *const *messages, Py_ssize_t count)
 {
     Py_ssize_t total = 0, size = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (plain_text(format, messages[i], &size) == NULL || size + format->end_size > format->max_size)
+        if (plain_bytes(format->encoding, messages[i], &size) == NULL || size + format->end_size > format->max_size)
             return -1;
         total += size + format->end_size;
     }
@@ -466,7 +466,7 @@ static bool copy_lines(const Format *format, char *place, PyObject *const *messa
     const char *begin = place;
     Py_ssize_t size = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
-        const char *data = plain_text(format, messages[i], &size);
+        const char *data = plain_bytes(format->encoding, messages[i], &size);
         memcpy(place, data, size);
         place += size;
         if (format->end_size == 2)

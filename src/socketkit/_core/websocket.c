@@ -208,31 +208,14 @@ PyObject *read_websocket(const Format *format, const char *data, const Frame *fr
 Found write_websocket(const Format *format, Buffer *buffer, PyObject *message)
 {
     const char *data;
-    Py_ssize_t size;
-    unsigned char first = FIN | TEXT;
-    PyObject *encoded = NULL;
-    if (PyBytes_CheckExact(message)) {
-        first = FIN | BINARY;
-        data = PyBytes_AS_STRING(message);
-        size = PyBytes_GET_SIZE(message);
-    } else if (!PyUnicode_CheckExact(message)) {
-        return UNUSUAL;
-    } else if (PyUnicode_IS_COMPACT_ASCII(message)) {
-        data = (const char *)PyUnicode_1BYTE_DATA(message);
-        size = PyUnicode_GET_LENGTH(message);
-    } else {
-        encoded = PyUnicode_AsUTF8String(message);
-        if (encoded == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
-                return FAILED;
-            PyErr_Clear();
-            return UNUSUAL;
-        }
-        data = PyBytes_AS_STRING(encoded);
-        size = PyBytes_GET_SIZE(encoded);
-    }
+    Py_ssize_t size = 0;
+    PyObject *encoded;
+    bool is_binary = PyBytes_CheckExact(message);
+    unsigned char first = FIN | (is_binary ? BINARY : TEXT);
+    Found found = encode_text(is_binary ? BYTES : UTF8, message, &data, &size, &encoded);
+    if (found != WHOLE)
+        return found;
     const char *mask = NULL;
-    Found found = WHOLE;
     if (!format->is_masked && (mask = next_mask()) == NULL) /* the peer is a server */
         found = UNUSUAL;
     else if (make_room(buffer, size + MAX_HEAD_SIZE) < 0)
