@@ -18,7 +18,7 @@ from socketkit.cli.error_pages import PAGES, Words, code_of
 from socketkit.cli.registry import socketkit as command
 from socketkit.config.retry import parse_retry
 from support.modules import load_file
-from support.programs import socketkit
+from support.programs import run_socketkit
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,19 +103,13 @@ def test_named_options_exist(code: str) -> None:
             assert parse_retry(value, name="retry") is not None
 
 
-def run_help(*words: str, **environment: str) -> tuple[int, str, str]:
-    with socketkit("help", *words, env={"COLUMNS": "80", **environment}) as program:
-        text = program.communicate().decode()
-        return program.wait(), text, "\n".join(program.stderr_lines)
-
-
 def test_help_shows_page() -> None:
     """In the locale's language, at any width."""
-    status, text, _ = run_help("errors", "in-use", LC_ALL="C.UTF-8")
+    status, text, _ = run_socketkit("help", "errors", "in-use", LC_ALL="C.UTF-8")
     assert status == 0 and text.startswith("Address already in use (EADDRINUSE)\n")
     assert "What to try:" in text
     assert max(map(len, text.splitlines())) <= 80
-    status, text, _ = run_help("errors", "in-use", LC_ALL="ru_RU.UTF-8", COLUMNS="40")
+    status, text, _ = run_socketkit("help", "errors", "in-use", LC_ALL="ru_RU.UTF-8", COLUMNS="40")
     assert status == 0 and "Что попробовать:" in text
     assert max(map(len, text.splitlines())) <= 40
 
@@ -137,12 +131,12 @@ def test_terminal_names_page() -> None:
 
 
 def test_unknown_code() -> None:
-    status, text, error = run_help("errors", "in-us")
+    status, text, error = run_socketkit("help", "errors", "in-us")
     assert (status, text) == (2, "")
     assert "no error has the code 'in-us' (did you mean in-use?)" in error
 
 
 def test_list_of_codes() -> None:
-    status, text, _ = run_help("errors")
+    status, text, _ = run_socketkit("help", "errors")
     assert status == 0
     assert all(re.search(rf"^  {code}\b", text, re.MULTILINE) for code in PAGES)

@@ -129,6 +129,13 @@ def socketkit(*arguments: str, **options: Any) -> Program:
     return Program(sys.executable, "-m", "socketkit", *arguments, **options)
 
 
+def run_socketkit(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run the command at 80 columns, without input; return its status, output and errors."""
+    with socketkit(*arguments, env={"COLUMNS": "80", **environment}) as program:
+        text = program.communicate().decode()
+        return program.wait(), text, "\n".join(program.stderr_lines)
+
+
 @contextlib.contextmanager
 def echo_server(*arguments: str) -> Iterator[tuple[Program, Address]]:
     """`socketkit echo` at a free port of the loopback, listening."""

@@ -84,20 +84,25 @@ def test_history_survives_the_host(tmp_path: Path) -> None:
     ]
 
 
+def farewell_comes_last(room: Room, watcher: Nc) -> None:
+    """A guest says two lines and leaves: the watcher sees all of it, in this order."""
+    with Nc(room) as guest:
+        guest.sends(b"one\ntwo\nbye\n")
+        guest.rest()
+        lines = reads_until(watcher, "has left")
+        assert lines[-4:] == [
+            f"* {guest.name} has joined",
+            f"{guest.name}: one",
+            f"{guest.name}: two",
+            f"* {guest.name} has left",
+        ]
+
+
 def test_order_is_the_same_behind_the_store(tmp_path: Path) -> None:
     """Notices and farewells do not overtake the lines before them, which wait for the store."""
     with keeping(tmp_path / "chat.db") as room, Nc(room, "Alice") as alice:
         for _ in range(5):
-            with Nc(room) as guest:
-                guest.sends(b"one\ntwo\nbye\n")
-                guest.rest()
-                lines = reads_until(alice, "has left")
-                assert lines[-4:] == [
-                    f"* {guest.name} has joined",
-                    f"{guest.name}: one",
-                    f"{guest.name}: two",
-                    f"* {guest.name} has left",
-                ]
+            farewell_comes_last(room, alice)
 
 
 def test_locked_store_does_not_stop_the_chat(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from apps.chat.test_host import ENGINES, Nc, Room, hosting
-from apps.chat.test_host_store import reads_until
+from apps.chat.test_host_store import farewell_comes_last, reads_until
 from socketkit.apps.chat.bus.memory_bus import MemoryBus, MemoryLog
 from socketkit.apps.chat.bus.url import BusAddress
 from socketkit.apps.chat.store import Store, read_messages
@@ -86,16 +86,7 @@ def test_farewell_behind_what_was_said() -> None:
     with hosting(bus=MemoryBus(log), name="Ann") as one, hosting(bus=MemoryBus(log), name="Ben") as other:
         with Guest(other, "Watcher") as watcher:
             for _ in range(3):
-                with Nc(one) as guest:
-                    guest.sends(b"one\ntwo\nbye\n")
-                    guest.rest()
-                lines = reads_until(watcher, "has left")
-                assert lines[-4:] == [
-                    f"* {guest.name} has joined",
-                    f"{guest.name}: one",
-                    f"{guest.name}: two",
-                    f"* {guest.name} has left",
-                ]
+                farewell_comes_last(one, watcher)
 
 
 def test_names_are_unique_in_a_race() -> None:

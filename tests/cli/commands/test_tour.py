@@ -12,7 +12,7 @@ from socketkit import engines
 from socketkit.apps.tour.benchmark import ENGINES, FAMILIES
 from socketkit.apps.tour.texts import STEPS
 from socketkit.cli.commands.tour import _CODE
-from support.programs import socketkit
+from support.programs import run_socketkit, socketkit
 
 pytestmark = pytest.mark.slow
 
@@ -105,30 +105,24 @@ def test_closed_stdout_is_no_failure() -> None:
         assert tour.stderr_lines == []
 
 
-def run_tour(*arguments: str, **environment: str) -> tuple[int, str, list[str]]:
-    with socketkit("tour", *arguments, env={"COLUMNS": "80", **environment}) as program:
-        text = program.communicate().decode()
-        return program.wait(), text, program.stderr_lines
-
-
 @pytest.mark.parametrize("step", ["12", "half-close"])
 def test_one_step(step: str) -> None:
     """A step is shown by its number or its name, and nothing else."""
-    status, text, _ = run_tour(step)
+    status, text, _ = run_socketkit("tour", step)
     assert status == 0
     assert re.findall(r"^ +\d+  (\S.*\S)", text, re.MULTILINE) == ["half-close"]
     assert "shutdown(" in text and "trap" in text
 
 
 def test_unknown_step() -> None:
-    status, text, errors = run_tour("half-clsoe")
+    status, text, errors = run_socketkit("tour", "half-clsoe")
     assert (status, text) == (2, "")
-    assert "there is no step 'half-clsoe' (did you mean half-close?); there are 1 to 15" in "".join(errors)
+    assert "there is no step 'half-clsoe' (did you mean half-close?); there are 1 to 15" in errors
 
 
 def test_russian_page() -> None:
     """In Russian every line is Russian, but for calls, code and what systems say; it fits 80 columns."""
-    status, text, _ = run_tour("--lang", "ru")
+    status, text, _ = run_socketkit("tour", "--lang", "ru")
     assert status == 0
     assert max(map(len, text.splitlines())) <= 80
     for title in ("Жизнь сокета", "То же самое с socketkit", "Один обработчик, все движки", "Что попробовать дальше"):
@@ -138,8 +132,8 @@ def test_russian_page() -> None:
 
 
 def test_language_of_locale() -> None:
-    assert "ловушка" in run_tour("bind", LC_ALL="ru_RU.UTF-8")[1]
-    assert "ловушка" not in run_tour("bind", LC_ALL="C.UTF-8")[1]
+    assert "ловушка" in run_socketkit("tour", "bind", LC_ALL="ru_RU.UTF-8")[1]
+    assert "ловушка" not in run_socketkit("tour", "bind", LC_ALL="C.UTF-8")[1]
 
 
 def test_closing_commands_can_be_copied(page: str) -> None:

@@ -21,7 +21,7 @@ from socketkit.events import Called, Event
 from socketkit.server.listener import Listener
 from socketkit.values import Value
 
-__all__ = ["Call", "Step", "Summary", "summarize", "walk"]
+__all__ = ["Call", "Step", "Summary", "grouped", "summarize", "walk"]
 
 LARGE_SIZE: Final = 8 * 1024 * 1024
 """More than most systems' buffers hold, so that a `send` is short on most of them."""
@@ -145,7 +145,7 @@ class _Walkthrough:
             except DeadlineError:
                 is_full = True
         taken = client.statistics().sent_size - before
-        self._show_step("short send", taken=_grouped(taken), given=_grouped(given))
+        self._show_step("short send", taken=grouped(taken), given=grouped(given))
         portions = size = 0
         while size < given:
             size += len(await server.receive())
@@ -154,7 +154,7 @@ class _Walkthrough:
         calls = self._take()
         sends = sum(call.event.name == "send" and bool(call.event.data) for call in calls)
         first = tuple(call for call in calls if call.side == SERVER)[:2]
-        self._show_step("recv all", first, portions=portions, sends=sends, size=_grouped(size))
+        self._show_step("recv all", first, portions=portions, sends=sends, size=grouped(size))
 
     async def _end_one_direction(self, client: Connection, server: Connection) -> None:
         await client.send_eof()
@@ -231,5 +231,6 @@ async def summarize(engine: Engine, line_count: int = 1000) -> Summary:
     return Summary(line_count, dict(Counter(call.event.name for call in calls)))
 
 
-def _grouped(number: int) -> str:
+def grouped(number: int) -> str:
+    """A number with its figures in groups of three: `12 345`."""
     return f"{number:,}".replace(",", " ")

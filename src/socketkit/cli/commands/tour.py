@@ -22,7 +22,7 @@ from socketkit import engines
 from socketkit.apps.tour.benchmark import ENGINES, FAMILIES, MESSAGE_SIZE, Burst, measure
 from socketkit.apps.tour.socket_state import open_descriptor_count
 from socketkit.apps.tour.texts import BOTH, CLIENT, SERVER, STEPS, translate
-from socketkit.apps.tour.walkthrough import Call, Step, Summary, summarize, walk
+from socketkit.apps.tour.walkthrough import Call, Step, Summary, grouped, summarize, walk
 from socketkit.cli import common_options
 from socketkit.cli.explain import call_line
 from socketkit.cli.fast_click import command, option
@@ -224,7 +224,7 @@ def _summary(page: _Page, summary: Summary) -> Text:
     calls = ", ".join(f"{count} {name}" for name, count in summary.calls.items())
     return Text.assemble(
         page.say("It was run just now, with "),
-        (page.say("{count} lines", count=_grouped(summary.line_count)), "bold"),
+        (page.say("{count} lines", count=grouped(summary.line_count)), "bold"),
         page.say(" sent and received one by one. They were sent and echoed in "),
         (page.say("{count} socket calls", count=sum(summary.calls.values())), "bold"),
         page.say(" on both sides together: {calls}.", calls=calls),
@@ -314,7 +314,3 @@ def _command_name() -> str:
     if os.path.basename(started) == "__main__.py":
         return f"{os.path.relpath(sys.executable)} -m socketkit"
     return os.path.relpath(started) if os.path.isabs(started) else started
-
-
-def _grouped(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
