@@ -177,9 +177,9 @@ def test_partition_heals(kind: str, tmp_path: Path) -> None:
 
 
 def test_host_that_is_killed_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socketkit.apps.chat.bus.cluster.HOST_TIMEOUT", 1.0)
+    monkeypatch.setattr("socketkit.apps.chat.bus.cluster.HOST_TIMEOUT", 4.0)
     monkeypatch.setattr("socketkit.apps.chat.bus.worker.PRESENT_TIME", 0.1)
-    monkeypatch.setattr("socketkit.apps.chat.bus.worker.PRESENT_TIMEOUT", 0.3)
+    monkeypatch.setattr("socketkit.apps.chat.bus.worker.PRESENT_TIMEOUT", 1.5)
     log = MemoryLog()
     cut = MemoryBus(log)
     with hosting(bus=MemoryBus(log), name="Ann") as one, hosting(bus=cut, name="Ben") as other:
