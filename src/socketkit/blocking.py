@@ -173,16 +173,22 @@ class BlockingConnection(LockedConnection, Generic[M]):
         had ended its direction. From any thread; a thread that waits for a message goes on."""
         self._connection.stop_receiving()
 
-    def close(self) -> None:
+    def close(self, *, code: int | None = None, reason: str = "") -> None:
         """Send what is unsent, end our direction, and close; harmless twice.
 
         A `send` of another thread is waited for; it raises `ClosedError` if the peer does not take its message in time.
         In a child of fork(2) only the child's copy of the descriptor is closed: the parent's connection goes on.
 
+        Args:
+            code, reason: of a WebSocket's close frame, as for `Connection.close`.
+
         Raises:
             DeadlineError: the peer did not take what was unsent within `close_timeout`; the connection was reset.
             BrokenError: something was lost that no earlier call has raised.
+            OptionError: no such code or reason, or this is no WebSocket. Nothing was closed.
         """
+        if code is not None or reason:
+            self._connection.internals.choose_close(code, reason)
         if self._connection.close_copy() or self._connection.is_closed:
             return
         timeout = self._connection.internals.options.close_timeout

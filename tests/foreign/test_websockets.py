@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from socketkit import EndOfStream, connect, serve
+from socketkit import BrokenError, EndOfStream, connect, serve
 
 ANY = "ws://127.0.0.1:0/chat"
 MESSAGES = ["привет", b"\0\xff" * 10, "", "long " * 50_000, b"x" * 400_000]
@@ -104,3 +104,39 @@ def test_aiohttp_is_our_server() -> None:
         await runner.cleanup()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_websockets_gets_our_code(is_plain) -> None:
+    """A code of the handler's own is what `websockets` reads, and its code is what we read."""
+    client = pytest.importorskip("websockets.sync.client")
+    exceptions = pytest.importorskip("websockets.exceptions")
+    errors: list[BrokenError] = []
+
+    async def handler(connection) -> None:
+        if await connection.receive() == "you":
+            await connection.close(code=4001, reason="ours")
+        try:
+            await connection.receive()
+        except BrokenError as error:
+            errors.append(error)
+
+    def plain(connection) -> None:
+        if connection.receive() == "you":
+            connection.close(code=4001, reason="ours")
+        try:
+            connection.receive()
+        except BrokenError as error:
+            errors.append(error)
+
+    with serve(plain if is_plain else handler, ANY) as server:
+        with client.connect(str(server.addresses[0])) as peer:
+            peer.send("you")
+            with pytest.raises(exceptions.ConnectionClosedError):
+                peer.recv(timeout=20)
+        assert (peer.close_code, peer.close_reason) == (4001, "ours")
+        with client.connect(str(server.addresses[0])) as peer:
+            peer.send("I")
+            peer.close(4002, "theirs")
+        server.wait_idle(timeout=20)
+    assert [(error.close_code, error.close_reason) for error in errors] == [(4002, "theirs")]

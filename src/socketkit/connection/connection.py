@@ -375,14 +375,22 @@ class Connection(ConnectionCore, Generic[M]):
 
     # Closing.
 
-    async def close(self) -> None:
+    async def close(self, *, code: int | None = None, reason: str = "") -> None:
         """Close gracefully: send what is unsent, end our direction, close. Takes at most `close_timeout`. Harmless
         twice. In a child of fork(2) only the child's copy of the descriptor is closed: the parent's connection goes on.
+
+        Args:
+            code, reason: of a WebSocket's close frame (RFC 6455, 7.4): 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999,
+                and at most 123 bytes of UTF-8. None: 1000, or as the peer's close frame. They have no effect where our
+                close frame was sent already, by `send_eof` or after a mistake of the peer.
 
         Raises:
             DeadlineError: the peer took nothing for that time; what was unsent is lost, and the connection was reset.
             BrokenError: something was lost that no earlier call has raised.
+            OptionError: no such code, or the reason is too long; or this is no WebSocket. Nothing was closed.
         """
+        if code is not None or reason:
+            self.internals.choose_close(code, reason)
         if self.close_copy() or self._closed:
             return
         self._closed = True

@@ -16,7 +16,7 @@ from socketkit.connection.receiver import Receiver
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.connection.starttls import upgrade
-from socketkit.errors import SocketkitError, StreamError
+from socketkit.errors import OptionError, SocketkitError, StreamError
 from socketkit.events import Observer, Proxied, Received, Secured, Upgraded
 from socketkit.framing.codec import Framing
 from socketkit.streams.socket_stream import SocketStream
@@ -178,6 +178,15 @@ class Internals:
             return
         request, how = stream.request, (stream.has_compression, stream.handshake_seconds)
         self.observer(Upgraded(self.number, request.path, request.query, request.subprotocol, *how))
+
+    def choose_close(self, code: int | None, reason: str) -> None:
+        """Have the close frame of a WebSocket say this; raises OptionError, see `Connection.close`."""
+        stream = self.stream
+        if not isinstance(stream, MessageStream):
+            raise OptionError(
+                f"closing {self.peer}: code and reason have no effect here; they act on WebSocket, as ws://"
+            )
+        stream.choose_close(1000 if code is None else code, reason)
 
     def write(self, data: bytes) -> None:
         """Append bytes of the stream's own protocol to what is sent."""

@@ -576,11 +576,12 @@ class Server:
 
 
 def _say_close(connection: Connection, code: int, reason: str) -> bool:
-    """Have the close frame of a WebSocket say this; False where it is none."""
+    """Have the close frame of a WebSocket say this, unless it is being closed already; False where it is none."""
     stream = connection.internals.stream
     if not isinstance(stream, MessageStream):
         return False
-    stream.set_close(code, reason)
+    if not connection.is_closed:
+        stream.set_close(code, reason)
     return True
 
 

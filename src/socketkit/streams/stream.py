@@ -309,3 +309,11 @@ class MessageStream(Stream):
     @abstractmethod
     def set_close(self, code: int, reason: str = "") -> None:
         """Say this to the peer when our direction is ended; nothing where it was ended already."""
+
+    @abstractmethod
+    def choose_close(self, code: int, reason: str) -> None:
+        """The same, as a user of the library asks for it.
+
+        Raises:
+            OptionError: a close frame of an application cannot say so.
+        """

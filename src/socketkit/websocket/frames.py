@@ -9,7 +9,7 @@ import os
 from typing import Final, NamedTuple
 
 from socketkit._core import apply_mask, encode_frame
-from socketkit.errors import FrameTooLongError, FramingError
+from socketkit.errors import FrameTooLongError, FramingError, OptionError
 
 __all__ = [
     "BINARY",
@@ -22,6 +22,7 @@ __all__ = [
     "TEXT",
     "Batch",
     "apply_mask",
+    "check_close",
     "encode_close",
     "encode_frame",
     "parse_close",
@@ -141,6 +142,11 @@ class Masks:
 # Closing.
 
 _CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015)))
+_RESERVED: Final = frozenset((1002,))
+_ALLOWED_CODES: Final = "1000, 1001, 1003, 1007 to 1014, and 3000 to 4999 (RFC 6455, 7.4)"
+
+MAX_REASON_SIZE: Final = MAX_CONTROL_SIZE - 2
+"""Bytes of a reason behind the code, at most."""
 
 
 def is_close_code(code: int) -> bool:
@@ -148,11 +154,29 @@ def is_close_code(code: int) -> bool:
     return code in _CODES or 3000 <= code <= 4999
 
 
+def check_close(code: int, reason: str) -> None:
+    """Refuse what an application cannot say in a close frame. 1002 is for the protocol itself to say.
+
+    Raises:
+        OptionError: no such code, or a reason that is no text, or too long for a control frame (5.5).
+    """
+    if isinstance(code, bool) or not isinstance(code, int) or not is_close_code(code) or code in _RESERVED:
+        raise OptionError(f"code: {code!r} cannot be said in a close frame; allowed: {_ALLOWED_CODES}")
+    if not isinstance(reason, str):
+        raise OptionError(f"reason: {reason!r} is no text")
+    try:
+        size = len(reason.encode())
+    except UnicodeEncodeError as error:
+        raise OptionError(f"reason: {reason!r} is no Unicode: {error.reason}") from None
+    if size > MAX_REASON_SIZE:
+        raise OptionError(f"reason: it has {size} bytes as UTF-8; allowed: at most {MAX_REASON_SIZE}")
+
+
 def encode_close(code: int | None, reason: str = "", mask: bytes | None = None) -> bytes:
     """Return a close frame; a reason of more than 123 bytes is cut between two characters. None: without a code."""
     if code is None:
         return encode_frame(FIN | CLOSE, b"", mask)
-    text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode()
+    text = reason.encode("utf-8", "replace")[:MAX_REASON_SIZE].decode("utf-8", "ignore").encode()
     return encode_frame(FIN | CLOSE, code.to_bytes(2, "big") + text, mask)
 
 

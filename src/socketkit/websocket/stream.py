@@ -16,6 +16,7 @@ from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStrea
 from socketkit.events import TlsFacts
 from socketkit.framing.codec import Framing
 from socketkit.streams.stream import MessageStream, Stream
+from socketkit.websocket.frames import check_close
 from socketkit.websocket.keepalive import Keepalive
 from socketkit.websocket.protocol import Protocol, WebSocketCodec, WebSocketFraming
 
@@ -163,6 +164,10 @@ class WebSocketStream(MessageStream):
 
     def set_close(self, code: int, reason: str = "") -> None:
         self.protocol.next_close = code, reason
+
+    def choose_close(self, code: int, reason: str) -> None:
+        check_close(code, reason)
+        self.set_close(code, reason)
 
     # Receiving.
 
