@@ -92,7 +92,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
         with self._lock:
             self._connection.send_many(messages)
 
-    def receive(self, *, timeout: float | None = None) -> M:
+    def receive(self, *, timeout: float | str | None = None) -> M:
         """The next message, as soon as it is whole; `EndOfStream` after the last."""
         message = self._receive_directly() if timeout is None else self._take_one()
         while message is NOTHING:
@@ -100,21 +100,21 @@ class BlockingConnection(LockedConnection, Generic[M]):
             message = self._take_one()
         return message  # type: ignore[no-any-return]
 
-    def receive_many(self, *, timeout: float | None = None) -> list[M]:
+    def receive_many(self, *, timeout: float | str | None = None) -> list[M]:
         """Every whole message that is there, as soon as there is one. As `Connection.receive_many`."""
         return _step(self._connection.receive_many(timeout=timeout))
 
-    def receive_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
+    def receive_exactly(self, size: int | str, *, timeout: float | str | None = None) -> bytes:
         """The next `size` bytes, behind what was received last, as `Connection.receive_exactly`."""
         return _step(self._connection.receive_exactly(size, timeout=timeout))
 
     def receive_until(
-        self, mark: bytes, *, max_size: int | str = DEFAULT_MAX_SIZE, timeout: float | None = None
+        self, mark: bytes, *, max_size: int | str = DEFAULT_MAX_SIZE, timeout: float | str | None = None
     ) -> bytes:
         """The bytes before the next `mark`, which is taken and not returned, as `Connection.receive_until`."""
         return _step(self._connection.receive_until(mark, max_size=max_size, timeout=timeout))
 
-    def peek(self, size: int, *, timeout: float | None = None) -> bytes:
+    def peek(self, size: int | str, *, timeout: float | str | None = None) -> bytes:
         """The next `size` bytes, which stay to be received, as `Connection.peek`; fewer where no more will come."""
         return _step(self._connection.peek(size, timeout=timeout))
 
@@ -150,7 +150,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
         with self._sending_alone("starting TLS with"):
             _step(self._connection.start_tls(tls, server_side=server_side))
 
-    def flush(self, *, timeout: float | None = None) -> None:
+    def flush(self, *, timeout: float | str | None = None) -> None:
         """Return at once: `send` returned when the system had the message. As `Connection.flush` for moved code."""
         _step(self._connection.flush(timeout=timeout))
 
@@ -159,7 +159,7 @@ class BlockingConnection(LockedConnection, Generic[M]):
         with self._lock:
             _step(self._connection.send_descriptors(descriptors, message))
 
-    def receive_descriptors(self, *, timeout: float | None = None) -> tuple[M, tuple[int, ...]]:
+    def receive_descriptors(self, *, timeout: float | str | None = None) -> tuple[M, tuple[int, ...]]:
         """The next message, and the descriptors that came with it, as `Connection.receive_descriptors`."""
         return _step(self._connection.receive_descriptors(timeout=timeout))
 
@@ -339,7 +339,7 @@ class BlockingListener(Generic[M]):
         """Listen."""
         _step(self._listener.open())
 
-    def accept(self, *, timeout: float | None = None) -> BlockingConnection[M]:
+    def accept(self, *, timeout: float | str | None = None) -> BlockingConnection[M]:
         """Return the next connection; `DeadlineError` after `timeout` seconds, other errors as `Listener.accept`."""
         return BlockingConnection(_step(self._listener.accept(timeout=timeout)))
 
@@ -481,7 +481,7 @@ class BlockingServer:
         """Listen again, at the same addresses and ports."""
         self._ask(self._running().resume())
 
-    def wait_idle(self, *, timeout: float | None = None) -> None:
+    def wait_idle(self, *, timeout: float | str | None = None) -> None:
         """Wait until there is no connection; `DeadlineError` after `timeout` seconds."""
         self._ask(self._running().wait_idle(timeout=timeout))
 
@@ -547,7 +547,7 @@ class BlockingServer:
             coroutine.close()
             done(None, None)
 
-    def close(self, *, grace: float | None = None) -> None:
+    def close(self, *, grace: float | str | None = None) -> None:
         """Stop, as `Server.close` does, and wait for the thread. Harmless twice.
 
         A handler that does not end though it was cancelled is left behind with the thread, which is a daemon.

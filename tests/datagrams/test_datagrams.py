@@ -342,6 +342,20 @@ def test_wrong_targets(address: str, error: type[Exception], text: str) -> None:
         assert datagrams.receive_from(timeout=FAR) == (b"x", datagrams.local)
 
 
+def test_timeout_as_text() -> None:
+    """Times are text as well as seconds, also where a name is looked up within them."""
+    with open_datagrams("udp4://127.0.0.1:0") as datagrams:
+        named = f"udp4://localhost:{datagrams.local.port}"
+        datagrams.send_to(b"one", named, timeout="30s")
+        datagrams.send_many_to([(b"two", named)], timeout="1m")
+        assert [datagrams.receive_from(timeout="30s")[0] for _ in range(2)] == [b"one", b"two"]
+        for timeout in ("soon", -1):
+            with pytest.raises(OptionError, match="timeout"):
+                datagrams.send_to(b"x", "udp4://unknown.invalid:9", timeout=timeout)
+        with pytest.raises(DeadlineError, match=r"within 0\.001 s"):
+            datagrams.receive_from(timeout="1ms")
+
+
 def test_too_long() -> None:
     """A message at the limit is sent; one byte more is refused, with both sizes. One that is too long for
     `receive_size` is an error with both sizes, and the next one is received."""

@@ -147,7 +147,7 @@ class Connection(ConnectionCore, Generic[M]):
         assert isinstance(stream, SocketStream)  # the core sends over no other
         self._sender.fail(stream.lost_sending(OSError(number, reason)))
 
-    async def flush(self, *, timeout: float | None = None) -> None:
+    async def flush(self, *, timeout: float | str | None = None) -> None:
         """Wait until the system has taken everything that was sent. Whether the peer has read it, only the peer knows.
 
         Raises:
@@ -191,7 +191,7 @@ class Connection(ConnectionCore, Generic[M]):
 
     # Receiving.
 
-    async def receive(self, *, timeout: float | None = None) -> M:
+    async def receive(self, *, timeout: float | str | None = None) -> M:
         """Return the next message, as soon as it is whole.
 
         Raises:
@@ -213,7 +213,7 @@ class Connection(ConnectionCore, Generic[M]):
             await self._receiver.fill(timeout)
         return waiting.pop()  # type: ignore[no-any-return]
 
-    async def receive_many(self, *, timeout: float | None = None) -> list[M]:
+    async def receive_many(self, *, timeout: float | str | None = None) -> list[M]:
         """Return the decoded messages, at least one; raises as `receive` does.
 
         Of a flood of tiny messages it returns about five hundred at a time, so that other tasks run in between.
@@ -226,7 +226,7 @@ class Connection(ConnectionCore, Generic[M]):
             await self._receiver.fill(timeout)
         return session.take_all()
 
-    async def receive_exactly(self, size: int, *, timeout: float | None = None) -> bytes:
+    async def receive_exactly(self, size: int | str, *, timeout: float | str | None = None) -> bytes:
         """Return the next `size` bytes, as soon as all of them are there. Bytes and messages mix in any order.
 
         The bytes begin behind the last message, or the last bytes, that were received, and the next message begins
@@ -234,9 +234,9 @@ class Connection(ConnectionCore, Generic[M]):
         frame. What the peer has sent is decoded on demand from the first such call on, and read only as far as asked.
 
         Args:
-            size: a count of bytes; 0 returns `b""` at once. Nothing is allocated ahead of the bytes, but so many are
-                held: check a number that the peer has sent.
-            timeout: seconds for the whole call; None waits for ever.
+            size: a count of bytes, or text (`"64KiB"`); 0 returns `b""` at once. Nothing is allocated ahead of the
+                bytes, but so many are held: check a number that the peer has sent.
+            timeout: seconds for the whole call, or text (`"2s"`); None waits for ever.
 
         Raises:
             TruncatedFrameError: the peer has ended its direction after fewer bytes. They are in `partial`, and stay.
@@ -254,14 +254,14 @@ class Connection(ConnectionCore, Generic[M]):
         return await self._receive_bytes(Exactly(size), timeout)
 
     async def receive_until(
-        self, mark: bytes, *, max_size: int | str = DEFAULT_MAX_SIZE, timeout: float | None = None
+        self, mark: bytes, *, max_size: int | str = DEFAULT_MAX_SIZE, timeout: float | str | None = None
     ) -> bytes:
         r"""Return the bytes before the next `mark`; the mark is taken too, and not returned. See `receive_exactly`.
 
         Args:
             mark: one byte or more (`b"\r\n"`), found from the left, wherever the network has cut it.
             max_size: bytes before the mark, inclusive; also as text (`"64KiB"`). At most so many are held.
-            timeout: seconds for the whole call; None waits for ever.
+            timeout: seconds for the whole call, or text (`"2s"`); None waits for ever.
 
         Raises:
             FrameTooLongError: the mark does not begin within `max_size` bytes. Nothing was taken: call again with
@@ -274,7 +274,7 @@ class Connection(ConnectionCore, Generic[M]):
         """
         return await self._receive_bytes(Until(mark, max_size), timeout)
 
-    async def peek(self, size: int, *, timeout: float | None = None) -> bytes:
+    async def peek(self, size: int | str, *, timeout: float | str | None = None) -> bytes:
         """Return the next `size` bytes as soon as all of them are there, and leave them to be received.
 
         Fewer are returned where no more will come: the peer has ended its direction, or the connection was lost.
@@ -287,7 +287,7 @@ class Connection(ConnectionCore, Generic[M]):
         """
         return await self._receive_bytes(Peek(size), timeout)
 
-    def _receive_bytes(self, wanted: Wanted, timeout: float | None) -> Coroutine[Any, Any, bytes]:
+    def _receive_bytes(self, wanted: Wanted, timeout: float | str | None) -> Coroutine[Any, Any, bytes]:
         if self._fd_channel is not None:
             raise StreamError(
                 f"{wanted.verb}: descriptors are passed on this connection, and belong to whole messages: use receive"
@@ -354,7 +354,7 @@ class Connection(ConnectionCore, Generic[M]):
         """
         await self._descriptors().send(descriptors, lambda: self.send(message))
 
-    async def receive_descriptors(self, *, timeout: float | None = None) -> tuple[M, tuple[int, ...]]:
+    async def receive_descriptors(self, *, timeout: float | str | None = None) -> tuple[M, tuple[int, ...]]:
         """Return the next message, and the descriptors that were sent with it: yours to close.
 
         Call it before any can have been sent: until the first call, the system drops descriptors. After it they are

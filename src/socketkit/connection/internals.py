@@ -214,7 +214,7 @@ class Internals:
             self.session.reframe(framing)
         self.framing = framing
 
-    async def wait_message(self, timeout: float | None = None) -> None:
+    async def wait_message(self, timeout: float | str | None = None) -> None:
         """Wait until the next `receive` will not wait; raises as `receive` does."""
         if not self.session.waiting:
             await self.receiver.fill(timeout)

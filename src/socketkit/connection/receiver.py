@@ -100,7 +100,7 @@ class Receiver:
         """Become free again."""
         self._session.is_receiving = False
 
-    async def fill(self, timeout: float | None = None) -> None:
+    async def fill(self, timeout: float | str | None = None) -> None:
         """Receive until at least one message is whole, or raise why there will be none; see `Connection.receive`."""
         if self._session.is_receiving:
             self.begin()  # which raises
@@ -159,7 +159,7 @@ class Receiver:
         except EndOfStream:
             raise StopAsyncIteration from None
 
-    async def receive_bytes(self, wanted: Wanted, timeout: float | None = None) -> bytes:
+    async def receive_bytes(self, wanted: Wanted, timeout: float | str | None = None) -> bytes:
         """Receive until the bytes are there, or raise why there will be none; see `Connection.receive_exactly`."""
         deadline = None if timeout is None else self._stream.engine.deadline(timeout)
         self.begin()
@@ -234,7 +234,7 @@ class Receiver:
         for fault in self._session.take_faults():
             observer(FrameSkipped(self._number, fault))
 
-    def _late(self, error: DeadlineError, timeout: float | None, nothing: str = "no message") -> DeadlineError:
+    def _late(self, error: DeadlineError, timeout: float | str | None, nothing: str = "no message") -> DeadlineError:
         if self._idle_timer is None or not self._idle_timer.is_over:
             return DeadlineError(f"receiving from {self._stream.peer}: {nothing} within {parse_timeout(timeout):g} s")
         self.set_cause(error)

@@ -144,7 +144,7 @@ class Exactly(Wanted):
     __slots__ = ("_size",)
     verb = "receive_exactly"
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int | str) -> None:
         self._size = _checked_size(size, self.verb)
 
     def find(self, unread: UnreadBytes) -> bytes | None:
@@ -164,7 +164,7 @@ class Peek(Wanted):
     __slots__ = ("_size",)
     verb = "peek"
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int | str) -> None:
         self._size = _checked_size(size, self.verb)
 
     def find(self, unread: UnreadBytes) -> bytes | None:

@@ -26,11 +26,11 @@ class BlockingDatagrams(Generic[M]):
         self._datagrams = datagrams
         self._lock = threading.Lock()  # one thread at a time waits for space
 
-    def receive_from(self, *, timeout: float | None = None) -> tuple[M, Address]:
+    def receive_from(self, *, timeout: float | str | None = None) -> tuple[M, Address]:
         """Return the next message and the address of its sender, as `Datagrams.receive_from`."""
         return run_to_end(self._datagrams.receive_from(timeout=timeout))
 
-    def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[M, Address]]:
+    def receive_many_from(self, *, timeout: float | str | None = None) -> list[tuple[M, Address]]:
         """Return every message that is there, with its sender, as `Datagrams.receive_many_from`."""
         return run_to_end(self._datagrams.receive_many_from(timeout=timeout))
 
@@ -39,12 +39,12 @@ class BlockingDatagrams(Generic[M]):
         while True:
             yield self.receive_from()
 
-    def send_to(self, message: M, address: str | Address, *, timeout: float | None = None) -> None:
+    def send_to(self, message: M, address: str | Address, *, timeout: float | str | None = None) -> None:
         """Send one message as one datagram, as `Datagrams.send_to`; when this returns, the system has it."""
         with self._lock:
             run_to_end(self._datagrams.send_to(message, address, timeout=timeout))
 
-    def send_many_to(self, messages: Iterable[tuple[M, str | Address]], *, timeout: float | None = None) -> None:
+    def send_many_to(self, messages: Iterable[tuple[M, str | Address]], *, timeout: float | str | None = None) -> None:
         """Send many messages, each as one datagram to its address, as `Datagrams.send_many_to`."""
         with self._lock:
             run_to_end(self._datagrams.send_many_to(messages, timeout=timeout))

@@ -105,7 +105,7 @@ class Datagrams(Generic[M]):
 
     # Receiving
 
-    async def receive_from(self, *, timeout: float | None = None) -> tuple[M, Address]:
+    async def receive_from(self, *, timeout: float | str | None = None) -> tuple[M, Address]:
         """Return the next message and the address of its sender.
 
         Args:
@@ -130,7 +130,7 @@ class Datagrams(Generic[M]):
             raise found.error
         return found
 
-    async def receive_many_from(self, *, timeout: float | None = None) -> list[tuple[M, Address]]:
+    async def receive_many_from(self, *, timeout: float | str | None = None) -> list[tuple[M, Address]]:
         """Return every message that is there, with the address of its sender, in order; wait for the first one.
 
         At most 256 datagrams are taken from the system by one call, so that other tasks have their turn. A wrong
@@ -160,7 +160,7 @@ class Datagrams(Generic[M]):
         """The next pair, as `receive_from`; an iteration has no end, since datagrams have none."""
         return await self.receive_from()
 
-    async def _fill(self, timeout: float | None) -> None:
+    async def _fill(self, timeout: float | str | None) -> None:
         """Receive until there is a message, or an error to raise."""
         if self._is_receiving:
             raise BusyError(f"another task already receives at {self.local}: one at a time")
@@ -248,7 +248,7 @@ class Datagrams(Generic[M]):
 
     # Sending
 
-    async def send_to(self, message: Any, address: str | Address, *, timeout: float | None = None) -> None:
+    async def send_to(self, message: Any, address: str | Address, *, timeout: float | str | None = None) -> None:
         """Send one message as one datagram; return when the system has it.
 
         A numeric address and a path are used as they are. A name is resolved by the first send, and its first address
@@ -290,7 +290,7 @@ class Datagrams(Generic[M]):
         await self._send_next(bound, name, data, address, deadline, timeout)
 
     async def send_many_to(
-        self, messages: Iterable[tuple[Any, str | Address]], *, timeout: float | None = None
+        self, messages: Iterable[tuple[Any, str | Address]], *, timeout: float | str | None = None
     ) -> None:
         """Send many messages, each as one datagram to its address, in order; return when the system has them all.
 
@@ -367,7 +367,7 @@ class Datagrams(Generic[M]):
         data: bytes,
         address: str | Address,
         deadline: float | None,
-        timeout: float | None,
+        timeout: float | str | None,
     ) -> None:
         """Send one datagram when there is space."""
         try:

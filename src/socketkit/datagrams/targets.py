@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from socketkit._core import Datagram
 from socketkit.config.address import Address
+from socketkit.config.durations import parse_timeout
 from socketkit.config.options import Options
 from socketkit.config.time_limits import NAME_CACHE_TIMEOUT
 from socketkit.datagrams.bound_socket import BoundSocket
@@ -62,7 +63,7 @@ class Targets:
             return None
         return target
 
-    async def find(self, address: str | Address, timeout: float | None) -> Target:
+    async def find(self, address: str | Address, timeout: float | str | None) -> Target:
         """The target of an address; a name is looked up.
 
         Raises:
@@ -78,7 +79,7 @@ class Targets:
             raise AddressError(f"cannot send to {parsed}: allowed are addresses as {self._sockets[0].address}")
         if not parsed.transport.families == ("AF_UNIX",) and not parsed.port and kind == "SOCK_DGRAM":
             raise AddressError(f"cannot send to {parsed}: nothing receives at port 0; give the port of the receiver")
-        limits = [limit for limit in (timeout, self._options.connect_timeout) if limit is not None]
+        limits = [limit for limit in (parse_timeout(timeout), self._options.connect_timeout) if limit is not None]
         deadline = deadline_of_name(self._engine, min(limits) if limits else None)
         candidates = await resolve(self._engine, parsed, deadline=deadline, observer=self._observer)
         target = self._choose(parsed, candidates)

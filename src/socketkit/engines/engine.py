@@ -148,7 +148,7 @@ class Engine(ABC):
     the engine blocks. An exception that it lets out is reported, and ends nothing else. Each engine stores its queue's
     own `append` here where it can: one call less a message."""
 
-    def deadline(self, timeout: float | None) -> float | None:
+    def deadline(self, timeout: float | str | None) -> float | None:
         """The moment that lies `timeout` ahead on this engine's clock; None for None (no limit).
 
         Args:

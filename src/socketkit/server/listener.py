@@ -90,7 +90,7 @@ class Listener(Generic[M]):
             listener.socket for listener in self._listeners if isinstance(listener, (SocketListener, DatagramListener))
         )
 
-    async def accept(self, *, timeout: float | None = None) -> Connection[M]:
+    async def accept(self, *, timeout: float | str | None = None) -> Connection[M]:
         """Return the next connection whose handshake (a PROXY header, TLS) is done; without one, the next connection.
 
         Refused peers, and those whose handshake fails, are reported to the observer and not returned. With

@@ -360,7 +360,7 @@ class Server:
 
     # Shutdown
 
-    async def wait_idle(self, *, timeout: float | None = None) -> None:
+    async def wait_idle(self, *, timeout: float | str | None = None) -> None:
         """Wait until there is no connection.
 
         Raises:
@@ -457,7 +457,7 @@ class Server:
         """Whether there is no connection, and no further one can come."""
         return 0 < len(self._listeners) == self._exhausted_count and not self._connections
 
-    async def close(self, *, grace: float | None = None) -> None:
+    async def close(self, *, grace: float | str | None = None) -> None:
         """Shut down: close the listeners, set `connection.server_closing`, wait for the handlers, abort what is left.
 
         A connection that stands between messages, and from which nothing has come for a second, ends as if its peer

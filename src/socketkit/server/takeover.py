@@ -74,7 +74,7 @@ class Successor(Server):
                 await self._take_over(predecessor)
         await self._control.open()
 
-    async def close(self, *, grace: float | None = None) -> None:
+    async def close(self, *, grace: float | str | None = None) -> None:
         """As `Server.close`; no takeover is possible any more."""
         self._control.suspend()
         try:

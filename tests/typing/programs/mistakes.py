@@ -35,6 +35,7 @@ def plain(address: str) -> None:
         lines.send_many([1, 2])  # mypy: list-item; pyright: reportArgumentType
         number: int = lines.receive()  # mypy: assignment; pyright: reportAssignmentType
         lines.receive(timout=1)  # mypy: call-arg; pyright: reportCallIssue
+        lines.receive(timeout=b"1s")  # mypy: arg-type; pyright: reportArgumentType
         lines.recieve()  # mypy: attr-defined; pyright: reportAttributeAccessIssue
         print(number)
     with connect(address, framing="chunks") as chunks:

@@ -42,8 +42,9 @@ def plain(address: str, options: dict[str, Any]) -> None:
         lines.send("text")
         lines.send_many(["one", "two"])
         assert_type(lines.receive(timeout=1), str)
-        assert_type(lines.receive_many(), list[str])
-        assert_type(lines.receive_exactly(4), bytes)
+        assert_type(lines.receive_many(timeout="250ms"), list[str])
+        assert_type(lines.receive_exactly("1KiB", timeout="2s") + lines.peek(4, timeout="2s"), bytes)
+        lines.flush(timeout="2s")
         assert_type(lines.receive_until(b"\n", max_size="64KiB"), bytes)
         for line in lines:
             assert_type(line, str)
@@ -70,13 +71,13 @@ def plain(address: str, options: dict[str, Any]) -> None:
     for again in connect(address, framing="lines", retry=3):
         assert_type(again, BlockingConnection[str])
     with listen(address, framing="netstring", backlog=5, allow=["10.0.0.0/8"], overload="reject") as listener:
-        assert_type(listener.accept(timeout=1), BlockingConnection[bytes])
+        assert_type(listener.accept(timeout="1s"), BlockingConnection[bytes])
     with pair() as (left, right):
         assert_type(left, BlockingConnection[bytes])
         there, back = copy_both(left, right)
         assert_type(there + back, int)
     with open_datagrams(Address.parse("udp://:0"), framing="lines", broadcast=True) as datagrams:
-        datagrams.send_to("text", Address.parse("udp://localhost:9"))
+        datagrams.send_to("text", Address.parse("udp://localhost:9"), timeout="2s")
 
 
 async def asynchronous(address: str) -> None:
