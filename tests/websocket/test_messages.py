@@ -110,6 +110,67 @@ def test_text_is_checked_across_fragments_that_cut_a_character() -> None:
     assert got == [(TEXT, "привет, 世界 🙂")]
 
 
+def wrong_at(data: bytes) -> int:
+    """How many bytes are needed to see that they are no UTF-8; one more than there are: they may become some."""
+    tails = (b"", b"\x80", b"\x80\x80", b"\x80\x80\x80", b"\xa0\x80", b"\x90\x80\x80")
+    for size in range(1, len(data) + 1):
+        if all((data[:size] + tail).decode(errors="ignore").encode() != data[:size] + tail for tail in tails):
+            return size
+    return len(data) + 1
+
+
+TEXTS = [
+    b"plain",
+    "привет 世界 🙂".encode() * 3,
+    b"\xff",
+    b"ab\xc0\xaf",
+    b"\xe0\x80\x80",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80x",
+    b"\xf0\x8f\xbf\xbf",
+    b"\xce\xba\xe1\xbd\xb9\xed\xa0\x80tail",
+    b"\xe1\xbdx",
+    b"a" * 2000 + "ж".encode() * 600 + b"\xfe!",
+]
+
+
+@pytest.mark.parametrize("data", TEXTS, ids=range(len(TEXTS)))
+@pytest.mark.parametrize("cuts", [(), (1,), (2, 3), (1, 2, 3, 5)])
+@pytest.mark.parametrize("mask", [None, b"\x80\x01\xff\x7f"])
+def test_wrong_text_is_refused_at_its_first_byte(data: bytes, cuts: tuple[int, ...], mask: bytes | None) -> None:
+    """Byte by byte, in one frame or in fragments: before the frame is whole, and never sooner than it can be known."""
+    ends = [cut for cut in cuts if cut < len(data)] + [len(data)]
+    made, seen, start = decoder(10_000, is_masked=mask is not None), 0, 0
+    wrong = wrong_at(data)
+    for end in ends:
+        first = (TEXT if start == 0 else CONTINUATION) | (FIN if end == len(data) else 0)
+        wire = encode_frame(first, data[start:end], mask)
+        head = len(wire) - (end - start)
+        for at in range(len(wire)):
+            made.feed(wire[at : at + 1])
+            seen = start + max(0, at + 1 - head)
+            assert (made.fault is not None) == (seen >= wrong), seen
+            if made.fault is not None:
+                assert made.fault.close_code == 1007
+                return
+        start = end
+    assert wrong > len(data)
+
+
+def test_binary_and_compressed_frames_are_not_checked_as_text() -> None:
+    made = decoder()
+    for first in (FIN | BINARY, BINARY, CONTINUATION, FIN | CONTINUATION):
+        for byte in encode_frame(first, b"\xff\xfe"):
+            made.feed(bytes((byte,)))
+        assert made.fault is None
+    deflate = Deflate(DeflateParameters(), is_server=True)
+    made = decoder(deflate=Deflate(DeflateParameters(), is_server=False))
+    got = []
+    for byte in encode_frame(FIN | RSV1 | TEXT, deflate.compress("п".encode() * 90)):
+        got += made.feed(bytes((byte,)))
+    assert got == [(TEXT, "п" * 90)]
+
+
 def test_a_flood_of_empty_fragments_holds_nothing() -> None:
     """A million of them: the decoder in Python holds a bounded list, the compiled one the bytes alone."""
     made = decoder()

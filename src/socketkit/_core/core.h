@@ -142,7 +142,7 @@ PyObject *read_utf8(const char *data, Py_ssize_t size);
 
 /* websocket.c */
 
-Found find_websocket(const Format *format, const char *data, Py_ssize_t size, Frame *frame);
+Found find_websocket(const Format *format, const char *data, Py_ssize_t size, Py_ssize_t *checked, Frame *frame);
 PyObject *read_websocket(const Format *format, const char *data, const Frame *frame);
 Found write_websocket(const Format *format, Buffer *buffer, PyObject *message);
 PyObject *core_apply_mask(PyObject *module, PyObject *args);
@@ -176,7 +176,7 @@ typedef struct {
     char has_left; /* received bytes go to the codec, although the framing is native */
     Format format;
     Buffer in, out;
-    Py_ssize_t scanned;   /* no frame of `in` ends before here */
+    Py_ssize_t scanned;   /* no frame of `in` ends before here; or its text was checked so far */
     Py_ssize_t out_count; /* messages in `out` */
 } Session;
 

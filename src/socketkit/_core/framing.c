@@ -202,7 +202,8 @@ static Found find_decimal(const Format *format, const char *data, Py_ssize_t siz
     return PART;
 }
 
-/* Find the next frame of a buffer. `scanned` says how far an earlier call has searched for the end of this frame. */
+/* Find the next frame of a buffer. `scanned` says how far an earlier call has searched for the end of this frame, or has
+   checked its text. */
 Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned, Frame *frame)
 {
     const char *data = buffer->data + buffer->next;
@@ -224,7 +225,7 @@ Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned
     case OCTETS:
         return find_decimal(format, data, size, frame);
     case WEBSOCKET:
-        return find_websocket(format, data, size, frame);
+        return find_websocket(format, data, size, scanned, frame);
     case CHUNKS:
         *frame = (Frame){0, size, size};
         return WHOLE;

@@ -270,7 +270,7 @@ static PyObject *session_count(Session *self, PyObject *unused)
 {
     (void)unused;
     Buffer ahead = self->in;
-    Py_ssize_t count = 0, scanned = 0;
+    Py_ssize_t count = 0, scanned = self->scanned;
     Frame frame;
     while (decodes(self) && find_frame(&self->format, &ahead, &scanned, &frame) == WHOLE) {
         ahead.next += frame.next;

@@ -73,7 +73,7 @@ static const char *next_mask(void)
 
 typedef struct {
     unsigned char first; /* FIN, RSV1 and the opcode */
-    int size;            /* bytes of the head, with the mask */
+    int size;            /* bytes of the head, with the mask; while it is not whole, more than there are */
     Py_ssize_t payload;  /* bytes behind it */
     Py_ssize_t needed;   /* bytes that must be there before more can be said; those of the frame when the head is whole */
 } Head;
@@ -94,6 +94,7 @@ static Found read_head(const char *bytes, Py_ssize_t size, bool is_masked, Py_ss
 {
     const unsigned char *data = (const unsigned char *)bytes;
     head->needed = 2;
+    head->size = MAX_HEAD_SIZE;
     if (size < 2)
         return PART;
     if (is_wrong(data[0], data[1], is_masked))
@@ -181,18 +182,101 @@ static PyObject *read_payload(const char *data, Py_ssize_t size, const char *mas
     return is_text ? read_masked_text(data, size, mask) : read_masked_bytes(data, size, mask);
 }
 
+/* Text that is not whole. */
+
+/* Bytes of the character that begins here, as its first byte says; 0: none begins so. */
+static int character_size(unsigned char first)
+{
+    return first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+}
+
+/* Whether a byte may stand at this place of a character (RFC 3629, section 4). */
+static bool may_continue(unsigned char first, int place, unsigned char byte)
+{
+    unsigned char low = 0x80, high = 0xBF;
+    if (place == 1) {
+        low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+        high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    }
+    return byte >= low && byte <= high;
+}
+
+/* Check UTF-8 that goes on behind it: where the last character begins that is not whole; -1: it is no UTF-8. */
+static Py_ssize_t check_utf8(const char *bytes, Py_ssize_t at, Py_ssize_t end)
+{
+    const unsigned char *data = (const unsigned char *)bytes;
+    while (at < end) {
+        uint64_t word;
+        if (end - at >= (Py_ssize_t)sizeof word && (memcpy(&word, data + at, sizeof word), (word & HIGH_BITS) == 0)) {
+            at += sizeof word;
+            continue;
+        }
+        while (end - at >= 2 && data[at] >= 0xC2 && data[at] < 0xE0 && (data[at + 1] & 0xC0) == 0x80)
+            at += 2; /* most characters of most scripts are usual, and need no more tests */
+        while (end - at >= 3 && data[at] > 0xE0 && data[at] < 0xED && ((data[at + 1] & data[at + 2]) & 0xC0) == 0x80 &&
+               ((data[at + 1] | data[at + 2]) & 0x40) == 0)
+            at += 3;
+        if (at == end || data[at] < 0x80) {
+            at += at < end;
+            continue;
+        }
+        int size = character_size(data[at]);
+        if (size == 0)
+            return -1;
+        for (int place = 1; place < size && at + place < end; place++)
+            if (!may_continue(data[at], place, data[at + place]))
+                return -1;
+        if (end - at < size)
+            return at;
+        at += size;
+    }
+    return at;
+}
+
+/* Whether the text of a frame is UTF-8 so far (8.1), of which the first `*checked` bytes were looked at: grows. */
+static bool is_utf8_so_far(const char *payload, Py_ssize_t size, const char *mask, Py_ssize_t *checked)
+{
+    char plain[1024], turned[4];
+    while (*checked < size) {
+        const char *data = payload + *checked;
+        Py_ssize_t count = size - *checked, whole;
+        bool is_rest = mask == NULL || count <= (Py_ssize_t)sizeof plain;
+        if (mask == NULL) {
+            whole = check_utf8(data, 0, count);
+        } else {
+            count = Py_MIN(count, (Py_ssize_t)sizeof plain);
+            for (int i = 0; i < 4; i++)
+                turned[i] = mask[(*checked + i) & 3];
+            bool is_ascii = (apply_mask(plain, data, count, turned) & HIGH_BITS) == 0;
+            whole = is_ascii ? count : check_utf8(plain, 0, count);
+        }
+        if (whole < 0)
+            return false;
+        *checked += whole;
+        if (is_rest)
+            break; /* a character that is not whole is left */
+    }
+    return true;
+}
+
 /* The session's way: whole messages of one frame. */
 
-/* Find a frame that is a whole message. UNUSUAL: a fragment, a control frame, or a mistake. */
-Found find_websocket(const Format *format, const char *data, Py_ssize_t size, Frame *frame)
+/* Find a frame that is a whole message. UNUSUAL: a fragment, a control frame, or a mistake. `*checked`: how much of the
+   payload of a text was looked at that is not whole. */
+Found find_websocket(const Format *format, const char *data, Py_ssize_t size, Py_ssize_t *checked, Frame *frame)
 {
     unsigned char first = (unsigned char)data[0];
     if (first != (FIN | TEXT) && first != (FIN | BINARY))
         return UNUSUAL;
     Head head;
     Found found = read_head(data, size, format->is_masked, format->max_size, &head);
-    if (found == WHOLE)
+    if (found == WHOLE) {
         *frame = (Frame){head.size, head.payload, head.needed};
+    } else if (found == PART && first == (FIN | TEXT) && size > head.size) {
+        const char *payload = data + head.size;
+        if (!is_utf8_so_far(payload, size - head.size, format->is_masked ? payload - 4 : NULL, checked))
+            found = UNUSUAL;
+    }
     return found;
 }
 
@@ -236,48 +320,6 @@ Found write_websocket(const Format *format, Buffer *buffer, PyObject *message)
     return found;
 }
 
-/* Text across fragments. */
-
-/* Bytes of the character that begins here, as its first byte says; 0: none begins so. */
-static int character_size(unsigned char first)
-{
-    return first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
-}
-
-/* Whether a byte may stand at this place of a character (RFC 3629, section 4). */
-static bool may_continue(unsigned char first, int place, unsigned char byte)
-{
-    unsigned char low = 0x80, high = 0xBF;
-    if (place == 1) {
-        low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-        high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-    }
-    return byte >= low && byte <= high;
-}
-
-/* Check UTF-8 that goes on behind it: where the last character begins that is not whole; -1: it is no UTF-8. */
-static Py_ssize_t check_utf8(const char *bytes, Py_ssize_t at, Py_ssize_t end)
-{
-    const unsigned char *data = (const unsigned char *)bytes;
-    while (at < end) {
-        uint64_t word;
-        if (end - at >= (Py_ssize_t)sizeof word && (memcpy(&word, data + at, sizeof word), (word & HIGH_BITS) == 0)) {
-            at += sizeof word;
-            continue;
-        }
-        int size = character_size(data[at]);
-        if (size == 0)
-            return -1;
-        for (int place = 1; place < size && at + place < end; place++)
-            if (!may_continue(data[at], place, data[at + place]))
-                return -1;
-        if (end - at < size)
-            return at;
-        at += size;
-    }
-    return at;
-}
-
 /* MessageReader: bytes of one peer to messages and control frames. */
 
 typedef struct {
@@ -289,6 +331,7 @@ typedef struct {
     Py_ssize_t max_size, max_frame_size;
     Buffer held;        /* of a frame that is not whole */
     Py_ssize_t needed;  /* bytes of `held` without which nothing more can be said */
+    Py_ssize_t checked; /* bytes of the payload of `held` that are UTF-8 */
     Buffer message;     /* the fragments so far, without masks and compression; its `next`: as far as it is UTF-8 */
     char is_masked;
     char is_open;       /* a fragment came, and not the last one */
@@ -472,6 +515,42 @@ static Found take_frames(Reader *self, const char *data, Py_ssize_t size, Py_ssi
     return status;
 }
 
+/* Check the text of the frame that is held, and not whole, behind the character that the fragments before it end in. */
+static Found check_held(Reader *self)
+{
+    Buffer *held = &self->held, *message = &self->message;
+    Head head;
+    if (read_head(held->data, held->end, self->is_masked, self->max_frame_size, &head) != PART || held->end <= head.size)
+        return PART;
+    int opcode = head.first & OPCODE;
+    bool is_next = self->is_open && self->is_text && !self->is_compressed && opcode == CONTINUATION;
+    if ((head.first & RSV1) != 0 || !(is_next || (!self->is_open && opcode == TEXT)))
+        return PART;
+    const char *payload = held->data + head.size, *mask = self->is_masked ? payload - 4 : NULL;
+    Py_ssize_t size = held->end - head.size, before = is_next ? message->end - message->next : 0;
+    if (before > 0 && self->checked == 0) {
+        char joined[8];
+        Py_ssize_t count = Py_MIN(size, 4);
+        memcpy(joined, message->data + message->next, before);
+        for (Py_ssize_t i = 0; i < count; i++)
+            joined[before + i] = (char)(payload[i] ^ (mask == NULL ? 0 : mask[i]));
+        Py_ssize_t whole = check_utf8(joined, 0, before + count);
+        if (whole < 0)
+            return refuse_text(self, joined, before + count);
+        if (whole < before)
+            return PART;
+        self->checked = whole - before;
+    }
+    if (is_utf8_so_far(payload, size, mask, &self->checked))
+        return PART;
+    PyObject *bytes = read_payload(payload, size, mask, false);
+    if (bytes == NULL)
+        return FAILED;
+    Found refused = refuse_text(self, PyBytes_AS_STRING(bytes) + self->checked, size - self->checked);
+    Py_DECREF(bytes);
+    return refused;
+}
+
 /* Decode new bytes behind those that are held. */
 static Found take_bytes(Reader *self, const char *data, Py_ssize_t size, PyObject *found)
 {
@@ -486,7 +565,8 @@ static Found take_bytes(Reader *self, const char *data, Py_ssize_t size, PyObjec
             return FAILED;
         memcpy(held->data, data + taken, size - taken);
         held->end = size - taken;
-        return PART;
+        self->checked = 0;
+        return check_held(self);
     }
     if (size == 0)
         return PART;
@@ -495,7 +575,7 @@ static Found take_bytes(Reader *self, const char *data, Py_ssize_t size, PyObjec
     memcpy(held->data + held->end, data, size);
     held->end += size;
     if (held->end < self->needed)
-        return PART;
+        return check_held(self);
     Buffer all = *held; /* a callee may run any code: it finds nothing held */
     *held = (Buffer){0};
     status = take_frames(self, all.data, all.end, &taken, found);
@@ -510,6 +590,8 @@ static Found take_bytes(Reader *self, const char *data, Py_ssize_t size, PyObjec
             }
         }
         *held = all;
+        self->checked = 0;
+        status = check_held(self);
     } else {
         PyMem_RawFree(all.data);
     }

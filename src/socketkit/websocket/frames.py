@@ -21,12 +21,14 @@ __all__ = [
     "RSV1",
     "TEXT",
     "Batch",
+    "PartFrame",
     "apply_mask",
     "check_close",
     "encode_close",
     "encode_frame",
     "parse_close",
     "protocol_error",
+    "read_part",
     "split_frames",
     "too_long",
 ]
@@ -100,6 +102,31 @@ def split_frames(data: bytes | bytearray, start: int, *, is_masked: bool, max_si
         frames.append((first, payload))
         start = end
     return Batch(frames, start, 2, None)
+
+
+class PartFrame(NamedTuple):
+    """A frame that is not whole, and whose head is.
+
+    Attributes:
+        first: its first byte.
+        body: where its payload begins.
+        mask: of the payload; None: there is none.
+    """
+
+    first: int
+    body: int
+    mask: bytes | None
+
+
+def read_part(data: bytes | bytearray, *, is_masked: bool) -> PartFrame | None:
+    """Return what `data` begins with; None: no byte of its payload came. Its head broke no rule for `split_frames`."""
+    if len(data) < 2:
+        return None
+    length = data[1] & 0x7F
+    body = 2 + {126: 2, 127: 8}.get(length, 0) + 4 * is_masked
+    if len(data) <= body:
+        return None
+    return PartFrame(data[0], body, bytes(data[body - 4 : body]) if is_masked else None)
 
 
 def _fault(first: int, second: int, is_masked: bool) -> FramingError | None:

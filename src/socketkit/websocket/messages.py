@@ -19,7 +19,10 @@ from socketkit.websocket.frames import (
     FIN,
     RSV1,
     TEXT,
+    PartFrame,
+    apply_mask,
     protocol_error,
+    read_part,
     split_frames,
     too_long,
 )
@@ -85,6 +88,8 @@ class MessageDecoder:
         "_max_size",
         "_needed",
         "_opcode",
+        "_part",
+        "_part_utf8",
         "_parts",
         "_size",
         "_utf8",
@@ -103,6 +108,8 @@ class MessageDecoder:
         self._size = 0
         self._is_compressed = False
         self._utf8: codecs.IncrementalDecoder | None = None
+        self._part: PartFrame | None = None  # what is held, when its head came
+        self._part_utf8: codecs.IncrementalDecoder | None = None
         self.fault: FramingError | None = None
 
     @property
@@ -139,6 +146,7 @@ class MessageDecoder:
         if held:
             held += data
             if len(held) < self._needed:
+                self._check_held(data)
                 return []
             data = bytes(held)
             held.clear()
@@ -161,7 +169,53 @@ class MessageDecoder:
         self.fault = _named(batch.fault, self._max_size)
         if batch.end < len(data) and batch.fault is None:
             held += memoryview(data)[batch.end :]
+            self._part = self._part_utf8 = None
+            self._check_held(held)
         return found
+
+    def _check_held(self, data: bytes | bytearray) -> None:
+        """Check the text of a frame that is not whole (8.1): `data` is new, and was appended to what is held.
+
+        It is decoded again when it is whole.
+        """
+        held = self._held
+        if self._part is None:
+            self._part = read_part(held, is_masked=self._is_masked)
+            if self._part is None:
+                return
+            self._part_utf8 = self._new_part_utf8(self._part.first)
+            data = memoryview(held)[self._part.body :].tobytes()
+        if self._part_utf8 is None:
+            return
+        if (mask := self._part.mask) is not None:
+            turn = (len(held) - len(data) - self._part.body) % 4
+            data = apply_mask(bytes(data), mask[turn:] + mask[:turn])
+        try:
+            self._part_utf8.decode(data)
+            self._check_surrogate(self._part_utf8)
+        except UnicodeDecodeError as error:
+            self.fault = _not_utf8(error)
+        except FramingError as error:
+            self.fault = error
+
+    def _new_part_utf8(self, first: int) -> codecs.IncrementalDecoder | None:
+        """Return what checks the text of a frame that begins so; None: it has none, or it is compressed."""
+        opcode = first & 0x0F
+        if first & RSV1 or opcode != (TEXT if self._opcode is None else CONTINUATION):
+            return None
+        if self._opcode is None:
+            return _new_utf8()
+        if self._utf8 is None or self._is_compressed:
+            return None
+        made = _new_utf8()
+        made.setstate(self._utf8.getstate())
+        return made
+
+    def _check_surrogate(self, utf8: codecs.IncrementalDecoder) -> None:
+        """Refuse half a surrogate, for whose rest Python waits; raises FramingError."""
+        held = utf8.getstate()[0]
+        if held[:1] == b"\xed" and held[1:] >= b"\xa0":
+            raise self.text_fault(held)
 
     def _take(self, first: int, payload: bytes) -> tuple[int, Any] | None:
         """Take a frame of data; return the message that it completes."""
@@ -195,9 +249,7 @@ class MessageDecoder:
                 self._parts.append(utf8.decode(payload, is_last))
             except UnicodeDecodeError as error:
                 raise _not_utf8(error) from None
-            held = utf8.getstate()[0]
-            if held[:1] == b"\xed" and held[1:] >= b"\xa0":  # half a surrogate, for which Python waits
-                raise self.text_fault(held)
+            self._check_surrogate(utf8)
         else:
             self._parts.append(payload)
         if not is_last:
