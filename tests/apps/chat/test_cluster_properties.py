@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from socketkit.apps.chat.bus.bus import Entry
-from socketkit.apps.chat.bus.cluster import Cluster, Origin, State
+from socketkit.apps.chat.bus.cluster import Cluster
+from socketkit.apps.chat.bus.origin import Origin, State
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, ShowLine
 from socketkit.apps.chat.hub import Hub
 from socketkit.apps.chat.limits import Limits
@@ -49,11 +51,19 @@ class Seen:
 
 
 class Log:
-    """The log of the bus, and its generation."""
+    """The log of the bus, and its generation; or a bus that keeps nothing: a queue for each host that is linked."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: bool) -> None:
+        self.keeps = keeps
         self.entries: list[bytes] = []
         self.generation = 0
+        self.queues: dict[int, list[bytes]] = {}
+
+    def append(self, entry: bytes) -> None:
+        if self.keeps:
+            self.entries.append(entry)
+        for queue in self.queues.values():
+            queue.append(entry)
 
     def read(self, position: str) -> tuple[list[Entry], bool]:
         """The entries behind a position, and whether it is still there."""
@@ -76,6 +86,7 @@ class Node:
         self.runs = 0
         self.is_linked = False
         self.seen: dict[int, Seen] = {}
+        self.notices: list[str] = []
         self.past: list[dict[int, Seen]] = []
         self.in_flight: list[bytes] = []
         self.start()
@@ -134,16 +145,23 @@ class Node:
                             (decision.message.text, decision.message.room, is_from_log)
                         )
                     self.world.notices.append(decision.line)
+                if decision.message is None and HOST in decision.members:
+                    self.notices.append(decision.line)
             elif isinstance(decision, Disconnect):
                 self.world.check_gone(self, decision.member)
 
     def publish(self) -> None:
         """The worker takes an entry; it may be appended now, or lost with the link."""
         if self.is_linked and (entry := self.cluster.next_entry()) is not None:
-            self.log.entries.append(entry)
+            self.log.append(entry)
 
     def read(self) -> None:
         if not self.is_linked:
+            return
+        if not self.log.keeps:
+            live = [Entry("live", entry) for entry in self.log.queues[self.number]]
+            self.log.queues[self.number].clear()
+            self.carry_out(self.cluster.entries(live, self.world.now))
             return
         entries, is_there = self.log.read(self.position)
         if not is_there:  # found out when it connects anew
@@ -160,16 +178,19 @@ class Node:
             if is_published:
                 self.publish()
             self.is_linked = False
+            self.log.queues.pop(self.number, None)
             self.carry_out(self.cluster.unlinked("cut", self.world.now))
 
     def heal(self) -> None:
         if self.is_linked:
             return
-        _, is_there = self.log.read(self.position)
+        is_there = self.log.read(self.position)[1] if self.log.keeps else not self.cluster.position
         if not is_there:
             self.position = ""
         self.is_linked = True
-        self.carry_out(self.cluster.linked(is_there, True, self.world.now))
+        if not self.log.keeps:
+            self.log.queues[self.number] = []
+        self.carry_out(self.cluster.linked(is_there, self.log.keeps, self.world.now))
 
     def tick(self) -> None:
         self.carry_out(self.cluster.tick(self.world.now))
@@ -180,14 +201,14 @@ class Node:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool = True) -> None:
         self.now = 1000.0
         self.count = 0
         self.said: dict[str, str] = {}
         self.leaving: set[tuple[str, int]] = set()
         self.refused: set[str] = set()
         self.notices: list[str] = []
-        self.log = Log()
+        self.log = Log(keeps)
         self.has_lost = False
         self.nodes = [Node(number, self.log, self) for number in range(HOSTS)]
         for node in self.nodes:
@@ -221,6 +242,7 @@ class World:
         node = self.nodes[rest[0]]
         if what == "crash":
             node.is_linked = False
+            self.log.queues.pop(node.number, None)
             node.start()
             node.heal()
         elif what == "join":
@@ -283,7 +305,14 @@ class World:
         assert not any(len(node.cluster.outbox) for node in self.nodes)
 
 
+SHOWN_THEN_REPEATED: list[tuple[object, ...]] = [
+    ("say", 0, 0), ("publish", 0), ("read", 0), ("publish", 0), ("read", 0), ("forget",), ("time", 2.0),
+]  # fmt: skip
+"""What was shown waits a second time for a bus that lost it: too long."""
+
+
 @given(st.lists(EVENTS, max_size=60))
+@example(SHOWN_THEN_REPEATED)
 @settings(max_examples=60, deadline=None)
 def test_several_hosts(events: list[tuple[object, ...]]) -> None:
     """Whatever happens, once all are connected again: each line is in each host's store, once; what came by the log is
@@ -323,3 +352,29 @@ def test_several_hosts(events: list[tuple[object, ...]]) -> None:
     for node in world.nodes:
         away = sorted(node.hub.members.elsewhere.by_key.values())
         assert away == sorted(pair for other in world.nodes if other is not node for pair in rooms[other.number])
+
+
+LOST_LINES = re.compile(r"\* (\d+) lines from another host were lost")
+
+
+@given(st.lists(EVENTS.filter(lambda event: event[0] != "crash"), max_size=60))
+@example([("say", 0, 0), ("forget",), ("publish", 0), ("read", 0), ("time", 2.0)])
+@settings(max_examples=60, deadline=None)
+def test_several_hosts_on_a_bus_that_keeps_nothing(events: list[tuple[object, ...]]) -> None:
+    """Hosts that come back at different moments get what they have missed from the others: each line is at each host,
+    once, those of one host in its order; what a host gave up waiting for is told with its number."""
+    world = World(keeps=False)
+    for event in [("join", 0), ("join", 1), ("join", 2), *events]:
+        world.do(event)
+    world.settle()
+    for node in world.nodes:
+        texts = Counter(message.text for message in node.kept)
+        assert all(count == 1 for count in texts.values()), texts
+        lost = sum(int(found[1]) for line in node.notices if (found := LOST_LINES.match(line)))
+        assert len(set(world.said) - set(texts)) == lost
+        for other in world.nodes:
+            counts = [origin.count for _, origin in node.origins if origin.host == other.cluster.host]
+            assert counts == sorted(counts)
+        for seen in node.seen.values():
+            tokens = [token for token, _, _ in seen.lines]
+            assert len(set(tokens)) == len(tokens)

@@ -479,8 +479,8 @@ class ChatHost:
 def _link(
     engine: Engine, hub: Hub, bus: Bus, carry_out: Callable[[Iterable[Decision]], object], store: Store | None
 ) -> BusLink:
-    from socketkit.apps.chat.bus.cluster import State
     from socketkit.apps.chat.bus.link import BusLink  # loads asyncio and json
+    from socketkit.apps.chat.bus.origin import State
 
     return BusLink(engine, hub, bus, carry_out, (lambda host: State()) if store is None else store.begin_run)
 

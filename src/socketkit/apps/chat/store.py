@@ -26,7 +26,7 @@ from socketkit.apps.chat.message import Message
 from socketkit.errors import SocketkitError
 
 if TYPE_CHECKING:
-    from socketkit.apps.chat.bus.cluster import Origin, State
+    from socketkit.apps.chat.bus.origin import Origin, State
 
 __all__ = ["Store", "StoreError", "read_messages"]
 
@@ -171,7 +171,7 @@ class Store:
         Args:
             host: the name of this run; the next one is given it.
         """
-        from socketkit.apps.chat.bus.cluster import Origin, State
+        from socketkit.apps.chat.bus.origin import Origin, State
 
         ask = self._database.execute
         earlier = ask("SELECT host FROM bus_run").fetchone()

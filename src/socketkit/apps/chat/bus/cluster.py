@@ -17,7 +17,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from socketkit.apps.chat.bus.bus import Entry
+from socketkit.apps.chat.bus.change_notices import ELSEWHERE, change_notices
+from socketkit.apps.chat.bus.origin import Origin, State
 from socketkit.apps.chat.bus.outbox import KEPT_KINDS, Outbox, Unsent
+from socketkit.apps.chat.bus.read_marks import EarlyLine, ReadMarks
 from socketkit.apps.chat.bus.registry import Change, Registry
 from socketkit.apps.chat.bus.wire import Event, decode
 from socketkit.apps.chat.decisions import HOST, Decision, Private, Publish, ShowLine
@@ -25,9 +28,8 @@ from socketkit.apps.chat.hub import Hub, is_farewell
 from socketkit.apps.chat.members import Ban
 from socketkit.apps.chat.message import Message, private_line
 from socketkit.apps.chat.moderation import HOST_COMMANDS
-from socketkit.values import Value
 
-__all__ = ["ANSWER_TIME", "ECHO_TIME", "FIRST_TIME", "GRACE_TIME", "HOST_TIMEOUT", "Cluster", "Origin", "State"]
+__all__ = ["ANSWER_TIME", "ECHO_TIME", "FIRST_TIME", "GRACE_TIME", "HOST_TIMEOUT", "Cluster"]
 
 GRACE_TIME: Final = 1.0
 """Seconds without the bus after which a host goes on alone: a broker that is restarted is back sooner, mostly."""
@@ -50,55 +52,8 @@ HOST_TIMEOUT: Final = 15.0
 
 ALONE: Final = "the other hosts cannot be reached: what you say is shown at this host, and there later"
 
-LISTED_NAMES: Final = 10
-"""Names in one notice about many."""
-
-HOWS: Final = {
-    "{name} has left": (),
-    "{name} was lost": (),
-    "{name} was disconnected: it has stopped reading": (),
-    "{name} was removed by {host}": ("host",),
-}
-"""How members go, and what these texts need besides the name."""
-
-LATE: Final = -1
-"""A number that no member of this host has: a writer at another one."""
-
-
-class Origin(Value):
-    """Where a message stands in the log: for the store, which keeps it with the message.
-
-    Attributes:
-        host: which published it.
-        number: of the event.
-        count: what this host's members had said with it.
-        position: the entry up to which everything was read; None: as before.
-        is_unsent: whether it has still to be published.
-    """
-
-    host: str
-    number: int
-    count: int
-    position: str | None
-    is_unsent: bool
-
-
-class State(Value):
-    """Where a host has stopped reading: what a store keeps.
-
-    Attributes:
-        position: the entry that was read last; "": none.
-        numbers: for each host the number of its last event that was read.
-        counts: for each host the count of its last line that was read.
-        unsent: what was said here and is perhaps not in the log: its origin and the message.
-        earlier_host: the name of the last run, whose members are gone; "": none.
-    """
-
-    position: str = ""
-    numbers: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    unsent: tuple[tuple[Origin, Message], ...] = ()
-    earlier_host: str = ""
+LATE: Final = ELSEWHERE
+"""On behalf of no member that is still here."""
 
 
 class Cluster:
@@ -128,8 +83,8 @@ class Cluster:
         self.position = state.position
         self._members = hub.members
         self._members.changes = []
-        self._numbers = dict(state.numbers)
-        self._counts = dict(state.counts)
+        self._marks = ReadMarks(state.numbers, state.counts)
+        self._keeps = True
         self._earlier_host = state.earlier_host
         self._own = {host} | {origin.host for origin, _ in state.unsent}
         self._number = self._count = 0
@@ -261,6 +216,7 @@ class Cluster:
         """
         self._is_linked, self._link_moment, self._problem = True, now, ""
         self.is_stuck = False
+        self._keeps = keeps
         self._seen = dict.fromkeys(self.registry.hosts, now)
         self._suspected.clear()
         decisions: list[Decision] = []
@@ -299,11 +255,10 @@ class Cluster:
             host, events = decoded
             self._seen[host] = now
             for index, (number, event) in enumerate(events):
-                if number <= self._numbers.get(host, 0):
+                if not self._marks.take(host, number, event, is_own=host in self._own):
                     if host in self._own:
                         self.outbox.returned(host, number)
                     continue
-                self._numbers[host] = number
                 position = entry.id if index == len(events) - 1 else None
                 decisions += self._apply(host, number, event, position, now)
             self.position = entry.id
@@ -311,6 +266,8 @@ class Cluster:
 
     def present(self, hosts: Iterable[str], now: float) -> None:
         """These hosts have shown lately that they are there."""
+        known = self.registry.hosts
+        self._seen = {host: at for host, at in self._seen.items() if host in known or now - at <= HOST_TIMEOUT}
         for host in hosts:
             self._seen[host] = now
 
@@ -330,6 +287,7 @@ class Cluster:
         for host in list(self.registry.hosts):
             if host != self.host and now - self._seen.setdefault(host, now) > HOST_TIMEOUT:
                 decisions += self._lose(host, now)
+        decisions += self._take_overdue(now)
         if self.outbox.left_out:
             count, self.outbox.left_out = self.outbox.left_out, 0
             decisions += self.hub.tell(HOST, "{count} lines will not reach the other hosts: too many wait", count=count)
@@ -368,7 +326,8 @@ class Cluster:
 
     def _say_hello(self, now: float) -> None:
         self.outbox.drop_changes()
-        self._hello = self._put(("hello",), LATE, now, is_shown=True).number
+        counts = {} if self._keeps else self._marks.listed()
+        self._hello = self._put(("hello", counts), LATE, now, is_shown=True).number
         self._caught_up = None
         if self._earlier_host:
             self._put(("gone", self._earlier_host), LATE, now, is_shown=True)
@@ -382,7 +341,7 @@ class Cluster:
             seconds = 0.0 if ban.until is None else ban.until - self._members.now
             if seconds >= 0:
                 self._put(("ban", ban.name, ban.source, seconds), LATE, now, is_shown=True)
-        self._ready = self._put(("ready",), LATE, now, is_shown=True).number
+        self._ready = self._put(("ready", self._count), LATE, now, is_shown=True).number
 
     def _go_alone(self, now: float) -> list[Decision]:
         """Show what waits for the bus, and go on without it."""
@@ -421,38 +380,49 @@ class Cluster:
 
     def _apply(self, host: str, number: int, event: Event, position: str | None, now: float) -> list[Decision]:
         unsent = self.outbox.returned(host, number) if host in self._own else None
-        kind = event[0]
-        decisions = self._missed(host, event[1]) if kind == "say" else []
-        if kind == "say":
-            decisions += self._hear(host, number, event, unsent, position)
+        if event[0] == "say":
+            decisions = self._hear(host, number, event, unsent, position, now)
         elif host == self.host:
-            decisions += self._apply_own(number, event, unsent, now)
+            decisions = self._apply_own(number, event, unsent, now)
         else:
-            decisions += self._apply_foreign(host, event, now)
+            decisions = self._apply_foreign(host, event, now)
         if unsent is not None and unsent.member != LATE:
             decisions += self._settle(unsent.member, unsent, now)
         return decisions
 
     def _hear(
-        self, host: str, number: int, event: Event, unsent: Unsent | None, position: str | None
+        self, host: str, number: int, event: Event, unsent: Unsent | None, position: str | None, now: float
     ) -> list[Decision]:
+        """A line; where others are missing before it that its host will publish again, it waits for them."""
+        if not self._keeps and host not in self._own and self._marks.missing(host, event[1]):
+            self._marks.keep_early(host, EarlyLine(number, event, position, now + ANSWER_TIME))
+            return self._take_overdue(now)
+        decisions = self._take_line(host, event, unsent, position)
+        while (line := self._marks.next_early(host)) is not None:
+            decisions += self._take_line(host, line.event, None, line.position)
+        return decisions
+
+    def _take_overdue(self, now: float) -> list[Decision]:
+        decisions: list[Decision] = []
+        for host, line in self._marks.overdue(now):
+            decisions += self._take_line(host, line.event, None, line.position)
+        return decisions
+
+    def _take_line(self, host: str, event: Event, unsent: Unsent | None, position: str | None) -> list[Decision]:
         _, count, member, name, room, kind, text, at = event
+        is_known = host in self._marks.counts
+        missing = 0 if host in self._own else self._marks.missing(host, count)
+        decisions = self._tell_all("{count} lines from another host were lost", count=missing) if missing else []
+        self._marks.count(host, count)
         if unsent is not None and unsent.is_shown:
-            return []
+            return decisions
         shown = self._members.heard(member if host == self.host else LATE, name, room, kind, text, at)
         assert shown.message is not None
-        self.origins[shown.message.id] = Origin(host, number, count, position, False)
-        if not self._has_begun:  # what was said before this host began is history
-            return [ShowLine((), shown.line, shown.message)]
-        return [shown]
-
-    def _missed(self, host: str, count: int) -> list[Decision]:
-        """Tell the members where lines of a host are missing."""
-        last = self._counts.get(host)
-        self._counts[host] = max(count, last or 0)
-        if last is None or count <= last + 1 or host in self._own:
-            return []
-        return self._tell_all("{count} lines from another host were lost", count=count - last - 1)
+        self.origins[shown.message.id] = Origin(host, self._marks.numbers[host], count, position, False)
+        # What was said before this host began is history. On a bus that keeps nothing it may be published again for
+        # others, when its host has not been met yet.
+        is_past = not self._has_begun or (not self._keeps and not is_known and host not in self._own)
+        return [*decisions, ShowLine((), shown.line, shown.message) if is_past else shown]
 
     def _apply_own(self, number: int, event: Event, unsent: Unsent | None, now: float) -> list[Decision]:
         if event[0] == "hello":
@@ -516,12 +486,15 @@ class Cluster:
     def _apply_foreign(self, host: str, event: Event, now: float) -> list[Decision]:
         kind = event[0]
         if kind == "hello":
+            if not self._keeps:
+                self.outbox.repeat_lines(event[1])
             if self._hello is None:
                 self._publish_members(now)
             self._list_again = now + LIST_TIME
             return []
         if kind == "ready":
             self._awaited.discard(host)
+            self._marks.begin(host, event[1])
         if kind in ("msg", "absent", "order"):
             return self._for_us(host, event, now) if event[1] == self.host else []
         if kind in ("ban", "unban"):
@@ -570,44 +543,7 @@ class Cluster:
             self._members.set_elsewhere(change.key, change.after)
         if not self._has_begun:
             return []
-        if len(changes) <= 3:
-            return [each for change in changes for each in self._show_change(change)]
-        return self._show_many(changes)
-
-    def _show_change(self, change: Change) -> list[Decision]:
-        before, after = change.before, change.after
-        decisions: list[Decision] = []
-        if before is not None and (after is None or after[1] != before[1]):
-            how, fields = "{name} has left for {room}", {"room": after[1] if after else ""}
-            if after is None:
-                how, values = change.how, dict(change.values)
-                if how not in HOWS or any(field not in values for field in HOWS[how]):
-                    how = "{name} has left"
-                fields = {field: values[field] for field in HOWS[how]}
-            decisions += self._tell_room(before[1], how, **{**fields, "name": before[0]})
-        if after is not None and (before is None or after[1] != before[1]):
-            decisions += self._tell_room(after[1], "{name} has joined", name=after[0])
-        elif before is not None and after is not None:
-            decisions += self._tell_room(after[1], "{before} is {name} now", before=before[0], name=after[0])
-        return decisions
-
-    def _show_many(self, changes: list[Change]) -> list[Decision]:
-        """One notice for each room about all that came, and all that went."""
-        rooms: dict[tuple[str, str], list[str]] = {}
-        for change in changes:
-            before, after = change.before, change.after
-            if before is not None and (after is None or after[1] != before[1]):
-                rooms.setdefault((before[1], "have left: {names}"), []).append(before[0])
-            if after is not None and (before is None or after[1] != before[1]):
-                rooms.setdefault((after[1], "have joined: {names}"), []).append(after[0])
-            elif before is not None and after is not None:
-                rooms.setdefault((after[1], "are called otherwise now: {names}"), []).append(after[0])
-        decisions: list[Decision] = []
-        for (room, text), names in rooms.items():
-            listed = ", ".join(names[:LISTED_NAMES]) + (f" ... {len(names)}" if len(names) > LISTED_NAMES else "")
-            people = self._members.list_of(room)["people"]
-            decisions += self._tell_room(room, text, names=listed, people=people)
-        return decisions
+        return [*change_notices(self._members, changes)]
 
     def _lose(self, host: str, now: float) -> list[Decision]:
         """A host was not seen for long: all hosts come to know it by the log, or only this one while it is alone."""
@@ -619,9 +555,6 @@ class Cluster:
         return []
 
     # Notices
-
-    def _tell_room(self, room: str, text: str, /, **fields: object) -> list[Decision]:
-        return [*self._members.notice(self._members.others(LATE, room), text, **fields)]
 
     def _tell_all(self, text: str, **fields: object) -> list[Decision]:
         return [*self._members.notice(tuple(self._members.by_number), text, **fields)]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from socketkit.apps.chat.bus.bus import Bus, Entry
-from socketkit.apps.chat.bus.cluster import Cluster, Origin, State
+from socketkit.apps.chat.bus.cluster import Cluster
+from socketkit.apps.chat.bus.origin import Origin, State
 from socketkit.apps.chat.bus.worker import BusWorker
 from socketkit.apps.chat.decisions import Decision
 from socketkit.apps.chat.hub import Hub

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 from socketkit.apps.chat.bus.bus import MAX_ENTRY_SIZE
@@ -109,9 +110,27 @@ class Outbox:
 
     def repeat(self) -> None:
         """Publish again what was published lately, first: the log was lost, and others may not have read it."""
-        again = {(each.host, each.number): each for each in self._sent}
+        self._put_again(list(self._sent))
         self._sent.clear()
-        self._unsent = {**again, **self._unsent}
+
+    def repeat_lines(self, counts: Mapping[str, int]) -> None:
+        """Publish again what another host has missed of what was said lately, first.
+
+        Args:
+            counts: for each host the count of its last line that was read there; a host that is not among them was
+                not known there, and nothing of it is missed.
+        """
+
+        def is_missed(each: Unsent) -> bool:
+            return each.event[0] == "say" and bool(each.event[1] > counts.get(each.host, each.event[1]))
+
+        self._put_again([each for each in self._sent if is_missed(each)])
+        self._sent = deque([each for each in self._sent if not is_missed(each)], maxlen=MAX_REMEMBERED)
+
+    def _put_again(self, events: list[Unsent]) -> None:
+        for each in events:
+            each.is_shown = True
+        self._unsent = {**{(each.host, each.number): each for each in events}, **self._unsent}
 
     def link_lost(self) -> None:
         """Whether the entry on its way is in the log is not known: it is published again."""

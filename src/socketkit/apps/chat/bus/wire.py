@@ -16,15 +16,15 @@ from socketkit.apps.chat.names import MAX_NAME_LENGTH, check_name
 from socketkit.apps.chat.unstacked import unstacked
 from socketkit.apps.terminal_escape import visible
 
-__all__ = ["Event", "Numbered", "decode", "encode"]
+__all__ = ["MAX_LISTED_HOSTS", "Event", "Numbered", "decode", "encode"]
 
 Event = tuple[Any, ...]
 """Its kind, and its fields:
 
 | event | meaning |
 |---|---|
-| `hello` | this host was away: the others publish who is there |
-| `reset`, `here` MEMBER NAME ROOM …, `ready` | the whole list of its members |
+| `hello` COUNTS | this host was away: the others publish who is there, and the lines behind these counts again |
+| `reset`, `here` MEMBER NAME ROOM …, `ready` COUNT | the whole list of its members, and the count of its lines |
 | `join` MEMBER NAME ROOM, `leave` MEMBER HOW FIELDS, `move` MEMBER ROOM, `name` MEMBER NAME | changes of it |
 | `say` COUNT MEMBER NAME ROOM KIND TEXT AT | what was said, with a count of what this host's members have said |
 | `msg` HOST MEMBER NAME FROM NAME TEXT | a private message |
@@ -41,6 +41,9 @@ MAX_TEXT_LENGTH: Final = 64 * 1024
 """Characters of a text: a line of the most bytes, all escaped, has half of it."""
 
 MAX_NUMBER: Final = 2**53
+
+MAX_LISTED_HOSTS: Final = 100
+"""Hosts of which one tells how much it has read."""
 
 
 def encode(host: str, events: Iterable[Numbered]) -> bytes:
@@ -110,11 +113,20 @@ def _is_fields(value: Any) -> bool:
     return isinstance(value, dict) and len(value) <= 4 and all(map(_is_word, [*value, *value.values()]))
 
 
+def _are_counts(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= MAX_LISTED_HOSTS
+        and all(map(_is_host, value))
+        and all(map(_is_number, value.values()))
+    )
+
+
 _FIELDS: Final[dict[str, tuple[Callable[[Any], bool], ...]]] = {
-    "hello": (),
+    "hello": (_are_counts,),
     "reset": (),
     "here": (_is_number, _is_name, _is_name),
-    "ready": (),
+    "ready": (_is_number,),
     "join": (_is_number, _is_name, _is_name),
     "leave": (_is_number, _is_word, _is_fields),
     "move": (_is_number, _is_name),
