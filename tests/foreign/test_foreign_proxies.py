@@ -179,6 +179,15 @@ def test_nc(flags: list[str]) -> None:
             assert is_echoed(client), client.stderr_lines
 
 
+def test_nc_with_options_of_ncat(tmp_path: Path) -> None:
+    """`--proxy` alone is HTTP CONNECT, as for ncat; `--proxy-type` and `--proxy-auth` are its words."""
+    with echo_server() as (_, address), tinyproxy(tmp_path) as http, microsocks("-u", "u", "-P", "s") as socks:
+        place = ("--wait", "20s", "localhost", str(address.port))
+        for flags in (["--proxy", http], ["--proxy", socks, "--proxy-type", "socks5", "--proxy-auth", "u:s"]):
+            with socketkit("nc", *flags, *place) as client:
+                assert is_echoed(client), client.stderr_lines
+
+
 def test_commands(tmp_path: Path) -> None:
     """`connect`, `wait` and a relay's target through a proxy, with --proxy and from the environment."""
     with echo_server() as (_, address), microsocks() as proxy:

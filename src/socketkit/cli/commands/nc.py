@@ -29,6 +29,7 @@ from socketkit.cli.output import Status, print_failure, print_line
 from socketkit.cli.talk_options import output_filter, terminal_options
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
+from socketkit.config.durations import parse_duration
 from socketkit.config.options import Options
 from socketkit.config.proxy import Proxy, parse_proxies
 from socketkit.connection.tunnel import Limits, Pace, run_tunnel
@@ -56,6 +57,21 @@ _INSTEAD: Final = {
     "-o": "a file for ncat; take `socketkit connect --dump hex --dump-file FILE`",
 }
 
+_OF_NCAT: Final = {
+    "--sh-exec": "-e 'sh -c COMMAND'",
+    "--ssl": "`socketkit connect tls://HOST:PORT`, or `listen tls://:PORT --cert FILE`",
+    "--idle-timeout": "-w",
+    "--send-only": "`socketkit connect HOST PORT --send-only`",
+    "--output": "`socketkit connect HOST PORT --dump text --dump-file FILE`",
+    "--hex-dump": "`socketkit connect HOST PORT --dump hex --dump-file FILE`",
+    "--allow": "`socketkit listen :PORT --allow NETWORKS`",
+    "--deny": "`socketkit listen :PORT --deny NETWORKS`",
+    "--chat": "`socketkit chat host :PORT`",
+    "--broker": "`socketkit chat host :PORT`",
+    "--vsock": "`socketkit connect vsock://CID:PORT`",
+}
+"""Long options of ncat without an equal here: what to take instead. `--ssl` stands for all that begin with it."""
+
 
 class _Flags(Command):
     """Looks at the flags before click does: `-verbose` must not arm -e."""
@@ -65,6 +81,9 @@ class _Flags(Command):
         for argument in args:
             if argument == "--":
                 break
+            word = "--ssl" if argument.startswith("--ssl") else argument.partition("=")[0]
+            if word in _OF_NCAT and not ctx.resilient_parsing:
+                raise click.UsageError(f"{argument.partition('=')[0]} is ncat's; take {_OF_NCAT[word]}", ctx)
             if re.fullmatch(r"-[A-Za-z0-9].*", argument) and not ctx.resilient_parsing:
                 self._check(argument, ctx)
         return super().parse_args(ctx, args)
@@ -94,10 +113,10 @@ MIN_SECONDS: Final = 0.001
 
 
 def _seconds(text: str) -> float:
-    """A number of seconds; negative: without limit."""
+    """A number of seconds, or a time as ncat takes it (`500ms`, `2m`); negative: without limit."""
     try:
-        seconds = float(text)
-    except ValueError:
+        seconds = parse_duration(text) if text[:1] != "-" and text[-1:] in "msh" else float(text)
+    except ValueError:  # OptionError is one
         raise OptionError(f"{text!r} is not a number of seconds") from None
     if not seconds <= MAX_SECONDS or (0 < seconds < MIN_SECONDS):
         raise OptionError(f"{text!r} is not a number of seconds; allowed are 0, 0.001 to 1000000000, -1 for no limit")
@@ -126,8 +145,15 @@ def _seconds(text: str) -> float:
 @option("-C", "--crlf", "crlf", is_flag=True, help="Send line feeds as CR LF.")
 @option("-t", "--telnet", "telnet", is_flag=True, help="Answer telnet's negotiation.")
 @option("-x", "proxy", metavar="HOST[:PORT]", help="Connect through this proxy.")
-@option("-X", "proxy_kind", metavar="4|5|connect", help="The protocol of -x: SOCKS 4, 5 (default), or HTTP CONNECT.")
-@option("-P", "proxy_user", metavar="USER[:PASSWORD]", help="The user for the proxy.")
+@option("--proxy", "ncat_proxy", metavar="HOST[:PORT]", help="The same; without -X it speaks HTTP, as with ncat.")
+@option(
+    "-X",
+    "--proxy-type",
+    "proxy_kind",
+    metavar="4|5|connect",
+    help="The protocol of the proxy: SOCKS 4, 5 (default), or HTTP CONNECT; also socks4, socks5, http.",
+)
+@option("-P", "--proxy-auth", "proxy_user", metavar="USER[:PASSWORD]", help="The user for the proxy.")
 @option("-e", "--exec", "program", metavar="PROGRAM", help="Run a program, and put the other end through to it.")
 @option(
     "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version."
@@ -157,6 +183,10 @@ class _Run:
     def __init__(self, words: Sequence[str], **flags: Any) -> None:
         self._words = list(words)
         self._flags = flags
+        if flags["ncat_proxy"] is not None:
+            if flags["proxy"] is not None:
+                raise click.UsageError("-x and --proxy name two proxies; take one")
+            flags |= {"proxy": flags["ncat_proxy"], "proxy_kind": flags["proxy_kind"] or "http"}
         self.listens: bool = flags["listens"]
         self.only_test: bool = flags["only_test"]
         if flags["is_four"] and flags["is_six"]:
@@ -232,7 +262,7 @@ class _Run:
             "-w": self._flags["timeout"] is not None,
             "-q": self._flags["quit_after"] is not None,
             "-p": self.listens and self._flags["port"] is not None,
-            "-x": self._flags["proxy"] is not None,
+            "-x": self._flags["proxy"] is not None and self._flags["ncat_proxy"] is None,
         }
         return [f"{flag}: {_DIFFERS[flag]}" for flag, is_given in given.items() if is_given and self._flags["verbose"]]
 
@@ -440,14 +470,17 @@ def _service(port: int, protocol: str) -> str:
         return "*"
 
 
-_PROXY_KINDS: Final = {None: "socks5", "5": "socks5", "4": "socks4", "connect": "http"}
-"""OpenBSD's names of the protocols."""
+_PROXY_KINDS: Final = {
+    **{None: "socks5", "5": "socks5", "4": "socks4", "connect": "http"},
+    **{"socks5": "socks5", "socks4": "socks4", "http": "http"},
+}
+"""OpenBSD's names of the protocols, and ncat's."""
 
 
 def _proxy(place: str | None, kind: str | None, secret: str | None) -> tuple[Proxy, ...] | None:
     """The proxy of -x, -X and -P; None without -x."""
     if kind not in _PROXY_KINDS:
-        raise click.UsageError(f"-X {kind!r} is none of 4, 5 and connect")
+        raise click.UsageError(f"-X {kind!r} is none of 4, 5, connect, socks4, socks5 and http")
     if place is None:
         return None
     scheme = _PROXY_KINDS[kind]
