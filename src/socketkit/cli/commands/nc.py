@@ -471,8 +471,13 @@ def _service(port: int, protocol: str) -> str:
 
 
 _PROXY_KINDS: Final = {
-    **{None: "socks5", "5": "socks5", "4": "socks4", "connect": "http"},
-    **{"socks5": "socks5", "socks4": "socks4", "http": "http"},
+    None: "socks5",
+    "5": "socks5",
+    "4": "socks4",
+    "connect": "http",
+    "socks5": "socks5",
+    "socks4": "socks4",
+    "http": "http",
 }
 """OpenBSD's names of the protocols, and ncat's."""
 
