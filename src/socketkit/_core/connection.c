@@ -50,6 +50,7 @@ typedef struct {
     Wanted wanted;
     char is_waiting; /* has marked the session as receiving */
     char is_over;
+    char is_tracked; /* by the garbage collector: since it waits */
 } Next;
 
 /* Receiving. */
@@ -271,6 +272,21 @@ static PySendResult fail(Next *self)
     return PYGEN_ERROR;
 }
 
+/* Whether the others are to run now: asked when many messages were received without a wait. -1: an exception is set. */
+static int is_turn_over(Connection *self)
+{
+    if (self->run < TURN_MESSAGES)
+        return 0;
+    PyObject *turn = PyObject_GetAttr(self->sender, self->core->names[NAME_turn]);
+    PyObject *answer = turn == NULL ? NULL : PyObject_CallMethodNoArgs(turn, self->core->names[NAME_is_over]);
+    int is_over = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(turn);
+    Py_XDECREF(answer);
+    if (is_over == 0)
+        self->run = 0;
+    return is_over;
+}
+
 /* Go on until there is a message, or a wait. */
 static PySendResult proceed(Next *self, PyObject **result)
 {
@@ -288,8 +304,9 @@ static PySendResult proceed(Next *self, PyObject **result)
         } else {
             stop_waiting(self); /* others may look now; nothing runs in between */
         }
-        if (connection->run >= TURN_MESSAGES)
-            return hand_over(self, result);
+        int is_over = is_turn_over(connection);
+        if (is_over != 0)
+            return is_over < 0 ? fail(self) : hand_over(self, result);
         Found found = PART;
         if (can_decode(connection)) {
             found = decode(self, &message);
@@ -343,38 +360,57 @@ static PySendResult proceed(Next *self, PyObject **result)
     }
 }
 
-static PySendResult next_send_untracked(Next *self, PyObject *value, PyObject **result)
+/* The usual case: nothing is to be done first, and one message is wanted. PART: `proceed` sees what there is. */
+static inline Found take_ready(Next *self, PyObject **message)
+{
+    Connection *connection = self->connection;
+    Session *session = connection->session;
+    if (self->is_waiting || wants_many(self->wanted) || PyList_GET_SIZE(session->waiting) > 0 ||
+        connection->run >= TURN_MESSAGES || !can_decode(connection))
+        return PART;
+    session->in.start = session->in.next;
+    Found found = next_message(session, message);
+    if (found == WHOLE) {
+        connection->run++;
+        note_backlog(session);
+    }
+    return found;
+}
+
+static PySendResult next_send(Next *self, PyObject *value, PyObject **result)
 {
     *result = NULL;
     if (self->is_over) {
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
         return PYGEN_ERROR;
     }
+    PySendResult outcome;
     if (self->delegate != NULL) {
-        PySendResult outcome = PyIter_Send(self->delegate, value, result);
+        outcome = PyIter_Send(self->delegate, value, result);
         if (outcome != PYGEN_NEXT) {
             self->is_over = true;
             Py_CLEAR(self->delegate);
         }
-        return outcome;
-    }
-    if (self->waiter != NULL) {
-        PySendResult outcome = PyIter_Send(self->waiter, value, result);
-        if (outcome == PYGEN_NEXT)
-            return outcome;
-        Py_CLEAR(self->waiter);
+    } else if (self->waiter != NULL && (outcome = PyIter_Send(self->waiter, value, result)) != PYGEN_RETURN) {
         if (outcome == PYGEN_ERROR)
-            return fail(self);
+            outcome = fail(self);
+    } else {
+        Py_CLEAR(self->waiter);
         Py_CLEAR(*result);
+        switch (take_ready(self, result)) {
+        case WHOLE:
+            self->is_over = true;
+            return PYGEN_RETURN;
+        case FAILED:
+            return fail(self);
+        default:
+            outcome = proceed(self, result);
+        }
     }
-    return proceed(self, result);
-}
-
-static PySendResult next_send(Next *self, PyObject *value, PyObject **result)
-{
-    PySendResult outcome = next_send_untracked(self, value, result);
-    if (outcome == PYGEN_NEXT && !PyObject_GC_IsTracked((PyObject *)self))
+    if (outcome == PYGEN_NEXT && !self->is_tracked) {
         PyObject_GC_Track(self);
+        self->is_tracked = true;
+    }
     return outcome;
 }
 
@@ -465,9 +501,10 @@ static int next_clear(Next *self)
 static void next_dealloc(Next *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
+    if (self->is_tracked)
+        PyObject_GC_UnTrack(self);
     stop_waiting(self);
-    next_clear(self);
+    Py_CLEAR(self->delegate);
     CoreState *core = self->connection->core;
     Py_CLEAR(self->connection);
     if (core->free_next_count < (int)(sizeof core->free_next / sizeof *core->free_next)) {
@@ -504,7 +541,11 @@ static PyObject *new_next(Connection *self, Wanted wanted)
     Next *next;
     if (core->free_next_count > 0) {
         next = (Next *)core->free_next[--core->free_next_count];
+#ifdef Py_REF_DEBUG
         _Py_NewReference((PyObject *)next);
+#else
+        Py_SET_REFCNT((PyObject *)next, 1);
+#endif
     } else {
         next = PyObject_GC_New(Next, core->next_type);
         if (next == NULL)
@@ -513,7 +554,7 @@ static PyObject *new_next(Connection *self, Wanted wanted)
     next->connection = (Connection *)Py_NewRef(self);
     next->waiter = next->delegate = NULL;
     next->wanted = wanted;
-    next->is_waiting = next->is_over = false;
+    next->is_waiting = next->is_over = next->is_tracked = false;
     return (PyObject *)next; /* it is tracked when it waits: mostly it does not */
 }
 

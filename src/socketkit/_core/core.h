@@ -41,8 +41,8 @@ enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connec
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
-    X(append) X(_arm) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(lose) X(poll) X(popleft) X(send_large)        \
-    X(throw) X(wait) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
+    X(append) X(_arm) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(is_over) X(lose) X(poll) X(popleft) X(send_large)        \
+    X(throw) X(turn) X(wait) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
     X(_run_calls) X(_run_timers) X(_send_in_python) X(_send_many_in_python) X(_iterate_in_python)      \
     X(_iterate_many_in_python) X(_receive_in_python) X(_receive_many_in_python)
 
@@ -131,8 +131,8 @@ typedef struct {
 } Buffer;
 
 int read_format(PyObject *description, Format *format);
-Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned, Frame *frame);
-Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message);
+Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned);
+Found decode_message(const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message);
 Found write_message(const Format *format, Buffer *buffer, PyObject *message);
 Found encode_text(Encoding encoding, PyObject *message, const char **data, Py_ssize_t *size, PyObject **owner);
 Found write_messages(const Format *format, Buffer *buffer, PyObject *const *messages, Py_ssize_t count);
@@ -188,16 +188,34 @@ static inline bool decodes(const Session *session)
     return session->format.kind > CHUNKS && !session->has_left;
 }
 
+/* Decode one message. Its bytes stay where they are, before `next`. */
+static inline Found next_message(Session *self, PyObject **message)
+{
+    Found found = decode_message(&self->format, &self->in, &self->scanned, message);
+    self->received_count += found == WHOLE;
+    return found;
+}
+
+/* Let go the bytes of messages that were all received. */
+static inline void drop_consumed(Session *self)
+{
+    if (PyList_GET_SIZE(self->waiting) == 0)
+        self->in.start = self->in.next;
+}
+
+/* Record whether bytes are left to decode, for the Python session. */
+static inline void note_backlog(Session *self)
+{
+    self->has_backlog = self->has_work = self->in.next < self->in.end;
+}
+
 int prepare_receive(Session *self, Py_ssize_t size);
-Found next_message(Session *self, PyObject **message);
-void drop_consumed(Session *self);
 int append_received(Session *self, const char *data, Py_ssize_t size);
 void settle_buffer(Session *self);
 PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found);
 int encode_messages(Session *self, PyObject *messages);
 PyObject *take_one(Session *self);
 PyObject *pop_waiting(Session *self);
-void note_backlog(Session *self);
 PyObject *outgoing_of(Session *self);
 
 /* side.c */

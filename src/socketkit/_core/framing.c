@@ -104,7 +104,7 @@ int read_format(PyObject *description, Format *format)
 
 /* Finding a frame. `data` is the first byte that was not decoded, and `size` bytes are there. */
 
-static Found find_line(const Format *format, const char *data, Py_ssize_t size, Py_ssize_t *scanned, Frame *frame)
+static inline Found find_line(const Format *format, const char *data, Py_ssize_t size, Py_ssize_t *scanned, Frame *frame)
 {
     const char *end = size > *scanned ? memchr(data + *scanned, '\n', size - *scanned) : NULL;
     Py_ssize_t length = end == NULL ? size : end - data;
@@ -202,14 +202,9 @@ static Found find_decimal(const Format *format, const char *data, Py_ssize_t siz
     return PART;
 }
 
-/* Find the next frame of a buffer. `scanned` says how far an earlier call has searched for the end of this frame, or has
-   checked its text. */
-Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned, Frame *frame)
+/* Find the next frame. `scanned` says how far an earlier call has searched for its end, or has checked its text. */
+static Found find_frame(const Format *format, const char *data, Py_ssize_t size, Py_ssize_t *scanned, Frame *frame)
 {
-    const char *data = buffer->data + buffer->next;
-    Py_ssize_t size = buffer->end - buffer->next;
-    if (size == 0)
-        return PART;
     switch (format->kind) {
     case LINES:
         return find_line(format, data, size, scanned, frame);
@@ -235,47 +230,116 @@ Found find_frame(const Format *format, const Buffer *buffer, Py_ssize_t *scanned
     return UNUSUAL;
 }
 
+/* Sixteen bytes that are looked at together: GCC and Clang make vector instructions of it. */
+typedef unsigned char Block __attribute__((vector_size(16)));
+
+static bool is_zero(Block block)
+{
+    uint64_t halves[2];
+    memcpy(halves, &block, sizeof halves);
+    return (halves[0] | halves[1]) == 0;
+}
+
+static bool is_ascii(const char *data, Py_ssize_t size)
+{
+    unsigned char bits = 0;
+    if (size < (Py_ssize_t)sizeof(Block)) {
+        for (Py_ssize_t i = 0; i < size; i++)
+            bits |= (unsigned char)data[i];
+        return bits < 0x80;
+    }
+    Block block, found = {0};
+    const char *last = data + size - sizeof block;
+    for (; data < last; data += sizeof block) {
+        memcpy(&block, data, sizeof block);
+        found |= block;
+    }
+    memcpy(&block, last, sizeof block);
+    return is_zero((found | block) & 0x80);
+}
+
+/* Whether a line or carriage return is in a message. */
+static bool has_line_end(const char *data, Py_ssize_t size)
+{
+    if (size < (Py_ssize_t)sizeof(Block)) {
+        for (Py_ssize_t i = 0; i < size; i++)
+            if (data[i] == '\n' || data[i] == '\r')
+                return true;
+        return false;
+    }
+    Block block, found = {0};
+    const char *last = data + size - sizeof block;
+    for (; data < last; data += sizeof block) {
+        memcpy(&block, data, sizeof block);
+        found |= (Block)((block == '\n') | (block == '\r'));
+    }
+    memcpy(&block, last, sizeof block);
+    return !is_zero(found | (Block)((block == '\n') | (block == '\r')));
+}
+
 /* Text of UTF-8. Mostly it is ASCII, which is copied as it is. */
 PyObject *read_utf8(const char *data, Py_ssize_t size)
 {
-    Py_ssize_t at = 0;
-    for (uint64_t word; at + (Py_ssize_t)sizeof word <= size; at += sizeof word) {
-        memcpy(&word, data + at, sizeof word);
-        if (word & UINT64_C(0x8080808080808080))
-            return PyUnicode_DecodeUTF8(data, size, NULL);
-    }
-    for (; at < size; at++)
-        if (data[at] & 0x80)
-            return PyUnicode_DecodeUTF8(data, size, NULL);
-    if (size < 2)
-        return PyUnicode_DecodeASCII(data, size, NULL); /* the shared objects of short texts */
+    if (size < 2) /* the shared objects of short texts */
+        return PyUnicode_DecodeUTF8(data, size, NULL);
+    if (!is_ascii(data, size))
+        return PyUnicode_DecodeUTF8(data, size, NULL);
     PyObject *text = PyUnicode_New(size, 0x7F);
     if (text != NULL)
         memcpy(PyUnicode_1BYTE_DATA(text), data, size);
     return text;
 }
 
-/* Make the message of a whole frame. */
-Found read_message(const Format *format, const Buffer *buffer, const Frame *frame, PyObject **message)
+/* Make the message of a whole frame. `data` is the frame's first byte. */
+static PyObject *read_message(const Format *format, const char *data, const Frame *frame)
 {
-    const char *data = buffer->data + buffer->next + frame->begin;
-    switch (format->kind == LINES ? format->encoding : BYTES) {
-    case BYTES:
-        *message = format->kind == WEBSOCKET ? read_websocket(format, data - frame->begin, frame)
-                                             : PyBytes_FromStringAndSize(data, frame->size);
-        break;
-    case UTF8:
-        *message = read_utf8(data, frame->size);
-        break;
-    case ASCII:
-        *message = PyUnicode_DecodeASCII(data, frame->size, NULL);
-        break;
-    case LATIN1:
-        *message = PyUnicode_DecodeLatin1(data, frame->size, NULL);
-        break;
+    if (format->kind == WEBSOCKET)
+        return read_websocket(format, data, frame);
+    data += frame->begin;
+    if (format->kind == LINES) {
+        if (format->encoding == UTF8)
+            return read_utf8(data, frame->size);
+        if (format->encoding == ASCII)
+            return PyUnicode_DecodeASCII(data, frame->size, NULL);
+        if (format->encoding == LATIN1)
+            return PyUnicode_DecodeLatin1(data, frame->size, NULL);
     }
-    if (*message != NULL)
+    return PyBytes_FromStringAndSize(data, frame->size);
+}
+
+/* Pass over the next frame of a buffer. */
+Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned)
+{
+    Frame frame;
+    Py_ssize_t size = buffer->end - buffer->next;
+    if (size == 0)
+        return PART;
+    Found found = find_frame(format, buffer->data + buffer->next, size, scanned, &frame);
+    if (found == WHOLE) {
+        buffer->next += frame.next;
+        *scanned = 0;
+    }
+    return found;
+}
+
+/* Decode the next message of a buffer. Its bytes stay where they are, before `next`. */
+Found decode_message(const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message)
+{
+    const char *data = buffer->data + buffer->next;
+    Py_ssize_t size = buffer->end - buffer->next;
+    Frame frame;
+    if (size == 0)
+        return PART;
+    Found found = format->kind == LINES ? find_line(format, data, size, scanned, &frame)
+                                        : find_frame(format, data, size, scanned, &frame);
+    if (found != WHOLE)
+        return found;
+    *message = read_message(format, data, &frame);
+    if (*message != NULL) {
+        buffer->next += frame.next;
+        *scanned = 0;
         return WHOLE;
+    }
     if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
         return FAILED;
     PyErr_Clear();
@@ -319,13 +383,6 @@ static Found append(Buffer *buffer, const char *head, int head_size, const char 
     return WHOLE;
 }
 
-/* Whether a line, or what is sent between two ends, can be sent as it is. */
-static bool is_plain_line(const Format *format, const char *data, Py_ssize_t size)
-{
-    return size + format->end_size <= format->max_size && memchr(data, '\n', size) == NULL &&
-           memchr(data, '\r', size) == NULL;
-}
-
 /* Where the bytes of a message lie in it: those of bytes, or of ASCII text. NULL: nowhere. */
 static const char *plain_bytes(Encoding encoding, PyObject *message, Py_ssize_t *size)
 {
@@ -367,13 +424,25 @@ Found encode_text(Encoding encoding, PyObject *message, const char **data, Py_ss
 
 static Found write_line(const Format *format, Buffer *buffer, PyObject *message)
 {
-    const char *data;
     Py_ssize_t size = 0;
-    PyObject *owner;
-    Found found = encode_text(format->encoding, message, &data, &size, &owner);
+    PyObject *owner = NULL;
+    const char *data = plain_bytes(format->encoding, message, &size);
+    Found found = data != NULL ? WHOLE : encode_text(format->encoding, message, &data, &size, &owner);
     if (found != WHOLE)
         return found;
-    found = is_plain_line(format, data, size) ? append(buffer, "", 0, data, size, format->end, format->end_size) : UNUSUAL;
+    if (size + format->end_size > format->max_size || has_line_end(data, size)) {
+        found = UNUSUAL;
+    } else if (make_room(buffer, size + format->end_size) < 0) {
+        found = FAILED;
+    } else {
+        char *place = buffer->data + buffer->end;
+        memcpy(place, data, size);
+        place += size;
+        if (format->end_size == 2)
+            *place++ = '\r';
+        *place = '\n';
+        buffer->end += size + format->end_size;
+    }
     Py_XDECREF(owner);
     return found;
 }

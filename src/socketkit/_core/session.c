@@ -55,13 +55,6 @@ int prepare_receive(Session *self, Py_ssize_t size)
     return make_room(in, size);
 }
 
-/* Let go the bytes of messages that were all received. */
-void drop_consumed(Session *self)
-{
-    if (PyList_GET_SIZE(self->waiting) == 0)
-        self->in.start = self->in.next;
-}
-
 /* Before a wait: hold no more memory than there are bytes. */
 void settle_buffer(Session *self)
 {
@@ -88,21 +81,6 @@ void settle_buffer(Session *self)
             in->capacity = held;
         }
     }
-}
-
-/* Decode one message. Its bytes stay where they are, before `next`. */
-Found next_message(Session *self, PyObject **message)
-{
-    Frame frame;
-    Found found = find_frame(&self->format, &self->in, &self->scanned, &frame);
-    if (found == WHOLE)
-        found = read_message(&self->format, &self->in, &frame, message);
-    if (found == WHOLE) {
-        self->in.next += frame.next;
-        self->scanned = 0;
-        self->received_count++;
-    }
-    return found;
 }
 
 /* Decode up to so many messages into a new list. `found` says why it ended: WHOLE: at the limit. */
@@ -132,12 +110,6 @@ PyObject *pop_waiting(Session *self)
     if (PyList_SetSlice(self->waiting, last, last + 1, NULL) < 0)
         Py_CLEAR(message);
     return message;
-}
-
-/* Record whether bytes are left to decode, for the Python session. */
-void note_backlog(Session *self)
-{
-    self->has_backlog = self->has_work = self->in.next < self->in.end;
 }
 
 /* Take the oldest message, decoded before or now. NULL without an exception: there is none, or something is unusual. */
@@ -229,17 +201,17 @@ static PyObject *session_rewind(Session *self, PyObject *unused)
 {
     (void)unused;
     Buffer *in = &self->in;
-    Py_ssize_t unread = PyList_GET_SIZE(self->waiting), taken = 0, stop = in->next;
-    Frame frame;
+    Py_ssize_t unread = PyList_GET_SIZE(self->waiting), count = 0;
     self->scanned = 0;
     if (unread > 0) { /* count the frames of the batch, then pass over those that were received */
-        Py_ssize_t total = 0;
-        for (in->next = in->start; in->next < stop; in->next += frame.next, total++, self->scanned = 0)
-            if (find_frame(&self->format, in, &self->scanned, &frame) != WHOLE)
-                break;
+        Buffer batch = *in;
+        batch.end = in->next;
+        batch.next = in->start;
+        while (skip_frame(&self->format, &batch, &self->scanned) == WHOLE)
+            count++;
         in->next = in->start;
-        for (self->scanned = 0; taken < total - unread; in->next += frame.next, taken++, self->scanned = 0)
-            if (find_frame(&self->format, in, &self->scanned, &frame) != WHOLE)
+        for (self->scanned = 0; count > unread; count--)
+            if (skip_frame(&self->format, in, &self->scanned) != WHOLE)
                 break;
         self->scanned = 0;
         self->received_count -= unread;
@@ -271,12 +243,8 @@ static PyObject *session_count(Session *self, PyObject *unused)
     (void)unused;
     Buffer ahead = self->in;
     Py_ssize_t count = 0, scanned = self->scanned;
-    Frame frame;
-    while (decodes(self) && find_frame(&self->format, &ahead, &scanned, &frame) == WHOLE) {
-        ahead.next += frame.next;
-        scanned = 0;
+    while (decodes(self) && skip_frame(&self->format, &ahead, &scanned) == WHOLE)
         count++;
-    }
     return PyLong_FromSsize_t(count);
 }
 
