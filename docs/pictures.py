@@ -40,6 +40,14 @@ TITLES = {
         "second": "клиент 2",
     },
 }
+RUSSIAN = {
+    "(end)": "(конец)",
+    "→ end": "→ конец",
+    "TLS: certificate": "TLS: сертификат",
+    "TLS: verified": "TLS: проверен",
+}
+"""What stands in the Russian pictures for the words in the boxes; calls and data stay as they are."""
+
 ROW, LANE, TOP, CHARACTER = 34, 225, 54, 7.3
 
 
@@ -184,6 +192,7 @@ class Scene:
         """The picture as SVG."""
         arrows = list(self.arrows())
         rows = self.order(arrows)
+        said = {id(step): worded(step.text, language) for step in rows}
         x = {lane: LANE // 2 + number * LANE for number, lane in enumerate(self.lanes)}
         y = {id(step): TOP + ROW * number + ROW // 2 for number, step in enumerate(rows)}
         width, height = LANE * len(self.lanes), TOP + ROW * len(rows) + 16
@@ -206,28 +215,37 @@ class Scene:
             )
         for cause, effect in arrows:
             sign = 1 if x[effect.lane] > x[cause.lane] else -1
-            x1, x2 = x[cause.lane] + sign * half(cause), x[effect.lane] - sign * (half(effect) + 2)
+            x1, x2 = x[cause.lane] + sign * half(said[id(cause)]), x[effect.lane] - sign * (half(said[id(effect)]) + 2)
             out.append(
                 f'<line x1="{x1:.0f}" y1="{y[id(cause)]}" x2="{x2:.0f}" y2="{y[id(effect)]}" stroke="#3f51b5" '
                 'stroke-width="1.4" marker-end="url(#a)"/>'
             )
         for step in rows:
-            left, top = x[step.lane] - half(step), y[id(step)] - 11
+            text = said[id(step)]
+            left, top = x[step.lane] - half(text), y[id(step)] - 11
             bad = "ECONNRESET" in step.text
             out.append(
-                f'<rect x="{left:.0f}" y="{top}" width="{2 * half(step):.0f}" height="22" rx="6" '
+                f'<rect x="{left:.0f}" y="{top}" width="{2 * half(text):.0f}" height="22" rx="6" '
                 f'fill="{"#ffe3e0" if bad else "#fff"}" stroke="{"#c62828" if bad else "#9aa3c7"}"/>'
             )
             out.append(
                 f'<text x="{x[step.lane]}" y="{y[id(step)] + 4}" text-anchor="middle" fill="#1b1f33">'
-                f"{escape(step.text)}</text>"
+                f"{escape(text)}</text>"
             )
         return "\n".join([*out, "</svg>", ""])
 
 
-def half(step: Step) -> float:
-    """Half the width of a step's box."""
-    return len(step.text) * CHARACTER / 2 + 9
+def worded(text: str, language: str) -> str:
+    """The text of a box in this language."""
+    if language == "ru":
+        for english, russian in RUSSIAN.items():
+            text = text.replace(english, russian)
+    return text
+
+
+def half(text: str) -> float:
+    """Half the width of the box of a text."""
+    return len(text) * CHARACTER / 2 + 9
 
 
 def pairs(here: list[Step], there: list[Step], cause: str, effect: str) -> Iterator[tuple[Step, Step]]:
@@ -336,15 +354,13 @@ def two_clients() -> Scene:
     with serve(answer, "tcp://127.0.0.1:0", engine="select", observer=scene.sides["server"]) as server:
         address = server.addresses[0]
         with connect(address, observer=scene.sides["first"]) as first:
-            first.send(b"one")
-            first.receive()
             with connect(address, observer=scene.sides["second"]) as second:
                 second.send(b"two")
                 second.receive()
                 second.send_eof()
                 for _ in second:
                     pass
-            first.send(b"three")
+            first.send(b"one")
             first.receive()
             first.send_eof()
             for _ in first:

@@ -1,0 +1,31 @@
+/* The search finds the forms of a word, and on a page in one language only pages of that language.
+   The theme looks for words that begin with what is typed, so each word is cut to its stem before it is looked for.
+   In Russian е also finds ё. The theme's worker gets the pages in a message of type 0, and each query in one of type 2. */
+(() => {
+  const russian = document.documentElement.lang === "ru";
+  const plain = (text) => (text || "").replace(/ё/g, "е").replace(/Ё/g, "Е");
+  const endings = {
+    russian: ("иями ями ами иях иям ием ией ого его ому ему ыми ими ться тся ешь ете ите ает яет ают яют ала яла или ыли ать ять " +
+      "еть ить уть ах ях ам ям ом ем ой ей ый ий ые ие ая яя ое ее ую юю ых их ым им ию ия ии ов ев ет ит ут ют ат ят ал ял ил " +
+      "ла ло ли а я о е и ы у ю ь й").split(" "),
+    english: "ing ies ied ed es s".split(" "),
+  };
+  const stem = (word) => {
+    const of = /^[а-я]+$/i.test(word) ? endings.russian : /^[a-z]+$/i.test(word) ? endings.english : [];
+    const ending = of.find((each) => word.toLowerCase().endsWith(each) && word.length - each.length >= 4);
+    return ending ? word.slice(0, -ending.length) : word;
+  };
+  const changed = (message) => {
+    if (message?.type === 0 && message.data?.docs) {
+      const docs = message.data.docs.filter((each) => each.location.startsWith("ru/") === russian);
+      const read = russian ? docs.map((each) => ({...each, title: plain(each.title), text: plain(each.text)})) : docs;
+      return {...message, data: {...message.data, docs: read}};
+    }
+    if (message?.type === 2 && typeof message.data === "string") {
+      return {...message, data: plain(message.data).split(/(\s+)/).map(stem).join("")};
+    }
+    return message;
+  };
+  const post = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, ...rest) { return post.call(this, changed(message), ...rest); };
+})();
