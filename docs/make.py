@@ -8,6 +8,7 @@ parts (`<!-- measured: NAME -->`) from its English twin.
 from __future__ import annotations
 
 import ast
+import html
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -184,14 +185,19 @@ def verbs() -> str:
             usage = " ".join([name, *leaf.collect_usage_pieces(own)])
             lines += [f"### `{name}`", "", f"`{usage}`", "", summary, "", "| option | what | group |", "|---|---|---|"]
             lines += [
-                f"| `{_cell(record[0])}` | {_cell(record[1])} | {heading} |"
+                f"| {_code(record[0])} | {_cell(record[1])} | {heading} |"
                 for _, heading, record in sorted(records, key=lambda found: found[0])
             ] + [""]
     return "\n".join(lines)
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """As code in a cell of a table: with a bar in HTML, because between backticks its escape would be shown."""
+    return f"`{text}`" if "|" not in text else f"<code>{html.escape(text).replace('|', '&#124;')}</code>"
 
 
 def recipes(page: Path) -> str:

@@ -216,7 +216,8 @@ def test_workers_share_certificate_and_reload(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
 @pytest.mark.parametrize(
-    ("paper", "told"), [(("--cert", __file__), "no certificate (PEM)"), (("--self-signed",), "each worker would make")]
+    ("paper", "told"),
+    [(("--cert", __file__), "no whole certificate (PEM)"), (("--self-signed",), "each worker would make")],
 )
 def test_workers_refuse_unusable_certificate(paper, told):
     """Workers do not begin with what none of them can use."""

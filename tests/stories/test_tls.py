@@ -112,7 +112,7 @@ def test_certificate_reload_under_load(engine, tmp_path):
             talks = [Running(engine, talk()) for _ in range(5)]
             await until(engine, lambda: len(told.of(Secured)) == 5)
             cert.write_text("rubbish")
-            with pytest.raises(OptionError, match="are no certificate"):
+            with pytest.raises(OptionError, match="there is no whole certificate"):
                 server.reload_tls()
             async with connect(place, engine=engine, ca=papers().ca):
                 pass  # the old one still stands

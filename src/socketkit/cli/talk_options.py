@@ -53,13 +53,13 @@ _OPTIONS = (
         "written",
         type=click.Choice(list(OUTGOING)),
         default="text",
-        help=r"How standard input is written: text, hex (48 65), or escaped (\\n \\x00; Enter itself sends nothing).",
+        help=r"How standard input is written: text, hex (48 65), or escaped (\n \x00; Enter itself sends nothing).",
     ),
     option(
         "--out",
         "shown",
         type=click.Choice(list(INCOMING)),
-        help=r"How standard output is written: text, hex, or mixed (\\x00 where it is no text; so on a terminal).",
+        help=r"How standard output is written: text, hex, or mixed (\x00 where it is no text; so on a terminal).",
     ),
     option(
         "--rate",

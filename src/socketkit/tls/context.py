@@ -410,10 +410,25 @@ def _load_bytes(
     except OptionError:
         raise
     except ssl.SSLError as error:
-        reason = f": {error.reason.lower().replace('_', ' ')}" if error.reason else ""
-        raise OptionError(f"cert: {where} are no certificate (PEM) with its key{reason}") from None
+        raise OptionError(_fault_of_chain(error, tls, cert_data, key_data, where, key)) from None
     except (OSError, ValueError) as error:
         raise OptionError(f"cert: {where} cannot be loaded: {_reason(error)}") from None
+
+
+def _fault_of_chain(
+    error: ssl.SSLError, tls: TLS, cert_data: bytes, key_data: bytes | None, where: str, key: str | None
+) -> str:
+    """What is wrong with a certificate and its key that OpenSSL did not load."""
+    reason = f": {error.reason.lower().replace('_', ' ')}" if error.reason else ""
+    if _PEM_CERTIFICATE.search(cert_data) is None:
+        return f"cert: {where}: there is no whole certificate (PEM){reason}"
+    if key_data is None and b"PRIVATE KEY-----" not in cert_data:
+        return f"cert: {where} holds no private key: give its file (key=FILE)"
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"cert: {where} do not belong together{reason}"
+    if tls.key_password is not None and b"ENCRYPTED" in (key_data or cert_data):
+        return f"key: {key or where}: the password (key_password) does not open it{reason}"
+    return f"cert: {where} cannot be read as a certificate with its key (PEM){reason}"
 
 
 @contextmanager

@@ -5,25 +5,31 @@ from __future__ import annotations
 import ssl
 from typing import Final
 
+from socketkit.tls.x509 import Certificate
+
 __all__ = ["reason_of_failure"]
 
 
 def reason_of_failure(
-    error: ssl.SSLError, server_name: str | None, pin: str | None = None, *, open_version: str = ""
+    error: ssl.SSLError, server_name: str | None, refused: Certificate | None = None, *, open_version: str = ""
 ) -> str:
     """The reason of a failure, and what to try.
 
     Args:
         error: of OpenSSL.
         server_name: the name that was checked.
-        pin: of the certificate that was refused, where it is known.
+        refused: the peer's certificate, where it is known.
         open_version: the version of TLS where the handshake was done; empty: it was not.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CHECK_HINTS.get(error.verify_code, "")
-        if pin is not None:
+        name = ""
+        if error.verify_code in _OTHER_NAME:
+            name = f" (its name should be {server_name!r})"
+            hint = hint if refused is None else _name_hint(refused)
+        if refused is not None:
+            pin = refused.pin
             hint = hint.replace(_ANY_PIN, pin) if _ANY_PIN in hint else f"{hint}; the pin of its key is {pin}"
-        name = f" (its name should be {server_name!r})" if error.verify_code in (62, 64) else ""
         return f"the peer's certificate is refused: {error.verify_message.rstrip('.')}{name}{hint}"
     reason = error.reason or str(error)
     if reason in _REFUSED_RENEGOTIATION and open_version not in ("", "TLSv1.3"):
@@ -35,6 +41,21 @@ def reason_of_failure(
     return f"the peer refused: {alert}{_ALERT_HINTS.get(alert, '')}" if alert else words
 
 
+def _name_hint(certificate: Certificate) -> str:
+    """What to try where the certificate has another name, or none that counts (RFC 9525, 6.3)."""
+    names = [name for kind, name in certificate.alternative_names if kind in ("DNS", "IP Address")]
+    if not names:
+        return (
+            ": it has no alternative name (subjectAltName), and its CN is not looked at: make it with one (openssl req "
+            "-addext subjectAltName=DNS:NAME,IP:NUMBER)"
+        )
+    shown = ", ".join(map(ascii, names[:_SHOWN_NAMES]))
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return f": it is for {shown}{more}: connect to that name, or give it (server_name=NAME)"
+
+
+_OTHER_NAME: Final = (62, 64)
+_SHOWN_NAMES: Final = 5
 _ANY_PIN: Final = "sha256:..."
 
 _UNKNOWN_ISSUER: Final = f": trust its authority (ca=FILE), or its key alone (pin={_ANY_PIN})"

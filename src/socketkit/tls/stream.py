@@ -30,7 +30,7 @@ from socketkit.streams.stream import Stream
 from socketkit.tls.client_hello import read_server_name
 from socketkit.tls.context import ClientSide, Side
 from socketkit.tls.failure_texts import reason_of_failure
-from socketkit.tls.x509 import read_certificate
+from socketkit.tls.x509 import Certificate, read_certificate
 
 if TYPE_CHECKING:
     import socket
@@ -250,15 +250,15 @@ class TlsStream(Stream):
 
     def _handshake_error(self, error: ssl.SSLError) -> HandshakeError:
         return HandshakeError(
-            f"TLS handshake with {self.peer}: {reason_of_failure(error, self._server_name, self._refused_pin())}",
+            f"TLS handshake with {self.peer}: {reason_of_failure(error, self._server_name, self._refused())}",
             address=self.peer,
         )
 
-    def _refused_pin(self) -> str | None:
-        """The pin of the certificate that was refused, as `pin=` takes it; None: the peer sent none."""
+    def _refused(self) -> Certificate | None:
+        """The certificate that was refused; None: the peer sent none."""
         try:  # `ssl` shows a certificate only after the handshake, but from 3.13 on the chain before
             chain = self._conversation._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
-            return read_certificate(chain[0].public_bytes(_ENCODING_DER)).pin if chain else None
+            return read_certificate(chain[0].public_bytes(_ENCODING_DER)) if chain else None
         except (AttributeError, ValueError, ssl.SSLError):
             return None
 

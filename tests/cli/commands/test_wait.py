@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.programs import Program, free_port, needs, socketkit
+from support.programs import Program, free_port, needs, run_socketkit, socketkit
 
 
 @pytest.fixture
@@ -114,6 +114,13 @@ def test_usage_errors_before_probing(arguments: tuple[str, ...]) -> None:
     with socketkit("wait", *arguments) as program:
         assert (program.communicate(), program.wait()) == (b"", 2)
         assert len(program.stderr_lines) == 1
+
+
+def test_unknown_scheme_lists_http() -> None:
+    """`wait` takes URLs of HTTP too; its help shows escapes as they are typed."""
+    status, _, told = run_socketkit("wait", "postgres://db:5432")
+    assert status == 2 and ", exec, http, https (see:" in told
+    assert r"escapes: \r \n \x00;" in " ".join(run_socketkit("wait", "--help")[1].split())
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

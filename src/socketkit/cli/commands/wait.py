@@ -21,7 +21,7 @@ from socketkit.cli.output import Status, print_failure, print_line
 from socketkit.config.address import Address
 from socketkit.config.durations import format_duration
 from socketkit.config.options import format_option
-from socketkit.errors import OptionError
+from socketkit.errors import AddressError, OptionError
 
 __all__ = ["wait"]
 
@@ -55,7 +55,12 @@ def _target(text: str) -> Address | str:
 
         HttpProbe(text)
         return text
-    return common_options.read_address(text)
+    try:
+        return common_options.read_address(text)
+    except AddressError as error:
+        if "unknown scheme" not in str(error):
+            raise
+        raise AddressError(f"{error}, http, https") from None
 
 
 def _statuses(text: str) -> str:
@@ -146,7 +151,7 @@ def _probe(word: Address | str, given: dict[str, Any]) -> Target:
     "--send",
     metavar="TEXT",
     type=common_options.Read("text", _bytes),
-    help=r"Send this once connected, and wait for an answer; escapes: \\r \\n \\x00; hex:00ff. Needed for udp.",
+    help=r"Send this once connected, and wait for an answer; escapes: \r \n \x00; hex:00ff. Needed for udp.",
 )
 @option("--expect", metavar="REGEX", type=common_options.Read("regex", _pattern), help="The answer must match.")
 @option(
