@@ -19,13 +19,20 @@ SCRIPTS: dict[str, list[tuple[bytes, bytes]]] = {
     "imap": [(b"* OK hi\r\n", b"a1 STARTTLS\r\n"), (b"* CAP\r\na1 OK go\r\n", b"")],
     "pop3": [(b"+OK hi\r\n", b"STLS\r\n"), (b"+OK\r\n", b"")],
     "xmpp": [
-        (b"", b"<?xml"),
-        (b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>", b"<starttls"),
+        (b"", b"<?xml version='1.0'?><stream:stream to='localhost' "),
+        (
+            b"<?xml version='1.0'?><stream:stream from='localhost'>"
+            b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>",
+            b"<starttls",
+        ),
         (b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", b""),
     ],
     "postgres": [(b"", bytes.fromhex("0000000804d2162f")), (b"S", b"")],
     "ldap": [(b"", b"\x30\x1d"), (bytes.fromhex("300c02010178070a010004000400"), b"")],
 }
+
+
+XMPP_ERROR = b"<stream:stream id='1'><stream:error><host-unknown xmlns='urn:ietf'/></stream:error></stream:stream>"
 
 
 @contextmanager
@@ -65,7 +72,8 @@ def test_starttls(protocol: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "answer"), [("smtp", b"554 no\r\n"), ("postgres", b"N"), ("pop3", b"-ERR\r\n"), ("imap", b"")]
+    ("protocol", "answer"),
+    [("smtp", b"554 no\r\n"), ("postgres", b"N"), ("pop3", b"-ERR\r\n"), ("imap", b""), ("xmpp", XMPP_ERROR)],
 )
 def test_refusal_is_one_line(protocol: str, answer: bytes, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -78,6 +86,7 @@ def test_refusal_is_one_line(protocol: str, answer: bytes, tmp_path: Path) -> No
             assert (program.communicate(), program.wait()) == (b"", 3)
             sock.close()
         assert len(program.stderr_lines) == 1 and f"STARTTLS ({protocol})" in program.stderr_lines[0]
+        assert protocol != "xmpp" or 'the server answered b"<stream:error><host-unknown' in program.stderr_lines[0]
 
 
 def test_plain_text_before_tls_is_refused(tmp_path: Path) -> None:

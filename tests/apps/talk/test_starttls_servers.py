@@ -1,4 +1,4 @@
-"""`connect --starttls` at servers that people run: Dovecot (imap, pop3) and PostgreSQL."""
+"""`connect --starttls` at servers that people run: Dovecot, PostgreSQL, Prosody (xmpp) and slapd (ldap)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import getpass
 import grp
 import os
 import pwd
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -148,3 +149,79 @@ def test_postgres() -> None:
             assert answer.startswith(b"R\0\0\0\x08\0\0\0\0"), (answer, it.stderr_lines)
             assert answer.endswith(b"Z\0\0\0\5I")
             assert any(line.startswith("[1] TLSv1.") for line in it.stderr_lines)
+
+
+SLAPD = """
+include /etc/ldap/schema/core.schema
+pidfile {folder}/pid
+modulepath /usr/lib/ldap
+moduleload back_mdb
+TLSCertificateFile {cert}
+TLSCertificateKeyFile {cert}
+database mdb
+suffix "dc=x"
+directory {folder}
+"""
+
+PROSODY = """
+pidfile = "{folder}/pid"
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {port} }}
+s2s_ports = {{ }}
+c2s_direct_tls_ports = {{ }}
+run_as_root = true
+modules_enabled = {{ "tls"; "saslauth" }}
+modules_disabled = {{ "s2s"; "offline"; "presence"; "message"; "iq" }}
+data_path = "{folder}"
+log = {{ info = "/dev/stderr" }}
+c2s_require_encryption = true
+VirtualHost "localhost"
+  ssl = {{ certificate = "{cert}", key = "{cert}" }}
+"""
+
+
+def with_server(text: str, folder: Path) -> tuple[int, str]:
+    """Write a server's configuration; its port and the file."""
+    port, file = free_port(), folder / "conf.lua"
+    file.write_text(text.format(folder=folder, port=port, cert=papers().cert))
+    return port, str(file)
+
+
+def talk(port: int, protocol: str, data: bytes, *, host: str = "localhost") -> tuple[bytes, int, list[str]]:
+    """What comes back through TLS, the status, and standard error. The input stays open until then."""
+    address = f"{host}:{port}"
+    with socketkit("connect", address, "--starttls", protocol, "--cacert", papers().ca) as it:
+        assert it.process.stdin is not None and it.process.stdout is not None
+        it.process.stdin.write(data)
+        it.process.stdin.flush()
+        answer = it.process.stdout.read1(4096)
+        it.communicate()
+        return answer, it.wait(), it.stderr_lines
+
+
+def test_slapd(tmp_path: Path) -> None:
+    """A bind without a name is answered: success."""
+    program = shutil.which("slapd", path=os.environ.get("PATH", "") + ":/usr/sbin") or needs("slapd")
+    port, file = with_server(SLAPD, tmp_path)
+    with Program(program, "-f", file, "-h", f"ldap://127.0.0.1:{port}", "-d", "stats") as server:
+        server.wait_line("slapd starting")
+        answer, status, told = talk(port, "ldap", bytes.fromhex("300c020102600702010304008000"))
+        assert (answer, status) == (bytes.fromhex("300c02010261070a010004000400"), 0), told
+        server.stop()
+
+
+def test_prosody(tmp_path: Path) -> None:
+    """The stream is opened to the host that was typed; for another one the stream error is shown."""
+    port, file = with_server(PROSODY, tmp_path)
+    with Program(needs("prosody"), "--config", file, "-F") as server:
+        server.wait_line("Activated service 'c2s' on")
+        opening = (
+            b'<?xml version="1.0"?><stream:stream to="localhost" version="1.0" '
+            b'xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams">'
+        )
+        answer, status, told = talk(port, "xmpp", opening)
+        assert (b"<stream:stream" in answer, status) == (True, 0), (answer, told)
+        answer, status, told = talk(port, "xmpp", b"", host="127.0.0.1")
+        assert (answer, status) == (b"", 3)
+        assert "<stream:error><host-unknown" in told[0]
+        server.stop()

@@ -59,7 +59,7 @@ async def call(
             if starttls is not None:
                 from socketkit.apps.talk.starttls import negotiate
 
-                await negotiate(connection, starttls)
+                await negotiate(connection, starttls, place.options.server_name or address.host)
             with closing(person(engine)) as stream:
                 await converse(connection, stream, messages=messages, talk=talk)
     except SocketkitError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from html import escape
 from typing import Any, Final
 
 from socketkit.connection.connection import Connection
@@ -14,12 +15,13 @@ MAX_LINE_SIZE: Final = 8 * 1024
 EXCERPT_SIZE: Final = 80
 
 
-async def negotiate(connection: Connection, protocol: str) -> None:
+async def negotiate(connection: Connection, protocol: str, host: str) -> None:
     """Ask the server for TLS in its protocol, and change to TLS, within `handshake_timeout` a step.
 
     Args:
         connection: framed by chunks; nothing was received or sent.
         protocol: one of `PROTOCOLS`.
+        host: the server's name as it was asked for, which XMPP sends (RFC 6120, 4.7.2).
 
     Raises:
         HandshakeError: the server refuses, answers in another protocol, or ends; or the handshake failed.
@@ -27,7 +29,7 @@ async def negotiate(connection: Connection, protocol: str) -> None:
     """
     timeout = connection.internals.options.handshake_timeout
     try:
-        await _EXCHANGES[protocol](_Wire(connection, protocol, timeout))
+        await _EXCHANGES[protocol](_Wire(connection, protocol, host, timeout))
     except (EndOfStream, FramingError) as error:
         raise _failure(connection, protocol, str(error)) from None
     await connection.start_tls()
@@ -41,11 +43,11 @@ def _failure(connection: Connection, protocol: str, reason: str) -> HandshakeErr
 class _Wire:
     """What the exchanges need: lines, exact sizes, and an error that shows what was answered."""
 
-    def __init__(self, connection: Connection, protocol: str, timeout: float | None) -> None:
+    def __init__(self, connection: Connection, protocol: str, host: str, timeout: float | None) -> None:
         self._connection = connection
         self._protocol = protocol
         self._timeout = timeout
-        self.host = connection.peer.host or "localhost"
+        self.host = host or "localhost"
 
     async def send(self, data: bytes) -> None:
         await self._connection.send(data)
@@ -94,13 +96,16 @@ async def _pop3(wire: _Wire) -> None:
 
 
 async def _xmpp(wire: _Wire) -> None:
-    """RFC 6120, 5.4."""
+    """RFC 6120, 5.4; a stream error instead of the features: 4.9."""
     await wire.send(
-        f"<?xml version='1.0'?><stream:stream to='{wire.host}' version='1.0' xmlns='jabber:client' "
+        f"<?xml version='1.0'?><stream:stream to='{escape(wire.host)}' version='1.0' xmlns='jabber:client' "
         "xmlns:stream='http://etherx.jabber.org/streams'>".encode()
     )
-    features = await wire.until(b"</stream:features>")
-    wire.check(b"urn:ietf:params:xml:ns:xmpp-tls" in features, features)
+    answer = b""
+    while not answer.endswith((b"</stream:features>", b"</stream:error>")) and len(answer) < MAX_LINE_SIZE:
+        answer += await wire.until(b">") + b">"
+    wire.check(b"<stream:error" not in answer, answer[answer.find(b"<stream:error") :])
+    wire.check(b"urn:ietf:params:xml:ns:xmpp-tls" in answer, answer)
     await wire.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
     answer = await wire.until(b">")
     wire.check(b"<proceed" in answer, answer)
