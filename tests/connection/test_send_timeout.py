@@ -67,6 +67,44 @@ def test_progress_restarts_the_time():
     engine.run(main())
 
 
+@pytest.mark.parametrize(("silence", "limit"), [(2.0, None), (2.0, 3.0)])
+def test_a_peer_that_takes_nothing_between_pings(silence, limit):
+    """A stream with pings loses it; each byte that it takes is a sign of life. What was cut is followed by nothing."""
+    engine, session, outgoing, far, _ = sender(send_timeout=limit)
+    outgoing.limit_silence(silence)
+
+    async def main():
+        session.queue((b"x" * 45,), 1)
+        outgoing.flush()
+        for _ in range(3):
+            await engine.sleep(1.5)
+            assert outgoing.error is None
+            await far.receive()
+        await outgoing.wait_empty()
+        assert engine.now() == 6.5
+        with pytest.raises(
+            BrokenError, match=r"nothing for 2 s \(ping_interval and ping_timeout\), and 5 bytes"
+        ) as caught:
+            outgoing.check()
+        assert caught.value.close_code == 1006
+
+    engine.run(main())
+
+
+def test_a_longer_silence_changes_nothing():
+    engine, session, outgoing, _, _ = sender(send_timeout=1.0)
+    for seconds in (None, 5.0):
+        outgoing.limit_silence(seconds)
+
+    async def main():
+        session.queue((b"x" * 25,), 1)
+        await outgoing.wait_empty()
+        with pytest.raises(DeadlineError, match=r"1 s \(send_timeout\)"):
+            outgoing.check()
+
+    engine.run(main())
+
+
 @pytest.mark.parametrize(("idle", "limit", "kind"), [(2.0, 3.0, BrokenError), (3.0, 2.0, DeadlineError)])
 def test_shorter_limit_decides(idle, limit, kind):
     """Of `idle_timeout` and `send_timeout` the shorter one counts, and the error is its own."""

@@ -80,7 +80,7 @@ class Internals:
             framing = stream.framed(framing)
         self.session, self.sender = both_sides(stream, framing, options, self.number, observer)
         if isinstance(stream, MessageStream):
-            stream.attach(self.write, self.session.refuse, self._awaited_size)
+            self._attach(stream)
         self.receiver = Receiver(self.session, self.sender, stream, options, number=self.number, observer=observer)
         self.peer = stream.peer
         self.proxy_peer: str | None = None
@@ -153,7 +153,7 @@ class Internals:
             if upgraded is None:
                 return False
             self.session.take_unread(upgraded.framed(self.framing))  # nothing: no message was before
-            upgraded.attach(self.write, self.session.refuse, self._awaited_size)
+            self._attach(upgraded)
         except SocketkitError as error:
             self.set_cause(error)
             raise
@@ -170,6 +170,10 @@ class Internals:
         self.receiver.use(upgraded, self.options)
         self.report_upgrade()
         return True
+
+    def _attach(self, stream: MessageStream) -> None:
+        stream.attach(self.write, self.session.refuse, self.sender.cut, self._awaited_size)
+        self.sender.limit_silence(stream.silence_limit)
 
     def report_upgrade(self) -> None:
         """Report a WebSocket that was opened; nothing where there is none."""

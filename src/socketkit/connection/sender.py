@@ -77,6 +77,7 @@ class Sender:
         "_observer",
         "_send_timeout",
         "_session",
+        "_silence_limit",
         "_stream",
         "_turn",
         "drained_size",
@@ -101,6 +102,7 @@ class Sender:
         self._send_timeout = send_timeout
         limits = [limit for limit in (idle_timeout, send_timeout) if limit is not None]
         self._limit = min(limits, default=None)  # seconds in which the peer must take something of what is unsent
+        self._silence_limit: float | None = None
         self._number = number
         self._observer = observer
         # Both are made when they are asked for: an idle connection needs neither. Where the engine blocks, threads may
@@ -111,6 +113,11 @@ class Sender:
             self._condition()
         self.drained_size = 0
         self.error: StreamError | DeadlineError | None = None
+
+    def limit_silence(self, seconds: float | None) -> None:
+        """Count the peer as lost when it takes nothing of what is unsent for so long, because pings are unsent too."""
+        if seconds is not None and (self._limit is None or seconds < self._limit):
+            self._limit = self._silence_limit = seconds
 
     @property
     def turn(self) -> Turn:
@@ -276,6 +283,8 @@ class Sender:
         """Drop what is unsent, and refuse to send, for this reason; an earlier one stays."""
         if self.error is None:
             self.error = reason
+        if not self.is_empty:
+            self._stream.set_cut()
         self._session.refuse(self.error)
         self._session.outgoing.clear()
         self._session._drop_out()
@@ -315,12 +324,18 @@ class Sender:
             self._notify()
 
     def _stalled(self) -> BrokenError | DeadlineError:
-        is_ours = self._limit == self._send_timeout
+        name = "send_timeout" if self._limit == self._send_timeout else "idle_timeout"
+        if self._limit == self._silence_limit:
+            name = "ping_interval and ping_timeout"
         text = (
-            f"sending to {self._stream.peer}: it took nothing for {self._limit:g} s "
-            f"({'send_timeout' if is_ours else 'idle_timeout'}), and {self._session.outgoing_size} bytes are unsent"
+            f"sending to {self._stream.peer}: it took nothing for {self._limit:g} s ({name}), and "
+            f"{self._session.outgoing_size} bytes are unsent"
         )
-        return DeadlineError(f"{text}: nothing can be sent any more") if is_ours else BrokenError(text)
+        if name == "send_timeout":
+            return DeadlineError(f"{text}: nothing can be sent any more")
+        error = BrokenError(text)
+        error.close_code = None if self._silence_limit is None else 1006
+        return error
 
     def fail(self, error: StreamError | DeadlineError) -> None:
         """Drop what is unsent: it was lost."""

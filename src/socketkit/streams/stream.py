@@ -159,6 +159,9 @@ class Stream(ABC):
         """
         self.close()
 
+    def set_cut(self) -> None:  # noqa: B027 - most streams have nothing that would follow
+        """Note that bytes were dropped that were to be sent: the peer could make nothing of what follows."""
+
     @abstractmethod
     def abort(self) -> None:
         """Close without an orderly end, by a reset where there is one; what was sent may be lost. Never raises."""
@@ -261,6 +264,7 @@ class MessageStream(Stream):
         close_code, close_reason: of the end: the peer's, else ours; None and empty before it.
         has_compression: whether messages may be compressed.
         handshake_seconds: how long it took to agree on the protocol.
+        silence_limit: seconds after which a peer counts as lost that takes nothing of what is unsent; None: no limit.
     """
 
     __slots__ = ()
@@ -270,12 +274,14 @@ class MessageStream(Stream):
     handshake_seconds: float
     close_code: int | None
     close_reason: str
+    silence_limit: float | None
 
     @abstractmethod
     def attach(
         self,
         write: Callable[[bytes], object],
         refuse: Callable[[StreamError], object],
+        cut: Callable[[StreamError], object],
         awaited: Callable[[], int | None],
     ) -> None:
         """Begin to act as a connection's stream.
@@ -283,6 +289,7 @@ class MessageStream(Stream):
         Args:
             write: appends what the protocol sends by itself to the batch.
             refuse: takes why no more is sent.
+            cut: the same; what is unsent is dropped.
             awaited: returns how many bytes were received; None: no task waits for more.
         """
 

@@ -47,8 +47,10 @@ class WebSocketStream(MessageStream):
         "__weakref__",
         "_awaited",
         "_codec",
+        "_cut",
         "_early",
         "_inner",
+        "_is_cut",
         "_is_stopped",
         "_keepalive",
         "_lost",
@@ -91,7 +93,9 @@ class WebSocketStream(MessageStream):
         self._codec: WebSocketCodec | None = None
         self._awaited: Callable[[], int | None] = _nothing_awaited
         self._keepalive: Keepalive | None = None
-        self._lost: BrokenError | None = None
+        self._lost: BrokenError | None = None  # the peer is silent
+        self._is_cut = False  # no frame can follow what was sent
+        self._cut: Callable[[StreamError], object] = _nowhere
 
     # Facts.
 
@@ -140,9 +144,11 @@ class WebSocketStream(MessageStream):
         self,
         write: Callable[[bytes], object],
         refuse: Callable[[StreamError], object],
+        cut: Callable[[StreamError], object],
         awaited: Callable[[], int | None],
     ) -> None:
         self.protocol.write, self.protocol.refuse, self._awaited = write, refuse, awaited
+        self._cut = cut
         if self._ping_interval is not None:
             keepalive = Keepalive(self, self._ping_interval, self._ping_timeout)
             self._keepalive = keepalive if keepalive.is_active else None
@@ -161,6 +167,11 @@ class WebSocketStream(MessageStream):
     def encode_shared(self, message: Any, known: dict[Any, Any]) -> bytes:
         assert self._codec is not None
         return self._codec.encode_shared(message, known)
+
+    @property
+    def silence_limit(self) -> float | None:  # type: ignore[override]
+        interval, timeout = self._ping_interval, self._ping_timeout
+        return None if interval is None or timeout is None else interval + timeout
 
     def set_close(self, code: int, reason: str = "") -> None:
         self.protocol.next_close = code, reason
@@ -209,7 +220,9 @@ class WebSocketStream(MessageStream):
                 if limit is not None and self._waited >= limit:
                     self._waited = 0.0
                     if self._pinged:
-                        raise self._silent(limit) from None
+                        self.lose_silent(limit)
+                        assert self._lost is not None
+                        raise self._lost from None
                     self._pinged = self.ping()
             else:
                 self._waited, self._pinged = 0.0, False
@@ -223,13 +236,12 @@ class WebSocketStream(MessageStream):
         return True
 
     def lose_silent(self, limit: float) -> None:
-        """End receiving from a peer that was silent for so many seconds after a ping: the receiver gets the error."""
-        self._lost = self._silent(limit)
-        self._inner.stop_receiving()
-
-    def _silent(self, limit: float) -> BrokenError:
+        """End both directions of a peer that was silent for so many seconds after a ping: the receiver gets the error,
+        and senders that wait do."""
         text = f"it has sent nothing for {limit:g} s after a ping (ping_timeout): it counts as lost"
-        return self.protocol.lost(text)
+        self._lost = self.protocol.lost(text)
+        self._inner.stop_receiving()
+        self._cut(self._lost)
 
     def stop_receiving(self) -> None:
         self._is_stopped = True
@@ -253,8 +265,11 @@ class WebSocketStream(MessageStream):
     # Closing.
 
     async def finish(self, *, deadline: float | None = None) -> None:
-        """As promised: after the close handshake, where nobody receives."""
+        """As promised: after the close handshake, where nobody receives. A lost peer gets a reset at once."""
         self._stop_pings()
+        if self._lost is not None or self._is_cut:
+            self._inner.abort()
+            return
         try:
             await self.send_eof(deadline=deadline)
             if self._awaited() is None:
@@ -287,6 +302,9 @@ class WebSocketStream(MessageStream):
             while True:
                 await self._inner.receive(deadline=last if deadline is None else min(last, deadline))
 
+    def set_cut(self) -> None:
+        self._is_cut = True
+
     def _stop_pings(self) -> None:
         if self._keepalive is not None:
             self._keepalive.stop()
@@ -305,7 +323,7 @@ class WebSocketStream(MessageStream):
 
     def _say_close(self) -> bool:
         """Send our close frame, if that is possible without a wait."""
-        if self.protocol.sent_close is not None:
+        if self.protocol.sent_close is not None or self._lost is not None or self._is_cut:
             return False
         try:
             frame = self.protocol.close_frame()
@@ -316,6 +334,10 @@ class WebSocketStream(MessageStream):
     def __repr__(self) -> str:
         state = "open" if self.close_code is None else f"closed with {self.close_code}"
         return f"<WebSocketStream {self.local} - {self.peer}, {state}>"
+
+
+def _nowhere(error: StreamError) -> None:
+    """Nothing was sent."""
 
 
 def _nothing_awaited() -> int | None:
