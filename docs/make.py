@@ -1,6 +1,7 @@
 """Write the generated parts of the docs and of ARCHITECTURE.md from the code: `make docs`. A test compares them.
 
-A generated part stands between `<!-- made: NAME -->` and `<!-- end -->`; the function for NAME is below. Between
+A generated part stands between `<!-- made: NAME -->` and `<!-- end -->`; the function for NAME is below. In a Russian
+page it is in Russian, by the words of docs/russian/. Between
 `<!-- file: PATH -->` and `<!-- end -->` stands a file of the project as a code block. A Russian page takes measured
 parts (`<!-- measured: NAME -->`) from its English twin.
 """
@@ -278,13 +279,22 @@ OF_PAGE: dict[str, Callable[[Path], str]] = {"recipes": recipes, "error-pages": 
 """What depends on the page where it stands."""
 
 
+def _translated(text: str) -> str:
+    if str(HERE) not in sys.path:
+        sys.path.insert(0, str(HERE))
+    from russian import translated
+
+    return translated(text)
+
+
 def made(text: str, page: Path | None = None) -> str:
     """The page with its tables, files and measured parts made anew."""
 
     def table(match: re.Match[str]) -> str:
         if match[2] in OF_PAGE and page:
             return match[1] + OF_PAGE[match[2]](page) + match[3]
-        return match[1] + TABLES[match[2]]() + match[3]
+        text = TABLES[match[2]]()
+        return match[1] + (_translated(text) if page and _language(page) == "ru" else text) + match[3]
 
     def file(match: re.Match[str]) -> str:
         path = HERE.parent / match[2]

@@ -1,6 +1,7 @@
 /* The search finds the forms of a word, and on a page in one language only pages of that language.
    The theme looks for words that begin with what is typed, so each word is cut to its stem before it is looked for.
-   In Russian е also finds ё. The theme's worker gets the pages in a message of type 0, and each query in one of type 2. */
+   In Russian е also finds ё, and words like «не» and «на» are left out. A word of the title counts 40 times, not the theme's
+   1000, so that a section with all words comes before a page with one of them in its title. The theme's worker gets the pages in a message of type 0, and each query in one of type 2. */
 (() => {
   const russian = document.documentElement.lang === "ru";
   const plain = (text) => (text || "").replace(/ё/g, "е").replace(/Ё/g, "Е");
@@ -10,6 +11,7 @@
       "ла ло ли а я о е и ы у ю ь й").split(" "),
     english: "ing ies ied ed es s".split(" "),
   };
+  const small = new Set("а в во да до для же за и из или к как ко ли мне на не нет но о об от по под при с со та то у что это".split(" "));
   const stem = (word) => {
     const of = /^[а-я]+$/i.test(word) ? endings.russian : /^[a-z]+$/i.test(word) ? endings.english : [];
     const ending = of.find((each) => word.toLowerCase().endsWith(each) && word.length - each.length >= 4);
@@ -19,10 +21,14 @@
     if (message?.type === 0 && message.data?.docs) {
       const docs = message.data.docs.filter((each) => each.location.startsWith("ru/") === russian);
       const read = russian ? docs.map((each) => ({...each, title: plain(each.title), text: plain(each.text)})) : docs;
-      return {...message, data: {...message.data, docs: read}};
+      const {config} = message.data;
+      const fields = {...config.fields, title: {boost: 40}};
+      return {...message, data: {...message.data, config: {...config, fields}, docs: read}};
     }
     if (message?.type === 2 && typeof message.data === "string") {
-      return {...message, data: plain(message.data).split(/(\s+)/).map(stem).join("")};
+      const words = plain(message.data).split(/\s+/);
+      const telling = words.filter((each) => !small.has(each.toLowerCase()));
+      return {...message, data: (telling.length ? telling : words).map(stem).join(" ")};
     }
     return message;
   };
