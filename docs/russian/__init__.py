@@ -48,4 +48,6 @@ def _cells(line: str) -> list[str]:
 
 def _is_prose(text: str) -> bool:
     """Whether it has words of its own beside code."""
-    return bool(re.search(r"[a-z]{3,} [a-z]{2,}", re.sub(r"`[^`]*`|<code>.*?</code>", "", text))) and not text.startswith(("#", "|"))
+    return bool(
+        re.search(r"[a-z]{3,} [a-z]{2,}", re.sub(r"`[^`]*`|<code>.*?</code>", "", text))
+    ) and not text.startswith(("#", "|"))
