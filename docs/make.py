@@ -1,7 +1,7 @@
 """Write the generated parts of the docs and of ARCHITECTURE.md from the code: `make docs`. A test compares them.
 
 A generated part stands between `<!-- made: NAME -->` and `<!-- end -->`; the function for NAME is below. In a Russian
-page it is in Russian, by the words of docs/russian/. Between
+page it is in Russian, by the words of docs/russian/, as are the comments of its examples. Between
 `<!-- file: PATH -->` and `<!-- end -->` stands a file of the project as a code block. A Russian page takes measured
 parts (`<!-- measured: NAME -->`) from its English twin.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import ast
 import html
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from socketkit import errors, events
 from socketkit.cli import error_pages
@@ -22,10 +24,11 @@ from socketkit.framing.registry import FRAMINGS
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src" / "socketkit"
-PAGES = (HERE.parent / "ARCHITECTURE.md", *sorted(HERE.rglob("*.md")))
+PAGES = (HERE.parent / "ARCHITECTURE.md", HERE.parent / "README.ru.md", *sorted(HERE.rglob("*.md")))
 MADE = re.compile(r"(<!-- made: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FILE = re.compile(r"(<!-- file: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MEASURED = re.compile(r"(<!-- measured[: ][^>]* -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(^```(?:python|sh)\n)(.*?)(^```$)", re.DOTALL | re.MULTILINE)
 RECIPES = ("clients", "servers", "messages", "shell", "security", "operation")
 
 
@@ -279,12 +282,11 @@ OF_PAGE: dict[str, Callable[[Path], str]] = {"recipes": recipes, "error-pages": 
 """What depends on the page where it stands."""
 
 
-def _translated(text: str) -> str:
+def words() -> ModuleType:
+    """The Russian words of tables and comments."""
     if str(HERE) not in sys.path:
         sys.path.insert(0, str(HERE))
-    from russian import translated
-
-    return translated(text)
+    return importlib.import_module("russian")
 
 
 def made(text: str, page: Path | None = None) -> str:
@@ -294,7 +296,7 @@ def made(text: str, page: Path | None = None) -> str:
         if match[2] in OF_PAGE and page:
             return match[1] + OF_PAGE[match[2]](page) + match[3]
         text = TABLES[match[2]]()
-        return match[1] + (_translated(text) if page and _language(page) == "ru" else text) + match[3]
+        return match[1] + (words().translated(text) if page and _language(page) == "ru" else text) + match[3]
 
     def file(match: re.Match[str]) -> str:
         path = HERE.parent / match[2]
@@ -302,6 +304,7 @@ def made(text: str, page: Path | None = None) -> str:
 
     text = FILE.sub(file, MADE.sub(table, text))
     if page and page.name.endswith(".ru.md"):
+        text = BLOCK.sub(lambda match: match[1] + words().commented(match[2]) + match[3], text)
         english = page.with_name(page.name.removesuffix(".ru.md") + ".md").read_text()
         measured = [match[2] for match in MEASURED.finditer(english)]
         text = MEASURED.sub(lambda match: match[1] + measured.pop(0) + match[3], text)

@@ -1,4 +1,4 @@
-"""The Russian words of the generated tables: `docs/make.py` puts them into the Russian pages.
+"""The Russian words of tables and examples: `docs/make.py` puts them into the Russian pages.
 
 A table is made from the code, whose sentences are English; each has its translation in this package, and a test names
 those that have none. Names, values and examples stay as they are.
@@ -9,16 +9,25 @@ from __future__ import annotations
 import re
 
 from russian.command import COMMAND
+from russian.comments import COMMENTS
 from russian.options import OPTIONS
 from russian.tables import ERRORS, EVENTS, FRAMINGS, STATUSES
 
 WORDS = {**STATUSES, **ERRORS, **EVENTS, **FRAMINGS, **OPTIONS, **COMMAND}
+COMMENT = re.compile(r"((?:^|\s)# )(.+)$", re.MULTILINE)
+DOCSTRING = re.compile(r'^( *)"""(.+)"""$', re.MULTILINE)
 ITEM = re.compile(r"^( *- `\w+`(?: \(`\w+`\))?: )(.*)$")
 
 
 def translated(table: str) -> str:
     """A table, a list or a paragraph of the generated parts, in Russian; what has no translation stays English."""
     return "\n".join(_line(line) for line in table.split("\n"))
+
+
+def commented(code: str) -> str:
+    """An example with its comments and docstrings in Russian; one that has no translation stays English."""
+    code = COMMENT.sub(lambda match: match[1] + COMMENTS.get(match[2], match[2]), code)
+    return DOCSTRING.sub(lambda match: f'{match[1]}"""{COMMENTS.get(match[2], match[2])}"""', code)
 
 
 def untranslated(table: str) -> list[str]:

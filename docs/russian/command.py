@@ -236,7 +236,7 @@ COMMAND = {
         "У ключа сервера должен быть такой SHA-256: sha256:HEX; без --cacert больше ничего не проверяется."
     ),
     "The source address of connections to targets: 192.0.2.1, [::1]:5000, :5000.": (
-        "Местный адрес соединений с целями: 192.0.2.1, [::1]:5000, :5000."
+        "Локальный адрес соединений с целями: 192.0.2.1, [::1]:5000, :5000."
     ),
     "The user for the proxy.": "Пользователь для прокси.",
     "The web page that a WebSocket is opened for, as https://example.com.": (

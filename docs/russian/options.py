@@ -88,7 +88,7 @@ OPTIONS = {
         "один сокет IPv6 на обе, если адрес означает все интерфейсы."
     ),
     "Local address, a number with or without a port (10.0.0.1, [::1]:5000, :5000); none: as the routes say.": (
-        "Местный адрес, числом, с портом или без (10.0.0.1, [::1]:5000, :5000); none: по маршрутам."
+        "Локальный адрес, числом, с портом или без (10.0.0.1, [::1]:5000, :5000); none: по маршрутам."
     ),
     "Interface for all packets, as eth0 (SO_BINDTODEVICE, Linux); none: as the routes say.": (
         "Интерфейс для всех пакетов, например eth0 (SO_BINDTODEVICE, Linux); none: по маршрутам."

@@ -22,6 +22,7 @@ def hooks():
 
 
 HOOKS = hooks()
+WORDS = load_file(DOCS / "make.py").words()
 ALL = sorted(DOCS.rglob("*.md"))
 ENGLISH = [page for page in ALL if not page.name.endswith(".ru.md")]
 
@@ -64,8 +65,12 @@ def test_every_page_has_its_russian_twin() -> None:
 
 @pytest.mark.parametrize("page", PAIRS, ids=name_of)
 def test_both_languages_have_one_shape(page: Path) -> None:
-    """Headings, code, links, marks and tables of the Russian page are those of the English one: change both."""
+    """Headings, code, links, marks and tables of the Russian page are those of the English one: change both.
+
+    Comments in the code have their Russian in docs/russian/comments.py: `make docs` writes it.
+    """
     english, russian = shape(page.read_text()), shape(russian_of(page).read_text())
+    english["code"] = [WORDS.commented(code) for code in english["code"]]
     for what, found in english.items():
         assert russian[what] == found, f"{name_of(russian_of(page))}: the {what} differ from {name_of(page)}"
 
