@@ -54,6 +54,35 @@ def test_all_get_it_in_order(run):
     run(main)
 
 
+def test_large_message_is_taken_in_parts(run):
+    """One that the system does not take at once arrives whole, in order, behind small ones and before others."""
+
+    async def main(engine):
+        if engine.blocks:
+            pytest.skip("where the engine blocks, the call itself waits until the peer has read")
+        large = "é" * 100_000
+        with audience(engine, 3, buffer=4096, high_water=2**20) as pairs:
+            connections = [connection for connection, _ in pairs]
+            connections[0].send("before")
+            assert broadcast(connections, large) == 3
+            assert broadcast(connections, "between") == 3
+            assert broadcast(connections, large) == 3
+            expected = f"{large}\nbetween\n{large}\n".encode()
+            for (connection, far), first in zip(pairs, (b"before\n", b"", b""), strict=True):
+                assert connection.statistics().sent_count == 3 + bool(first)
+                received = bytearray()
+                far.setblocking(False)
+                while len(received) < len(first + expected):
+                    with contextlib.suppress(BlockingIOError):
+                        received += far.recv(2**20)
+                    await engine.sleep(0)
+                assert received == first + expected
+                await connection.flush()
+                assert connection.statistics().unsent_size == 0
+
+    run(main)
+
+
 def test_framings_differ(run):
     """Each gets it in its own framing."""
 

@@ -1092,10 +1092,31 @@ static bool encode_alike(CoreState *core, PyObject *targets, Connection **first)
     return *first != NULL;
 }
 
+/* Send from where it is what is large, and keep a copy of the rest, which waits in the background. */
+static int push_large(Connection *self, const Buffer *encoded)
+{
+    Session *session = self->session;
+    Py_ssize_t taken;
+    session->sent_count++;
+    session->outgoing_size += encoded->end;
+    Found found = send_bytes(self, encoded->data, encoded->end, &taken);
+    if (found != PART)
+        return found == FAILED ? -1 : 0;
+    Buffer *out = &session->out;
+    if (make_room(out, encoded->end - taken) < 0)
+        return -1;
+    memcpy(out->data + out->end, encoded->data + taken, encoded->end - taken);
+    out->end += encoded->end - taken;
+    session->out_count++;
+    return call_sender(self, NAME_flush);
+}
+
 /* Append an encoded message, which leaves at the end of the turn. */
 static int push_encoded(Connection *self, const Buffer *encoded)
 {
     Session *session = self->session;
+    if (encoded->end >= USUAL_CHUNK && session->out.end == 0 && can_flush(self))
+        return push_large(self, encoded);
     if (make_room(&session->out, encoded->end) < 0)
         return -1;
     if (encoded->end > 0)
