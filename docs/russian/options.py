@@ -84,8 +84,8 @@ OPTIONS = {
     ),
     "Whether an IPv6 socket accepts IPv6 alone (IPV6_V6ONLY); yes: tcp:// has a socket for each family; "
     "no: one IPv6 socket for both, where the address means every interface.": (
-        "Принимает ли сокет IPv6 только IPv6 (IPV6_V6ONLY); yes: у tcp:// свой сокет на каждую семью; no: "
-        "один сокет IPv6 на обе, если адрес означает все интерфейсы."
+        "Принимает ли сокет IPv6 только IPv6 (IPV6_V6ONLY); yes: у tcp:// свой сокет на каждое семейство; no: "
+        "один сокет IPv6 на оба, если адрес означает все интерфейсы."
     ),
     "Local address, a number with or without a port (10.0.0.1, [::1]:5000, :5000); none: as the routes say.": (
         "Локальный адрес, числом, с портом или без (10.0.0.1, [::1]:5000, :5000); none: по маршрутам."

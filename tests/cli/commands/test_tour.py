@@ -128,7 +128,8 @@ def test_russian_page() -> None:
     for title in ("Жизнь сокета", "То же самое с socketkit", "Один обработчик, все движки", "Что попробовать дальше"):
         assert title in text
     assert len(re.findall(r"^ *ловушка  ", text, re.MULTILINE)) == len(STEPS)
-    assert "trap" not in text
+    assert "trap" not in text and "the peer has ended" not in text
+    assert " blocking┃" in text  # no column of the table is cut
 
 
 def test_language_of_locale() -> None:

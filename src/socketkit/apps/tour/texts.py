@@ -218,7 +218,7 @@ RUSSIAN_STEPS: Final = {
         "recv, пока не придёт всё",
         "Пришло {size} байт, кусков: {portions} (показаны первые два); тем временем клиент отослал остальное, вызовов "
         "send: {sends}.",
-        "Одиночный recv(1024) - классическая ошибка: он работает с короткими сообщениями на своей машине, и только "
+        "Одиночный recv(1024) — классическая ошибка: он работает с короткими сообщениями на своей машине, и только "
         "там.",
     ),
     "half-close": (
@@ -273,19 +273,20 @@ RUSSIAN: Final = {
     "It was run just now, with ": "Только что выполнено: ",
     "{count} lines": "строк: {count}",
     " sent and received one by one. They were sent and echoed in ": (
-        ", каждая послана и получена отдельно. Туда и обратно они прошли за "
+        ", каждая послана и получена отдельно. На путь туда и обратно ушло "
     ),
-    "{count} socket calls": "{count} вызовов",
-    " on both sides together: {calls}.": ", считая обе стороны: {calls}.",
+    "{count} socket calls": "вызовов: {count}",
+    " on both sides together: {calls}.": " на обеих сторонах вместе ({calls}).",
     "One handler, every engine": "Один обработчик, все движки",
     "An engine is a way of waiting. Here the echo from above is served on each engine and over each family of "
     "sockets: 1000 round trips a second of {size} bytes, {milliseconds} ms each.": (
-        "Движок - это способ ждать. Здесь эхо, показанное выше, работает на каждом движке и с каждым семейством "
+        "Движок — это способ ждать. Здесь эхо, показанное выше, работает на каждом движке и с каждым семейством "
         "сокетов: тысячи обменов в секунду по {size} байт, по {milliseconds} мс на клетку."
     ),
-    "family": "семейство",
+    "family": "сокет",
+    "the peer has ended": "собеседник закончил",
     "Both ends share this process, and one thread (two, with blocking): for comparison only.": (
-        "Обе стороны живут в одном процессе и одном потоке (с blocking - в двух): числа годятся только для сравнения."
+        "Обе стороны живут в одном процессе и одном потоке (с blocking — в двух): числа годятся только для сравнения."
     ),
     "To try next": "Что попробовать дальше",
     "a server that explains each of its socket calls": "сервер, который объясняет каждый свой вызов",

@@ -72,6 +72,11 @@ def _engines() -> Rows:
     return [(name, engines.missing(name) or "available") for name in engines.NAMES]
 
 
+def _errors() -> Rows:
+    language = language_of_locale(os.environ)
+    return [(code, getattr(page, language).title) for code, page in PAGES.items()]
+
+
 def _statuses() -> Rows:
     return [(str(int(status)), status.reason) for status in Status]
 
@@ -90,7 +95,7 @@ TOPICS: Final[dict[str, tuple[str, tuple[tuple[str, Callable[[], Rows]], ...], s
     "engines": ("An engine is how the process waits: --engine NAME.", (("Engines", _engines),), ""),
     "errors": (
         "Errors that people ask about, by their codes: socketkit help errors CODE.",
-        (("Errors", lambda: [(code, page.en.title) for code, page in PAGES.items()]),),
+        (("Errors", _errors),),
         "",
     ),
     "completion": (

@@ -44,8 +44,8 @@ MAX_DATA_SIZE: Final = 20
 WIDEST: Final = 100
 """Columns: longer lines are hard to read."""
 
-_FAMILY_WIDTH: Final = 11
-"""Columns of the table's names with both borders."""
+_FAMILY_WIDTH: Final = 8
+"""Columns of the longest name of a family; the heading may be longer."""
 
 _RATE_WIDTH: Final = 6
 
@@ -184,7 +184,7 @@ def _step(page: _Page, number: int, step: Step) -> Padding:
     rows.add_column()
     rows.add_row(Text(str(number), "bold"), Text(step.text.title, "bold"))
     for call in step.calls[: _shown_count(step.calls)]:
-        rows.add_row(Text(page.say(call.side), _STYLES[call.side]), Text(_written(call), f"bold {_STYLES[call.side]}"))
+        rows.add_row(Text(page.say(call.side), _STYLES[call.side]), Text(_written(page, call), f"bold {_STYLES[call.side]}"))
     if _shown_count(step.calls) < len(step.calls):
         last = step.calls[-1]
         same = page.say("the same, on {descriptor}", descriptor=last.event.descriptor)
@@ -208,9 +208,11 @@ def _kind(call: Call) -> tuple[str, tuple[str, ...], str]:
     return call.event.name, call.event.arguments, call.event.result
 
 
-def _written(call: Call) -> str:
+def _written(page: _Page, call: Call) -> str:
     event = call.event
-    return call_line(event if len(event.data) <= MAX_DATA_SIZE else replace(event, data=b""))
+    line = call_line(event if len(event.data) <= MAX_DATA_SIZE else replace(event, data=b""))
+    end = "the peer has ended"
+    return line.replace(f"({end})", f"({page.say(end)})")
 
 
 def _show_the_same(page: _Page) -> None:
@@ -259,7 +261,7 @@ def _tables(page: _Page, bursts: list[Burst]) -> Padding:
         size = max(_RATE_WIDTH, len(name)) + 2  # a blank and a border
         if size > left:
             parts.append([])
-            left = page.width - 2 - _FAMILY_WIDTH
+            left = page.width - 2 - max(_FAMILY_WIDTH, len(page.say("family"))) - 3  # a blank and both borders
         parts[-1].append(name)
         left -= size
     return Padding(Group(*(_table(page, bursts, names) for names in parts)), (0, 1))
@@ -267,7 +269,7 @@ def _tables(page: _Page, bursts: list[Burst]) -> Padding:
 
 def _table(page: _Page, bursts: list[Burst], names: Sequence[str]) -> Table:
     table = Table(padding=(0, 0, 0, 1))
-    table.add_column(page.say("family"), no_wrap=True, min_width=8)
+    table.add_column(page.say("family"), no_wrap=True, min_width=_FAMILY_WIDTH)
     for name in names:
         table.add_column(name, justify="right", min_width=_RATE_WIDTH)
     cells = {(burst.engine, burst.family): burst for burst in bursts}
