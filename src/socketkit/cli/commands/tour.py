@@ -184,7 +184,9 @@ def _step(page: _Page, number: int, step: Step) -> Padding:
     rows.add_column()
     rows.add_row(Text(str(number), "bold"), Text(step.text.title, "bold"))
     for call in step.calls[: _shown_count(step.calls)]:
-        rows.add_row(Text(page.say(call.side), _STYLES[call.side]), Text(_written(page, call), f"bold {_STYLES[call.side]}"))
+        rows.add_row(
+            Text(page.say(call.side), _STYLES[call.side]), Text(_written(page, call), f"bold {_STYLES[call.side]}")
+        )
     if _shown_count(step.calls) < len(step.calls):
         last = step.calls[-1]
         same = page.say("the same, on {descriptor}", descriptor=last.event.descriptor)
