@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import pty
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 
-from socketkit import errors
+from socketkit import connect, errors, pair, serve
 from socketkit.cli.error_pages import PAGES, Words, code_of
 from socketkit.cli.registry import socketkit as command
 from socketkit.config.retry import parse_retry
+from socketkit.config.tls_settings import TLS
 from support.modules import load_file
 from support.programs import run_socketkit
+from support.tls import papers
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +58,11 @@ def test_page_is_complete(code: str) -> None:
         (errors.BrokenError("other"), None),
         (errors.HandshakeError("TLS: certificate verify failed: self-signed certificate"), "certificate"),
         (errors.HandshakeError("TLS: wrong version number"), "not-tls"),
+        (errors.HandshakeError("TLS handshake: the peer does not speak TLS: it sent an HTTP request"), "not-tls"),
+        (
+            errors.RejectedError("the peer refused: unknown ca: it does not trust ... our certificate"),
+            "client-certificate",
+        ),
         (errors.HandshakeError("TLS: timed out"), None),
         (errors.FrameTooLongError("too long"), "too-long"),
         (errors.TruncatedFrameError("cut"), "truncated"),
@@ -61,11 +70,57 @@ def test_page_is_complete(code: str) -> None:
         (errors.FramingError("json: no value"), None),
         (errors.DeadlineError("late"), "deadline"),
         (errors.BusyError("two"), "busy"),
+        (errors.EndOfStream("the end"), "ended"),
+        (errors.AddressError("no port"), "bad-address"),
+        (errors.OptionError("unknown"), "bad-option"),
         (ValueError("no error of ours"), None),
     ],
 )
 def test_error_has_its_page(error: BaseException, code: str | None) -> None:
     assert code_of(error) == code
+
+
+def raised_by(action: Callable[[], object]) -> BaseException:
+    with pytest.raises(errors.SocketkitError) as caught:
+        action()
+    return caught.value
+
+
+def test_real_errors_have_their_pages() -> None:
+    """Pages that are found by the text of an error: the errors are made by what raises them."""
+    left, right = pair(framing="lines")
+    with left, right:
+        assert code_of(raised_by(lambda: left.send("one\ntwo"))) == "not-sendable"
+        left.send("{no json")
+        right.reframe("json")
+        assert code_of(raised_by(right.receive)) == "not-json"
+    assert code_of(raised_by(lambda: left.send("late"))) == "closed"
+
+    async def plain_with() -> None:
+        with pair():
+            pass
+
+    assert code_of(raised_by(lambda: asyncio.run(plain_with()))) == "blocking-in-async"
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "code"),
+    [
+        (TLS(), TLS(cert=papers().cert), "certificate"),
+        (TLS(ca=papers().ca), TLS(cert=papers().cert, ca=papers().ca, require_client_cert=True), "client-certificate"),
+        (TLS(ca=papers().ca), None, "not-tls"),
+    ],
+)
+def test_real_tls_errors_have_their_pages(client: TLS, server: TLS | None, code: str) -> None:
+    def talk() -> None:
+        with connect(f"tls://localhost:{port}", tls=client, framing="lines") as connection:
+            connection.receive(timeout=20)
+
+    with serve(
+        lambda connection: connection.send("plain"), "tcp://localhost:0", tls=server or False, framing="lines"
+    ) as serving:
+        port = serving.addresses[0].port
+        assert code_of(raised_by(talk)) == code
 
 
 def test_pages_of_documentation_are_current() -> None:

@@ -1,62 +1,104 @@
-"""What people ask about an error: what it means, why it comes, what to try. In English and Russian, one table.
-
-`socketkit help errors CODE` shows a page; `docs/errors/CODE.md` is the same. A failure at a terminal names its code.
-"""
+"""Why an address, a connection or a listener could not be opened."""
 
 from __future__ import annotations
 
-import errno
 from typing import Final
 
+from socketkit.cli.error_pages.page import ErrorPage, Words
 from socketkit.errors import (
-    BrokenError,
-    BusyError,
+    AddressError,
     ConnectError,
-    DeadlineError,
-    FrameTooLongError,
-    FramingError,
     HandshakeError,
     ListenError,
     OpenError,
+    OptionError,
+    RejectedError,
     ResolveError,
-    SocketkitError,
-    TruncatedFrameError,
 )
-from socketkit.values import Value
 
-__all__ = ["HEADINGS", "PAGES", "ErrorPage", "Words", "code_of"]
+__all__ = ["OPENING"]
 
-
-class Words(Value):
-    """A page in one language.
-
-    Attributes:
-        title: what somebody reads, and searches for.
-        meaning: what has happened.
-        causes: why it happens, the most frequent first.
-        tries: what to try, in this order.
-    """
-
-    title: str
-    meaning: str
-    causes: tuple[str, ...]
-    tries: tuple[str, ...]
-
-
-class ErrorPage(Value):
-    """One kind of failure, by the exception that reports it."""
-
-    raised: type[SocketkitError]
-    en: Words
-    ru: Words
-
-
-HEADINGS: Final = {
-    "en": ("What it means", "Why", "What to try"),
-    "ru": ("Что это значит", "Почему", "Что попробовать"),
-}
-
-PAGES: Final[dict[str, ErrorPage]] = {
+OPENING: Final[dict[str, ErrorPage]] = {
+    "bad-address": ErrorPage(
+        AddressError,
+        Words(
+            "An address cannot be read: unknown scheme, no port",
+            "The text is no address. The message quotes the part that cannot be read, and says what is allowed there.",
+            (
+                "The slashes of a URL are missing: `tcp:host:5000`.",
+                "The port is missing: only `ws://` and `wss://` have one of their own.",
+                "An IPv6 address stands without brackets.",
+                (
+                    "The scheme is that of another program (`http://`, `postgres://`): here a scheme names the "
+                    "kind of socket."
+                ),
+            ),
+            (
+                "The full form is `tcp://host:5000` or `unix:///path`; IPv6 is `tcp://[::1]:5000`.",
+                "`socketkit help addresses` lists all schemes and short forms.",
+                "In a path or a value write %3F for a question mark, %26 for an ampersand, %25 for a percent sign.",
+            ),
+        ),
+        Words(
+            "Адрес не читается: неизвестная схема, нет порта",
+            "Этот текст — не адрес. В сообщении названы место, которое не читается, и что там допустимо.",
+            (
+                "Нет косых черт URL: `tcp:host:5000`.",
+                "Нет порта: свой есть только у `ws://` и `wss://`.",
+                "Адрес IPv6 записан без скобок.",
+                "Схема взята от другой программы (`http://`, `postgres://`): здесь схема называет вид сокета.",
+            ),
+            (
+                "Полная форма — `tcp://host:5000` или `unix:///path`; IPv6 — `tcp://[::1]:5000`.",
+                "`socketkit help addresses` перечисляет все схемы и краткие формы.",
+                (
+                    "В пути и в значении пишите %3F вместо вопросительного знака, %26 вместо амперсанда, %25 "
+                    "вместо процента."
+                ),
+            ),
+        ),
+    ),
+    "bad-option": ErrorPage(
+        OptionError,
+        Words(
+            "Unknown option, unknown framing, wrong value",
+            "An option does not exist, has a value that it does not take, or cannot act where it was given. "
+            "Nothing was opened.",
+            (
+                "The name has a typing error: the message proposes the nearest one.",
+                "The unit is missing or wrong: times are `2s` or `100ms`, sizes `64KiB`.",
+                "The option acts elsewhere: on a listener and not on a client, on TCP and not on UNIX sockets.",
+                (
+                    "It is an option of the framing, and was given beside it: the length of a message is "
+                    "`lines:max_size=64KiB`."
+                ),
+            ),
+            (
+                "The message lists what is allowed; the tables of options and of framings say for what each is.",
+                "`socketkit help framings` lists the framings; their options follow a colon.",
+                "A file that a TLS option names must exist, and hold what the option needs.",
+            ),
+        ),
+        Words(
+            "Неизвестный параметр, неизвестное кадрирование, неверное значение",
+            "Такого параметра нет, у него не бывает такого значения, или здесь он не может действовать. Ничего "
+            "не открыто.",
+            (
+                "В имени опечатка: сообщение предлагает ближайшее.",
+                "Единица не та или её нет: времена пишутся `2s` или `100ms`, размеры — `64KiB`.",
+                "Параметр действует в другом месте: у слушающего сокета, а не у клиента, у TCP, а не у сокетов UNIX.",
+                "Это параметр кадрирования, а задан он рядом с ним: длина сообщения — `lines:max_size=64KiB`.",
+            ),
+            (
+                (
+                    "Сообщение перечисляет допустимое; для чего каждый параметр, сказано в таблицах параметров и "
+                    "кадрирований."
+                ),
+                "`socketkit help framings` перечисляет кадрирования; их параметры пишутся после двоеточия.",
+                "Файл, который назван в параметре TLS, должен существовать и содержать то, что нужно.",
+            ),
+        ),
+    ),
     "refused": ErrorPage(
         ConnectError,
         Words(
@@ -304,102 +346,86 @@ PAGES: Final[dict[str, ErrorPage]] = {
             ),
         ),
     ),
-    "reset": ErrorPage(
-        BrokenError,
-        Words(
-            "Connection reset by peer (ECONNRESET)",
-            "The peer, or something on the way, has ended both directions at once. What it had not read is lost.",
-            (
-                "The other process crashed, or was killed.",
-                "It closed the socket while bytes that it had not read were waiting.",
-                "It refuses this client after accepting it: a limit, an access list, a wrong protocol.",
-                "A firewall or a load balancer forgot the connection after a time of silence.",
-            ),
-            (
-                "The server's log tells whether it meant it.",
-                "TLS spoken to a plain port, or the reverse, ends this way: try `tls://` or `tcp://`.",
-                "Against forgotten connections: keep-alive (on by default), or a message from time to time.",
-            ),
-        ),
-        Words(
-            "Connection reset by peer (ECONNRESET): соединение сброшено",
-            "Собеседник или кто-то по дороге оборвал сразу оба направления. Непрочитанное им потеряно.",
-            (
-                "Другой процесс упал или был убит.",
-                "Он закрыл сокет, не прочитав всего, что пришло.",
-                "Он отказывает клиенту уже после приёма: предел, список доступа, не тот протокол.",
-                "Межсетевой экран или балансировщик забыл соединение после долгого молчания.",
-            ),
-            (
-                "Журнал сервера скажет, нарочно ли это.",
-                "Так кончается TLS на обычном порту и наоборот: попробуйте `tls://` или `tcp://`.",
-                "От забытых соединений помогает keep-alive (включён по умолчанию) или сообщение время от времени.",
-            ),
-        ),
-    ),
-    "broken-pipe": ErrorPage(
-        BrokenError,
-        Words(
-            "Broken pipe (EPIPE)",
-            "We send, and the peer has closed, or our own direction was ended before.",
-            (
-                "The peer has its answer and has closed; what we send now is not read.",
-                "`send` after `send_eof`.",
-                "Standard output's reader, as `head`, has ended. The command takes that for success.",
-            ),
-            ("Receive before you send more: the peer's last words may say why it left.",),
-        ),
-        Words(
-            "Broken pipe (EPIPE): другая сторона закрыта",
-            "Мы посылаем, а собеседник уже закрыл соединение, или мы сами завершили своё направление раньше.",
-            (
-                "Собеседник получил, что хотел, и ушёл; того, что мы шлём теперь, никто не читает.",
-                "`send` после `send_eof`.",
-                "Читатель стандартного вывода, например `head`, завершился. Команда считает это успехом.",
-            ),
-            ("Прежде чем слать дальше, читайте: последние слова собеседника могут объяснить, почему он ушёл.",),
-        ),
-    ),
     "certificate": ErrorPage(
         HandshakeError,
         Words(
-            "Certificate verify failed",
-            "The server's certificate was not accepted: no authority that we trust has signed it, it has expired, "
-            "or it "
-            "is for "
-            "another name.",
+            "Certificate verify failed: the peer's certificate is refused",
+            "The server's certificate was not accepted. No authority that we trust has signed it, it has expired, "
+            "or it is for another name.",
             (
                 "It is self-signed, or from an authority of one's own (a company, a test).",
                 "It has expired, or this machine's clock is wrong.",
                 "The address has another name than the certificate, or is an address in numbers.",
+                "The certificate has no alternative name (subjectAltName). Its CN is not looked at.",
                 "The server does not send its intermediate certificates.",
             ),
             (
                 "`socketkit connect tls://HOST:PORT --insecure --summary text < /dev/null` shows chain, names and "
                 "expiry.",
-                "Trust that authority: `--cacert FILE`, `TLS(ca=...)`.",
+                "Trust that authority, or the self-signed certificate itself: `--cacert FILE`, `TLS(ca=...)`.",
+                "One with the right names: `openssl req -x509 -addext subjectAltName=DNS:localhost,IP:127.0.0.1`.",
                 "For one server with a certificate of its own: the error shows its pin; give it by `--pin`.",
                 "To check another name: `--server-name NAME`. `--insecure` accepts anybody, so not for anything that "
                 "matters.",
             ),
         ),
         Words(
-            "Certificate verify failed: сертификат не прошёл проверку",
-            "Сертификат сервера не принят: его не подписал никто, кому мы доверяем, он просрочен или выдан на "
-            "другое имя.",
+            "Certificate verify failed, the peer's certificate is refused: сертификат не прошёл проверку",
+            "Сертификат сервера не принят. Его не подписал ни один центр, которому мы доверяем, он просрочен или "
+            "выдан на другое имя.",
             (
                 "Он самоподписанный или выдан собственным центром (компании, теста).",
                 "Он просрочен, или часы этой машины идут неверно.",
                 "Имя в адресе не то, что в сертификате, или вместо имени адрес цифрами.",
+                "В сертификате нет альтернативного имени (subjectAltName). На его CN никто не смотрит.",
                 "Сервер не посылает промежуточные сертификаты.",
             ),
             (
                 "`socketkit connect tls://HOST:PORT --insecure --summary text < /dev/null` покажет цепочку, имена и "
                 "срок.",
-                "Доверьтесь этому центру: `--cacert FILE`, `TLS(ca=...)`.",
+                "Доверьтесь этому центру или самому самоподписанному сертификату: `--cacert FILE`, `TLS(ca=...)`.",
+                "С нужными именами: `openssl req -x509 -addext subjectAltName=DNS:localhost,IP:127.0.0.1`.",
                 "Для одного сервера с собственным сертификатом: ошибка показывает его отпечаток, задайте его `--pin`.",
                 "Проверить другое имя: `--server-name NAME`. `--insecure` принимает кого угодно и для важного не "
                 "годится.",
+            ),
+        ),
+    ),
+    "client-certificate": ErrorPage(
+        RejectedError,
+        Words(
+            "Certificate required, unknown CA: the server refuses this client (mutual TLS)",
+            "The server accepts only clients with a certificate of an authority that it trusts, and ours was "
+            "missing or not accepted. In TLS 1.3 it says so after our handshake is done, so the first "
+            "`receive` raises it.",
+            (
+                "Our certificate was not given.",
+                (
+                    "It is signed by an authority that the server does not trust: its `ca`, or `--client-ca`, "
+                    "names another."
+                ),
+                "It has expired, or is not for clients (extendedKeyUsage).",
+            ),
+            (
+                "Give certificate and key: `--cert FILE` and `--key FILE`, in a program `cert=` and `key=`.",
+                "`openssl verify -CAfile CA CERT` checks it as the server does.",
+                "The server's log, or its event Closed, has the same reason from its side.",
+            ),
+        ),
+        Words(
+            "Certificate required, unknown CA: сервер не принимает этого клиента (mutual TLS)",
+            "Сервер принимает только клиентов с сертификатом центра, которому доверяет, а нашего не было или "
+            "он не подошёл. В TLS 1.3 это выясняется после нашего рукопожатия, поэтому ошибку вызывает первый "
+            "`receive`.",
+            (
+                "Наш сертификат не задан.",
+                "Его подписал центр, которому сервер не доверяет: его `ca` или `--client-ca` называет другой.",
+                "Он просрочен или выдан не для клиентов (extendedKeyUsage).",
+            ),
+            (
+                "Задайте сертификат и ключ: `--cert FILE` и `--key FILE`, в программе — `cert=` и `key=`.",
+                "`openssl verify -CAfile CA CERT` проверит его так же, как сервер.",
+                "В журнале сервера и в его событии Closed — та же причина с его стороны.",
             ),
         ),
     ),
@@ -463,93 +489,6 @@ PAGES: Final[dict[str, ErrorPage]] = {
             ),
         ),
     ),
-    "too-long": ErrorPage(
-        FrameTooLongError,
-        Words(
-            "A frame is longer than max_size",
-            "A message is longer than the framing allows: 1 MiB, unless another limit was given.",
-            (
-                "The peer sends longer messages than you expect.",
-                "The framings of the two sides differ: a length in another byte order reads as a huge number.",
-                "No delimiter comes, since the peer ends its messages another way, or not at all.",
-            ),
-            (
-                "`--dump hex` shows the first bytes: is it the framing that you think?",
-                "A higher limit: `lines:max_size=16MiB`. A peer can then make you hold that much.",
-                "Only part of it is wanted: `oversize=truncate` or `skip`.",
-            ),
-        ),
-        Words(
-            "Сообщение длиннее max_size",
-            "Сообщение длиннее, чем допускает кадрирование: 1 МиБ, если предел не задан иначе.",
-            (
-                "Собеседник посылает сообщения длиннее, чем вы ждёте.",
-                "Кадрирование у сторон разное: длина в другом порядке байтов читается как огромное число.",
-                "Разделителя нет: собеседник кончает сообщения иначе или никак.",
-            ),
-            (
-                "`--dump hex` покажет первые байты: то ли это кадрирование, что вы думаете?",
-                "Предел побольше: `lines:max_size=16MiB`. Тогда собеседник сможет занять столько памяти.",
-                "Нужно только начало: `oversize=truncate` или `skip`.",
-            ),
-        ),
-    ),
-    "truncated": ErrorPage(
-        TruncatedFrameError,
-        Words(
-            "The stream ended inside a message",
-            "The peer has ended its direction, and the last message is not whole.",
-            (
-                "It crashed, or gave up half-way.",
-                "It does not end its last message as the framing asks.",
-                "The framings of the two sides differ.",
-            ),
-            (
-                "What came is in the error (`error.partial`) or in `--dump`.",
-                "Lines need no end for the last one; for anything else compare the framings of both sides.",
-            ),
-        ),
-        Words(
-            "Поток кончился посреди сообщения",
-            "Собеседник завершил своё направление, а последнее сообщение неполное.",
-            (
-                "Он упал или остановился на полпути.",
-                "Он не заканчивает последнее сообщение так, как требует кадрирование.",
-                "Кадрирование у сторон разное.",
-            ),
-            (
-                "Что пришло, видно в ошибке (`error.partial`) или с `--dump`.",
-                "Последней строке конец не нужен; в остальных случаях сравните кадрирование обеих сторон.",
-            ),
-        ),
-    ),
-    "not-text": ErrorPage(
-        FramingError,
-        Words(
-            "A byte is not utf-8 in a line",
-            "The framing `lines` reads text, and these bytes are none in its encoding.",
-            (
-                "The peer uses another encoding (latin-1, cp1251, koi8-r).",
-                "It sends no text at all: a binary protocol, or TLS.",
-            ),
-            (
-                "Name the encoding: `lines:encoding=cp1251`.",
-                "Take bytes: `lines:encoding=none`, or the framing `chunks`.",
-            ),
-        ),
-        Words(
-            "Байт в строке не utf-8",
-            "Кадрирование `lines` читает текст, а эти байты в его кодировке текстом не являются.",
-            (
-                "У собеседника другая кодировка (latin-1, cp1251, koi8-r).",
-                "Он шлёт вовсе не текст: двоичный протокол или TLS.",
-            ),
-            (
-                "Назовите кодировку: `lines:encoding=cp1251`.",
-                "Берите байты: `lines:encoding=none` или кадрирование `chunks`.",
-            ),
-        ),
-    ),
     "too-many-files": ErrorPage(
         OpenError,
         Words(
@@ -583,115 +522,5 @@ PAGES: Final[dict[str, ErrorPage]] = {
             ),
         ),
     ),
-    "busy": ErrorPage(
-        BusyError,
-        Words(
-            "Another task already receives",
-            "Two tasks, or threads, receive from one connection at a time. Which of them would get a message is "
-            "chance, so "
-            "it is an error.",
-            (
-                "A second `async for`, or a `receive` beside one.",
-                "A task that receives was forgotten, and goes on in the background.",
-            ),
-            (
-                "One task receives, and hands messages on by a queue.",
-                "Sending needs no such care: any number of tasks may send.",
-            ),
-        ),
-        Words(
-            "Another task already receives: уже читает другая задача",
-            "Две задачи или два потока читают одно соединение одновременно. Кому досталось бы сообщение, решал бы "
-            "случай, "
-            "поэтому это ошибка.",
-            (
-                "Второй `async for` или `receive` рядом с ним.",
-                "Читающая задача забыта и продолжает работать.",
-            ),
-            (
-                "Пусть читает одна задача и передаёт сообщения через очередь.",
-                "Посылать могут сколько угодно задач сразу.",
-            ),
-        ),
-    ),
-    "deadline": ErrorPage(
-        DeadlineError,
-        Words(
-            "A time limit has passed",
-            "The peer did not answer, read or end within the time that was given. The connection can still be used, "
-            "unless "
-            "the message says otherwise.",
-            (
-                "The peer waits for something too: the rest of a request, or the end of our direction.",
-                "The peer is slow, or lost without a word.",
-            ),
-            (
-                "Does the request end as the protocol asks: a line end, an empty line, `send_eof`?",
-                "The message names the option whose limit it was: give more time there.",
-            ),
-        ),
-        Words(
-            "Время вышло",
-            "Собеседник не ответил, не прочитал или не закончил за отведённое время. Соединением можно пользоваться "
-            "дальше, "
-            "если в сообщении не сказано иное.",
-            (
-                "Собеседник тоже ждёт: остатка запроса или конца нашего направления.",
-                "Собеседник медленный или пропал молча.",
-            ),
-            (
-                "Кончается ли запрос так, как требует протокол: концом строки, пустой строкой, `send_eof`?",
-                "В сообщении названа опция, чей это предел: дайте больше времени там.",
-            ),
-        ),
-    ),
 }
-"""Every page, by its code."""
-
-_BY_NUMBER: Final[dict[type[SocketkitError], dict[int, str]]] = {
-    ConnectError: {
-        errno.ECONNREFUSED: "refused",
-        errno.ETIMEDOUT: "no-answer",
-        errno.ENETUNREACH: "unreachable",
-        errno.EHOSTUNREACH: "unreachable",
-    },
-    ListenError: {errno.EADDRINUSE: "in-use", errno.EADDRNOTAVAIL: "not-local"},
-    OpenError: {
-        errno.EACCES: "permission",
-        errno.EPERM: "permission",
-        errno.ENOENT: "no-file",
-        errno.EMFILE: "too-many-files",
-        errno.ENFILE: "too-many-files",
-    },
-    BrokenError: {errno.ECONNRESET: "reset", errno.EPIPE: "broken-pipe"},
-}
-
-_BY_TYPE: Final = {
-    ResolveError: "unknown-name",
-    FrameTooLongError: "too-long",
-    TruncatedFrameError: "truncated",
-    BusyError: "busy",
-    DeadlineError: "deadline",
-}
-
-_NO_TLS: Final = ("wrong version number", "record layer failure", "unknown protocol", "http request")
-
-
-def code_of(error: BaseException) -> str | None:
-    """Return the code of the page about this error; None: there is none."""
-    if not isinstance(error, SocketkitError):
-        return None
-    for kind, codes in _BY_NUMBER.items():
-        if isinstance(error, kind) and error.errno in codes:
-            return codes[error.errno]
-    for kind, code in _BY_TYPE.items():
-        if isinstance(error, kind):
-            return code
-    text = str(error).lower()
-    if isinstance(error, HandshakeError):
-        if error.status is not None:
-            return "upgrade-refused"
-        if "certificate verify failed" in text:
-            return "certificate"
-        return "not-tls" if any(phrase in text for phrase in _NO_TLS) else None
-    return "not-text" if isinstance(error, FramingError) and "is not utf-8" in text else None
+"""Each page, by its code."""
