@@ -552,17 +552,23 @@ def copy_both(
     and the other direction goes on. Between plain sockets on Linux much data is moved by splice(2). A peer that does
     not read holds the other one back. Closes neither connection: that stays with you.
 
+    A WebSocket is one too: what a stream brought is sent as binary messages, and the bytes of its messages, text or
+    binary, are a stream. Between two WebSockets messages stay messages, and text stays text. A close frame (1000 or
+    1001) is an end of stream, and the other way round; between two its code and reason are passed on.
+
     Args:
         a, b: two connections in async code, where the result is to be awaited; or two of plain code. Messages that
-            are sent to them meanwhile leave afterwards.
+            are sent to them meanwhile leave afterwards; on a WebSocket among those that are copied, without a framing.
 
     Returns:
-        How many bytes were copied: `there, back = await copy_both(a, b)`; or by name, `a_to_b` and `b_to_a`.
+        How many bytes were copied, of messages their payload: `there, back = await copy_both(a, b)`; or by name,
+        `a_to_b` and `b_to_a`.
 
     Raises:
         BrokenError: one of them was lost. What came before the loss was passed on, for up to five seconds; then both
-            are aborted, so that the other peer gets a reset too.
+            are aborted, so that the other peer gets a reset too; a WebSocket gets the code of the other one, or 1014.
         ClosedError: one of them was closed or aborted at this end. Both are aborted.
+        FramingError: the peer of a WebSocket has broken its protocol. Both are aborted.
         DeadlineError: no byte passed in either direction for the shorter `idle_timeout` of both.
         BusyError: a task receives from one of them, or both are the same. Nothing has happened; likewise below.
         StreamError: one of them has datagrams; or they belong to two engines.

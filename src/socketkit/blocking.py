@@ -24,7 +24,6 @@ from socketkit.config.websocket_settings import Request
 from socketkit.connection.broadcast import Lock, LockedConnection
 from socketkit.connection.close import unsent_error
 from socketkit.connection.connection import Connection, ConnectionStatistics
-from socketkit.connection.sending_lock import SendingLock
 from socketkit.connection.tunnel import Copied, copy_between
 from socketkit.engines.engine import Engine
 from socketkit.engines.engine import run_to_end as _step
@@ -50,9 +49,7 @@ def _lock_for(connection: Connection[Any]) -> Lock:
     internals = connection.internals
     if not isinstance(internals.stream, MessageStream):
         return threading.Lock()
-    lock = SendingLock(internals.write_now)
-    internals.answering = lock.answer
-    return lock
+    return internals.lock_sending()
 
 
 class BlockingConnection(LockedConnection, Generic[M]):

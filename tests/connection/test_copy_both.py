@@ -14,7 +14,9 @@ import pytest
 
 from socketkit import connect, copy_both, pair, serve
 from socketkit.errors import BrokenError, BusyError, DeadlineError, EndOfStream, StreamError
+from socketkit.events import Closed
 from support.programs import PATIENCE, Program, needs
+from support.recorder import Recorder
 from support.tls import papers
 
 DATA = random.Random(3).randbytes(3_000_000)
@@ -190,11 +192,15 @@ def test_idle_timeout_leaves_them_open():
 
 def test_plain_idle_timeout_aborts():
     """In plain code nothing else ends the threads."""
-    with pair(idle_timeout=0.05) as (_, near), pair() as (b, _):
+    recorder = Recorder()
+    with pair(idle_timeout=0.05, observer=recorder) as (_, near), pair(observer=recorder) as (b, _):
         with pytest.raises(DeadlineError, match="idle_timeout"):
             copy_both(near, b)
         assert near.is_closed
         assert b.is_closed
+        assert {event.connection: event.reason for event in recorder.of(Closed)} == dict.fromkeys(
+            (near.number, b.number), "timeout"
+        )
 
 
 def test_refused_arguments():

@@ -14,6 +14,7 @@ from socketkit.config.address import Address
 from socketkit.config.options import Options
 from socketkit.connection.receiver import Receiver
 from socketkit.connection.sender import Sender
+from socketkit.connection.sending_lock import SendingLock
 from socketkit.connection.session import Session
 from socketkit.connection.starttls import upgrade
 from socketkit.errors import OptionError, SocketkitError, StreamError
@@ -47,11 +48,10 @@ class Internals:
         proxy_header: what the proxy said; None without a proxy.
         framing: of both directions.
         on_closed: is called when this end was closed; None: nothing is.
-        answering: writes what the stream's own protocol sends, where several threads send; None: `write_now` does.
+        sending_lock: held by a thread that sends, where the stream's protocol answers by itself; None: one task sends.
     """
 
     __slots__ = (
-        "answering",
         "began",
         "framing",
         "number",
@@ -63,6 +63,7 @@ class Internals:
         "proxy_peer",
         "receiver",
         "sender",
+        "sending_lock",
         "session",
         "stream",
     )
@@ -72,7 +73,7 @@ class Internals:
         self.framing = framing
         self.options = options
         self.on_closed: Callable[[], object] | None = None
-        self.answering: Callable[[bytes], object] | None = None
+        self.sending_lock: SendingLock | None = None
         self.number = next(_numbers)
         self.began = stream.engine.now()
         self.observer = observer
@@ -192,9 +193,19 @@ class Internals:
             )
         stream.choose_close(1000 if code is None else code, reason)
 
+    def lock_sending(self) -> SendingLock:
+        """Return the lock of threads that send here."""
+        if self.sending_lock is None:
+            self.sending_lock = SendingLock(self.write_now)
+        return self.sending_lock
+
     def write(self, data: bytes) -> None:
         """Append bytes of the stream's own protocol to what is sent."""
-        (self.answering or self.write_now)(data)
+        lock = self.sending_lock
+        if lock is None:
+            self.write_now(data)
+        else:
+            lock.answer(data)
 
     def write_now(self, data: bytes) -> None:
         """The same, where no other thread sends."""

@@ -6,18 +6,38 @@ The connection below frames, waits and answers pings, and counts and reports its
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from socketkit.connection.connection import Connection
 from socketkit.errors import EndOfStream, FramingError
+from socketkit.framing import of as framing_of
 from socketkit.streams.stream import DatagramStream, MessageStream
+from socketkit.values import replace
 
 if TYPE_CHECKING:
     import socket
 
     Socket = socket.socket
 
-__all__ = ["MessageChannel", "TextMessage"]
+__all__ = ["MessageChannel", "TextMessage", "messages_as_they_are"]
+
+
+@contextmanager
+def messages_as_they_are(connection: Connection[Any]) -> Iterator[None]:
+    """Leave the messages of a connection to a channel for a while: neither its framing nor its idle timeout holds.
+    Messages that were not received are framed anew, then and afterwards."""
+    internals = connection.internals
+    framing = internals.framing
+    internals.receiver.use(internals.stream, replace(internals.options, idle_timeout=None))
+    internals.reframe(framing_of("chunks"))
+    try:
+        yield
+    finally:
+        if not connection.is_closed:
+            internals.reframe(framing)
+            internals.receiver.use(internals.stream, internals.options)
 
 
 class TextMessage(bytes):
@@ -37,7 +57,7 @@ class MessageChannel(DatagramStream):
         other: gets the code and the reason of the peer's close frame as its own; None: nobody does.
     """
 
-    __slots__ = ("_connection", "_joins", "_utf8", "engine", "local", "other", "peer")
+    __slots__ = ("_connection", "_joins", "_lock", "_utf8", "engine", "local", "other", "peer")
 
     max_size = 1 << 62
     is_connectionless = False
@@ -49,6 +69,9 @@ class MessageChannel(DatagramStream):
         self._joins = joins
         self.other: MessageChannel | None = None
         self.engine = connection.engine
+        self._lock: AbstractContextManager[object] = nullcontext()
+        if self.engine.blocks:  # the thread that receives answers pings, while another one sends
+            self._lock = connection.internals.lock_sending()
         self.local = connection.internals.stream.local
         self.peer = connection.internals.peer
 
@@ -91,9 +114,10 @@ class MessageChannel(DatagramStream):
         message = self._message(data)
         if message is None:
             return
-        await self._connection.send(message)
-        if self.has_unsent:
-            await self._connection.flush()
+        with self._lock:
+            await self._connection.send(message)
+            if self.has_unsent:
+                await self._connection.flush()
 
     def _message(self, data: bytes | memoryview) -> str | bytes | memoryview | None:
         """What to send for these bytes; None: nothing so far."""
@@ -111,7 +135,8 @@ class MessageChannel(DatagramStream):
     def send_datagram(self, data: bytes | memoryview) -> bool:
         message = self._message(data)
         if message is not None:
-            self._connection.send(message)
+            with self._lock:
+                self._connection.send(message)
         return True
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
@@ -125,7 +150,8 @@ class MessageChannel(DatagramStream):
         """
         if self._utf8 is not None and self._utf8.getstate()[0]:
             raise FramingError(f"what is to be sent to {self.peer} as text ends amid a character")
-        await self._connection.send_eof()
+        with self._lock:
+            await self._connection.send_eof()
 
     def stop_receiving(self) -> None:
         self._connection.stop_receiving()

@@ -6,7 +6,8 @@ the other one, after the bytes that came before the loss were delivered, or a ti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final, NamedTuple, Protocol
 
 from socketkit.config.durations import format_duration
@@ -161,35 +162,49 @@ async def copy_between(a: Connection, b: Connection) -> Copied:
             raise StreamError(
                 f"{internals.peer}: datagrams are not copied as bytes, because they have no end of stream"
             )
-        if isinstance(internals.stream, MessageStream):
-            raise StreamError(f"{internals.peer}: the frames of a WebSocket are not copied as bytes")
         if internals.receiver.is_busy:
             internals.receiver.begin()  # which raises
     idle = [limit for limit in (connection.internals.options.idle_timeout for connection in connections) if limit]
     limits = Limits(idle_timeout=min(idle, default=None), idle_name="idle_timeout")
     shown = [connection.internals.observer for connection in connections]
-    streams = a.internals.stream, b.internals.stream
+    streams = _ends(a, b, is_text=False)
     tunnel = _Tunnel(a, b, limits, Pace(None if any(shown) else _PIPES), _both_observers(shown), streams)
-    begun: list[Connection] = []
-    try:
+    with ExitStack() as afterwards:
         for connection in connections:
-            connection.internals.receiver.begin()
-            begun.append(connection)
+            if not _has_messages(connection):
+                connection.internals.receiver.begin()
+                afterwards.callback(connection.internals.receiver.end)
         for connection in connections:
             await connection.flush()
-        first = [connection.internals.take_unread_bytes() for connection in connections]
+        first = [_take_unread(connection) for connection in connections]
         for connection in connections:
-            connection.internals.sender.hold()
-        try:
-            await tunnel.run(first, closes=False)
-        finally:
-            for connection in connections:
-                if not connection.is_closed:
-                    connection.internals.sender.release(connection.internals.stream)
-    finally:
-        for connection in begun:
-            connection.internals.receiver.end()
+            afterwards.enter_context(_handed_over(connection))
+        await tunnel.run(first, closes=False)
     return Copied(*tunnel.copied)
+
+
+def _take_unread(connection: Connection) -> bytes:
+    """Take what was read and not received; the channel of messages receives them itself."""
+    return b"" if _has_messages(connection) else connection.internals.take_unread_bytes()
+
+
+def _handed_over(connection: Connection) -> AbstractContextManager[None]:
+    """Leave the stream of a connection, or its messages, to a tunnel."""
+    if not _has_messages(connection):
+        return _held(connection)
+    from socketkit.connection.message_channel import messages_as_they_are
+
+    return messages_as_they_are(connection)
+
+
+@contextmanager
+def _held(connection: Connection) -> Iterator[None]:
+    connection.internals.sender.hold()
+    try:
+        yield
+    finally:
+        if not connection.is_closed:
+            connection.internals.sender.release(connection.internals.stream)
 
 
 _PIPES: Final = Pipes()
@@ -295,10 +310,10 @@ class _Tunnel:
                     is_whole = self._failure is None or (self._is_idle and not untaken)
                 finally:
                     is_cut = self._failure is not None and not isinstance(self._failure, DeadlineError)
-                    if closes or is_cut:
-                        self._note(client, target)
                     # Threads that copy may wait on other engines than this one, where only an abort wakes them.
                     is_stuck = self._engine.blocks and not closes and self._going > 0
+                    if closes or is_cut or is_stuck:
+                        self._note(client, target)
                     if is_stuck or (not is_whole and (closes or is_cut)):
                         self._close_because(client, target)
                         client.abort()  # also wakes threads
