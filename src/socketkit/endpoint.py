@@ -9,7 +9,7 @@ from typing import Any
 from socketkit import framing as framings
 from socketkit.config.address import Address
 from socketkit.config.host import ascii_host
-from socketkit.config.options import Options, check_schemes, check_shared, check_verb
+from socketkit.config.options import Options, check_addresses, check_shared, check_verb
 from socketkit.config.schemes import secure_name, websocket_name
 from socketkit.config.tls_settings import TLS
 from socketkit.config.websocket_settings import WebSocket
@@ -52,7 +52,7 @@ class Endpoint:
         own = dict(self.address.options)
         self.options = effective_options(self.address, Options.make(own, **keywords))
         check_verb(own | keywords, verb)
-        check_schemes(own, [self.address.transport])
+        check_addresses(own, [self.address], beside=own | keywords)
         chosen = framing if framing is not None else self.options.framing
         self.framing: Framing = framings.of("chunks" if chosen is None else chosen)
 
@@ -72,7 +72,9 @@ class Endpoint:
             has_engine: whether the program chose the engine, which overrules those of the addresses.
         """
         endpoints = [cls(address, framing, keywords, verb=verb) for address in addresses]
-        check_schemes(keywords, [endpoint.address.transport for endpoint in endpoints])
+        everywhere = [endpoint.address for endpoint in endpoints]
+        own_of_all = {name: value for address in everywhere for name, value in address.options}
+        check_addresses(keywords, everywhere, beside=own_of_all | keywords)
         first, *others = endpoints
         for endpoint in others:
             own = {
@@ -119,7 +121,7 @@ def options_at(
     """
     own = dict(address.options)
     check_verb(own, verb)
-    check_schemes(own, [address.transport])
+    check_addresses(own, [address], beside={**defaults, **own, **keywords})
     return Options.make(defaults, own, keywords)
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from socketkit import Address, Options, connect, listen, pair, serve
-from socketkit.config.options import check_schemes
+from socketkit.config.options import check_addresses
 from socketkit.errors import OptionError
 
 VALUES = {
@@ -51,6 +51,8 @@ VERBS = {
 }
 PLACES = {
     "TCP": "tcp://127.0.0.1:1",
+    "socket": "tcp://127.0.0.1:1",
+    "accepting": "tcp://127.0.0.1:1",
     "UNIX": "unix:///s",
     "datagram": "udp://127.0.0.1:1",
     "stream": "unix:///s",
@@ -122,7 +124,7 @@ def test_default_value_is_let_through(name, verb):
     [
         ("nodelay", "unix:///s", "nodelay: it has no effect at unix:; it acts at TCP, as tcp:// and tls://"),
         ("nodelay", "udp://127.0.0.1:1", "nodelay: it has no effect at udp:; it acts at TCP, as tcp:// and tls://"),
-        ("mode", "tcp://:1", "mode: it has no effect at tcp:; it acts at UNIX sockets, as unix:///path"),
+        ("mode", "tcp://:1", "mode: it has no effect at tcp:; it acts at UNIX sockets that are files, as unix:///path"),
         (
             "broadcast",
             "tcp://:1",
@@ -188,6 +190,34 @@ def test_default_value_is_let_through(name, verb):
             "udp://:1",
             "handshake_timeout: it has no effect at udp:; it acts at streams, as tcp:// and unix://",
         ),
+        (
+            "mode",
+            "unix://@s",
+            "mode: it has no effect at unix://@; it acts at UNIX sockets that are files, as unix:///path",
+        ),
+        (
+            "max_per_peer",
+            "unix:///s",
+            "max_per_peer: it has no effect at unix:; it acts at internet addresses, as tcp:// and udp://, "
+            "or beside accept_proxy",
+        ),
+        (
+            "max_per_peer",
+            "vsock://1:1",
+            "max_per_peer: it has no effect at vsock:; it acts at internet addresses, as tcp:// and udp://, "
+            "or beside accept_proxy",
+        ),
+        (
+            "send_buffer",
+            "exec:cat",
+            "send_buffer: it has no effect at exec:; it acts at sockets, as tcp:// and unix://",
+        ),
+        ("nodelay", "exec:cat", "nodelay: it has no effect at exec:; it acts at TCP, as tcp:// and tls://"),
+        (
+            "mode",
+            "exec:cat",
+            "mode: it has no effect at exec:; it acts at UNIX sockets that are files, as unix:///path",
+        ),
         ("ca", "udp://:1", "ca: it has no effect at udp:; it acts at streams, as tcp:// and unix://"),
     ],
 )
@@ -201,11 +231,42 @@ def test_option_of_another_medium(name, address, told):
         assert str(caught.value) == told
 
 
-@pytest.mark.parametrize("address", ["fd://3", "systemd:", "stdio:", "exec:cat"])
+@pytest.mark.parametrize("address", ["fd://3", "systemd:", "stdio:"])
 def test_opened_elsewhere_takes_any_medium(address):
     """Only the system knows what a descriptor is."""
-    for name in ("nodelay", "mode", "broadcast", "ca"):
-        check_schemes({name: other_value(name)}, [Address.parse(address).transport])
+    for name in ("nodelay", "mode", "broadcast", "ca", "send_buffer", "max_per_peer"):
+        check_addresses({name: other_value(name)}, [Address.parse(address)])
+
+
+@pytest.mark.parametrize("name", Options.fields)
+def test_child_has_no_socket(name):
+    """`exec:` is two pipes: what acts at every stream acts there too, and options of sockets are refused."""
+    acts = scope_of(name).medium in ("", "stream")
+    try:
+        check_addresses({name: other_value(name)}, [Address.parse("exec:cat")])
+    except OptionError as error:
+        assert not acts and f"{name}: it has no effect at exec:; it acts at " in str(error)
+    else:
+        assert acts
+
+
+@pytest.mark.parametrize("name", ["backlog", "max_connections", "accept_rate", "overload"])
+def test_standard_input_is_one_connection(name):
+    with pytest.raises(OptionError, match=f"^{name}: it has no effect at stdio:; it acts at "):
+        serve(echo, "stdio:", **{name: other_value(name)})
+    serve(echo, "stdio:", "tcp://127.0.0.1:1", **{name: other_value(name)})
+
+
+def test_peers_of_a_unix_socket_behind_a_proxy():
+    """Its peers have an address where a PROXY header tells it: then `max_per_peer` acts."""
+    address = Address.parse("unix:///s?max_per_peer=2")
+    with pytest.raises(OptionError, match="max_per_peer: it has no effect at unix:"):
+        serve(echo, address)
+    with pytest.raises(OptionError, match="max_per_peer: it has no effect at unix:"):
+        serve(echo, address, accept_proxy="none")
+    serve(echo, address, accept_proxy="unix")
+    serve(echo, "unix:///s?accept_proxy=unix", max_per_peer=2)
+    serve(echo, "tcp://127.0.0.1:1", "unix:///s", max_per_peer=2)
 
 
 def test_keyword_acts_at_one_address():

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from socketkit.cli.common_options import DEFAULT_ADDRESS, Read
 from socketkit.cli.fast_click import option
 from socketkit.config.address import Address
-from socketkit.config.options import check_schemes, parse_option
+from socketkit.config.options import check_addresses, parse_option
 from socketkit.errors import OptionError
 
 __all__ = ["client", "relay", "server", "split_relay_options"]
@@ -99,11 +99,11 @@ def split_relay_options(
     is_server, is_client = (any(each.transport.is_websocket for each in side) for side in ((address,), targets))
     if is_text and not (is_server or is_client):
         raise OptionError("--text: it has no effect here; it acts on WebSocket, as ws:// and wss://")
-    both = [each.transport for each in (address, *targets)]
+    both = [address, *targets]
     own: dict[str, Any] = {}
     outgoing: dict[str, Any] = {}
     for name, value in given.items():
-        check_schemes({name: value}, {"origins": both[:1], "subprotocols": both}.get(name, both[1:] or both))
+        check_addresses({name: value}, {"origins": both[:1], "subprotocols": both}.get(name, both[1:] or both))
         if name == "origins" or (name == "subprotocols" and is_server):
             own[name] = value
         if name in ("headers", "origin") or (name == "subprotocols" and is_client):
@@ -119,7 +119,7 @@ def _checked(function: Any, names: tuple[str, ...]) -> Any:
         given = {name: options[name] for name in names if options[name] is not None}
         addresses = options["addresses"] if "addresses" in options else (options["address"],)
         if given:
-            check_schemes(given, [address.transport for address in addresses or (Address.parse(DEFAULT_ADDRESS),)])
+            check_addresses(given, addresses or (Address.parse(DEFAULT_ADDRESS),))
         return function(*args, **options)
 
     return checked

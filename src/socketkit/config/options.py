@@ -27,15 +27,18 @@ from socketkit.config.quoting import quote, suggest
 from socketkit.config.retry import RETRY, Retry
 from socketkit.config.schemes import Scheme
 from socketkit.config.scopes import (
+    ACCEPTING,
     ALL,
     CLIENT,
     CONNECTION_LISTENER,
     DATAGRAM,
     DATAGRAM_SERVER,
+    ENDPOINT,
     EVERYWHERE,
     INTERNET,
     INTERNET_BOUND,
     INTERNET_CLIENT,
+    INTERNET_PEERS,
     IPV6_LISTENER,
     LISTENER,
     RAW,
@@ -52,6 +55,7 @@ from socketkit.config.scopes import (
     WEBSOCKET,
     WEBSOCKET_CLIENT,
     WEBSOCKET_LISTENER,
+    Located,
     Scope,
 )
 from socketkit.config.tls_settings import PIN_KIND, TLS, TLS_KIND
@@ -59,7 +63,7 @@ from socketkit.config.websocket_settings import HEADERS, ORIGIN, ORIGINS, SUBPRO
 from socketkit.errors import OptionError
 from socketkit.values import Value, field
 
-__all__ = ["Description", "Options", "check_schemes", "check_shared", "check_verb", "format_option", "parse_option"]
+__all__ = ["Description", "Options", "check_addresses", "check_shared", "check_verb", "format_option", "parse_option"]
 
 
 def _option(scope: Scope, default: object, kind: OptionType, sentence: str) -> Any:
@@ -83,7 +87,7 @@ class Options(Value):
     """
 
     connect_timeout: float | None = _option(
-        SOCKET,
+        ENDPOINT,
         10.0,
         or_none(duration_kind()),
         "How long opening may take, over all addresses of the name; 10s as ncat has it, long enough for two lost SYNs; "
@@ -264,27 +268,27 @@ class Options(Value):
         "as needed.",
     )
     max_connections: int = _option(
-        LISTENER,
+        ACCEPTING,
         10_000,
         count_kind(minimum=1),
         "Connections at a time; 10000: more are treated as `overload` says.",
     )
     overload: str = _option(
-        LISTENER,
+        ACCEPTING,
         "wait",
         choice_kind("wait", "reject"),
         "What happens to connections beyond `max_connections` and `accept_rate`; wait: they wait in the backlog, not "
         "in memory; reject: they are accepted and reset at once, so that the clients try elsewhere.",
     )
     max_per_peer: int | None = _option(
-        LISTENER,
+        INTERNET_PEERS,
         None,
         or_none(count_kind(minimum=1)),
         "Connections of one peer's address at a time (IPv6: of its /64, which one machine has), the next is reset; "
         "none: clients behind a NAT or a proxy share one address.",
     )
     accept_rate: int | None = _option(
-        LISTENER,
+        ACCEPTING,
         None,
         or_none(count_kind(minimum=1)),
         "Connections a second that are accepted, after a burst of one second's worth; none: no limit.",
@@ -553,15 +557,25 @@ def check_verb(given: Mapping[str, object], verb: str) -> None:
             _SCOPES[name].check_verb(name, verb)
 
 
-def check_schemes(given: Mapping[str, object], schemes: Collection[Scheme]) -> None:
+def check_addresses(
+    given: Mapping[str, object], addresses: Collection[Located], *, beside: Mapping[str, object] | None = None
+) -> None:
     """Refuses options that have no effect at any of these addresses; one with its default value is let through.
+
+    Args:
+        given: checked names and values, as text or natively.
+        addresses: the addresses.
+        beside: all options that act there, these among them; None: these alone.
 
     Raises:
         OptionError: it names the addresses at which the option acts.
     """
     for name, value in given.items():
         if not _is_default(name, value):
-            _SCOPES[name].check_schemes(name, schemes)
+            scope = _SCOPES[name]
+            others = given if beside is None else beside
+            is_beside = scope.unless in others and not _is_default(scope.unless, others[scope.unless])
+            scope.check_addresses(name, addresses, (scope.unless,) if is_beside else ())
 
 
 def check_shared(given: Mapping[str, object], first: Options, scheme: Scheme) -> None:

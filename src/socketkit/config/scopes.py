@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Container, Iterable
+from typing import Final, Protocol
 
 from socketkit.config.schemes import Scheme
 from socketkit.errors import OptionError
 from socketkit.values import Value
 
 __all__ = [
+    "ACCEPTING",
     "ALL",
     "CLIENT",
     "CONNECTION_LISTENER",
     "DATAGRAM",
     "DATAGRAM_SERVER",
+    "ENDPOINT",
     "EVERYWHERE",
     "INTERNET",
     "INTERNET_BOUND",
     "INTERNET_CLIENT",
+    "INTERNET_PEERS",
     "IPV6_LISTENER",
     "LISTENER",
     "RAW",
@@ -35,11 +38,13 @@ __all__ = [
     "WEBSOCKET",
     "WEBSOCKET_CLIENT",
     "WEBSOCKET_LISTENER",
+    "Located",
     "Scope",
 ]
 
 _MEDIA: Final = {
     "stream": "streams, as tcp:// and unix://",
+    "socket": "sockets, as tcp:// and unix://",
     "TCP": "TCP, as tcp:// and tls://",
     "datagram": "datagrams and raw sockets, as udp://, unixgram:// and ip://",
     "internet": "internet addresses, as tcp:// and udp://",
@@ -47,9 +52,22 @@ _MEDIA: Final = {
     "raw": "raw and ping sockets, as ip://host",
     "IPv6": "TCP over IPv6, as tcp:// and tcp6://",
     "connection": "connections, as tcp:// and unixpacket://",
-    "UNIX": "UNIX sockets, as unix:///path",
+    "accepting": "addresses that many connect to, as tcp:// and unix://",
+    "UNIX": "UNIX sockets that are files, as unix:///path",
     "WebSocket": "WebSocket, as ws:// and wss://",
 }
+
+
+class Located(Protocol):
+    """What is asked of an address."""
+
+    @property
+    def transport(self) -> Scheme:
+        """Its scheme."""
+
+    @property
+    def is_abstract(self) -> bool:
+        """Whether it is a UNIX socket that is no file."""
 
 
 class Scope(Value):
@@ -59,11 +77,13 @@ class Scope(Value):
         name: in a word or two, for tables.
         verbs: the public functions that read it.
         medium: the addresses at which it acts: a key of the table above; empty: all.
+        unless: another option beside which it acts at all addresses; empty: none does.
     """
 
     name: str
     verbs: tuple[str, ...]
     medium: str = ""
+    unless: str = ""
 
     def check_verb(self, option: str, verb: str) -> None:
         """Refuses an option that the verb never reads.
@@ -74,15 +94,27 @@ class Scope(Value):
         if verb not in self.verbs:
             raise OptionError(f"{option}: it has no effect on {verb}; it acts on {_joined(self.verbs)}")
 
-    def check_schemes(self, option: str, schemes: Iterable[Scheme]) -> None:
+    def check_addresses(self, option: str, addresses: Iterable[Located], beside: Container[str] = ()) -> None:
         """Refuses an option that acts at none of the addresses.
+
+        Args:
+            option: its name.
+            addresses: the addresses.
+            beside: the options that are given with it and are not at their defaults.
 
         Raises:
             OptionError: it says at which addresses it does.
         """
-        if self.medium and not any(_fits(scheme, self.medium) for scheme in schemes):
-            names = _joined(sorted({f"{scheme.name}:" for scheme in schemes}))
-            raise OptionError(f"{option}: it has no effect at {names}; it acts at {_MEDIA[self.medium]}")
+        if not self.medium or (self.unless and self.unless in beside):
+            return
+        if not any(_fits(address, self.medium) for address in addresses):
+            names = _joined(sorted({_name_of(address, self.medium) for address in addresses}))
+            where = _MEDIA[self.medium] + (f", or beside {self.unless}" if self.unless else "")
+            raise OptionError(f"{option}: it has no effect at {names}; it acts at {where}")
+
+
+def _name_of(address: Located, medium: str) -> str:
+    return f"{address.transport.name}:" + ("//@" if medium == "UNIX" and address.is_abstract else "")
 
 
 def _joined(words: Iterable[str]) -> str:
@@ -90,13 +122,20 @@ def _joined(words: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _fits(scheme: Scheme, medium: str) -> bool:
-    if not scheme.kind:  # a descriptor, standard input and output, a child: only the system knows what they are
+def _fits(address: Located, medium: str) -> bool:
+    scheme = address.transport
+    if scheme.name in ("exec", "stdio") and medium in ("connection", "accepting"):
+        return False  # the only connection is open already
+    if scheme.name == "exec":  # the pipes of a child
+        return medium == "stream"
+    if not scheme.kind:  # a descriptor, standard input and output: only the system knows what they are
+        return True
+    if medium in ("socket", "accepting"):
         return True
     if medium == "datagram":
         return scheme.is_datagram
     if medium == "UNIX":
-        return "AF_UNIX" in scheme.families
+        return "AF_UNIX" in scheme.families and not address.is_abstract
     if medium == "WebSocket":
         return scheme.is_websocket
     if medium == "connection":
@@ -119,12 +158,15 @@ _EVERY: Final = (*_CONNECTED, "pair")
 
 ALL: Final = Scope("all", _EVERY)
 EVERYWHERE: Final = Scope("all", (*_EVERY, "open_datagrams"))
-SOCKET: Final = Scope("client, listener", _SOCKETS)
+ENDPOINT: Final = Scope("client, listener", _SOCKETS)
+SOCKET: Final = Scope("client, listener", _SOCKETS, "socket")
 CLIENT: Final = Scope("client", ("connect",))
 LISTENER: Final = Scope("listener", ("serve", "listen"))
+ACCEPTING: Final = Scope("listener", ("serve", "listen"), "accepting")
 SERVER: Final = Scope("server", ("serve",))
 INTERNET: Final = Scope("internet", _SOCKETS, "internet")
 INTERNET_CLIENT: Final = Scope("internet client", ("connect",), "internet")
+INTERNET_PEERS: Final = Scope("listener", ("serve", "listen"), "internet", "accept_proxy")
 INTERNET_BOUND: Final = Scope("internet listener", ("serve", "listen", "open_datagrams"), "internet")
 IPV6_LISTENER: Final = Scope("TCP listener", ("serve", "listen"), "IPv6")
 CONNECTION_LISTENER: Final = Scope("connection listener", ("serve", "listen"), "connection")

@@ -22,7 +22,7 @@ from socketkit.apps.single_client import SingleClient
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
 from socketkit.config.durations import format_duration
-from socketkit.config.options import Options, check_schemes, check_verb
+from socketkit.config.options import Options, check_addresses, check_verb
 from socketkit.connection.connection import Connection
 from socketkit.connection.tunnel import Limits, close_because, run_tunnel
 from socketkit.endpoint import options_at
@@ -109,7 +109,7 @@ class Relay:
         self._plan = plan = Plan() if plan is None else plan
         self._observer = guarded(observer)
         check_verb(options, "connect")
-        check_schemes(options, [address.transport for address in targets])
+        check_addresses(options, targets)
         self._options_of = {address: options_at(address, plan.portion, options) for address in targets}
         self._targets = Targets(targets, plan.balance)
         shared = (TokenBucket(plan.total_rate), TokenBucket(plan.total_rate)) if plan.total_rate else ()
