@@ -34,6 +34,36 @@ def tinyproxy(folder: Path, *lines: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def squid(folder: Path) -> Iterator[str]:
+    """Squid with a user and a password, which sed knows: it becomes another user, who may read no file of ours."""
+    port = free_port()
+    path = folder / "squid.conf"
+    path.write_text(
+        f"""http_port 127.0.0.1:{port}
+auth_param basic program /bin/sed -u s/^user.s3cret$/OK/;t;s/.*/ERR/
+auth_param basic children 1
+acl members proxy_auth REQUIRED
+acl forbidden port 9
+http_access deny forbidden
+http_access allow members
+http_access deny all
+cache deny all
+cache_mem 1 MB
+cache_log /dev/null
+access_log none
+netdb_filename none
+pinger_enable off
+pid_filename none
+coredump_dir /
+shutdown_lifetime 0 seconds
+"""
+    )
+    with Program(needs("squid"), "-N", "-f", str(path)):
+        wait_listening(port)
+        yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
 def danted(folder: Path) -> Iterator[str]:
     """Dante: SOCKS4 and SOCKS5 on one port, for the loopback alone."""
     port = free_port()
@@ -155,6 +185,23 @@ def test_tinyproxy(tmp_path: Path) -> None:
             echoes(f"tcp://localhost:{address.port}", f"http://{proxy}")
         with pytest.raises(ConnectError, match=r"answered: 5\d\d "):
             echoes("tcp://127.0.0.1:1", f"http://user:secret@{proxy}")
+
+
+def test_squid(tmp_path: Path) -> None:
+    """HTTP CONNECT with a long answer of its own to each refusal; a WebSocket through it."""
+    with squid(tmp_path) as proxy, echo_server() as (_, address):
+        way = f"http://user:s3cret@{proxy}"
+        assert echoes(f"tcp://127.0.0.1:{address.port}", way)
+        with socketkit("echo", "ws://127.0.0.1:0/chat") as server:
+            assert echoes(f"ws://127.0.0.1:{server.address().port}/chat", way)
+        for place, url, answer in (
+            (f"tcp://127.0.0.1:{address.port}", f"http://{proxy}", "407"),
+            (f"tcp://127.0.0.1:{address.port}", f"http://user:wrong@{proxy}", "407"),
+            ("tcp://127.0.0.1:9", way, "403"),
+            ("tcp://127.0.0.1:1", way, "503"),
+        ):
+            with pytest.raises(ConnectError, match=f"answered: {answer} "):
+                echoes(place, url)
 
 
 def test_chain_of_kinds(tmp_path: Path) -> None:
