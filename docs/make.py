@@ -306,7 +306,7 @@ def made(text: str, page: Path | None = None) -> str:
     if page and page.name.endswith(".ru.md"):
         text = BLOCK.sub(lambda match: match[1] + words().commented(match[2]) + match[3], text)
         english = page.with_name(page.name.removesuffix(".ru.md") + ".md").read_text()
-        measured = [match[2] for match in MEASURED.finditer(english)]
+        measured = [words().measured(match[2]) for match in MEASURED.finditer(english)]
         text = MEASURED.sub(lambda match: match[1] + measured.pop(0) + match[3], text)
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,19 @@ TABLES = ("errors", "events", "framing-options", "options", "statuses", "verbs")
 def test_each_sentence_has_its_translation(name: str) -> None:
     """A new option or error adds its sentence to docs/russian/ as well."""
     assert not russian.untranslated(MAKER.TABLES[name]())
+
+
+@pytest.mark.parametrize("page", ["behaviours", "reliability", "speed"])
+def test_a_measured_table_has_its_translation(page: str) -> None:
+    """Headings and rows of measured tables are Russian too; numbers and names of programs stay."""
+    rows = [
+        re.sub(r"`[^`]*`", "", row.split("|")[1])
+        for _, part, _ in MAKER.MEASURED.findall((DOCS / f"{page}.md").read_text())
+        for row in russian.measured(part).splitlines()
+        if row.startswith("|")
+    ]
+    assert rows
+    assert not [row for row in rows if re.search(r"[a-z]{3,} [a-z]{2,}", row)]
 
 
 def test_no_translation_is_left_over() -> None:

@@ -10,18 +10,39 @@ import re
 
 from russian.command import COMMAND
 from russian.comments import COMMENTS
+from russian.measured import MEASURED, PHRASES
 from russian.options import OPTIONS
 from russian.tables import ERRORS, EVENTS, FRAMINGS, STATUSES
 
 WORDS = {**STATUSES, **ERRORS, **EVENTS, **FRAMINGS, **OPTIONS, **COMMAND}
 COMMENT = re.compile(r"((?:^|\s)# )(.+)$", re.MULTILINE)
 DOCSTRING = re.compile(r'^( *)"""(.+)"""$', re.MULTILINE)
+NUMBER = re.compile(r"^(\d+\. )?(.*)$", re.DOTALL)
 ITEM = re.compile(r"^( *- `\w+`(?: \(`\w+`\))?: )(.*)$")
 
 
 def translated(table: str) -> str:
     """A table, a list or a paragraph of the generated parts, in Russian; what has no translation stays English."""
     return "\n".join(_line(line) for line in table.split("\n"))
+
+
+def measured(table: str) -> str:
+    """A measured part in Russian: its headings, its rows (behind their numbers), and phrases within cells."""
+    return "\n".join(
+        "|".join(_measured(cell) for cell in re.split(r"(?<!\\)\|", line)) if line.strip() else line
+        for line in table.split("\n")
+    )
+
+
+def _measured(cell: str) -> str:
+    text = cell.strip()
+    match = NUMBER.match(text)
+    known = MEASURED.get(match[2]) or WORDS.get(match[2]) if match else None
+    if match and known:
+        return cell.replace(text, (match[1] or "") + known)
+    for english, russian in PHRASES.items():
+        cell = cell.replace(english, russian)
+    return cell
 
 
 def commented(code: str) -> str:
