@@ -94,6 +94,8 @@ def fault_of(event: dict[str, Any], url: str) -> str:
     """What is wrong in an event of the browser, else nothing."""
     parameters, own = event.get("params", {}), url.split("/", 3)[2]
     match event["method"]:
+        case "Log.entryAdded" if parameters["entry"].get("url", "").endswith("/sitemap.xml"):
+            return ""  # the theme looks for one beside each page of another language, and does without
         case "Log.entryAdded":
             return f"console: {parameters['entry']['text']} {parameters['entry'].get('url', '')}"
         case "Runtime.exceptionThrown":

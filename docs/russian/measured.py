@@ -285,7 +285,7 @@ PHRASES = {
     "compiled core": "компилированное ядро",
     " / direct": " / прямо",
     "until it is there": "до готовности",
-    ", over python -c pass": "сверх python -c pass",
+    ", over python -c pass": " сверх python -c pass",
     "lines of log": "строк журнала",
     "s CPU": "с процессора",
     "**no**: it ends, with its connections": "**no**: кончается, вместе с соединениями",
@@ -295,5 +295,9 @@ PHRASES = {
     "status 0": "код 0",
     "As run with": "Выполнено с",
     "after ": "через ",
+    " of as many bytes": " стольких же bytes",
+    " over ready lines": " по готовым строкам",
+    "/ ours, epoll": "/ наш, epoll",
+    ", on Linux": ", на Linux",
     " of ": " из ",
 }
