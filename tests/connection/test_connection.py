@@ -51,6 +51,20 @@ def test_messages_in_order_any_packets(run):
     run(main)
 
 
+def test_empty_chunk_is_nothing_and_delays_nothing(run):
+    """A chunk of no bytes is no message at the other end, and what is sent later leaves as ever."""
+
+    async def main(engine):
+        with talk(engine, "chunks") as (connection, far):
+            await connection.send(b"")
+            await turns(engine, 3)
+            await connection.send(b"one")
+            await turns(engine, 3)
+            assert read_exactly(far, 3) == b"one"
+
+    run(main)
+
+
 def test_receive_many_returns_all(run):
     """Receive many gives all that is there."""
 

@@ -13,7 +13,6 @@
 #define MSG_NOSIGNAL 0 /* macOS: Python ignores SIGPIPE */
 #endif
 
-enum { RECEIVE_SIZE = 64 * 1024 };    /* bytes that recv(2) is asked for at least */
 enum { USUAL_CHUNK = 8 * 1024, LARGE_CHUNK = 96 * 1024 }; /* as in streams/socket_stream.py */
 
 typedef struct {
@@ -784,8 +783,10 @@ static int flush(Connection *self)
     Buffer *out = &session->out;
     if (!can_flush(self))
         return call_sender(self, NAME_flush);
-    if (out->end == 0)
+    if (out->end == 0) { /* empty messages of `CHUNKS` were sent */
+        empty_outgoing(session);
         return 0;
+    }
     Py_ssize_t taken;
     Found found = send_bytes(self, out->data, out->end, &taken);
     if (found == FAILED)
@@ -793,12 +794,7 @@ static int flush(Connection *self)
     if (found == UNUSUAL)
         return 0; /* what was unsent is dropped, and the next `send` raises */
     if (found == WHOLE) {
-        out->end = 0;
-        session->out_count = 0;
-        if (out->capacity > RECEIVE_SIZE) {
-            PyMem_RawFree(out->data);
-            *out = (Buffer){0};
-        }
+        empty_outgoing(session);
         return 0;
     }
     memmove(out->data, out->data + taken, out->end - taken);
@@ -864,7 +860,7 @@ static PyObject *send_in_python(Connection *self, PyObject *message)
 static PyObject *send_blocking(Connection *self, PyObject *message)
 {
     Session *session = self->session;
-    Buffer *out = &session->out;
+    Buffer *out = outgoing_buffer(session);
     if (out->end > 0 || !can_flush(self))
         return send_in_python(self, message);
     Found found = write_message(&session->format, out, message);
@@ -890,12 +886,13 @@ static PyObject *connection_send(Connection *self, PyObject *message)
         if (sent != NULL || PyErr_Occurred())
             return sent;
     }
-    Py_ssize_t before = session->out.end;
-    Found found = write_message(&session->format, &session->out, message);
+    Buffer *out = outgoing_buffer(session);
+    Py_ssize_t before = out->end;
+    Found found = write_message(&session->format, out, message);
     if (found != WHOLE)
         return found == FAILED ? NULL : send_in_python(self, message);
     session->sent_count++;
-    session->outgoing_size += session->out.end - before;
+    session->outgoing_size += out->end - before;
     if (++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
         return NULL;
     if (session->outgoing_size >= self->large || session->out_count >= TURN_MESSAGES)
@@ -1117,16 +1114,17 @@ static int push_encoded(Connection *self, const Buffer *encoded)
     Session *session = self->session;
     if (encoded->end >= USUAL_CHUNK && session->out.end == 0 && can_flush(self))
         return push_large(self, encoded);
-    if (make_room(&session->out, encoded->end) < 0)
+    Buffer *out = outgoing_buffer(session);
+    if (make_room(out, encoded->end) < 0)
         return -1;
     if (encoded->end > 0)
-        memcpy(session->out.data + session->out.end, encoded->data, encoded->end);
-    session->out.end += encoded->end;
+        memcpy(out->data + out->end, encoded->data, encoded->end);
+    out->end += encoded->end;
     session->outgoing_size += encoded->end;
     session->sent_count++;
     if (++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
         return -1;
-    return session->out.end >= self->large ? flush(self) : 0;
+    return out->end >= self->large ? flush(self) : 0;
 }
 
 PyObject *core_broadcast(PyObject *module, PyObject *args)

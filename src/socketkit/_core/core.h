@@ -38,6 +38,8 @@ enum { READ = 1, WRITE = 2 };
 
 enum { TURN_MESSAGES = 512 }; /* as in connection.py */
 enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connections share */
+enum { RECEIVE_SIZE = 64 * 1024 };  /* bytes that recv(2) is asked for at least */
+enum { KEPT_COUNT = 32 };           /* as many connections are flushed in a row: TURN_TASKS in kernel.py */
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
@@ -50,6 +52,15 @@ enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connec
 enum { NAMES(NAME_OF) NAME_COUNT };
 #undef NAME_OF
 
+/* Bytes with room at the end. */
+typedef struct {
+    char *data;
+    Py_ssize_t capacity;
+    Py_ssize_t start; /* the first byte of the oldest message that was not received */
+    Py_ssize_t next;  /* the first byte that was not decoded */
+    Py_ssize_t end;   /* behind the last byte */
+} Buffer;
+
 /* What the module owns: one for each interpreter. */
 typedef struct {
     PyTypeObject *kernel_type, *task_type, *slot_type, *stream_type, *session_type, *connection_type, *next_type,
@@ -61,6 +72,8 @@ typedef struct {
     int free_next_count;
     char *arena;      /* where datagrams are received; NULL: none were */
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
+    Buffer kept[KEPT_COUNT]; /* empty buffers of at most RECEIVE_SIZE bytes, for what is to be sent */
+    int kept_count;
     PyObject *names[NAME_COUNT];
 } CoreState;
 
@@ -120,15 +133,6 @@ typedef enum {
     WHOLE,
     UNUSUAL, /* the Python codec is to look at it: an error, an over-long frame */
 } Found;
-
-/* Bytes with room at the end. */
-typedef struct {
-    char *data;
-    Py_ssize_t capacity;
-    Py_ssize_t start; /* the first byte of the oldest message that was not received */
-    Py_ssize_t next;  /* the first byte that was not decoded */
-    Py_ssize_t end;   /* behind the last byte */
-} Buffer;
 
 int read_format(PyObject *description, Format *format);
 Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned);
@@ -209,6 +213,15 @@ static inline void note_backlog(Session *self)
     self->has_backlog = self->has_work = self->in.next < self->in.end;
 }
 
+/* The buffer of what is to be sent: an idle connection has none. */
+static inline Buffer *outgoing_buffer(Session *self)
+{
+    if (self->out.data == NULL && self->core->kept_count > 0)
+        self->out = self->core->kept[--self->core->kept_count];
+    return &self->out;
+}
+
+void empty_outgoing(Session *self);
 int prepare_receive(Session *self, Py_ssize_t size);
 int append_received(Session *self, const char *data, Py_ssize_t size);
 void settle_buffer(Session *self);

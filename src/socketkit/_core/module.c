@@ -130,6 +130,8 @@ static int core_clear(PyObject *module)
     Py_CLEAR(core->done);
     for (int i = 0; i < NAME_COUNT; i++)
         Py_CLEAR(core->names[i]);
+    while (core->kept_count > 0)
+        PyMem_RawFree(core->kept[--core->kept_count].data);
     PyMem_RawFree(core->spare);
     PyMem_RawFree(core->arena);
     core->spare = core->arena = NULL;

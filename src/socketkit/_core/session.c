@@ -23,6 +23,19 @@ static void free_buffer(CoreState *core, Buffer *buffer)
     *buffer = (Buffer){0};
 }
 
+/* All that was to be sent is: another connection may use its buffer. */
+void empty_outgoing(Session *self)
+{
+    CoreState *core = self->core;
+    Buffer *out = &self->out;
+    self->out_count = 0;
+    if (out->data != NULL && out->capacity <= RECEIVE_SIZE && core->kept_count < KEPT_COUNT)
+        core->kept[core->kept_count++] = (Buffer){.data = out->data, .capacity = out->capacity};
+    else
+        PyMem_RawFree(out->data);
+    *out = (Buffer){0};
+}
+
 /* Give `in` room for so many bytes to receive: the spare buffer where it is enough, else one that grows twofold. */
 int prepare_receive(Session *self, Py_ssize_t size)
 {
@@ -266,7 +279,7 @@ static PyObject *session_drop(Session *self, PyObject *unused)
 /* Append messages to `out`: all of them, and 1; or none, and 0: the Python codec is to encode them. */
 int encode_messages(Session *self, PyObject *messages)
 {
-    Buffer *out = &self->out;
+    Buffer *out = outgoing_buffer(self);
     Py_ssize_t before = out->end;
     if (self->format.kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
         return 0; /* an iterator is consumed once */
@@ -299,8 +312,7 @@ static PyObject *session_take_out(Session *self, PyObject *unused)
     (void)unused;
     PyObject *data = PyBytes_FromStringAndSize(self->out.data == NULL ? "" : self->out.data, self->out.end);
     if (data != NULL) {
-        free_buffer(self->core, &self->out);
-        self->out_count = 0;
+        empty_outgoing(self);
     }
     return data;
 }
@@ -308,8 +320,7 @@ static PyObject *session_take_out(Session *self, PyObject *unused)
 static PyObject *session_drop_out(Session *self, PyObject *unused)
 {
     (void)unused;
-    free_buffer(self->core, &self->out);
-    self->out_count = 0;
+    empty_outgoing(self);
     return Py_NewRef(Py_None);
 }
 
