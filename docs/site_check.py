@@ -2,8 +2,8 @@
 
 Checked: no message in the console, nothing loaded from another host, no horizontal scroll at 360 px, text, menu and
 language switch without JavaScript, a dark scheme where the system asks for one, one main heading, images with a text,
-and that the search finds a word in both languages. Chromium is driven over its DevTools protocol by our own WebSocket
-client.
+and that the search finds words and answers questions (`site_questions`) in both languages. Chromium is driven over its
+DevTools protocol by our own WebSocket client.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from site_questions import ENGLISH, RUSSIAN
 
 from socketkit import BlockingConnection, connect
 
@@ -46,6 +48,25 @@ SEARCH = """new Promise(done => {
         found || Date.now() > until ? done(String(found)) : setTimeout(look, 50);
     })();
 })"""
+
+ASK = """(async () => {
+    const config = JSON.parse(document.getElementById("__config").textContent);
+    const worker = new Worker(new URL(config.search, location));
+    const ask = (message) => new Promise((done) => {
+        worker.onmessage = (event) => done(event.data);
+        worker.postMessage(message);
+    });
+    const base = new URL(config.base + "/", location);
+    const index = await (await fetch(new URL("search/search_index.json", base))).json();
+    await ask({type: 0, data: {...index, options: {}}});
+    const found = [];
+    for (const question of QUESTIONS) {
+        const {data} = await ask({type: 2, data: question});
+        found.push(data.items.slice(0, 3).flatMap((page) => page.slice(0, 4).map((section) => section.location)));
+    }
+    return JSON.stringify(found);
+})()"""
+"""Questions to the search as the page sets it up: the addresses in the first three results of each."""
 
 
 WORDS = (
@@ -150,6 +171,15 @@ def check(browser: Browser, base: str) -> int:
         if browser.evaluate(SEARCH.replace("WORD", json.dumps(word))) == "0":
             print(f"{page}: the search does not find {word}")
             count += 1
+    for page, questions in (("index.html", ENGLISH), ("ru/index.html", RUSSIAN)):
+        browser.open(base + page)
+        asked = json.dumps([question for question, _ in questions])
+        for (question, expected), found in zip(
+            questions, json.loads(browser.evaluate(ASK.replace("QUESTIONS", asked))), strict=True
+        ):
+            if not any(place.removeprefix("ru/").startswith(expected) for place in found):
+                print(f"{page}: asked {question!r}, the search finds {found}")
+                count += 1
     print(f"{len(pages)} pages, {count} faults", file=sys.stderr)
     return count
 

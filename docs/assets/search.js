@@ -9,9 +9,13 @@
     russian: ("иями ями ами иях иям ием ией ого его ому ему ыми ими ться тся ешь ете ите ает яет ают яют ала яла или ыли ать ять " +
       "еть ить уть ах ях ам ям ом ем ой ей ый ий ые ие ая яя ое ее ую юю ых их ым им ию ия ии ов ев ет ит ут ют ат ят ал ял ил " +
       "ла ло ли а я о е и ы у ю ь й").split(" "),
-    english: "ing ies ied ed es s".split(" "),
+    english: "ations ation ing ies ied ed es s".split(" "),
   };
-  const small = new Set("а в во да до для же за и из или к как ко ли мне на не нет но о об от по под при с со та то у что это".split(" "));
+  const small = new Set(("a an and any are as at be but by can could did do does find for from get give happens had has have how i if in into " +
+    "is it its make may me my no not of on or our out s so that the then there these this to up use was we what when where which who " +
+    "why will with would you your " +
+    "без бы был быть в вам во вы где да для до его ее если есть за и из или их к как какой когда ко кто ли мне мой мочь можно мы на над не " +
+    "но о об от по под при про с сделать со так там то у узнать уже что чтобы это я").split(" "));
   const stem = (word) => {
     const of = /^[а-я]+$/i.test(word) ? endings.russian : /^[a-z]+$/i.test(word) ? endings.english : [];
     const ending = of.find((each) => word.toLowerCase().endsWith(each) && word.length - each.length >= 4);
@@ -26,8 +30,8 @@
       return {...message, data: {...message.data, config: {...config, fields}, docs: read}};
     }
     if (message?.type === 2 && typeof message.data === "string") {
-      const words = plain(message.data).split(/\s+/);
-      const telling = words.filter((each) => !small.has(each.toLowerCase()));
+      const words = plain(message.data).split(/[\s,:;!?()[\]{}"'`«»<>=*+~^|/\\-]+|\.(?!\w)/).filter((each) => each);
+      const telling = words.filter((each) => !small.has(each.toLowerCase()) && (each.length > 1 || /\d/.test(each))).slice(0, 24);
       return {...message, data: (telling.length ? telling : words).map(stem).join(" ")};
     }
     return message;

@@ -269,7 +269,7 @@ CONNECTIONS: Final[dict[str, ErrorPage]] = {
     "not-sendable": ErrorPage(
         FramingError,
         Words(
-            "A message cannot be sent in this framing: nothing was encoded",
+            "A message cannot be sent in this framing: nothing was encoded, lines sends str",
             "The message contains what would end it, or is longer or other than the framing can carry. Nothing "
             "of it was sent, and the connection goes on.",
             (
@@ -287,7 +287,7 @@ CONNECTIONS: Final[dict[str, ErrorPage]] = {
             ),
         ),
         Words(
-            "Сообщение не помещается в это кадрирование: nothing was encoded",
+            "Сообщение не помещается в это кадрирование: nothing was encoded, lines sends str",
             "В сообщении есть то, что его закончило бы, или оно длиннее или иное, чем может передать "
             "кадрирование. Ничего не послано, соединение работает дальше.",
             (

@@ -22,7 +22,7 @@ OPENING: Final[dict[str, ErrorPage]] = {
     "bad-address": ErrorPage(
         AddressError,
         Words(
-            "An address cannot be read: unknown scheme, no port",
+            "An address cannot be read: no port, unknown scheme, not followed by '//'",
             "The text is no address. The message quotes the part that cannot be read, and says what is allowed there.",
             (
                 "The slashes of a URL are missing: `tcp:host:5000`.",
@@ -40,7 +40,7 @@ OPENING: Final[dict[str, ErrorPage]] = {
             ),
         ),
         Words(
-            "Адрес не читается: неизвестная схема, нет порта",
+            "Адрес не читается: нет порта, неизвестная схема, not followed by '//'",
             "Этот текст — не адрес. В сообщении названы место, которое не читается, и что там допустимо.",
             (
                 "Нет косых черт URL: `tcp:host:5000`.",
