@@ -104,6 +104,21 @@ def test_names_are_unique_in_a_race() -> None:
                 assert sorted("you are" in answer for answer in answers) == [False, True], answers
 
 
+def test_many_writers_wait_for_the_bus() -> None:
+    """Several guests of one host that are faster than the bus: each goes on when it has caught up."""
+    with hosting(bus=MemoryBus(MemoryLog()), name="Ann") as one, Guest(one, "Carol") as carol:
+        with contextlib.ExitStack() as stack:
+            writers = [stack.enter_context(Guest(one, f"W{number}")) for number in range(4)]
+            for writer in writers:
+                writer.says("\n".join(f"line {number}" for number in range(300)))
+            lines: list[str] = []
+            while len(lines) < 1200:
+                lines += said([carol.reads()])
+            for number in range(4):
+                own = [line for line in lines if line.startswith(f"W{number}:")]
+                assert own == [f"W{number}: line {each}" for each in range(300)]
+
+
 @pytest.mark.parametrize("kind", BROKERS)
 def test_one_order_on_a_broker(kind: str, tmp_path: Path) -> None:
     with broker(kind, tmp_path) as server, two_hosts(server.url(), server.url()) as (one, other):

@@ -97,7 +97,8 @@ class BusLink:
     async def wait_caught_up(self, count: int) -> None:
         """Wait while more lines than this wait for the bus: so speakers are no faster than the bus."""
         while self.cluster.waiting_count() > count and not self._ended.is_set():
-            self._returned = self._engine.event()
+            if self._returned.is_set():  # else another one waits for it already
+                self._returned = self._engine.event()
             await self._returned.wait()
 
     # What the worker calls
