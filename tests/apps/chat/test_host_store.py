@@ -15,8 +15,8 @@ import pytest
 
 from apps.chat.test_host import PATIENCE, Nc, Room, Scripted, hosting
 from socketkit import engines
+from socketkit.apps.chat.chat_host import ChatHost
 from socketkit.apps.chat.decisions import ShowLine
-from socketkit.apps.chat.host import ChatHost
 from socketkit.apps.chat.limits import BURST_LINES, Limits
 from socketkit.apps.chat.message import Message
 from socketkit.apps.chat.store import Store, read_messages

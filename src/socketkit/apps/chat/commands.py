@@ -154,7 +154,8 @@ def _private(members: Members, number: int, rest: str) -> list[Decision]:
     note, text = members.text_for(receiver, "private"), unstacked(text)
     own = members.by_number[number].name
     detail = Private(own, members.by_number[receiver].name, text)
-    return [ShowLine((receiver,), private_line(own, note, text), detail=detail, writer=number)]
+    shown = ShowLine((receiver,), private_line(own, note, text), detail=detail, writer=number)
+    return [*members.introduce(number), shown]
 
 
 def _private_elsewhere(members: Members, number: int, key: Key, text: str) -> list[Decision]:
@@ -172,7 +173,7 @@ def _act(members: Members, number: int, text: str) -> list[Decision]:
         return [*members.notice((number,), "how to use it: {usage}", usage="/me TEXT")]
     if (refusal := muted_notice(members, number)) is not None:
         return refusal
-    return [members.said(number, "me", text)]
+    return [*members.introduce(number), members.said(number, "me", text)]
 
 
 def _search(members: Members, number: int, text: str) -> list[Decision]:

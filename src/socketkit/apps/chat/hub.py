@@ -33,7 +33,7 @@ MAX_TRIES: Final = 3
 """Wrong passwords of one connection."""
 
 EPISODE_TIME: Final = 10.0
-"""Seconds without a pause after which a guest that is too fast is told so anew."""
+"""Seconds without a pause after which a guest that is too fast is told so anew; of the host and refused guests too."""
 
 _QUIT: Final = "/quit"
 
@@ -142,6 +142,7 @@ class Hub:
         self._waiting: dict[int, _Waiting] = {}
         self._reported_sources: set[str] = set()
         self._guest_count = 0
+        self._full_at = float("-inf")
         self._is_over = False
 
     @property
@@ -195,8 +196,16 @@ class Hub:
             return self.members.notice((number,), "goodbye: you are banned from this chat")
         guests = len(self.members.by_number) + len(self._waiting) - (HOST in self.members.by_number)
         if guests >= self._limits.max_guests:
-            return self.members.notice((number,), "goodbye: the chat is full ({count} guests)", count=guests)
+            told = self.members.notice((number,), "goodbye: the chat is full ({count} guests)", count=guests)
+            return [*told, *self._report_full(guests)]
         return []
+
+    def _report_full(self, count: int) -> list[ShowLine]:
+        """Tell the host once of each time in which guests are refused."""
+        now = self.members.now
+        is_new, self._full_at = now - self._full_at > EPISODE_TIME, now
+        text = "the chat is full ({count} guests): more are refused"
+        return self.members.notice((HOST,), text, count=count) if is_new else []
 
     def _admit(self, number: int, source: str, wish: Wish) -> list[Decision]:
         members = self.members
@@ -206,7 +215,7 @@ class Hub:
         name = normal_name(wish.name or "")
         is_named = check_name(name) is None and is_name_free(members, name)
         name = name if is_named else members.taken.free_like("guest", number)
-        joined = members.notice(members.others(number, room), "{name} has joined", name=name)
+        joined = members.came(number, name, room)
         members.add(number, name, source, room)
         past, is_cut = self._missed(room, wish)
         more = {"host": members.host_name, "room": room, "cut": is_cut}
@@ -223,16 +232,27 @@ class Hub:
         past = [*wish.missed, *[each for each in history.of(room) if each.id > last]]
         return past, wish.is_cut or (wish.after is not None and history.forgotten_id(room) > last)
 
-    def leave(self, member: int, *, how: str = "{name} has left") -> list[Decision]:
+    def leave(self, member: int, *, how: str = "{name} has left", now: float | None = None) -> list[Decision]:
         """Remove a member. Harmless when it is not in the chat.
 
         Args:
             member: its number. When the host leaves, the chat goes on without it.
             how: what the others are shown about it: a text of `texts`.
+            now: the moment; None: that of the last event.
         """
+        if now is not None:
+            self.members.now = now
         if self._waiting.pop(member, None) is not None:
             return [self._turn_away(member)]
         return self.members.remove(member, how)
+
+    def tick(self, now: float, at: float) -> list[Decision]:
+        """What follows from the time alone, at the moment `members.arrivals.due` or later."""
+        due = self.members.arrivals.due
+        if due is None or now < due:
+            return []
+        self._set_time(now, at)
+        return [*self.members.tell_arrivals()]
 
     def end(self, reason: str | None = None) -> list[Decision]:
         """End the chat; every guest is shown the reason (None: the host has ended it). Harmless twice."""
@@ -277,7 +297,7 @@ class Hub:
         if not text.replace("\n", " ").isprintable() or any(word in folded for word in _LAST_WORDS):
             return None
         self._set_time(now, at)
-        if muted_notice(self.members, member) is not None:
+        if muted_notice(self.members, member) is not None or member in self.members.arrivals:
             return None
         return self.members.heard_many(member, text, len(lines))
 
@@ -323,7 +343,7 @@ class Hub:
             return [*before, *run_command(self.members, member, text)]
         if (refusal := muted_notice(self.members, member)) is not None:
             return refusal
-        return [*before, self.members.said(member, "say", text.removeprefix("/"))]
+        return [*before, *self.members.introduce(member), self.members.said(member, "say", text.removeprefix("/"))]
 
     def _pause(self, member: int, speaker: Member, size: int) -> list[Decision]:
         members = self.members

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
+from socketkit.apps.chat.arrivals import Arrivals, listed_names
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Notice, Past, Publish, ShowLine, ShowMany
 from socketkit.apps.chat.elsewhere import Elsewhere, Key, Place
 from socketkit.apps.chat.history import History
@@ -15,11 +17,19 @@ from socketkit.apps.chat.texts import translate
 from socketkit.apps.chat.unstacked import unstacked
 from socketkit.values import Value
 
-__all__ = ["LOBBY", "Ban", "Member", "Members"]
+__all__ = ["ELSEWHERE", "LOBBY", "Ban", "Member", "Members"]
 
 LOBBY = "lobby"
 """The room in which everybody begins."""
 
+GONE = ("{name} has left", "{name} was lost")
+"""How members go who went by themselves: many of them at once are told of together."""
+
+ELSEWHERE = -1
+"""A number that no member of this host has."""
+
+MAX_PAST = 200
+"""Messages of the history that are remembered as they are shown."""
 
 MAX_WRITERS = 16
 """Writers of one room whose readers are remembered: each list is as long as the room is full."""
@@ -71,6 +81,7 @@ class Members:
         at: the same, in seconds since 1970.
         elsewhere: the members at other hosts of the same chat.
         is_shared: whether a bus orders what is said: it is published, and shown when the bus has returned it.
+        arrivals: who came and went, where there are too many to tell of each.
         changes: what has changed since another part took it, for other hosts; None: there are none.
     """
 
@@ -89,8 +100,10 @@ class Members:
         self.history = history
         self.elsewhere = Elsewhere()
         self.is_shared = False
+        self.arrivals = Arrivals()
         self.changes: list[tuple[Any, ...]] | None = None
         self._others: dict[str, dict[int, tuple[int, ...]]] = {}  # of writers, until somebody comes or goes
+        self._past: dict[int, tuple[tuple[int, ...], tuple[str, Past]]] = {}
         self._language = language
         self._languages: dict[int, str] = {}  # of those who have another one
         self._watched = LOBBY  # what the host sees, also after it has left
@@ -117,7 +130,7 @@ class Members:
         self.taken.remove(gone.name)
         self._leave_room(number, gone.room)
         self.note("leave", number, how, fields)
-        decisions: list[Decision] = [*self.notice(self.others(number, gone.room), how, name=gone.name, **fields)]
+        decisions: list[Decision] = [*self.went(number, gone.name, gone.room, how, **fields)]
         if number != HOST:
             self.forget_language(number)
             decisions.append(Disconnect(number))
@@ -132,6 +145,7 @@ class Members:
         self.taken = NamesInUse()
         self.rooms = {LOBBY: {}}
         self._others.clear()
+        self.arrivals.take()
         return guests
 
     def move(self, number: int, room: str) -> list[Decision]:
@@ -141,10 +155,12 @@ class Members:
         if number == HOST:
             self._watched = room
             self._others.clear()
-        left = self.notice(self.others(number, before), "{name} has left for {room}", name=member.name, room=room)
+        left: list[ShowLine] = []
+        if not self.arrivals.take_back(number):
+            left = self.notice(self.others(number, before), "{name} has left for {room}", name=member.name, room=room)
         self._leave_room(number, before)
         here = self.list_of(room)
-        joined = self.notice(self.others(number, room), "{name} has joined", name=member.name)
+        joined = self.came(number, member.name, room)
         self._enter_room(number, room)
         self.note("move", number, room)
         return [
@@ -153,6 +169,38 @@ class Members:
             *self.earlier(number),
             *joined,
         ]
+
+    def came(self, who: int | Key, name: str, room: str) -> list[ShowLine]:
+        """What the others in a room are told of one that came, of this host (its number) or another one; nothing where
+        it is told later, with others."""
+        if not self.arrivals.come(who, name, room, self.now):
+            return []
+        return self.notice(self.others(_number(who), room), "{name} has joined", name=name)
+
+    def went(self, who: int | Key, name: str, room: str, how: str, **fields: object) -> list[ShowLine]:
+        """What they are told of one that went, as `came`."""
+        before: list[ShowLine] = []
+        if how in GONE:
+            if not self.arrivals.go(who, name, room, self.now):
+                return []
+        else:
+            before = self.introduce(who)
+        return [*before, *self.notice(self.others(_number(who), room), how, name=name, **fields)]
+
+    def introduce(self, who: int | Key) -> list[ShowLine]:
+        """Tell of those that came and were not told of, where this one is among them: it does something now."""
+        return self.tell_arrivals() if who in self.arrivals else []
+
+    def tell_arrivals(self) -> list[ShowLine]:
+        """Tell of all that came and went, together."""
+        told: list[ShowLine] = []
+        for gathered in self.arrivals.take():
+            here = self.others(ELSEWHERE, gathered.room)
+            people = self.list_of(gathered.room)["people"]
+            for text, names in (("have joined: {names}", gathered.came), ("have left: {names}", gathered.went)):
+                if names:
+                    told += self.notice(here, text, names=listed_names(names), people=people)
+        return told
 
     def rename(self, number: int, name: str) -> list[Decision]:
         """Give a member this name, which is valid and free."""
@@ -163,8 +211,11 @@ class Members:
         self.taken.remove(before)
         self.taken.add(name)
         self.note("name", number, name)
+        told = self.notice((number,), "you are {name} now", name=name)
+        if self.arrivals.rename(number, name):
+            return [*told]
         return [
-            *self.notice((number,), "you are {name} now", name=name),
+            *told,
             *self.notice(self.others(number, member.room), "{before} is {name} now", before=before, name=name),
         ]
 
@@ -277,12 +328,23 @@ class Members:
 
     def listed(self, number: int, messages: Iterable[Message], *, is_found: bool = False) -> list[ShowLine]:
         """Messages of the past for a member: a heading, and each with its time. Nothing where there are none."""
-        at = self.at
-        lines = [
-            ShowLine((number,), f"[{show_time(each.at, at)}] {each.line}", detail=Past(each, is_found))
-            for each in messages
-        ]
-        return [*self.notice((number,), "found:" if is_found else "said here before:"), *lines] if lines else []
+        to = (number,)  # one tuple: they leave together
+        today = time.localtime(self.at)[:3]
+        past = [self._past_of(each, today, is_found) for each in messages]
+        lines = [ShowLine(to, line, detail=detail) for line, detail in past]
+        return [*self.notice(to, "found:" if is_found else "said here before:"), *lines] if lines else []
+
+    def _past_of(self, message: Message, today: tuple[int, ...], is_found: bool) -> tuple[str, Past]:
+        """A message with its time; remembered for the next ones that join."""
+        if is_found:
+            return f"[{show_time(message.at, self.at)}] {message.line}", Past(message, is_found)
+        day, known = self._past.get(message.id, (None, None))
+        if known is None or day != today:
+            if len(self._past) >= MAX_PAST:
+                self._past.clear()
+            known = f"[{show_time(message.at, self.at)}] {message.line}", Past(message)
+            self._past[message.id] = today, known
+        return known
 
     def set_language(self, number: int, language: str) -> None:
         """Show a member its notices in this language."""
@@ -313,3 +375,7 @@ class Members:
     def text_for(self, number: int, text: str, **fields: object) -> str:
         """A text in a member's language."""
         return translate(self._languages.get(number, self._language), text, fields)
+
+
+def _number(who: int | Key) -> int:
+    return who if isinstance(who, int) else ELSEWHERE

@@ -91,6 +91,12 @@ class NameBook:
             self._add(found["name"])
         elif (found := match(line, "{name} has joined")) is not None:
             self._add(found["name"])
+        elif (found := match(line, "have joined: {names}")) is not None:
+            for name in found["names"].split(", "):
+                self._add(name.partition(" ")[0])
+        elif (found := match(line, "have left: {names}")) is not None:
+            for name in found["names"].split(", "):
+                self._names.pop(name.partition(" ")[0], None)
         else:
             for text in _GONE:
                 if (found := match(line, text)) is not None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from socketkit.apps.chat.arrivals import listed_names
 from socketkit.apps.chat.bus.registry import Change
 from socketkit.apps.chat.decisions import ShowLine
-from socketkit.apps.chat.members import Members
+from socketkit.apps.chat.members import ELSEWHERE, Members
 
 __all__ = ["change_notices"]
 
 SINGLE_NOTICES: Final = 3
 """Changes at once that have a notice each; more are told together."""
-
-LISTED_NAMES: Final = 10
-"""Names in one notice about many."""
 
 HOWS: Final = {
     "{name} has left": (),
@@ -24,9 +22,6 @@ HOWS: Final = {
     "{name} was removed by {host}": ("host",),
 }
 """How members go, and what these texts need besides the name."""
-
-ELSEWHERE: Final = -1
-"""A number that no member of this host has."""
 
 
 def change_notices(members: Members, changes: Sequence[Change]) -> list[ShowLine]:
@@ -37,21 +32,25 @@ def change_notices(members: Members, changes: Sequence[Change]) -> list[ShowLine
 
 
 def _notices_of(members: Members, change: Change) -> list[ShowLine]:
-    before, after = change.before, change.after
-    notices: list[ShowLine] = []
-    if before is not None and (after is None or after[1] != before[1]):
-        how, fields = "{name} has left for {room}", {"room": after[1] if after else ""}
-        if after is None:
-            how, values = change.how, dict(change.values)
-            if how not in HOWS or any(field not in values for field in HOWS[how]):
-                how = "{name} has left"
-            fields = {field: values[field] for field in HOWS[how]}
-        notices += _tell_room(members, before[1], how, **{**fields, "name": before[0]})
-    if after is not None and (before is None or after[1] != before[1]):
-        notices += _tell_room(members, after[1], "{name} has joined", name=after[0])
-    elif before is not None and after is not None:
-        notices += _tell_room(members, after[1], "{before} is {name} now", before=before[0], name=after[0])
-    return notices
+    key, before, after = change.key, change.before, change.after
+    if before is not None and after is None:
+        how, values = change.how, dict(change.values)
+        if how not in HOWS or any(field not in values for field in HOWS[how]):
+            how = "{name} has left"
+        return members.went(key, *before, how, **{field: values[field] for field in HOWS[how]})
+    if after is None:
+        return []
+    name, room = after
+    if before is None:
+        return members.came(key, name, room)
+    if room != before[1]:
+        left: list[ShowLine] = []
+        if not members.arrivals.take_back(key):
+            left = _tell_room(members, before[1], "{name} has left for {room}", name=before[0], room=room)
+        return [*left, *members.came(key, name, room)]
+    if members.arrivals.rename(key, name):
+        return []
+    return _tell_room(members, room, "{before} is {name} now", before=before[0], name=name)
 
 
 def _joint_notices(members: Members, changes: Sequence[Change]) -> list[ShowLine]:
@@ -64,10 +63,9 @@ def _joint_notices(members: Members, changes: Sequence[Change]) -> list[ShowLine
             rooms.setdefault((after[1], "have joined: {names}"), []).append(after[0])
         elif before is not None and after is not None:
             rooms.setdefault((after[1], "are called otherwise now: {names}"), []).append(after[0])
-    notices: list[ShowLine] = []
+    notices = members.tell_arrivals()  # some of them may be among these
     for (room, text), names in rooms.items():
-        listed = ", ".join(names[:LISTED_NAMES]) + (f" ... {len(names)}" if len(names) > LISTED_NAMES else "")
-        notices += _tell_room(members, room, text, names=listed, people=members.list_of(room)["people"])
+        notices += _tell_room(members, room, text, names=listed_names(names), people=members.list_of(room)["people"])
     return notices
 
 

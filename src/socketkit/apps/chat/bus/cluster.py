@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from socketkit.apps.chat.bus.bus import Entry
-from socketkit.apps.chat.bus.change_notices import ELSEWHERE, change_notices
+from socketkit.apps.chat.bus.change_notices import change_notices
 from socketkit.apps.chat.bus.origin import Origin, State
 from socketkit.apps.chat.bus.outbox import KEPT_KINDS, Outbox, Unsent
 from socketkit.apps.chat.bus.read_marks import EarlyLine, ReadMarks
@@ -25,7 +25,7 @@ from socketkit.apps.chat.bus.registry import Change, Registry
 from socketkit.apps.chat.bus.wire import Event, decode
 from socketkit.apps.chat.decisions import HOST, Decision, Private, Publish, ShowLine
 from socketkit.apps.chat.hub import Hub, is_farewell
-from socketkit.apps.chat.members import Ban
+from socketkit.apps.chat.members import ELSEWHERE, Ban
 from socketkit.apps.chat.message import Message, private_line
 from socketkit.apps.chat.moderation import HOST_COMMANDS
 
@@ -123,7 +123,7 @@ class Cluster:
         if member in self._waiting or member in self._pending:
             self._waiting.setdefault(member, deque()).append(("leave", how, 0.0))
             return []
-        return self.absorb(self.hub.leave(member, how=how), now)
+        return self.absorb(self.hub.leave(member, how=how, now=now), now)
 
     @property
     def is_linked(self) -> bool:
@@ -199,7 +199,10 @@ class Cluster:
             if member in self._pending if what == "leave" else self._must_wait(member, value):
                 return decisions
             waiting.popleft()
-            done = self.hub.leave(member, how=value) if what == "leave" else self.hub.receive(member, value, now, at)
+            if what == "leave":
+                done = self.hub.leave(member, how=value, now=now)
+            else:
+                done = self.hub.receive(member, value, now, at)
             decisions += self.absorb(done, now)
         self._waiting.pop(member, None)
         return decisions
@@ -244,6 +247,7 @@ class Cluster:
 
     def entries(self, entries: Iterable[Entry], now: float) -> list[Decision]:
         """What was read from the log."""
+        self._members.now = now
         decisions: list[Decision] = []
         for entry in entries:
             decoded = decode(entry.data)
@@ -412,10 +416,13 @@ class Cluster:
         _, count, member, name, room, kind, text, at = event
         is_known = host in self._marks.counts
         missing = 0 if host in self._own else self._marks.missing(host, count)
-        decisions = self._tell_all("{count} lines from another host were lost", count=missing) if missing else []
+        decisions: list[Decision] = []
+        if missing:
+            decisions += self._tell_all("{count} lines from another host were lost", count=missing)
         self._marks.count(host, count)
         if unsent is not None and unsent.is_shown:
             return decisions
+        decisions += self._members.introduce((host, member))
         shown = self._members.heard(member if host == self.host else LATE, name, room, kind, text, at)
         assert shown.message is not None
         self.origins[shown.message.id] = Origin(host, self._marks.numbers[host], count, position, False)
@@ -527,7 +534,8 @@ class Cluster:
             self._put(("absent", host, rest[0], name), LATE, now, is_shown=True)
             return []
         detail = Private(rest[1], members.by_number[number].name, rest[2])
-        return [ShowLine((number,), private_line(rest[1], members.text_for(number, "private"), rest[2]), detail=detail)]
+        line = private_line(rest[1], members.text_for(number, "private"), rest[2])
+        return [*members.introduce((host, rest[0])), ShowLine((number,), line, detail=detail)]
 
     def _ban(self, event: Event) -> None:
         bans = self._members.bans
