@@ -17,7 +17,7 @@ from socketkit.connection.sender import Sender
 from socketkit.connection.sending_lock import SendingLock
 from socketkit.connection.session import Session
 from socketkit.connection.starttls import upgrade
-from socketkit.errors import OptionError, SocketkitError, StreamError
+from socketkit.errors import ClosedError, OptionError, SocketkitError, StreamError
 from socketkit.events import Observer, Proxied, Received, Secured, Upgraded
 from socketkit.framing.codec import Framing
 from socketkit.streams.socket_stream import SocketStream
@@ -248,6 +248,18 @@ class Internals:
     def set_cause(self, error: BaseException) -> None:
         """Set what ended the connection, for the end event; the first cause stays."""
         self.receiver.set_cause(error)
+
+    def forget_errors(self) -> None:
+        """Keep no error that was raised: it holds the frames that it passed, and they hold the connection.
+
+        Call it for a connection that is closed and not used any more. So it is freed at once, with its buffers, and not
+        when the collector of cycles comes.
+        """
+        closed = ClosedError("the connection is closed")
+        self.session.close(closed)
+        self.sender.error = closed
+        self.receiver.loss = None
+        self.stream.forget()
 
     def apply_proxy_header(self, header: ProxyHeader) -> None:
         """Take the client that a proxy's header names as the peer.

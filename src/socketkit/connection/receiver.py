@@ -151,6 +151,7 @@ class Receiver:
             raise self._late(error, timeout) from None
         finally:
             session.is_receiving = False
+            end = None  # else this frame and the error that it has raised hold each other
 
     async def fill_or_stop(self) -> None:
         """The same for an iteration: it stops at the end of stream."""

@@ -282,6 +282,7 @@ class Server:
                 raise
             finally:
                 self._leave(connection, entry)
+                connection.internals.forget_errors()
         except BaseException as error:
             if not self._group.end(key, error):
                 raise

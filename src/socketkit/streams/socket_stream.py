@@ -90,6 +90,9 @@ class SocketStream(StreamCore, ReadyStream):
         self._is_plain = False
         self._send, self._recv = send, recv
 
+    def forget(self) -> None:
+        self._loss = None
+
     def give_up_plain(self) -> None:
         """Have no other code call recv(2) and send(2): another stream is put over this one."""
         self._is_plain = False

@@ -166,6 +166,11 @@ class Stream(ABC):
     def abort(self) -> None:
         """Close without an orderly end, by a reset where there is one; what was sent may be lost. Never raises."""
 
+    def forget(self) -> None:
+        """Keep no error that was raised and nothing of the connection above, of a stream that is closed: they hold it,
+        and would be freed by the collector of cycles alone."""
+        return  # most streams keep nothing
+
 
 class ReadyStream(Stream):
     """A stream that also receives in two steps, without a coroutine for each portion.

@@ -472,6 +472,11 @@ class TlsStream(Stream):
         self._closed = True
         self._inner.abort()
 
+    def forget(self) -> None:
+        if self._closed:
+            self._end = None
+        self._inner.forget()
+
     def _remember_session(self) -> None:
         if isinstance(self._side, ClientSide) and self._has_received:
             self._side.remember(self._inner.peer, self._server_name, self._conversation.session)

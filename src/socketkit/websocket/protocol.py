@@ -95,6 +95,10 @@ class Protocol:
         self.write: Callable[[bytes], object] = _nowhere
         self.refuse: Callable[[StreamError], object] = _nowhere
 
+    def detach(self) -> None:
+        """Send nothing more, of a connection that has ended."""
+        self.write = self.refuse = _nowhere
+
     @property
     def has_deflate(self) -> bool:
         """Whether compression was agreed on."""

@@ -321,6 +321,11 @@ class WebSocketStream(MessageStream):
         else:
             self._inner.abort()
 
+    def forget(self) -> None:
+        self.protocol.detach()
+        self._awaited, self._keepalive, self._codec = _nothing_awaited, None, None
+        self._inner.forget()
+
     def _say_close(self) -> bool:
         """Send our close frame, if that is possible without a wait."""
         if self.protocol.sent_close is not None or self._lost is not None or self._is_cut:

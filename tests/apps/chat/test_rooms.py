@@ -198,7 +198,11 @@ def test_ban_for_a_time() -> None:
 def test_full_chat_refuses() -> None:
     hub = hub_of("Alice", "Bob", limits=Limits(max_guests=2))
     member, decisions = hub.join("")
-    assert shown(decisions) == [ShowLine((member,), "* goodbye: the chat is full (2 guests)"), Disconnect(member)]
+    assert shown(decisions) == [
+        ShowLine((member,), "* goodbye: the chat is full (2 guests)"),
+        ShowLine((HOST,), "* the chat is full (2 guests): more are refused"),
+        Disconnect(member),
+    ]
     hub.leave(1)
     assert hub.is_here(hub.join("")[0])
 

@@ -49,7 +49,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.due: float | None = None
-        self._paid_until = 0.0
+        self._paid_until = 0.0  # the moment at which all that were told at once are paid for
         self._came: dict[Hashable, tuple[str, str]] = {}
         self._went: list[tuple[str, str]] = []
 
@@ -99,9 +99,9 @@ class Arrivals:
     def _is_single(self, now: float) -> bool:
         if self.due is not None:
             return False  # behind those that were gathered
-        paid_until = max(self._paid_until, now) + 1 / SINGLE_RATE
-        if paid_until - now <= SINGLE_BURST / SINGLE_RATE:
-            self._paid_until = paid_until
+        owed = max(0.0, self._paid_until - now)
+        if owed <= (SINGLE_BURST - 1) / SINGLE_RATE + 1e-9:
+            self._paid_until = now + owed + 1 / SINGLE_RATE
             return True
         self.due = now + TOGETHER_TIME
         return False

@@ -1,0 +1,204 @@
+"""Few that come and go are told of one by one, many at once together; nobody speaks who was not told of."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.chat.test_host import Nc, hosting
+from apps.chat.test_host_store import reads_until
+from apps.chat.test_hub import lines_for, room_of, shown, told
+from socketkit.apps.chat.arrivals import SINGLE_BURST, TOGETHER_TIME
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, ShowLine
+from socketkit.apps.chat.hub import EPISODE_TIME, Hub
+from socketkit.apps.chat.limits import Limits
+from socketkit.apps.chat.members import LOBBY
+
+
+def crowded(**limits: int) -> Hub:
+    """A hub in which as many have come as are told of one by one."""
+    hub = Hub(limits=Limits(**limits))
+    for number in range(1, SINGLE_BURST + 1):
+        assert f"* guest{number} has joined" in lines_for(HOST, hub.join()[1])
+    return hub
+
+
+def test_many_are_told_of_together() -> None:
+    hub = crowded()
+    news = [line for _ in range(30) for line in lines_for(HOST, hub.join()[1])]
+    assert not news
+    due = hub.members.arrivals.due
+    assert due == TOGETHER_TIME
+    assert hub.tick(due - 0.01, 0.0) == []
+    first = ", ".join(f"guest{number}" for number in range(21, 31))
+    assert told(hub.tick(due, 0.0)) == [(tuple(range(HOST, 51)), f"* have joined: {first} ... 30")]
+
+
+def test_few_are_told_of_at_once() -> None:
+    """Also when the many were told of: the next one has a line of its own."""
+    hub = crowded()
+    hub.join()
+    hub.tick(TOGETHER_TIME, 0.0)
+    assert lines_for(HOST, hub.join(now=1.0)[1]) == ["* guest22 has joined"]
+    assert lines_for(HOST, hub.leave(22, now=1.1)) == ["* guest22 has left"]
+
+
+def test_who_leaves_before_is_not_told_of() -> None:
+    hub = crowded()
+    member, _ = hub.join()
+    assert shown(hub.leave(member, how="{name} was lost")) == [Disconnect(member)]
+    assert hub.tick(1.0, 0.0) == []
+    for number in (1, 2):
+        assert lines_for(HOST, hub.leave(number, now=0.0)) == []
+    assert lines_for(HOST, hub.tick(2.0, 0.0)) == ["* have left: guest1, guest2"]
+
+
+def test_who_speaks_is_told_of_before() -> None:
+    for line, what in ((b"hi", "Bob: hi"), (b"/me waves", "~ Bob waves")):
+        hub = crowded()
+        member, _ = hub.join()
+        other, _ = hub.join()
+        assert lines_for(HOST, hub.receive(member, b"/name Bob")) == []
+        assert lines_for(HOST, hub.receive(member, line)) == [f"* have joined: Bob, guest{other}", what]
+        assert hub.members.arrivals.due is None
+
+
+def test_who_is_removed_is_told_of_before() -> None:
+    hub = crowded()
+    hub.join()
+    assert lines_for(HOST, hub.receive(HOST, b"/kick guest21")) == [
+        "* have joined: guest21", "* guest21 was removed by host",
+    ]  # fmt: skip
+
+
+def test_move_is_told_where_it_goes() -> None:
+    hub = crowded()
+    hub.receive(1, b"/join tea")
+    hub.tick(0.3, 0.0)
+    for _ in range(SINGLE_BURST):
+        hub.join(now=0.3)
+    member, _ = hub.join(now=0.3)
+    assert lines_for(1, hub.receive(member, b"/join tea", 0.3)) == []
+    assert lines_for(1, hub.tick(1.0, 0.0)) == [f"* have joined: guest{member}"]
+
+
+def test_full_chat_is_told_once() -> None:
+    """The host is told once of each time in which guests are refused."""
+    hub = room_of()
+    hub = Hub(limits=Limits(max_guests=1))
+    hub.join()
+    notice = ["* the chat is full (1 guests): more are refused"]
+    assert lines_for(HOST, hub.join(now=100.0)[1]) == notice
+    for second in range(30):
+        assert lines_for(HOST, hub.join(now=100.0 + second)[1]) == []
+    assert lines_for(HOST, hub.join(now=130.0 + EPISODE_TIME)[1]) == notice
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("join")),
+    st.tuples(st.just("join")),
+    st.tuples(st.just("leave"), st.integers(0, 7)),
+    st.tuples(st.just("say"), st.integers(0, 7)),
+    st.tuples(st.just("rename"), st.integers(0, 7)),
+    st.tuples(st.just("enter"), st.integers(0, 7), st.sampled_from([LOBBY, "tea"])),
+    st.tuples(st.just("kick"), st.integers(0, 7)),
+    st.tuples(st.just("time"), st.sampled_from([0.01, 0.3, 2.0])),
+)
+
+CHANGES = [
+    (re.compile(r"\* (\S+) has joined"), True),
+    (re.compile(r"\* (\S+) (?:has left|was lost|was removed by host)(?: for \S+)?"), False),
+    (re.compile(r"\* have joined: (.*)"), True),
+    (re.compile(r"\* have left: (.*)"), False),
+]
+
+
+class Watcher:
+    """The host, as it reads who is in the lobby from its lines alone."""
+
+    def __init__(self) -> None:
+        self.names = {"host"}
+
+    def read(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            if not isinstance(decision, ShowLine) or HOST not in decision.members:
+                continue
+            line = decision.line
+            if (renamed := re.fullmatch(r"\* (\S+) is (\S+) now", line)) is not None:
+                self.names.remove(renamed[1])
+                self.names.add(renamed[2])
+            elif not line.startswith("*"):
+                assert line.partition(":")[0] in self.names, line
+            for pattern, has_come in CHANGES:
+                if (found := pattern.fullmatch(line)) is not None:
+                    names = set(found[1].split(", "))
+                    assert not names & self.names if has_come else names <= self.names, line
+                    self.names = self.names | names if has_come else self.names - names
+
+
+@given(st.lists(EVENTS, min_size=20, max_size=150))
+@settings(max_examples=80, deadline=None)
+def test_lines_tell_who_is_here(events: list[tuple[object, ...]]) -> None:
+    """Whatever happens at whatever pace: whoever speaks was told of, and in the end the lines have told who is here."""
+    hub, watcher, now, count = Hub(limits=Limits(max_guests=8)), Watcher(), 0.0, 0
+    for what, *rest in events:
+        members = [each for each in hub.members.by_number if each != HOST]
+        if what == "join":
+            watcher.read([each for each in hub.join(now=now)[1] if "full" not in getattr(each, "line", "")])
+        elif what == "time":
+            assert isinstance(rest[0], float)
+            now += rest[0]
+            watcher.read(hub.tick(now, 0.0))
+        elif members:
+            assert isinstance(rest[0], int)
+            member = members[rest[0] % len(members)]
+            count += 1
+            if what == "leave":
+                watcher.read(hub.leave(member, now=now))
+            elif what == "kick":
+                if hub.members.by_number[member].room == LOBBY:
+                    watcher.read(hub.receive(HOST, f"/kick {hub.members.by_number[member].name}".encode(), now))
+            else:
+                line = {"say": "hi", "rename": f"/name N{count}", "enter": f"/join {rest[-1]}"}[str(what)]
+                watcher.read(hub.receive(member, line.encode(), now))
+    watcher.read(hub.tick(now + 1.0, 0.0))
+    assert watcher.names == {hub.members.by_number[each].name for each in hub.members.rooms[LOBBY]}
+
+
+@pytest.mark.parametrize("size", [300])
+def test_storm_of_joins(size: int) -> None:
+    """Hundreds join as fast as they can: who was there is told of all of them, in few lines, and talks on."""
+    with hosting(limits=Limits(max_guests=size + 2)) as room, Nc(room, "Alice") as alice, Nc(room, "Bob") as bob:
+        reads_until(alice, "is Bob now")
+        socks: list[socket.socket] = []
+
+        def storm() -> None:
+            for _ in range(size):
+                socks.append(socket.create_connection((room.address.host, room.address.port)))
+
+        thread = threading.Thread(target=storm)
+        thread.start()
+        told_count, lines, said = 0, 0, 0
+        try:
+            while told_count < size:
+                bob.says(f"line {said}")
+                said += 1
+                while not (line := alice.reads()).startswith("Bob:"):
+                    if found := re.fullmatch(r"\* have joined: (.*?)(?: \.\.\. (\d+))?", line):
+                        told_count += int(found[2] or len(found[1].split(", ")))
+                        lines += 1
+                    elif line.endswith("has joined"):
+                        told_count += 1
+                        lines += 1
+                assert line == f"Bob: line {said - 1}"
+        finally:
+            thread.join()
+            for sock in socks:
+                sock.close()
+        assert told_count == size
+        assert lines < size
