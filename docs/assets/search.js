@@ -5,6 +5,8 @@
 (() => {
   const russian = document.documentElement.lang === "ru";
   const plain = (text) => (text || "").replace(/ё/g, "е").replace(/Ё/g, "Е");
+  /* lunr takes a star in a word for a wildcard, and a query that meets such a word fails. */
+  const safe = (text) => (russian ? plain(text) : text || "").replace(/\*/g, "∗");
   const endings = {
     russian: ("иями ями ами иях иям ием ией ого его ому ему ыми ими ться тся ешь ете ите ает яет ают яют ала яла или ыли ать ять " +
       "еть ить уть ах ях ам ям ом ем ой ей ый ий ые ие ая яя ое ее ую юю ых их ым им ию ия ии ов ев ет ит ут ют ат ят ал ял ил " +
@@ -17,6 +19,7 @@
     "без бы был быть в вам во вы где да для до его ее если есть за и из или их к как какой когда ко кто ли мне мой мочь можно мы на над не " +
     "но о об от по под при про с сделать со так там то у узнать уже что чтобы это я").split(" "));
   const stem = (word) => {
+    if (/^\d/.test(word)) return `${word}^1`;  // a number is looked for as it is: lunr confuses words that begin with one
     const of = /^[а-я]+$/i.test(word) ? endings.russian : /^[a-z]+$/i.test(word) ? endings.english : [];
     const ending = of.find((each) => word.toLowerCase().endsWith(each) && word.length - each.length >= 4);
     return ending ? word.slice(0, -ending.length) : word;
@@ -24,7 +27,7 @@
   const changed = (message) => {
     if (message?.type === 0 && message.data?.docs) {
       const docs = message.data.docs.filter((each) => each.location.startsWith("ru/") === russian);
-      const read = russian ? docs.map((each) => ({...each, title: plain(each.title), text: plain(each.text)})) : docs;
+      const read = docs.map((each) => ({...each, title: safe(each.title), text: safe(each.text)}));
       const {config} = message.data;
       const fields = {...config.fields, title: {boost: 40}};
       return {...message, data: {...message.data, config: {...config, fields}, docs: read}};
