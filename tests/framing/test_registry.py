@@ -149,3 +149,8 @@ def test_framings_import_nothing_heavy():
     code = "import sys, socketkit.framing; print(sorted({'msgspec', 'json', 'asyncio', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_dir_lists_what_is_not_loaded() -> None:
+    """Completion at a prompt finds every framing, also before its module is loaded."""
+    assert set(framing.__all__) <= set(dir(framing))

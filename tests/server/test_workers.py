@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -23,6 +25,11 @@ import os, signal, sys
 from socketkit import serve
 from socketkit.events import WorkerEnded, WorkerStarted
 
+observers = []
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    from socketkit.metrics import PrometheusObserver
+    observers.append(PrometheusObserver())
+
 async def who(connection):
     async for message in connection:
         if message == "die":
@@ -34,6 +41,8 @@ async def who(connection):
         await connection.send(f"{os.getpid()} {os.getppid()}")
 
 def tell(event):
+    for observer in observers:
+        observer(event)
     if isinstance(event, (WorkerStarted, WorkerEnded)):
         print(event, file=sys.stderr, flush=True)
 
@@ -55,8 +64,8 @@ def start(tmp_path):
     script.write_text(SERVICE)
     programs = []
 
-    def start(*arguments):
-        program = Program(sys.executable, str(script), *arguments)
+    def start(*arguments, **environment):
+        program = Program(sys.executable, str(script), *arguments, env=environment)
         programs.append(program)
         return program
 
@@ -92,6 +101,54 @@ def test_workers_share_port_announce_once(start, engine):
     address = program.address()
     assert str(program.process.pid) not in ask_all(address, 3)
     assert sum("listening" in line for line in program.stderr_lines) == 1
+    assert program.stop() == 0
+
+
+SCRAPE = """
+from prometheus_client import generate_latest
+from socketkit.metrics import scrape_registry
+print(generate_latest(scrape_registry()).decode())
+"""
+
+
+def scraped(folder):
+    """The sums over all processes, as a process of its own answers them (docs/serving.md)."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRAPE],
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)},
+        capture_output=True, text=True, check=True, timeout=PATIENCE,
+    )  # fmt: skip
+    lines = (line for line in done.stdout.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name}
+
+
+def test_metrics_of_all_workers(start, tmp_path):
+    """Each worker counts in a file of its own; the sum has all, and gauges only those that run."""
+    pytest.importorskip("prometheus_client")
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    program = start("tcp://127.0.0.1:0", PROMETHEUS_MULTIPROC_DIR=str(folder))
+    address = program.address()
+    with contextlib.ExitStack() as stack:
+        by_worker = {}
+        opened = 0
+        while len(by_worker) < 3:
+            connection = stack.enter_context(connect(address, framing="lines"))
+            connection.send("?")
+            opened += 1
+            by_worker.setdefault(connection.receive(timeout=PATIENCE).split()[0], []).append(connection)
+        found = scraped(folder)
+        assert found['socketkit_connections_active{side="accepted"}'] == opened
+        assert found['socketkit_connections_total{side="accepted"}'] == opened
+        assert found["socketkit_received_bytes_total"] == 2 * opened
+        dead = next(iter(by_worker))
+        by_worker[dead][0].send("die")
+        program.wait_line("WorkerEnded")
+        program.wait_line("WorkerStarted", 4)
+        found = scraped(folder)
+        assert found['socketkit_connections_active{side="accepted"}'] == opened - len(by_worker[dead])
+        assert found['socketkit_connections_total{side="accepted"}'] == opened
+        assert found["socketkit_workers_ended_total"] == 1
     assert program.stop() == 0
 
 

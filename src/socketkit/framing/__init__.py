@@ -63,3 +63,7 @@ if not TYPE_CHECKING:
                     globals()[name] = FRAMINGS[key]
                     return FRAMINGS[key]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """The public names, also of what is not loaded yet."""
+        return sorted({*globals(), *__all__})
