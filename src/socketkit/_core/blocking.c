@@ -101,7 +101,7 @@ PyObject *core_receive_blocking(PyObject *module, PyObject *const *args, Py_ssiz
         Found found = PART;
         if (decodes(session) && !session->is_receiving && is_none(session->end)) {
             drop_consumed(session);
-            found = next_message(session, &message);
+            found = next_message(session, &session->core->recent, &message);
             note_backlog(session);
             if (found == WHOLE)
                 return message;

@@ -144,7 +144,7 @@ static Found decode(Next *self, PyObject **result)
         note_backlog(session);
         return found;
     }
-    Found found = next_message(session, result);
+    Found found = next_message(session, &session->core->recent, result);
     if (found == WHOLE)
         connection->run++;
     note_backlog(session);
@@ -368,7 +368,7 @@ static inline Found take_ready(Next *self, PyObject **message)
         connection->run >= TURN_MESSAGES || !can_decode(connection))
         return PART;
     session->in.start = session->in.next;
-    Found found = next_message(session, message);
+    Found found = next_message(session, &session->core->recent, message);
     if (found == WHOLE) {
         connection->run++;
         note_backlog(session);

@@ -39,6 +39,7 @@ enum { READ = 1, WRITE = 2 };
 enum { TURN_MESSAGES = 512 }; /* as in connection.py */
 enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connections share */
 enum { RECEIVE_SIZE = 64 * 1024 };  /* bytes that recv(2) is asked for at least */
+enum { LARGEST_KEPT_TEXT = 512 };   /* characters */
 enum { KEPT_COUNT = 32 };           /* as many connections are flushed in a row: TURN_TASKS in kernel.py */
 
 /* The names of attributes and methods that are looked up at run time. */
@@ -61,6 +62,13 @@ typedef struct {
     Py_ssize_t end;   /* behind the last byte */
 } Buffer;
 
+/* The last short texts that were received, by all connections. The handler's variable still has the last one when the
+   next is decoded, so there are two. */
+typedef struct {
+    PyObject *texts[2];
+    int oldest;
+} RecentTexts;
+
 /* What the module owns: one for each interpreter. */
 typedef struct {
     PyTypeObject *kernel_type, *task_type, *slot_type, *stream_type, *session_type, *connection_type, *next_type,
@@ -74,6 +82,7 @@ typedef struct {
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
     Buffer kept[KEPT_COUNT]; /* empty buffers of at most RECEIVE_SIZE bytes, for what is to be sent */
     int kept_count;
+    RecentTexts recent;
     PyObject *names[NAME_COUNT];
 } CoreState;
 
@@ -136,7 +145,7 @@ typedef enum {
 
 int read_format(PyObject *description, Format *format);
 Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned);
-Found decode_message(const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message);
+Found decode_message(RecentTexts *recent, const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message);
 Found write_message(const Format *format, Buffer *buffer, PyObject *message);
 Found encode_text(Encoding encoding, PyObject *message, const char **data, Py_ssize_t *size, PyObject **owner);
 Found write_messages(const Format *format, Buffer *buffer, PyObject *const *messages, Py_ssize_t count);
@@ -193,9 +202,9 @@ static inline bool decodes(const Session *session)
 }
 
 /* Decode one message. Its bytes stay where they are, before `next`. */
-static inline Found next_message(Session *self, PyObject **message)
+static inline Found next_message(Session *self, RecentTexts *recent, PyObject **message)
 {
-    Found found = decode_message(&self->format, &self->in, &self->scanned, message);
+    Found found = decode_message(recent, &self->format, &self->in, &self->scanned, message);
     self->received_count += found == WHOLE;
     return found;
 }

@@ -290,15 +290,51 @@ PyObject *read_utf8(const char *data, Py_ssize_t size)
     return text;
 }
 
+/* Whether nothing else has this text, or will find it: then it may become another one of the same size. */
+static inline bool is_free_text(PyObject *text, Py_ssize_t size)
+{
+#ifdef Py_GIL_DISABLED
+    return false;
+#else
+    if (text == NULL || Py_REFCNT(text) != 1 || PyUnicode_GET_LENGTH(text) != size || PyUnicode_CHECK_INTERNED(text))
+        return false;
+#if PY_VERSION_HEX < 0x030C0000
+    if (((PyASCIIObject *)text)->wstr != NULL)
+        return false; /* the text once more, for an old interface */
+#endif
+    return true;
+#endif
+}
+
+/* The text of a line. A short one is kept until the next but one comes; when the handler has let it go by then, it is
+   filled again, as `zip` does with its tuples: making a text and freeing it costs a fifth of a received line. */
+static PyObject *read_text(RecentTexts *recent, const char *data, Py_ssize_t size)
+{
+    if (recent == NULL || size < 2 || size > LARGEST_KEPT_TEXT || !is_ascii(data, size))
+        return read_utf8(data, size);
+    PyObject **place = &recent->texts[recent->oldest];
+    recent->oldest ^= 1;
+    if (is_free_text(*place, size)) {
+        ((PyASCIIObject *)*place)->hash = -1;
+    } else {
+        PyObject *text = PyUnicode_New(size, 0x7F);
+        if (text == NULL)
+            return NULL;
+        Py_XSETREF(*place, text);
+    }
+    memcpy(PyUnicode_1BYTE_DATA(*place), data, size);
+    return Py_NewRef(*place);
+}
+
 /* Make the message of a whole frame. `data` is the frame's first byte. */
-static PyObject *read_message(const Format *format, const char *data, const Frame *frame)
+static PyObject *read_message(RecentTexts *recent, const Format *format, const char *data, const Frame *frame)
 {
     if (format->kind == WEBSOCKET)
         return read_websocket(format, data, frame);
     data += frame->begin;
     if (format->kind == LINES) {
         if (format->encoding == UTF8)
-            return read_utf8(data, frame->size);
+            return read_text(recent, data, frame->size);
         if (format->encoding == ASCII)
             return PyUnicode_DecodeASCII(data, frame->size, NULL);
         if (format->encoding == LATIN1)
@@ -322,8 +358,9 @@ Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned)
     return found;
 }
 
-/* Decode the next message of a buffer. Its bytes stay where they are, before `next`. */
-Found decode_message(const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message)
+/* Decode the next message of a buffer. Its bytes stay where they are, before `next`. `recent`: NULL for one of many, which
+   are there at once. */
+Found decode_message(RecentTexts *recent, const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message)
 {
     const char *data = buffer->data + buffer->next;
     Py_ssize_t size = buffer->end - buffer->next;
@@ -334,7 +371,7 @@ Found decode_message(const Format *format, Buffer *buffer, Py_ssize_t *scanned, 
                                         : find_frame(format, data, size, scanned, &frame);
     if (found != WHOLE)
         return found;
-    *message = read_message(format, data, &frame);
+    *message = read_message(recent, format, data, &frame);
     if (*message != NULL) {
         buffer->next += frame.next;
         *scanned = 0;

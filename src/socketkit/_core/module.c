@@ -130,6 +130,8 @@ static int core_clear(PyObject *module)
     Py_CLEAR(core->done);
     for (int i = 0; i < NAME_COUNT; i++)
         Py_CLEAR(core->names[i]);
+    Py_CLEAR(core->recent.texts[0]);
+    Py_CLEAR(core->recent.texts[1]);
     while (core->kept_count > 0)
         PyMem_RawFree(core->kept[--core->kept_count].data);
     PyMem_RawFree(core->spare);

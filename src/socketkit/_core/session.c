@@ -103,7 +103,7 @@ PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
     Py_ssize_t count = 0;
     limit = Py_MIN(limit, TURN_MESSAGES);
     *found = WHOLE;
-    while (count < limit && (*found = next_message(self, &taken[count])) == WHOLE)
+    while (count < limit && (*found = next_message(self, NULL, &taken[count])) == WHOLE)
         count++;
     PyObject *messages = *found == FAILED ? NULL : PyList_New(count);
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -134,7 +134,7 @@ PyObject *take_one(Session *self)
         return NULL;
     drop_consumed(self);
     PyObject *message = NULL;
-    Found found = next_message(self, &message);
+    Found found = next_message(self, &self->core->recent, &message);
     note_backlog(self); /* what is unusual is among these bytes */
     return found == WHOLE ? message : NULL;
 }
