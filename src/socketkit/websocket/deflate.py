@@ -13,6 +13,11 @@ __all__ = ["Deflate", "DeflateParameters", "accept_offer", "agree_on"]
 
 _TAIL: Final = b"\x00\x00\xff\xff"
 
+MAX_WRITE_BITS: Final = 12
+"""The largest window with which we compress, whatever was agreed on: as websockets has it. With 15 bits a message of 4 KiB
+is a sixth smaller, costs three times as much when connections take turns in the processor's cache, and each holds 147 KB
+in place of 32 KB."""
+
 OFFER: Final = "permessage-deflate; client_max_window_bits"
 """What a client offers: the server may ask for a smaller window."""
 
@@ -108,7 +113,7 @@ class Deflate:
         own, peer = ("server", "client") if is_server else ("client", "server")
         self._forgets = bool(getattr(parameters, f"{own}_no_context_takeover"))
         self._peer_forgets = bool(getattr(parameters, f"{peer}_no_context_takeover"))
-        self.write_bits = int(getattr(parameters, f"{own}_max_window_bits"))
+        self.write_bits = min(MAX_WRITE_BITS, int(getattr(parameters, f"{own}_max_window_bits")))
         self._read_bits = max(9, int(getattr(parameters, f"{peer}_max_window_bits")))
         self._encoder: Any = None
         self._decoder: Any = None
