@@ -14,9 +14,11 @@ __all__ = ["Deflate", "DeflateParameters", "accept_offer", "agree_on"]
 _TAIL: Final = b"\x00\x00\xff\xff"
 
 MAX_WRITE_BITS: Final = 12
-"""The largest window with which we compress, whatever was agreed on: as websockets has it. With 15 bits a message of 4 KiB
-is a sixth smaller, costs three times as much when connections take turns in the processor's cache, and each holds 147 KB
-in place of 32 KB."""
+"""The largest window with which we compress, whatever was agreed on: as websockets has it.
+
+With 15 bits a text of 4 KiB is a sixth smaller. It costs three times as much where connections take turns in the
+processor's cache, and each holds 147 KB in place of 32 KB.
+"""
 
 OFFER: Final = "permessage-deflate; client_max_window_bits"
 """What a client offers: the server may ask for a smaller window."""
