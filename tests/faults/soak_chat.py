@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import ssl
 import statistics
 import subprocess
@@ -29,7 +30,7 @@ from websockets.exceptions import WebSocketException
 
 from socketkit.config.durations import parse_duration
 from support.brokers import BROKERS
-from support.programs import Program, socketkit
+from support.programs import Program
 
 GUESTS = 300
 STAYING = 10
@@ -38,8 +39,15 @@ STAYING = 10
 LINE_TIME = 2.0
 """Seconds between two lines of a guest that stays."""
 
-GROWTH = 12 * 1024
-"""KiB by which the memory of a host may grow from the second quarter of the time to the last."""
+GROWTH_FLOOR = 3 * 1024
+GROWTH_A_GUEST = 2.0
+"""KiB by which the memory of a host may grow from the third quarter of the time to the last, before which it warms up;
+or for each guest that came meanwhile. A connection that is kept has at least five times as much."""
+
+BLOCKS_FLOOR = 40_000
+BLOCKS_A_GUEST = 2.0
+"""Blocks of Python's memory by which a host may have more when all have left than before the first one came: what is
+bounded (the history, what a bus may have to get again), and less for each guest than its record has."""
 
 DOWN_TIMES = (0.3, 3.0, 6.0)
 """Seconds for which the bus is away: shorter than its grace, longer, and much longer."""
@@ -144,17 +152,19 @@ class Soak:
         self.problems: list[str] = []
         self.said: Counter[str] = Counter()
         self.heard: dict[str, dict[str, int]] = {}
-        self.memory: dict[int, list[int]] = {}
+        self.memory: dict[int, list[tuple[float, int, int]]] = {}  # its share of the time, guests that came, KiB
         self.is_over = False
+        self.count_of_counts = 0
         self.has_begun = asyncio.Event()
 
     def host(self, address: str, name: str, store: str) -> Program:
-        return socketkit(
-            "chat", "host", address, "--web", "http://127.0.0.1:0", "--name", name, "--bus", self.broker.url(),
-            "--store", str(self.folder / store), "--max-guests", "2000", "--lang", "en",
-            *(["--self-signed"] if address.startswith("tls") else []),
+        return Program(
+            sys.executable, "-m", "faults.counted_host", "chat", "host", address, "--web", "http://127.0.0.1:0",
+            "--name", name, "--bus", self.broker.url(), "--store", str(self.folder / store), "--max-guests", "2000",
+            "--lang", "en", *(["--self-signed"] if address.startswith("tls") else []),
             stdout=subprocess.DEVNULL,
-            env={"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "PYTHONWARNINGS": "default"},
+            env={"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "PYTHONWARNINGS": "default",
+                 "PYTHONPATH": str(Path(__file__).parents[1])},
         )  # fmt: skip
 
     def new_guest(self, kind: int, name: str) -> Guest:
@@ -263,16 +273,30 @@ class Soak:
         began = shown = time.monotonic()
         while not self.is_over:
             for host in self.hosts:
-                self.memory.setdefault(host.process.pid, []).append(kib(host.process.pid))
+                sample = ((time.monotonic() - began - 3) / self.duration, self.came(), kib(host.process.pid))
+                self.memory.setdefault(host.process.pid, []).append(sample)
                 if host.process.poll() is not None:
                     self.problems.append("a host has ended")
                     self.is_over = True
             if time.monotonic() - shown > 30:
                 shown = time.monotonic()
-                sizes = [each[-1] // 1024 for each in self.memory.values()]
+                sizes = [each[-1][2] // 1024 for each in self.memory.values()]
                 counts = [descriptors(host.process.pid) for host in self.hosts]
                 print(f"{shown - began:5.0f} s: {sizes} MiB, {counts} descriptors, {dict(self.events)}", flush=True)
             await asyncio.sleep(1)
+
+    def came(self) -> int:
+        return self.events["guests that came"]
+
+    async def blocks(self) -> list[int]:
+        """The blocks of memory of each host."""
+        self.count_of_counts += 1
+        counts = []
+        for host in self.hosts:
+            host.process.send_signal(signal.SIGUSR1)
+            line = await asyncio.to_thread(host.wait_line, "blocks ", self.count_of_counts)
+            counts.append(int(line.split()[-1]))
+        return counts
 
     async def run(self) -> None:
         self.broker.start()
@@ -284,6 +308,7 @@ class Soak:
             addresses = [host.wait_line("listening ", count).rsplit(":", 1) for host in self.hosts for count in (1, 2)]
             self.ports = [int(each[1].strip("/ws")) for each in addresses]
             before = [descriptors(host.process.pid) for host in self.hosts]
+            blocks = await self.blocks()
             tasks = [asyncio.ensure_future(self.stay(kind, number)) for kind in range(4) for number in range(STAYING)]
             for number in range(GUESTS - len(tasks)):
                 tasks.append(asyncio.ensure_future(self.come_and_go(number)))
@@ -296,6 +321,7 @@ class Soak:
                 await task
             await asyncio.gather(*helpers)
             await self.check(before)
+            self.check_memory(blocks, await self.blocks())
             for host in self.hosts:
                 if (status := await asyncio.to_thread(host.stop)) != 0:
                     self.problems.append(f"a host ended with status {status}: {host.stderr_lines[-3:]}")
@@ -313,13 +339,23 @@ class Soak:
             await asyncio.sleep(0.5)
         else:
             self.problems.append(f"{after} descriptors are open; before the guests came there were {before}")
-        for samples in self.memory.values():
-            quarter = len(samples) // 4
-            early, late = statistics.median(samples[quarter : 2 * quarter]), statistics.median(samples[-quarter:])
-            text = f"memory: {early / 1024:.1f} MiB in the second quarter, {late / 1024:.1f} in the last"
-            print(f"{text}; descriptors {before} -> {after}")
-            if late - early > GROWTH:
+        print(f"descriptors {before} -> {after}")
+
+    def check_memory(self, before: list[int], after: list[int]) -> None:
+        """Neither resident memory, after it has warmed up, nor allocated blocks have grown by the guests that came."""
+        for samples, early_blocks, late_blocks in zip(self.memory.values(), before, after, strict=True):
+            third = [each for each in samples if 0.5 <= each[0] < 0.75]
+            last = [each for each in samples if 0.75 <= each[0] < 1.0]
+            early, late = (statistics.median(each[2] for each in phase) for phase in (third, last))
+            came = last[-1][1] - third[0][1]
+            print(
+                f"memory: {early / 1024:.1f} MiB in the third quarter, {late / 1024:.1f} in the last; "
+                f"blocks: {early_blocks} before, {late_blocks} when all had left; guests: {came} of {self.came()}"
+            )
+            if late - early > max(GROWTH_FLOOR, GROWTH_A_GUEST * came / 2):
                 self.problems.append(f"the memory has grown by {(late - early) / 1024:.1f} MiB")
+            if late_blocks - early_blocks > BLOCKS_FLOOR + BLOCKS_A_GUEST * self.came():
+                self.problems.append(f"there are {late_blocks - early_blocks} blocks more")
 
 
 def main() -> None:
