@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -89,3 +90,17 @@ def test_bus_that_cannot_be_used() -> None:
             assert program.wait() == 2
             (line,) = program.stderr_lines
             assert reason in line and "secret" not in line
+
+
+@pytest.mark.parametrize("kind", ["redis", "nats"])
+def test_example_of_two_hosts(kind: str, tmp_path: Path) -> None:
+    example = Path(__file__).parents[3] / "examples" / "chat_two_hosts.py"
+    with broker(kind, tmp_path) as server:
+        done = subprocess.run(
+            [sys.executable, str(example), server.url()], capture_output=True, text=True, timeout=3 * PATIENCE
+        )
+    assert done.returncode == 0, done.stderr
+    said, private, here = done.stdout.splitlines()
+    assert said == "Alice: hello from the first host"
+    assert private == "Bob (private): hello from the second"
+    assert {"Alice", "Bob (you)"} == set(here.removeprefix("* here: ").split(", "))
