@@ -118,9 +118,14 @@ PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
 /* Take the oldest message of `waiting`, which holds one. */
 PyObject *pop_waiting(Session *self)
 {
-    Py_ssize_t last = PyList_GET_SIZE(self->waiting) - 1;
-    PyObject *message = Py_NewRef(PyList_GET_ITEM(self->waiting, last));
-    if (PyList_SetSlice(self->waiting, last, last + 1, NULL) < 0)
+    PyObject *waiting = self->waiting;
+    Py_ssize_t last = PyList_GET_SIZE(waiting) - 1;
+    if (last > 0) {
+        Py_SET_SIZE(waiting, last); /* its room stays until it is empty */
+        return PyList_GET_ITEM(waiting, last);
+    }
+    PyObject *message = Py_NewRef(PyList_GET_ITEM(waiting, last));
+    if (PyList_SetSlice(waiting, last, last + 1, NULL) < 0)
         Py_CLEAR(message);
     return message;
 }
