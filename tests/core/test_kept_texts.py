@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 import socketkit._core as core
 from socketkit import engines
 from support.connections import talk
+from support.running import turns
 
 TEXTS = st.sampled_from(["one", "two", "äöü", "a" * 511, "b" * 512, "c" * 513, "", "x", "yy"])
 KEPT = st.sampled_from(["in a list", "as a key", "interned", "by its hash", "in a part", "not"])
 
 
-@given(st.lists(st.tuples(TEXTS, KEPT), max_size=40), st.booleans())
-def test_kept_messages_stay_as_they_were(messages, is_plain):
+@given(st.lists(st.tuples(TEXTS, KEPT), max_size=40), st.sampled_from(["iterate", "batches", "plain"]))
+def test_kept_messages_stay_as_they_were(messages, way):
     """However a handler keeps a message, later ones of the same size do not change it."""
     listed, keys, hashes, parts = [], {}, [], []
 
@@ -35,13 +36,17 @@ def test_kept_messages_stay_as_they_were(messages, is_plain):
 
     async def main(engine):
         with talk(engine) as (connection, far):
-            far.sendall("".join(f"{text}\n" for text, _ in messages).encode())
+            half = len(messages) // 2
+            far.sendall("".join(f"{text}\n" for text, _ in messages[:half]).encode())
+            await turns(engine, 1)
+            far.sendall("".join(f"{text}\n" for text, _ in messages[half:]).encode())
             far.shutdown(1)
             left = iter(messages)
-            async for message in connection:
-                text, how = next(left)
-                assert message == text
-                keep(message, how)
+            async for batch in connection.batches() if way == "batches" else connection:
+                for message in batch if way == "batches" else [batch]:
+                    text, how = next(left)
+                    assert message == text
+                    keep(message, how)
 
     def plainly(engine):
         with talk(engine) as (connection, far):
@@ -52,7 +57,7 @@ def test_kept_messages_stay_as_they_were(messages, is_plain):
                 assert message == text
                 keep(message, how)
 
-    if is_plain:
+    if way == "plain":
         plainly(engines.make("blocking"))
     else:
         engine = engines.make("epoll")

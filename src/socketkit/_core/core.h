@@ -62,11 +62,11 @@ typedef struct {
     Py_ssize_t end;   /* behind the last byte */
 } Buffer;
 
-/* The last short texts that were received, by all connections. The handler's variable still has the last one when the
-   next is decoded, so there are two. */
+/* The last short texts that were received, by all connections. */
 typedef struct {
-    PyObject *texts[2];
+    PyObject *texts[128];
     int oldest;
+    int mask; /* as many as are kept, less one */
 } RecentTexts;
 
 /* What the module owns: one for each interpreter. */
@@ -82,7 +82,8 @@ typedef struct {
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
     Buffer kept[KEPT_COUNT]; /* empty buffers of at most RECEIVE_SIZE bytes, for what is to be sent */
     int kept_count;
-    RecentTexts recent;
+    RecentTexts recent;      /* of one by one: two, since the handler's variable has the last when the next is decoded */
+    RecentTexts recent_many; /* of batches: as many as two of them have, mostly */
     PyObject *names[NAME_COUNT];
 } CoreState;
 

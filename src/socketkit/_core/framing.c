@@ -306,14 +306,14 @@ static inline bool is_free_text(PyObject *text, Py_ssize_t size)
 #endif
 }
 
-/* The text of a line. A short one is kept until the next but one comes; when the handler has let it go by then, it is
-   filled again, as `zip` does with its tuples: making a text and freeing it costs a fifth of a received line. */
+/* The text of a line. A short one is kept for a while; when the handler has let it go by then, it is filled again, as
+   `zip` does with its tuples: making a text and freeing it costs a fifth of a received line. */
 static PyObject *read_text(RecentTexts *recent, const char *data, Py_ssize_t size)
 {
-    if (recent == NULL || size < 2 || size > LARGEST_KEPT_TEXT || !is_ascii(data, size))
+    if (size < 2 || size > LARGEST_KEPT_TEXT || !is_ascii(data, size))
         return read_utf8(data, size);
     PyObject **place = &recent->texts[recent->oldest];
-    recent->oldest ^= 1;
+    recent->oldest = (recent->oldest + 1) & recent->mask;
     if (is_free_text(*place, size)) {
         ((PyASCIIObject *)*place)->hash = -1;
     } else {
@@ -358,8 +358,7 @@ Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned)
     return found;
 }
 
-/* Decode the next message of a buffer. Its bytes stay where they are, before `next`. `recent`: NULL for one of many, which
-   are there at once. */
+/* Decode the next message of a buffer. Its bytes stay where they are, before `next`. */
 Found decode_message(RecentTexts *recent, const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message)
 {
     const char *data = buffer->data + buffer->next;
