@@ -409,7 +409,7 @@ OPENING: Final[dict[str, ErrorPage]] = {
             (
                 "Give certificate and key: `--cert FILE` and `--key FILE`, in a program `cert=` and `key=`.",
                 "`openssl verify -CAfile CA CERT` checks it as the server does.",
-                "The server's log, or its event Closed, has the same reason from its side.",
+                "With `-v` a server of the command reports the same reason; in a program its event Closed has it.",
             ),
         ),
         Words(
@@ -425,7 +425,7 @@ OPENING: Final[dict[str, ErrorPage]] = {
             (
                 "Задайте сертификат и ключ: `--cert FILE` и `--key FILE`, в программе — `cert=` и `key=`.",
                 "`openssl verify -CAfile CA CERT` проверит его так же, как сервер.",
-                "В журнале сервера и в его событии Closed — та же причина с его стороны.",
+                "С `-v` сервер команды сообщает ту же причину; в программе она есть в его событии Closed.",
             ),
         ),
     ),
