@@ -269,17 +269,18 @@ class ServeContext(OpenContext[BlockingServer, Server]):
 
     def _make(self, engine: Engine) -> Server:
         options = self._endpoints[0].options
-        make = Server
+        takeover = None
         if options.takeover is not None:
-            from socketkit.server.takeover import Successor  # for those who restart without a pause
+            from socketkit.server.takeover import SocketTakeover  # for those who restart without a pause
 
-            make = Successor
-        return make(
+            takeover = SocketTakeover(options.takeover, engine=engine)
+        return Server(
             self._handler,
             [(endpoint.address, endpoint.options, endpoint.framing) for endpoint in self._endpoints],
             engine=engine,
             grace=options.grace,
             observer=self._observer,
+            takeover=takeover,
         )
 
     def _make_engine(self) -> Engine:

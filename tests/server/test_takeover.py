@@ -216,3 +216,39 @@ def test_predecessor_of_another_user_is_refused(engine):
 
             engine.run(main())
             stranger.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"junk\n", "JSON is malformed"),
+        (b'{"listeners":["tcp://127.0.0.1:1"]}\n', "it passed 0 sockets for 1 addresses"),
+        (b"[]\n", "list indices"),
+        (b"", "has ended the conversation"),
+    ],
+)
+def test_predecessor_that_breaks_off(tmp_path, answer, told):
+    """What is no predecessor, or one that dies, is one error; nothing listens then."""
+    path = tmp_path / "takeover"
+    with socket.socket(socket.AF_UNIX) as predecessor:
+        predecessor.bind(str(path))
+        predecessor.listen()
+
+        def answers():
+            peer, _ = predecessor.accept()
+            with peer:
+                peer.recv(100)
+                peer.sendall(answer)
+
+        thread = threading.Thread(target=answers)
+        thread.start()
+        server = serve(who_asks, "tcp://127.0.0.1:0", engine="epoll" if engines.is_available("epoll") else "poll",
+                       takeover=f"unix://{path}")  # fmt: skip
+        with pytest.raises(HandshakeError, match=told), server:
+            pytest.fail("it was opened")
+        thread.join(PATIENCE)
+
+
+async def who_asks(connection):
+    async for message in connection:
+        await connection.send(message)

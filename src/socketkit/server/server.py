@@ -7,10 +7,10 @@ up to `grace` for the handlers, then abort what is left.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from socketkit.config.address import Address
 from socketkit.config.durations import LONGEST, parse_duration, parse_timeout
@@ -34,17 +34,16 @@ from socketkit.events import Accepted, AcceptFailed, HandlerFailed, Observer, gu
 from socketkit.framing.codec import Framing
 from socketkit.server.acceptor import Acceptor
 from socketkit.server.admission import Entry
-from socketkit.server.bind import listen_at, listen_over
 from socketkit.server.handshake import try_handshake
+from socketkit.server.listener_set import ListenerSet
 from socketkit.server.signal_stop import SignalStop, wait_signal
 from socketkit.server.signals import reload_signal
-from socketkit.server.socket_listener import SocketListener
 from socketkit.server.statistics import ServerStatistics
 from socketkit.server.stream_listener import StreamListener
 from socketkit.streams.stream import MessageStream, Stream
 from socketkit.tls.server_certificates import Certificates
 
-__all__ = ["Handler", "Server", "ServerStatistics"]
+__all__ = ["Handler", "Server", "ServerStatistics", "Takeover"]
 
 Handler = Callable[[Connection], Awaitable[Any]]
 
@@ -52,6 +51,24 @@ _PEER_ERRORS = (EndOfStream, BrokenError, ClosedError, FramingError, DeadlineErr
 """What the peer or the network caused: such an error ends a handler without being its failure. Where neither
 direction of the handler's connection has ended it is an error of another connection (an upstream was lost, say), and
 this one is reset if something was sent. A `DeadlineError` does not say which connection it is about."""
+
+
+class Takeover(Protocol):
+    """Passes the listening sockets from one process to the next: see `server.takeover`."""
+
+    async def open(self, listeners: ListenerSet, close: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        """Open the listeners, with a predecessor's sockets where there are any.
+
+        Args:
+            listeners: those of the server.
+            close: closes the server: `close(grace=0)`.
+        """
+
+    def suspend(self) -> None:
+        """No takeover is possible any more."""
+
+    async def close(self) -> None:
+        """Close what a successor would connect to."""
 
 
 class Server:
@@ -68,42 +85,46 @@ class Server:
         engine: Engine,
         grace: float,
         observer: Observer | None = None,
+        takeover: Takeover | None = None,
     ) -> None:
         observer = guarded(observer)
         self.engine = engine
         self._handler = handler
-        self._endpoints = [
-            (address, effective_options(address, options), framing) for address, options, framing in addresses
-        ]
+        endpoints = [(address, effective_options(address, options), framing) for address, options, framing in addresses]
         self._certificates = Certificates(observer)
         self._grace = grace
         self._observer = observer
-        self._listeners: list[tuple[StreamListener, Options, Framing]] = []
-        self._names: dict[StreamListener, str] = {}  # the address that each listener was opened for
-        self._suspended: dict[Address, StreamListener] = {}
-        self._addresses: tuple[Address, ...] = ()
+        self._takeover = takeover
         self._group = Group(engine)
         self._connections: set[Connection] = set()
-        self._exhausted_count = 0  # listeners at which no further connection can come
         self._acceptor = Acceptor(engine, addresses[0][1], self._begin, observer=observer)
         self._changed = self._acceptor.changed
+        self._all_options = [options for _, options, _ in endpoints]
+        self._listeners = ListenerSet(
+            engine,
+            endpoints,
+            opened=lambda *entry: self._group.start(self._accept_at(*entry)),
+            closed=self._changed.notify,
+            observer=observer,
+        )
         self._failure: BaseException | None = None
         self._deadline: float | None = None  # of the stop that is under way
         self._is_closed = False
+        self._has_begun = False
         self._is_lame_duck = False
         self.is_stopped_by_signals = False  # set by what handles them
         self._lame_duck = addresses[0][1].lame_duck
         self._signal_stops: list[SignalStop] = []
         self._pid = os.getpid()  # sockets and files belong to the process that opened them
         self._accepted_count = self._handshake_failed_count = self._failed_count = 0
-        self._received_size = self._sent_size = self._dropped_count = self._kernel_dropped_count = 0
+        self._received_size = self._sent_size = 0
 
     # Listeners
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         """The real addresses, with the ports that the system has chosen; they stay while the server is suspended."""
-        return self._addresses
+        return self._listeners.addresses
 
     async def open(self) -> None:
         """Listen at every address, and accept connections.
@@ -112,49 +133,18 @@ class Server:
             OptionError: a certificate cannot be used.
             ResolveError, ListenError: an address cannot be listened at; none is then.
         """
-        await self._open({})
-
-    async def _open(self, inherited: dict[str, list[int]]) -> None:
-        """Listen, over inherited descriptors where there are any.
-
-        Args:
-            inherited: descriptors of listening sockets, by the address (as text, without options) that they were
-                opened for; those that belong to no address of ours are closed.
-        """
-        inherited = dict(inherited)
         self._pid = os.getpid()
-        try:
-            for _, options, _ in self._endpoints:
-                self._certificates.prepare(options)
-            for address, options, framing in self._endpoints:
-                name = str(address.without_options())
-                suspended = self._suspended.pop(address, None)
-                if suspended is not None and suspended.reopen():
-                    listeners = [suspended]
-                elif name in inherited:
-                    descriptors = inherited.pop(name)
-                    listeners = await listen_over(self.engine, descriptors, address, options, observer=self._observer)
-                else:
-                    listeners = await listen_at(self.engine, address, options, observer=self._observer)
-                for listener in listeners:
-                    self._listeners.append((listener, options, framing))
-                    self._names[listener] = name
-        except BaseException:
-            self._close_listeners()
-            raise
-        finally:
-            for descriptor in (descriptor for several in inherited.values() for descriptor in several):
-                os.close(descriptor)
-        self._addresses = tuple(listener.address for listener, _, _ in self._listeners)
-        for listener, options, framing in self._listeners:
-            self._group.start(self._accept_at(listener, options, framing))
+        for options in self._all_options:
+            self._certificates.prepare(options)
+        takeover, self._has_begun = None if self._has_begun else self._takeover, True
+        if takeover is None:
+            await self._listeners.open()
+        else:
+            await takeover.open(self._listeners, self.close)
 
     def suspend(self) -> None:
         """Close the listeners: new connections are refused, accepted ones stay. Harmless twice."""
-        endpoints = [(listener.origin, options, framing) for listener, options, framing in self._listeners]
-        self._endpoints = endpoints or self._endpoints
-        self._suspended.update({listener.origin: listener for listener, _, _ in self._listeners})
-        self._close_listeners()
+        self._listeners.suspend()
 
     async def resume(self) -> None:
         """Listen again, at the same addresses and ports. Harmless when it listens.
@@ -166,28 +156,7 @@ class Server:
         if self._deadline is not None or self._is_closed:
             raise ClosedError("the server was closed: make a new one")
         if not self._listeners:
-            await self._open({})
-
-    def _listening_sockets(self) -> tuple[list[str], list[int]]:
-        """The descriptors of all listening sockets, each with the name that `_open` takes it by."""
-        listeners = [listener for listener, _, _ in self._listeners if isinstance(listener, SocketListener)]
-        return [self._names[listener] for listener in listeners], [one.socket.fileno() for one in listeners]
-
-    def _release_listeners(self) -> None:
-        """Close the listeners, and leave their sockets and files to another process, which has them too."""
-        for listener, _, _ in self._listeners:
-            if isinstance(listener, SocketListener):
-                listener.release()
-        self._close_listeners()
-
-    def _close_listeners(self) -> None:
-        listeners, self._listeners, self._exhausted_count = self._listeners, [], 0
-        self._names.clear()
-        for listener, _, _ in listeners:
-            self._dropped_count += listener.dropped_count
-            self._kernel_dropped_count += listener.kernel_dropped_count
-            listener.close()
-        self._changed.notify()
+            await self.open()
 
     # Certificates
 
@@ -231,7 +200,7 @@ class Server:
         try:
             await self._acceptor.run(listener, options, framing)
             if listener.is_exhausted and not listener.is_closed:
-                self._exhausted_count += 1
+                self._listeners.exhausted_count += 1
                 self._changed.notify()
         except Exception as error:
             self._failure = error
@@ -448,7 +417,7 @@ class Server:
         """Accept what is in the backlog, then close the listeners; harmless once a shutdown has begun."""
         if self._deadline is None:
             self._accept_pending()
-            self._close_listeners()
+            self._listeners.close()
 
     def _accept_pending(self) -> None:
         for listener, options, framing in self._listeners:
@@ -456,7 +425,7 @@ class Server:
 
     def _is_over(self) -> bool:
         """Whether there is no connection, and no further one can come."""
-        return 0 < len(self._listeners) == self._exhausted_count and not self._connections
+        return 0 < len(self._listeners) == self._listeners.exhausted_count and not self._connections
 
     async def close(self, *, grace: float | str | None = None) -> None:
         """Shut down: close the listeners, set `connection.server_closing`, wait for the handlers, abort what is left.
@@ -469,9 +438,17 @@ class Server:
         Args:
             grace: seconds; None: as the option says.
         """
+        if self._takeover is not None:
+            self._takeover.suspend()
+        try:
+            await self._shut_down(grace)
+        finally:
+            if self._takeover is not None:
+                await self._takeover.close()
+
+    async def _shut_down(self, grace: float | str | None) -> None:
         if os.getpid() != self._pid:
-            for listener, _, _ in self._listeners:  # and notify no task: none of them runs here
-                listener.close()
+            self._listeners.close_copies()
             self._is_closed = True
             return
         if grace is None:
@@ -488,7 +465,7 @@ class Server:
         self._deadline = deadline
         if grace > 0:
             self._accept_pending()
-        self._close_listeners()
+        self._listeners.close()
         try:
             await self._drain(min(IDLE_TIME, grace / 4))
         finally:
@@ -558,9 +535,8 @@ class Server:
             received_size=self._received_size + sum(one.received_size for one in running),
             sent_size=self._sent_size + sum(one.sent_size for one in running),
             is_paused=self._acceptor.is_paused,
-            dropped_count=self._dropped_count + sum(listener.dropped_count for listener, _, _ in self._listeners),
-            kernel_dropped_count=self._kernel_dropped_count
-            + sum(listener.kernel_dropped_count for listener, _, _ in self._listeners),
+            dropped_count=self._listeners.dropped_count,
+            kernel_dropped_count=self._listeners.kernel_dropped_count,
         )
 
     def __repr__(self) -> str:
@@ -573,7 +549,7 @@ class Server:
             if self._listeners
             else "suspended"
         )
-        return f"<Server {' '.join(map(str, self._addresses))}, {state}, {len(self._connections)} conversations>"
+        return f"<Server {' '.join(map(str, self.addresses))}, {state}, {len(self._connections)} conversations>"
 
 
 def _say_close(connection: Connection, code: int, reason: str) -> bool:

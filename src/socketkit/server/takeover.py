@@ -9,7 +9,8 @@ each socket listens at the address that it was passed for.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from socketkit.client.connect import open_connection
 from socketkit.config.address import Address
@@ -18,69 +19,66 @@ from socketkit.config.time_limits import TAKEOVER_TIMEOUT
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import HandshakeError, OpenError, OptionError, SocketkitError
-from socketkit.events import Observer
 from socketkit.framing import parse as parse_framing
-from socketkit.framing.codec import Framing
-from socketkit.server.server import Handler, Server
+from socketkit.server.listener_set import ListenerSet
+from socketkit.server.server import Server
 
-__all__ = ["Successor"]
+__all__ = ["SocketTakeover"]
 
 _FRAMING = parse_framing("json")
 
 
-class Successor(Server):
-    """A server that takes over from a predecessor, where there is one, and waits for a successor of its own.
+class SocketTakeover:
+    """Takes the listening sockets over from a predecessor, where there is one, and waits for a successor.
 
-    Both have the same addresses, written alike. They meet at the option `takeover` of the first address: a UNIX socket,
-    whose file has the mode 0600. Each trusts only a process of its own user, or of root.
+    Both have the same addresses, written alike. They meet at a UNIX socket, whose file has the mode 0600. Each trusts
+    only a process of its own user, or of root.
+
+    Args:
+        address: of that socket, as the option `takeover` has it.
+        engine: the server's.
 
     Raises:
         AddressError, OptionError: that is no UNIX socket.
     """
 
-    def __init__(
-        self,
-        handler: Handler,
-        addresses: Sequence[tuple[Address, Options, Framing]],
-        *,
-        engine: Engine,
-        grace: float,
-        observer: Observer | None = None,
-    ) -> None:
-        super().__init__(handler, addresses, engine=engine, grace=grace, observer=observer)
-        self._place = place = Address.parse(addresses[0][1].takeover or "")
-        if place.scheme != "unix":
-            raise OptionError(f"takeover={place}: two processes meet at a UNIX socket, as unix:///run/name.takeover")
+    def __init__(self, address: str, *, engine: Engine) -> None:
+        self._engine = engine
+        self._meeting = meeting = Address.parse(address)
+        if meeting.scheme != "unix":
+            raise OptionError(f"takeover={meeting}: two processes meet at a UNIX socket, as unix:///run/name.takeover")
         options = Options.make(mode="600", max_connections=1)
-        self._control = Server(self._hand_over, [(place, options, _FRAMING)], engine=engine, grace=0)
-        self._has_begun = False
+        self._control = Server(self._hand_over, [(meeting, options, _FRAMING)], engine=engine, grace=0)
+        self._listeners: ListenerSet | None = None
+        self._close: Callable[..., Coroutine[Any, Any, None]] | None = None
 
-    async def open(self) -> None:
-        """Listen, with the predecessor's sockets where there are any.
+    async def open(self, listeners: ListenerSet, close: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        """Open the listeners of a server, with the predecessor's sockets where there are any.
+
+        Args:
+            listeners: those of the server.
+            close: closes the server.
 
         Raises:
-            ResolveError, ListenError: as `Server.open`; the predecessor goes on then.
+            ResolveError, ListenError: as `ListenerSet.open`; the predecessor goes on then.
             HandshakeError: the predecessor is a process of another user, or broke the protocol.
         """
-        if self._has_begun:  # open again after it was suspended
-            await super().open()
-            return
-        self._has_begun = True
+        self._listeners, self._close = listeners, close
         predecessor = await self._find()
         if predecessor is None:
-            await super().open()
+            await listeners.open()
         else:
             async with predecessor:
-                await self._take_over(predecessor)
+                await self._take_over(predecessor, listeners, close)
         await self._control.open()
 
-    async def close(self, *, grace: float | str | None = None) -> None:
-        """As `Server.close`; no takeover is possible any more."""
+    def suspend(self) -> None:
+        """No takeover is possible any more."""
         self._control.suspend()
-        try:
-            await super().close(grace=grace)
-        finally:
-            await self._control.close(grace=0)
+
+    async def close(self) -> None:
+        """Close the socket at which a successor would be met."""
+        await self._control.close(grace=0)
 
     async def _find(self) -> Connection | None:
         """Connect to the predecessor; None where there is none.
@@ -89,36 +87,43 @@ class Successor(Server):
             HandshakeError: a process of another user listens there.
         """
         try:
-            predecessor = await open_connection(self.engine, self._place, _FRAMING, Options())
+            predecessor = await open_connection(self._engine, self._meeting, _FRAMING, Options())
         except OpenError:
             return None
         if not _is_trusted(predecessor):
             credentials = predecessor.peer_credentials
             predecessor.abort()
             raise HandshakeError(
-                f"taking over at {self._place}: a process of another user (uid {credentials and credentials.uid}) "
+                f"taking over at {self._meeting}: a process of another user (uid {credentials and credentials.uid}) "
                 "listens there, and is not trusted",
-                address=str(self._place),
+                address=str(self._meeting),
             )
         return predecessor
 
     # The new process
 
-    async def _take_over(self, predecessor: Connection) -> None:
+    async def _take_over(
+        self, predecessor: Connection, listeners: ListenerSet, close: Callable[..., Coroutine[Any, Any, None]]
+    ) -> None:
         try:
             await predecessor.send({"takeover": 1})
             answer, descriptors = await predecessor.receive_descriptors(timeout=TAKEOVER_TIMEOUT)
             inherited: dict[str, list[int]] = {}
-            for name, descriptor in zip(answer["listeners"], descriptors, strict=True):
+            names = answer["listeners"]
+            if len(names) != len(descriptors):
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                raise ValueError(f"it passed {len(descriptors)} sockets for {len(names)} addresses")
+            for name, descriptor in zip(names, descriptors, strict=True):
                 inherited.setdefault(name, []).append(descriptor)
-            await super()._open(inherited)
+            await listeners.open(inherited)
             await predecessor.send({"listening": True})
             await predecessor.receive(timeout=TAKEOVER_TIMEOUT)
         except (SocketkitError, TypeError, KeyError, ValueError) as error:
             if isinstance(error, (OpenError, OptionError)):
                 raise
-            await super().close(grace=0)
-            raise HandshakeError(f"taking over at {self._place}: {error}", address=str(self._place)) from None
+            await close(grace=0)
+            raise HandshakeError(f"taking over at {self._meeting}: {error}", address=str(self._meeting)) from None
 
     # The old process
 
@@ -126,17 +131,18 @@ class Successor(Server):
         if not _is_trusted(successor):
             successor.abort()
             return
+        assert self._listeners is not None and self._close is not None  # set before the control socket was opened
         await successor.receive(timeout=TAKEOVER_TIMEOUT)
-        names, descriptors = self._listening_sockets()
+        names, descriptors = self._listeners.sockets()
         if not descriptors:
             return
         await successor.send_descriptors(descriptors, {"listeners": names})
         await successor.receive(timeout=TAKEOVER_TIMEOUT)  # it listens; if it ends instead, this process goes on
-        self._release_listeners()
+        self._listeners.release()
         self._control.suspend()  # its path is the successor's now
         await successor.send({"gone": True})
         await successor.flush(timeout=TAKEOVER_TIMEOUT)
-        self.engine.start(self.close())
+        self._engine.start(self._close())
 
 
 def _is_trusted(connection: Connection) -> bool:
