@@ -78,128 +78,120 @@ async def open_stream(
 
     Cancellation: every descriptor that was opened is closed.
     """
-    if options.send_proxy is not None and address.transport.kind not in ("", "SOCK_STREAM"):
-        raise OptionError(f"send_proxy: the header begins a stream, and {address.scheme} is none")
-    websocket = websocket_for(address, options)
-    if websocket is None:
-        return await _open_bytes(engine, address, options, observer, lookup, on_behalf)
-    from socketkit.websocket.handshake import check_installed
-    from socketkit.websocket.handshake import client_handshake as websocket_handshake
-
-    check_installed()
-    stream = await _open_bytes(engine, address, options, observer, lookup, on_behalf)
-    return await websocket_handshake(stream, address, options)
+    return await _Dial(engine, address, options, observer, lookup, on_behalf).open()
 
 
-async def _open_bytes(
-    engine: Engine,
-    address: Address,
-    options: Options,
-    observer: Observer | None,
-    lookup: Lookup,
-    on_behalf: Ends | None,
-) -> Stream:
-    """A stream of bytes, with TLS where it is wanted."""
-    tls = tls_for(address, options)
-    if tls is None:
-        return await _open_plain(engine, address, options, observer, lookup, on_behalf)
-    side, name = client_for(tls, address)  # first: it is our own mistake if this fails
-    stream = await _open_plain(engine, address, options, observer, lookup, on_behalf)
-    return await client_handshake(stream, side, name, timeout=options.handshake_timeout)
+class _Dial:
+    """One dial. Args are those of `open_stream`."""
 
+    __slots__ = ("_address", "_engine", "_lookup", "_observer", "_on_behalf", "_options")
 
-async def _open_plain(
-    engine: Engine,
-    address: Address,
-    options: Options,
-    observer: Observer | None,
-    lookup: Lookup,
-    on_behalf: Ends | None,
-) -> Stream:
-    deadline = engine.deadline(options.connect_timeout)
-    chain: tuple[Proxy, ...] = ()
-    if options.proxy is not None:
-        from socketkit.client.proxies.dialler import chain_for
+    def __init__(
+        self,
+        engine: Engine,
+        address: Address,
+        options: Options,
+        observer: Observer | None,
+        lookup: Lookup,
+        on_behalf: Ends | None,
+    ) -> None:
+        self._engine = engine
+        self._address = address
+        self._options = options
+        self._observer = observer
+        self._lookup = lookup
+        self._on_behalf = on_behalf
 
-        chain = chain_for(address, options)
-    if address.is_given:
-        from socketkit.streams.inherited import open_local_stream  # only who is given something pays for it
+    async def open(self) -> Stream:
+        """The stream, as `open_stream` promises it."""
+        address, options = self._address, self._options
+        if options.send_proxy is not None and address.transport.kind not in ("", "SOCK_STREAM"):
+            raise OptionError(f"send_proxy: the header begins a stream, and {address.scheme} is none")
+        websocket = websocket_for(address, options)
+        if websocket is None:
+            return await self._open_bytes()
+        from socketkit.websocket.handshake import check_installed
+        from socketkit.websocket.handshake import client_handshake as websocket_handshake
 
-        given = open_local_stream(engine, address, options, observer=observer)
-        return await _announced(given, options, on_behalf, deadline)
-    if chain:
-        stream = await _open_through(engine, address, options, chain, observer, lookup, deadline)
-    else:
-        stream = await _open_socket(engine, address, options, observer, lookup, deadline)
-    return await _announced(stream, options, on_behalf, deadline)
+        check_installed()
+        return await websocket_handshake(await self._open_bytes(), address, options)
 
+    async def _open_bytes(self) -> Stream:
+        """A stream of bytes, with TLS where it is wanted."""
+        tls = tls_for(self._address, self._options)
+        if tls is None:
+            return await self._open_plain()
+        side, name = client_for(tls, self._address)  # first: it is our own mistake if this fails
+        return await client_handshake(await self._open_plain(), side, name, timeout=self._options.handshake_timeout)
 
-async def _open_through(
-    engine: Engine,
-    address: Address,
-    options: Options,
-    chain: tuple[Proxy, ...],
-    observer: Observer | None,
-    lookup: Lookup,
-    deadline: float | None,
-) -> Stream:
-    """Connect to the first proxy, as to any address, and ask for the rest of the way."""
-    from socketkit.client.proxies.dialler import connect_through, unreached
+    async def _open_plain(self) -> Stream:
+        address, options = self._address, self._options
+        deadline = self._engine.deadline(options.connect_timeout)
+        chain: tuple[Proxy, ...] = ()
+        if options.proxy is not None:
+            from socketkit.client.proxies.dialler import chain_for
 
-    gateway = Address("tcp", chain[0].host, chain[0].port)
-    try:
-        stream = await _open_socket(engine, gateway, options, observer, lookup, deadline)
-    except (OpenError, DeadlineError) as error:
-        raise unreached(address, chain[0], error) from None
-    return await connect_through(engine, stream, chain, address, options, lookup=lookup, deadline=deadline)
+            chain = chain_for(address, options)
+        if address.is_given:
+            from socketkit.streams.inherited import open_local_stream  # only who is given something pays for it
 
+            stream = open_local_stream(self._engine, address, options, observer=self._observer)
+        elif chain:
+            stream = await self._open_through(chain, deadline)
+        else:
+            stream = await self._open_socket(address, deadline)
+        return stream if options.send_proxy is None else await self._announced(stream, options.send_proxy, deadline)
 
-async def _open_socket(
-    engine: Engine,
-    address: Address,
-    options: Options,
-    observer: Observer | None,
-    lookup: Lookup,
-    deadline: float | None,
-) -> Stream:
-    name_deadline = deadline_of_name(engine, options.connect_timeout)
-    candidates = await resolve(engine, address, deadline=name_deadline, observer=observer, lookup=lookup)
-    if deadline is not None and not address.is_numeric_host and engine.now() >= deadline:
-        deadline = engine.now() + ATTEMPT_TIMEOUT_MIN
-    sockets = Sockets(engine, address, options, observer)
-    if candidates[0].kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
-        return sockets.open_datagrams(candidates)
-    if len(candidates) == 1:
-        stream = await sockets.connect(candidates[0], deadline)
+    async def _open_through(self, chain: tuple[Proxy, ...], deadline: float | None) -> Stream:
+        """Connect to the first proxy, as to any address, and ask for the rest of the way."""
+        from socketkit.client.proxies.dialler import connect_through, unreached
+
+        try:
+            stream = await self._open_socket(Address("tcp", chain[0].host, chain[0].port), deadline)
+        except (OpenError, DeadlineError) as error:
+            raise unreached(self._address, chain[0], error) from None
+        return await connect_through(
+            self._engine, stream, chain, self._address, self._options, lookup=self._lookup, deadline=deadline
+        )
+
+    async def _open_socket(self, address: Address, deadline: float | None) -> Stream:
+        """Resolve the address of the target, or of the first proxy, and connect to a candidate."""
+        engine, options, observer = self._engine, self._options, self._observer
+        name_deadline = deadline_of_name(engine, options.connect_timeout)
+        candidates = await resolve(engine, address, deadline=name_deadline, observer=observer, lookup=self._lookup)
+        if deadline is not None and not address.is_numeric_host and engine.now() >= deadline:
+            deadline = engine.now() + ATTEMPT_TIMEOUT_MIN
+        sockets = Sockets(engine, address, options, observer)
+        if candidates[0].kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+            return sockets.open_datagrams(candidates)
+        if len(candidates) == 1:
+            stream = await sockets.connect(candidates[0], deadline)
+            if stream is None:
+                raise sockets.late() if sockets.is_late else sockets.refused()
+            return stream
+        race = HappyEyeballs(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
+        try:
+            stream = await race.run()
+        except OSError as error:  # the system is short of something that a race needs
+            raise sockets.refused(error) from None
         if stream is None:
-            raise sockets.late() if sockets.is_late else sockets.refused()
+            raise sockets.late(race.untried) if race.is_late else sockets.refused()
         return stream
-    race = HappyEyeballs(engine, sockets, candidates, delay=options.happy_eyeballs_delay, deadline=deadline)
-    try:
-        stream = await race.run()
-    except OSError as error:  # the system is short of something that a race needs
-        raise sockets.refused(error) from None
-    if stream is None:
-        raise sockets.late(race.untried) if race.is_late else sockets.refused()
-    return stream
 
+    async def _announced(self, stream: Stream, version: str, deadline: float | None) -> Stream:
+        """The stream, on which we have said who calls, and where (`send_proxy`)."""
+        from socketkit.connection.proxy_protocol import encode, for_version
 
-async def _announced(stream: Stream, options: Options, on_behalf: Ends | None, deadline: float | None) -> Stream:
-    """The stream, on which we have said who calls, where that was asked for (`send_proxy`)."""
-    if options.send_proxy is None:
+        source, destination = self._on_behalf or (Address.parse(stream.local), Address.parse(stream.peer))
+        header = for_version(int(version[1:]), source, destination)
+        try:
+            await stream.send(encode(header), deadline=deadline)
+        except BaseException as error:
+            stream.abort()
+            if isinstance(error, StreamError):
+                raise ConnectError(f"cannot connect to {stream.peer}: {error}", address=stream.peer) from None
+            raise
         return stream
-    from socketkit.connection.proxy_protocol import encode, for_version
-
-    source, destination = on_behalf or (Address.parse(stream.local), Address.parse(stream.peer))
-    header = for_version(int(options.send_proxy[1:]), source, destination)
-    try:
-        await stream.send(encode(header), deadline=deadline)
-    except BaseException as error:
-        stream.abort()
-        if isinstance(error, StreamError):
-            raise ConnectError(f"cannot connect to {stream.peer}: {error}", address=stream.peer) from None
-        raise
-    return stream
 
 
 class Sockets:
