@@ -125,7 +125,10 @@ def run(
             for each in random.sample(contestants, len(contestants)):
                 if not each.error:
                     try:
-                        each.samples.append(each.measure(seconds))
+                        sample = each.measure(seconds)
+                        if workload.value in (COST, COST_NS) and not sample.processor_ns:
+                            raise RuntimeError("it has spent no processor time: another process serves")
+                        each.samples.append(sample)
                     except (RuntimeError, OSError) as error:
                         each.error = str(error)
                 yield result

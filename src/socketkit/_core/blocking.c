@@ -54,12 +54,9 @@ static Found take_bytes(Session *session, const char *data, Py_ssize_t count, Py
 static Found receive_waiting(CoreState *core, Session *session, Stream *stream, PyObject **message)
 {
     Py_ssize_t size = Py_MIN(BLOCKING_SIZE, stream->largest), count;
-    char *data = core->spare != NULL ? core->spare : PyMem_RawMalloc(SPARE_SIZE);
-    if (data == NULL) {
-        PyErr_NoMemory();
+    char *data = take_spare(core);
+    if (data == NULL)
         return FAILED;
-    }
-    core->spare = NULL;
     session->is_receiving = true;
     Found found = wait_for_bytes(stream, data, size, &count);
     int number = errno;
@@ -77,10 +74,7 @@ static Found receive_waiting(CoreState *core, Session *session, Stream *stream, 
     } else if (found == UNUSUAL && number != 0 && report_loss(core, stream, number) < 0) {
         found = FAILED;
     }
-    if (core->spare == NULL)
-        core->spare = data;
-    else
-        PyMem_RawFree(data);
+    give_back_spare(core, data);
     return found;
 }
 

@@ -178,6 +178,8 @@ typedef struct {
 
 int add_stream(PyObject *module, CoreState *core);
 int report_loss(CoreState *core, Stream *stream, int number);
+char *take_spare(CoreState *core);
+void give_back_spare(CoreState *core, char *data);
 
 /* session.c */
 

@@ -15,8 +15,8 @@ enum { LOOSE_SIZE = 4096 }; /* bytes that a buffer may be larger than what it ho
 static void free_buffer(CoreState *core, Buffer *buffer)
 {
     if (buffer->data != NULL) {
-        if (buffer->capacity == SPARE_SIZE && core->spare == NULL)
-            core->spare = buffer->data;
+        if (buffer->capacity == SPARE_SIZE)
+            give_back_spare(core, buffer->data);
         else
             PyMem_RawFree(buffer->data);
     }
@@ -46,12 +46,9 @@ int prepare_receive(Session *self, Py_ssize_t size)
         return 0;
     Py_ssize_t held = in->end - in->start;
     if (held + size <= SPARE_SIZE && in->capacity < SPARE_SIZE) {
-        char *data = self->core->spare;
-        self->core->spare = NULL;
-        if (data == NULL && (data = PyMem_RawMalloc(SPARE_SIZE)) == NULL) {
-            PyErr_NoMemory();
+        char *data = take_spare(self->core);
+        if (data == NULL)
             return -1;
-        }
         if (held > 0)
             memcpy(data, in->data + in->start, held);
         PyMem_RawFree(in->data);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["StreamCore"]
 
 
@@ -24,3 +26,11 @@ class StreamCore:
     """Bytes that recv(2) is asked for at most."""
     may_have_more: bool
     """Whether the last recv(2) returned all that it was asked for."""
+
+    def _forward(self, sink: Any, /) -> int | tuple[int, bytes, Exception | None] | None:
+        """Receive what is there and send it to another stream, without a wait: the number of bytes.
+
+        None: nothing was received, and `receive` says why. Where not all was sent, a tuple of the number, the bytes
+        that are left, and the error of the sink, or None.
+        """
+        return None  # `receive` does it
