@@ -1,9 +1,9 @@
 """Write the generated parts of the docs and of ARCHITECTURE.md from the code: `make docs`. A test compares them.
 
-A generated part stands between `<!-- made: NAME -->` and `<!-- end -->`; the function for NAME is below. In a Russian
-page it is in Russian, by the words of docs/russian/, as are the comments of its examples. Between
-`<!-- file: PATH -->` and `<!-- end -->` stands a file of the project as a code block. A Russian page takes measured
-parts (`<!-- measured: NAME -->`) from its English twin.
+A generated part stands between `<!-- made: NAME -->` and `<!-- end -->`; the function for NAME is below. Between
+`<!-- file: PATH -->` and `<!-- end -->` stands a file of the project as a code block. In a Russian page the tables are
+in Russian, by the words of docs/russian/; it takes its examples (with Russian comments) and its measured parts
+(`<!-- measured: NAME -->`) from its English twin.
 """
 
 from __future__ import annotations
@@ -304,8 +304,10 @@ def made(text: str, page: Path | None = None) -> str:
 
     text = FILE.sub(file, MADE.sub(table, text))
     if page and page.name.endswith(".ru.md"):
-        text = BLOCK.sub(lambda match: match[1] + words().commented(match[2]) + match[3], text)
         english = page.with_name(page.name.removesuffix(".ru.md") + ".md").read_text()
+        examples = [words().commented(match[2]) for match in BLOCK.finditer(english)]
+        if len(examples) == len(BLOCK.findall(text)):  # else the pages differ, as a test says
+            text = BLOCK.sub(lambda match: match[1] + examples.pop(0) + match[3], text)
         measured = [words().measured(match[2]) for match in MEASURED.finditer(english)]
         text = MEASURED.sub(lambda match: match[1] + measured.pop(0) + match[3], text)
     return text

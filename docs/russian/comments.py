@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 COMMENTS = {
-    "a tour: the life of a socket, run and explained on this machine": (
-        "жизнь сокета: выполняется и объясняется на этой машине"
-    ),
+    "a tour: the life of a socket, run and explained on this machine": ("жизнь сокета, вживую и с пояснениями"),
     "everything that CI checks": "всё, что проверяет CI",
-    "a plain function: a thread a connection": "обычная функция: по потоку на соединение",
+    "a plain function: a thread a connection": "у соединения свой поток",
     "one handler for asyncio, uvloop, trio, epoll, poll, select, blocking": (
         "один обработчик для asyncio, uvloop, trio, epoll, poll, select, blocking"
     ),
@@ -42,9 +40,7 @@ COMMENTS = {
     "the second guest": "второй гость",
     "now the first one types": "теперь набирает первый",
     "from a checkout: pip install -e '.[all]'": "из исходников: pip install -e '.[all]'",
-    "the life of a socket, run and explained on this machine": (
-        "жизнь сокета: выполняется и объясняется на этой машине"
-    ),
+    "the life of a socket, run and explained on this machine": ("жизнь сокета, вживую и с пояснениями"),
     "The same server as coroutines: reads like blocking code, and waits like the select loop.": (
         "Тот же сервер на сопрограммах: читается как блокирующий код, ждёт как цикл с select."
     ),
@@ -89,7 +85,7 @@ COMMENTS = {
         "То же делает кадрирование, с пределами и ошибками; при любой нарезке сообщения те же."
     ),
     "Many clients in one thread: select says which sockets are ready, and a queue keeps what could not be sent yet.": (
-        "Много клиентов в одном потоке: select сообщает, какие сокеты готовы, очередь хранит ещё не отправленное."
+        "Много клиентов в одном потоке: готовые сокеты назовёт select, остальное хранит очередь."
     ),
     "a queue of unsent bytes for each connection": "очередь неотправленных байтов для каждого соединения",
     "not all of them: see the trap": "не все: см. ловушку",

@@ -64,7 +64,7 @@ _RUSSIAN: Final = {
     ),
     "only the host may do that": "это может только хозяин",
     "{name} is not here: see /who": "{name} здесь нет: см. /who",
-    "you are {name}: nothing to do": "{name} - это вы: делать нечего",
+    "you are {name}: nothing to do": "{name} — это вы: делать нечего",
     "how to use it: {usage}": "так: {usage}",
     "you are muted: nobody has seen your line": "вам запрещено писать: строку никто не видел",
     "{name} is muted: nobody sees its lines": "{name} больше не может писать",
@@ -88,7 +88,7 @@ _RUSSIAN: Final = {
     "nothing could be searched: {problem}": "поиск не удался: {problem}",
     "{name} is at a host that cannot be reached now": "{name} на узле, с которым сейчас нет связи",
     "the other hosts cannot be reached: what you say is shown at this host, and there later": (
-        "с другими узлами нет связи: сказанное видно на этом узле, а там - позже"
+        "с другими узлами нет связи: сказанное видно на этом узле, а там — позже"
     ),
     "the other hosts are reached again; what was said there meanwhile follows": (
         "связь с другими узлами восстановлена; сказанное там за это время:"
@@ -110,12 +110,12 @@ _RUSSIAN: Final = {
     "the store is written again: {count} messages were lost": "запись снова идёт: потеряно сообщений: {count}",
     "{count} lines were not shown: this end was not read": "строк не показано: {count}: этот экран не читали",
     "what you type goes to all others; these lines are for the room:": (
-        "что вы пишете, видят все в комнате; эти строки - для неё самой:"
+        "что вы пишете, видят все в комнате; эти строки — для неё самой:"
     ),
     "/name NEW   be called otherwise": "/name ИМЯ   зваться иначе",
     "/who        who is here": "/who        кто здесь",
     "/join NAME  go to another room; /leave goes back to the lobby": (
-        "/join ИМЯ   перейти в другую комнату; /leave - обратно в lobby"
+        "/join ИМЯ   перейти в другую комнату; /leave — обратно в lobby"
     ),
     "/rooms      which rooms there are": "/rooms      какие есть комнаты",
     "/msg NAME TEXT  a line for this member alone": "/msg ИМЯ ТЕКСТ  строка только для него",
