@@ -91,7 +91,21 @@ def test_a_slow_head_ends_at_the_handshake_timeout() -> None:
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
         server.wait_idle(timeout=20)
-    assert isinstance(recorder.of(Closed)[0].error, DeadlineError)
+    error = recorder.of(Closed)[0].error
+    assert isinstance(error, DeadlineError)
+    assert str(error).startswith("WebSocket handshake with tcp://127.0.0.1:")
+    assert str(error).endswith(": not done within 0.1 s (handshake_timeout)")
+
+
+def test_a_head_that_is_too_long_is_said_to_be() -> None:
+    """Also before its end has come, to the client and in the end event."""
+    recorder = Recorder()
+    with serve(echo, ANY, observer=recorder) as server, dial(server.addresses[0]) as sock:
+        sock.sendall(request("/chat", x_long="a" * 17_000)[:-4])
+        assert read_head(sock).startswith("HTTP/1.1 431 ")
+        assert sock.recv(100) == b"the head of a request has at most 16384 bytes here\n"
+        server.wait_idle(timeout=20)
+    assert str(recorder.of(Closed)[0].error).endswith(": a head of more than 16384 bytes")
 
 
 def test_a_frame_that_comes_with_the_request_is_not_lost(server) -> None:

@@ -92,6 +92,12 @@ def _has_no_proxy(use: _Use) -> bool:
     return not use.has("accept_proxy") and all(_own(address, "accept_proxy") is None for address in use.listening)
 
 
+def _has_handshake(use: _Use) -> bool:
+    if use.has("dynamic") or use.has("web") or not _has_no_proxy(use) or use.speaks_tls(use.listening):
+        return True
+    return any(address.transport.is_websocket for address in use.listening)
+
+
 _OF_LISTENERS: Final = (
     *("accept_rate", "accept_timeout", "backlog", "max_connections", "max_per_peer"),
     *("overload", "ready_fd", "takeover"),
@@ -122,8 +128,8 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[_Use], bool], str], ...]] =
     (("starttls",), lambda use: not _are_streams(use.targets), "at datagrams and packets: TLS is spoken over streams"),
     (
         ("handshake_timeout",),
-        lambda use: bool(use.listening) and _has_no_proxy(use) and not use.speaks_tls(use.listening),
-        "without TLS and --accept-proxy: nothing comes before the first message",
+        lambda use: bool(use.listening) and not _has_handshake(use),
+        "without TLS, WebSocket and --accept-proxy: nothing comes before the first message",
     ),
     (
         ("max_per_peer",),

@@ -66,13 +66,7 @@ async def _open_websocket(connection: Connection, options: Options, deadline: fl
     """Answer the request; False: a plain one was answered, and the connection is to be closed."""
     from socketkit.websocket.handshake import server_handshake
 
-    try:
-        return await connection.internals.upgrade(lambda stream: server_handshake(stream, options, deadline))
-    except DeadlineError:
-        raise DeadlineError(
-            f"no WebSocket request from {connection.internals.peer} within {options.handshake_timeout:g} s "
-            "(handshake_timeout)"
-        ) from None
+    return await connection.internals.upgrade(lambda stream: server_handshake(stream, options, deadline))
 
 
 async def _receive_proxy_header(connection: Connection, options: Options, deadline: float | None) -> None:

@@ -204,11 +204,14 @@ async def _next_event(
         if size - len(http.trailing_data[0]) > MAX_HEAD_SIZE and isinstance(event, (h11.Request, h11.Response)):
             raise h11.RemoteProtocolError("the head is too long", 431)
     except h11.RemoteProtocolError as error:
-        failed = HandshakeError(f"{doing}: no HTTP as it should be: {error}", address=stream.peer)
+        why = f"a head of more than {MAX_HEAD_SIZE} bytes" if error.error_status_hint == 431 else error
+        failed = HandshakeError(f"{doing}: no HTTP as it should be: {why}", address=stream.peer)
         failed.status = error.error_status_hint
         raise failed from None
     return event
 
+
+_BAD_REQUESTS: Final[dict[int | None, str]] = {431: f"the head of a request has at most {MAX_HEAD_SIZE} bytes here\n"}
 
 _REQUEST_LINE: Final = re.compile(rb"[!-~]+ [!-~]+ HTTP/")  # RFC 9112, 3
 
@@ -275,6 +278,16 @@ async def server_handshake(
         EndOfStream, BrokenError, DeadlineError: the peer went away, or the time was over.
         Exception: what `http` has raised; 500 was sent.
     """
+    try:
+        return await _answer(stream, options, deadline, early)
+    except DeadlineError:
+        raise DeadlineError(
+            f"WebSocket handshake with {stream.peer}: not done within {options.handshake_timeout:g} s "
+            "(handshake_timeout)"
+        ) from None
+
+
+async def _answer(stream: Stream, options: Options, deadline: float | None, early: bytes) -> WebSocketStream | None:
     import h11
 
     began = stream.engine.now()
@@ -282,7 +295,12 @@ async def server_handshake(
     try:
         event = await _next_event(stream, http, deadline, f"WebSocket handshake with {stream.peer}", first=early)
     except HandshakeError as error:
-        await _reply(stream, http, Response(error.status or 400, "this is no request as it should be\n"), deadline)
+        await _reply(
+            stream,
+            http,
+            Response(error.status or 400, _BAD_REQUESTS.get(error.status, "this is no request as it should be\n")),
+            deadline,
+        )
         raise
     if not isinstance(event, h11.Request):
         raise EndOfStream(f"{stream.peer} has ended the connection without a request")
