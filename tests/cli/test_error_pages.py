@@ -196,4 +196,5 @@ def test_list_of_codes() -> None:
     assert status == 0
     assert all(re.search(rf"^  {code}\b", text, re.MULTILINE) for code in PAGES)
     russian = run_socketkit("help", "errors", LC_ALL="ru_RU.UTF-8")[1]
+    assert russian.startswith("Частые ошибки") and "that people ask" not in russian
     assert "в соединении отказано" in russian and "в соединении отказано" not in text

@@ -191,12 +191,22 @@ def _error_page(context: click.Context, code: str) -> str:
     return formatter.getvalue().rstrip("\n")
 
 
+_RUSSIAN: Final = {
+    "Errors that people ask about, by their codes: socketkit help errors CODE.": (
+        "Частые ошибки, по их кодам: socketkit help errors КОД."
+    ),
+    "Errors": "Ошибки",
+}
+"""The texts around the list of errors, which has its titles in the locale's language."""
+
+
 def _topic(name: str) -> str:
     introduction, tables, last = TOPICS[name]
+    words = _RUSSIAN if language_of_locale(os.environ) == "ru" else {}
     formatter = Formatter()
-    formatter.write_text(introduction)
+    formatter.write_text(words.get(introduction, introduction))
     for heading, rows in tables:
-        with formatter.section(heading):
+        with formatter.section(words.get(heading, heading)):
             formatter.write_dl(list(rows()))
     if last:
         formatter.write_paragraph()
