@@ -151,7 +151,7 @@ SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-o
 sanitize: .venv-sanitize/.built
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc SANITIZED=1 \
-		.venv-sanitize/bin/pytest -n 2 -m "not slow" --timeout 300 tests/core tests/connection tests/engines tests/websocket
+		.venv-sanitize/bin/pytest -n 2 -m "not slow" --timeout 300 tests/core tests/connection tests/engines tests/websocket tests/streams/test_copy.py
 
 .venv-sanitize/.built: pyproject.toml $(CORE) $(wildcard src/socketkit/*.py src/socketkit/*/*.py)
 	@test -x .venv-sanitize/bin/python || $(PYTHON) -m venv .venv-sanitize

@@ -85,9 +85,9 @@ class ConnectionCore:
 
     __slots__ = ("_blocks", "_high_water", "_large", "_sender", "_session", "_soon")
 
+    _receiver: Any
     _session: Any
     _sender: Any
-    _receiver: Any
     _blocks: bool
     _soon: Callable[[Callable[[], object]], object]
     _large: int

@@ -74,7 +74,6 @@ class Connection(ConnectionCore, Generic[M]):
         "_end_sent_reported",
         "_fd_channel",
         "_pid",
-        "_receiver",
         "engine",
         "internals",
         "number",
@@ -83,7 +82,6 @@ class Connection(ConnectionCore, Generic[M]):
 
     _session: Session
     _sender: Sender
-    _receiver: Receiver
 
     def __init__(
         self,
@@ -101,7 +99,6 @@ class Connection(ConnectionCore, Generic[M]):
         self.server_closing = False
         self._dialled = dialled
         # What every message needs, without a way over `internals`.
-        self._receiver = internals.receiver
         blocks = stream.engine.blocks
         self._attach(
             internals.session,
@@ -111,7 +108,7 @@ class Connection(ConnectionCore, Generic[M]):
             stream.engine.call_soon,
             min(options.high_water, LARGE_SIZE),
             options.high_water,
-            internals.receiver.is_direct and not blocks,
+            not blocks and internals.receives_directly,
             internals.session.sends_batches,
             blocks,
         )
@@ -119,6 +116,10 @@ class Connection(ConnectionCore, Generic[M]):
         self._pid = this_process()  # a child of fork(2) has a copy of the descriptor
         self._end_sent_reported = False
         self._fd_channel: FdChannel | None = None
+
+    @property
+    def _receiver(self) -> Receiver:
+        return self.internals.receiver
 
     def __dir__(self) -> Iterable[str]:
         return [name for name in super().__dir__() if name != "internals"]

@@ -52,6 +52,7 @@ class Internals:
     """
 
     __slots__ = (
+        "_receiver",
         "began",
         "framing",
         "number",
@@ -61,7 +62,6 @@ class Internals:
         "peer",
         "proxy_header",
         "proxy_peer",
-        "receiver",
         "sender",
         "sending_lock",
         "session",
@@ -82,10 +82,27 @@ class Internals:
         self.session, self.sender = both_sides(stream, framing, options, self.number, observer)
         if isinstance(stream, MessageStream):
             self._attach(stream)
-        self.receiver = Receiver(self.session, self.sender, stream, options, number=self.number, observer=observer)
+        self._receiver: Receiver | None = None
         self.peer = stream.peer
         self.proxy_peer: str | None = None
         self.proxy_header: ProxyHeader | None = None
+
+    @property
+    def receiver(self) -> Receiver:
+        """The receiving side; made when it is asked for: an idle connection in the compiled core has none."""
+        receiver = self._receiver
+        if receiver is None:
+            receiver = self._receiver = Receiver(
+                self.session, self.sender, self.stream, self.options, number=self.number, observer=self.observer
+            )
+        return receiver
+
+    @property
+    def receives_directly(self) -> bool:
+        """Whether the bytes may be received without `receiver`: they are not reported, and no time limit holds."""
+        if self.options.idle_timeout is not None:
+            return self.receiver.is_direct
+        return self.observer is None and self.stream.plain is not None and self.stream.engine.is_prompt
 
     def detach_stream(self) -> Stream:
         """Return the stream, to move bytes past the framing; count them in `session`.
@@ -237,7 +254,7 @@ class Internals:
     @property
     def cause(self) -> BaseException | None:
         """What the end event names as the cause of the end, so far; None: nothing."""
-        return self.receiver.loss
+        return None if self._receiver is None else self._receiver.loss
 
     @property
     def has_ended(self) -> bool:
@@ -258,7 +275,8 @@ class Internals:
         closed = ClosedError("the connection is closed")
         self.session.close(closed)
         self.sender.error = closed
-        self.receiver.loss = None
+        if self._receiver is not None:
+            self._receiver.loss = None
         self.stream.forget()
 
     def apply_proxy_header(self, header: ProxyHeader) -> None:
