@@ -13,7 +13,7 @@ enum { BLOCKING_SIZE = 64 * 1024 }; /* bytes that recv(2) is asked for, as in st
 /* Whether a call that waits is right: the descriptor blocks, and nothing unusual is to be looked at first. */
 static bool can_wait(const Session *session, const Stream *stream)
 {
-    return session->format.kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
+    return session->format->kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
            is_none(session->end) && stream->is_plain && stream->blocks && stream->descriptor >= 0 && !stream->ended &&
            !stream->may_have_more;
 }
@@ -42,7 +42,7 @@ static Found wait_for_bytes(Stream *stream, char *data, Py_ssize_t size, Py_ssiz
 static Found take_bytes(Session *session, const char *data, Py_ssize_t count, PyObject **message)
 {
     session->received_size += count;
-    if (session->format.kind == CHUNKS) {
+    if (session->format->kind == CHUNKS) {
         session->received_count++;
         *message = PyBytes_FromStringAndSize(data, count);
         return *message == NULL ? FAILED : WHOLE;
@@ -64,7 +64,7 @@ static Found receive_waiting(CoreState *core, Session *session, Stream *stream, 
     if (found == WHOLE) {
         stream->may_have_more = count == size;
         /* Closed meanwhile, or changed by another thread: Python has the bytes. */
-        if (session->format.kind == NOT_NATIVE || session->has_left || !is_none(session->end)) {
+        if (session->format->kind == NOT_NATIVE || session->has_left || !is_none(session->end)) {
             PyObject *result = PyObject_CallMethod((PyObject *)session, "feed", "y#", data, count);
             found = result == NULL ? FAILED : UNUSUAL;
             Py_XDECREF(result);

@@ -65,7 +65,7 @@ static bool can_decode(Connection *self)
 static bool can_receive(Connection *self)
 {
     Session *session = self->session;
-    return self->can_receive && session->format.kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
+    return self->can_receive && session->format->kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
            is_none(session->end) && self->stream != NULL && self->stream->is_plain && self->stream->descriptor >= 0 &&
            !self->stream->ended && !self->stream->may_have_more;
 }
@@ -316,7 +316,7 @@ static PySendResult proceed(Next *self, PyObject **result)
             return hand_over(self, result);
         if (found == PART && is_readable) {
             is_readable = false;
-            if (session->format.kind == CHUNKS) {
+            if (session->format->kind == CHUNKS) {
                 found = receive_chunk(connection, &message);
                 if (found == WHOLE && wants_many(self->wanted)) {
                     PyObject *list = PyList_New(1);
@@ -863,7 +863,7 @@ static PyObject *send_blocking(Connection *self, PyObject *message)
     Buffer *out = outgoing_buffer(session);
     if (out->end > 0 || !can_flush(self))
         return send_in_python(self, message);
-    Found found = write_message(&session->format, out, message);
+    Found found = write_message(session->format, out, message);
     if (found != WHOLE)
         return found == FAILED ? NULL : send_in_python(self, message);
     session->sent_count++;
@@ -877,18 +877,18 @@ static PyObject *send_blocking(Connection *self, PyObject *message)
 static PyObject *connection_send(Connection *self, PyObject *message)
 {
     Session *session = self->session;
-    if (!self->can_send || session->format.kind == NOT_NATIVE || session->is_refused)
+    if (!self->can_send || session->format->kind == NOT_NATIVE || session->is_refused)
         return send_in_python(self, message);
     if (self->blocks)
         return send_blocking(self, message);
-    if (session->format.kind == CHUNKS && PyBytes_CheckExact(message) && PyBytes_GET_SIZE(message) >= self->large) {
+    if (session->format->kind == CHUNKS && PyBytes_CheckExact(message) && PyBytes_GET_SIZE(message) >= self->large) {
         PyObject *sent = send_chunk(self, message);
         if (sent != NULL || PyErr_Occurred())
             return sent;
     }
     Buffer *out = outgoing_buffer(session);
     Py_ssize_t before = out->end;
-    Found found = write_message(&session->format, out, message);
+    Found found = write_message(session->format, out, message);
     if (found != WHOLE)
         return found == FAILED ? NULL : send_in_python(self, message);
     session->sent_count++;
@@ -1066,6 +1066,11 @@ static PyType_Spec connection_spec = {
 
 /* Broadcast. */
 
+static bool is_same_format(const Format *one, const Format *other)
+{
+    return one == other || memcmp(one, other, sizeof *one) == 0;
+}
+
 /* Whether all are connections that encode the same way here. Those that take nothing any more are not asked. */
 static bool encode_alike(CoreState *core, PyObject *targets, Connection **first)
 {
@@ -1076,14 +1081,14 @@ static bool encode_alike(CoreState *core, PyObject *targets, Connection **first)
             return false;
         if (target->session->is_refused)
             continue;
-        const Format *format = &target->session->format;
+        const Format *format = target->session->format;
         if (!target->can_send || target->blocks || format->kind == NOT_NATIVE)
             return false;
         if (format->kind == WEBSOCKET && !format->is_masked)
             return false; /* a client's frames have a mask of their own each */
         if (*first == NULL)
             *first = target;
-        else if (memcmp(format, &(*first)->session->format, sizeof *format) != 0)
+        else if (!is_same_format(format, (*first)->session->format))
             return false;
     }
     return *first != NULL;
@@ -1137,7 +1142,8 @@ PyObject *core_broadcast(PyObject *module, PyObject *args)
     if (!encode_alike(core, targets, &first))
         return Py_NewRef(Py_None);
     Buffer encoded = {0};
-    const Format format = first->session->format;
+    Format format; /* a flush may run code that changes the framing */
+    memcpy(&format, first->session->format, sizeof format);
     Found found = write_message(&format, &encoded, message);
     PyObject *slow = found == WHOLE ? PyList_New(0) : NULL;
     Py_ssize_t count = 0;
@@ -1148,7 +1154,7 @@ PyObject *core_broadcast(PyObject *module, PyObject *args)
             continue;
         /* A flush before may have run code that has changed this one's framing. */
         if (target->session->outgoing_size >= target->high ||
-            memcmp(&format, &target->session->format, sizeof format) != 0) {
+            memcmp(&format, target->session->format, sizeof format) != 0) {
             status = PyList_Append(slow, (PyObject *)target);
         } else {
             status = push_encoded(target, &encoded);

@@ -62,6 +62,21 @@ typedef struct {
     Py_ssize_t end;   /* behind the last byte */
 } Buffer;
 
+typedef enum { NOT_NATIVE, CHUNKS, LINES, DELIMITED, FIXED, LENGTH, VARINT, NETSTRING, OCTETS, WEBSOCKET } Kind;
+typedef enum { BYTES, UTF8, ASCII, LATIN1 } Encoding;
+
+/* A native framing, with its options. */
+typedef struct {
+    Kind kind;
+    Encoding encoding;    /* of `LINES` */
+    Py_ssize_t max_size;  /* bytes of payload; of `FIXED`: of each message */
+    char end[16];         /* `LINES`, `DELIMITED`: is sent behind a message; `DELIMITED` looks for it too */
+    int end_size;
+    int width, before, after, counted; /* `LENGTH`: bytes, as in framing/length.py */
+    bool is_little, keep_header;
+    bool is_masked; /* `WEBSOCKET`: the peer masks what it sends, or we do: one of the two */
+} Format;
+
 /* The last short texts that were received, by all connections. */
 typedef struct {
     PyObject *texts[128];
@@ -78,6 +93,7 @@ typedef struct {
     PyObject *done;   /* the coroutine of a verb that has nothing to wait for */
     PyObject *free_next[8]; /* `Next` objects to be used again: one is made for each message */
     int free_next_count;
+    const Format *format; /* the last one that was shared */
     char *arena;      /* where datagrams are received; NULL: none were */
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
     Buffer kept[KEPT_COUNT]; /* empty buffers of at most RECEIVE_SIZE bytes, for what is to be sent */
@@ -115,21 +131,6 @@ int add_kernel(PyObject *module, CoreState *core);
 Slot *watch_readable(Kernel *self, int descriptor);
 
 /* framing.c */
-
-typedef enum { NOT_NATIVE, CHUNKS, LINES, DELIMITED, FIXED, LENGTH, VARINT, NETSTRING, OCTETS, WEBSOCKET } Kind;
-typedef enum { BYTES, UTF8, ASCII, LATIN1 } Encoding;
-
-/* A native framing, with its options. */
-typedef struct {
-    Kind kind;
-    Encoding encoding;    /* of `LINES` */
-    Py_ssize_t max_size;  /* bytes of payload; of `FIXED`: of each message */
-    char end[16];         /* `LINES`, `DELIMITED`: is sent behind a message; `DELIMITED` looks for it too */
-    int end_size;
-    int width, before, after, counted; /* `LENGTH`: bytes, as in framing/length.py */
-    bool is_little, keep_header;
-    bool is_masked; /* `WEBSOCKET`: the peer masks what it sends, or we do: one of the two */
-} Format;
 
 /* A frame in a buffer. */
 typedef struct {
@@ -190,24 +191,25 @@ typedef struct {
     Py_ssize_t outgoing_size, received_size, sent_size, received_count, sent_count;
     char has_backlog, has_work, is_receiving, is_draining, is_refused;
     char has_left; /* received bytes go to the codec, although the framing is native */
-    Format format;
+    const Format *format; /* that of all sessions with the same framing: see `share_format` */
     Buffer in, out;
     Py_ssize_t scanned;   /* no frame of `in` ends before here; or its text was checked so far */
     Py_ssize_t out_count; /* messages in `out` */
 } Session;
 
 int add_session(PyObject *module, CoreState *core);
+void release_format(const Format *format);
 
 /* Whether received bytes are kept and decoded here. Chunks are not: they are received as they are. */
 static inline bool decodes(const Session *session)
 {
-    return session->format.kind > CHUNKS && !session->has_left;
+    return session->format->kind > CHUNKS && !session->has_left;
 }
 
 /* Decode one message. Its bytes stay where they are, before `next`. */
 static inline Found next_message(Session *self, RecentTexts *recent, PyObject **message)
 {
-    Found found = decode_message(recent, &self->format, &self->in, &self->scanned, message);
+    Found found = decode_message(recent, self->format, &self->in, &self->scanned, message);
     self->received_count += found == WHOLE;
     return found;
 }

@@ -138,6 +138,8 @@ static int core_clear(PyObject *module)
     }
     while (core->kept_count > 0)
         PyMem_RawFree(core->kept[--core->kept_count].data);
+    release_format(core->format);
+    core->format = NULL;
     PyMem_RawFree(core->spare);
     PyMem_RawFree(core->arena);
     core->spare = core->arena = NULL;

@@ -10,6 +10,40 @@
 
 #include <string.h>
 
+static const Format not_native; /* of a session that has not been told its framing */
+
+/* A format in use. */
+typedef struct {
+    Format format; /* the first member: its address is that of the whole */
+    Py_ssize_t users;
+} SharedFormat;
+
+void release_format(const Format *format)
+{
+    SharedFormat *shared = (SharedFormat *)format;
+    if (format != NULL && format != &not_native && --shared->users == 0)
+        PyMem_RawFree(shared);
+}
+
+/* The one of this content; most connections of a program have the same framing. NULL with an exception: no memory. */
+static const Format *share_format(CoreState *core, const Format *format)
+{
+    SharedFormat *shared = (SharedFormat *)core->format;
+    if (shared == NULL || memcmp(&shared->format, format, sizeof *format) != 0) {
+        shared = PyMem_RawMalloc(sizeof *shared);
+        if (shared == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        *shared = (SharedFormat){.users = 1};
+        memcpy(&shared->format, format, sizeof *format); /* with what is between the members, which is compared */
+        release_format(core->format);
+        core->format = &shared->format;
+    }
+    shared->users++;
+    return &shared->format;
+}
+
 enum { LOOSE_SIZE = 4096 }; /* bytes that a buffer may be larger than what it holds while the connection waits */
 
 static void free_buffer(CoreState *core, Buffer *buffer)
@@ -155,7 +189,11 @@ static PyObject *session_use_native(Session *self, PyObject *description)
     Format format;
     if (read_format(description, &format) < 0)
         return NULL;
-    self->format = format;
+    const Format *shared = share_format(self->core, &format);
+    if (shared == NULL)
+        return NULL;
+    release_format(self->format);
+    self->format = shared;
     self->scanned = 0;
     self->has_left = false;
     return PyBool_FromLong(format.kind != NOT_NATIVE);
@@ -222,11 +260,11 @@ static PyObject *session_rewind(Session *self, PyObject *unused)
         Buffer batch = *in;
         batch.end = in->next;
         batch.next = in->start;
-        while (skip_frame(&self->format, &batch, &self->scanned) == WHOLE)
+        while (skip_frame(self->format, &batch, &self->scanned) == WHOLE)
             count++;
         in->next = in->start;
         for (self->scanned = 0; count > unread; count--)
-            if (skip_frame(&self->format, in, &self->scanned) != WHOLE)
+            if (skip_frame(self->format, in, &self->scanned) != WHOLE)
                 break;
         self->scanned = 0;
         self->received_count -= unread;
@@ -258,7 +296,7 @@ static PyObject *session_count(Session *self, PyObject *unused)
     (void)unused;
     Buffer ahead = self->in;
     Py_ssize_t count = 0, scanned = self->scanned;
-    while (decodes(self) && skip_frame(&self->format, &ahead, &scanned) == WHOLE)
+    while (decodes(self) && skip_frame(self->format, &ahead, &scanned) == WHOLE)
         count++;
     return PyLong_FromSsize_t(count);
 }
@@ -283,14 +321,14 @@ int encode_messages(Session *self, PyObject *messages)
 {
     Buffer *out = outgoing_buffer(self);
     Py_ssize_t before = out->end;
-    if (self->format.kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
+    if (self->format->kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
         return 0; /* an iterator is consumed once */
     Py_ssize_t count = PySequence_Fast_GET_SIZE(messages);
-    Found found = write_messages(&self->format, out, PySequence_Fast_ITEMS(messages), count);
+    Found found = write_messages(self->format, out, PySequence_Fast_ITEMS(messages), count);
     if (found == UNUSUAL) {
         found = WHOLE;
         for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(messages) && found == WHOLE; i++)
-            found = write_message(&self->format, out, PySequence_Fast_GET_ITEM(messages, i));
+            found = write_message(self->format, out, PySequence_Fast_GET_ITEM(messages, i));
     }
     if (found != WHOLE) {
         out->end = before;
@@ -426,6 +464,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (self == NULL)
         return NULL;
     self->core = PyModule_GetState(module);
+    self->format = &not_native;
     self->waiting = PyList_New(0);
     if (self->waiting == NULL) {
         Py_DECREF(self);
@@ -465,6 +504,7 @@ static void session_dealloc(Session *self)
     Py_CLEAR(self->waiting);
     PyMem_RawFree(self->in.data);
     PyMem_RawFree(self->out.data);
+    release_format(self->format);
     type->tp_free(self);
     Py_DECREF(type);
 }
