@@ -209,3 +209,12 @@ def test_wait_refuses_what_accepts_nothing(address):
     engine = engines.make("poll")
     with pytest.raises(OptionError, match=r"no connections|names no listener"):
         engine.run(wait_for(engine, [Address.parse(address)], timeout=0))
+
+
+@pytest.mark.parametrize(("scheme", "name"), [("tls", "TLS"), ("ws", "WebSocket")])
+def test_a_silent_handshake_ends_with_the_time_for_all(scheme: str, name: str) -> None:
+    """Something accepts, and never answers: `handshake_timeout` is longer, and is not waited for."""
+    with open_port() as (address, _):
+        target = address.replace(scheme=scheme)
+        with pytest.raises(DeadlineError, match=f"{name} handshake"):
+            wait(engines.make("poll"), target, timeout=0.1, handshake_timeout=600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from socketkit import Address, connect
 from support.programs import PATIENCE, Program, needs, socketkit
+from support.websockets import server_to
 
 
 @contextmanager
@@ -150,3 +152,26 @@ def test_an_inherited_socket(address: str) -> None:
             server.wait_line("listening ")
             assert talks(Address.parse(f"ws://127.0.0.1:{port}/any"))
             assert server.stop() == 0
+
+
+def test_linger_bounds_the_wait_for_a_close_frame() -> None:
+    """The peer answers nothing: our close frame has left, and `close_timeout` is not waited for."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        seen: list[tuple[int, bytes]] = []
+
+        def answer() -> None:
+            with listener.accept()[0] as sock:
+                sock.settimeout(PATIENCE)
+                peer = server_to(sock)
+                seen.extend((peer.receive(), peer.receive()))
+                done.wait(PATIENCE)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}?close_timeout=600s"
+        _, status, told = finish(socketkit("connect", url, "--linger", "100ms"), b"well?\n")
+        done.set()
+        thread.join(PATIENCE)
+    assert (status, seen) == (6, [(0x81, b"well?"), (0x88, b"\x03\xe8")])
+    assert "gave up after 100ms (--linger)" in told

@@ -162,6 +162,6 @@ class _Looks:
             look = replace(look, options=options_within(look.options, left))
         reason = await self._probe.look(look)
         self.found = reason is None
-        is_whole = look.options.connect_timeout == self._full.options.connect_timeout
+        is_whole = look.options == self._full.options
         if reason is not None and (self.reason == _NOT_YET or is_whole):
             self.reason = reason  # a last look that was cut short says less

@@ -145,6 +145,6 @@ def reason_of_failure(address: Address, error: SocketkitError) -> str:
 
 
 def options_within(options: Options, seconds: float) -> Options:
-    """The options of a look that has at most so many seconds."""
-    own = options.connect_timeout
-    return replace(options, connect_timeout=seconds if own is None else min(seconds, own))
+    """The options of a look each of whose steps has at most so many seconds."""
+    limits = {name: getattr(options, name) for name in ("connect_timeout", "handshake_timeout")}
+    return replace(options, **{name: seconds if own is None else min(seconds, own) for name, own in limits.items()})

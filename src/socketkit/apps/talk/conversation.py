@@ -24,7 +24,7 @@ from socketkit.engines.engine import Engine
 from socketkit.engines.group import Group
 from socketkit.errors import BrokenError, ClosedError, DeadlineError, EndOfStream, SocketkitError
 from socketkit.server.signals import stop_signals
-from socketkit.streams.stream import Stream
+from socketkit.streams.stream import MessageStream, Stream
 from socketkit.values import Value
 
 if TYPE_CHECKING:
@@ -166,6 +166,9 @@ class _Conversation:
                 group.start(self._run(partial(self._wait_replies, self._reply_wait)))
             try:
                 await self._wait_end()
+            except AbandonedError:
+                self._give_up_answer()
+                raise
             finally:
                 if self._unsent_size():
                     self._connection.abort()  # also wakes a thread that waits for space in the send buffer
@@ -187,6 +190,12 @@ class _Conversation:
             if not self._is_input_silent():
                 raise self._late_error() from None
             await self._end_input()
+
+    def _give_up_answer(self) -> None:
+        """Close a WebSocket whose peer has not answered our close frame in time, without another wait for that."""
+        stream = self._connection.internals.stream
+        if isinstance(stream, MessageStream) and not self._unsent_size():
+            stream.close()
 
     async def _end_input(self) -> None:
         """Stop reading the input, and send what was read before."""
