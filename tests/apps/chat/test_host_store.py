@@ -252,6 +252,19 @@ def test_crowd_that_joins_and_dies_at_once() -> None:
                 break
 
 
+@pytest.mark.parametrize("has_store", [False, True])
+def test_search_result_comes_before_the_next_line(has_store: bool, tmp_path: Path) -> None:
+    """Also where the next line leaves the chat: so a script may search."""
+    store = Store(str(tmp_path / "chat.db")) if has_store else None
+    with hosting(store=store) as room, Nc(room, "Alice") as alice:
+        alice.says("a needle\n/search needle\nbye")
+        *_, found, end = alice.rest()
+        assert found.endswith("] Alice: a needle")
+        assert end == "* goodbye, Alice"
+    if store is not None:
+        assert store.close() == 0
+
+
 class StalledStore(Store):
     """A store whose disk does not answer until `disk` is set."""
 

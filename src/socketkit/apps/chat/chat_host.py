@@ -120,6 +120,7 @@ class ChatHost:
         self._has_slow_reader = False
         self._unshown_count = 0
         self._is_gathering = False
+        self._searches: dict[int, Event] = {}  # of members whose next line waits for the result
         self.server: Server | None = None
 
     async def serve_guest(self, connection: Connection) -> None:
@@ -207,6 +208,8 @@ class ChatHost:
             Whether it is still in the chat.
         """
         guest.turn_sends += self.receive(member, line)
+        if (search := self._searches.get(member)) is not None:
+            await search.wait()
         if not self._hub.is_here(member):
             return False
         guest.turn_lines += 1
@@ -328,6 +331,8 @@ class ChatHost:
             if isinstance(decision, ShowLine) and decision.message is not None and self._store is not None:
                 origin = None if self.link is None else self.link.take_origin(decision.message.id)
                 self._store.put(decision.message, origin)
+            elif isinstance(decision, Search) and decision.member not in self._searches:
+                self._searches[decision.member] = self._engine.event()
             self._undone.append(decision)
         return self._do_all()
 
@@ -430,6 +435,13 @@ class ChatHost:
             self._carry_out(self._hub.end())
 
     async def _search(self, search: Search) -> None:
+        try:
+            await self._show_found(search)
+        finally:
+            if (waiting := self._searches.pop(search.member, None)) is not None:
+                waiting.set()
+
+    async def _show_found(self, search: Search) -> None:
         text = search.text
         if self._store is None:
             found = self._hub.members.history.search(search.room, text, FOUND_COUNT)
