@@ -12,19 +12,19 @@ is counted by each host's count of lines, and the members are told.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from socketkit.apps.chat.bus.bus import Entry
 from socketkit.apps.chat.bus.change_notices import change_notices
+from socketkit.apps.chat.bus.member_queues import Left, MemberQueues, Wrote
 from socketkit.apps.chat.bus.origin import Origin, State
 from socketkit.apps.chat.bus.outbox import KEPT_KINDS, Outbox, Unsent
 from socketkit.apps.chat.bus.read_marks import EarlyLine, ReadMarks
 from socketkit.apps.chat.bus.registry import Change, Registry
 from socketkit.apps.chat.bus.wire import Event, decode
 from socketkit.apps.chat.decisions import HOST, Decision, Private, Publish, ShowLine
-from socketkit.apps.chat.hub import Hub, is_farewell
+from socketkit.apps.chat.hub import Hub
 from socketkit.apps.chat.members import ELSEWHERE, Ban
 from socketkit.apps.chat.message import Message, private_line
 from socketkit.apps.chat.moderation import HOST_COMMANDS
@@ -88,8 +88,7 @@ class Cluster:
         self._earlier_host = state.earlier_host
         self._own = {host} | {origin.host for origin, _ in state.unsent}
         self._number = self._count = 0
-        self._waiting: dict[int, deque[tuple[str, Any, float]]] = {}  # what members did that has to wait
-        self._pending: dict[int, list[Unsent]] = {}  # what of theirs is on its way
+        self._queues = MemberQueues()
         self._seen: dict[str, float] = {}
         self._suspected: set[str] = set()
         self._is_linked = False
@@ -113,17 +112,13 @@ class Cluster:
 
     def receive(self, member: int, line: bytes, now: float, at: float) -> list[Decision]:
         """A line of a member: at once, or when what it did before has come back from the bus."""
-        if member in self._waiting or self._must_wait(member, line):
-            self._waiting.setdefault(member, deque()).append(("receive", line, at))
-            return []
-        return self.absorb(self.hub.receive(member, line, now, at), now)
+        wrote = Wrote(line, at)
+        return [] if self._queues.put(member, wrote) else self._do(member, wrote, now)
 
     def leave(self, member: int, how: str, now: float) -> list[Decision]:
         """A member has gone; what it said before comes first."""
-        if member in self._waiting or member in self._pending:
-            self._waiting.setdefault(member, deque()).append(("leave", how, 0.0))
-            return []
-        return self.absorb(self.hub.leave(member, how=how, now=now), now)
+        left = Left(how)
+        return [] if self._queues.put(member, left) else self._do(member, left, now)
 
     @property
     def is_linked(self) -> bool:
@@ -132,16 +127,12 @@ class Cluster:
 
     def waiting_count(self) -> int:
         """How many lines wait for the bus."""
-        return 0 if not self.is_together else len(self.outbox) + sum(map(len, self._waiting.values()))
+        return 0 if not self.is_together else len(self.outbox) + len(self._queues)
 
-    def _must_wait(self, member: int, line: bytes) -> bool:
-        pending = self._pending.get(member)
-        if not pending:
-            return False
-        if any(each.event[0] == "name" for each in pending):
-            return True
-        text = line.decode(errors="replace")
-        return (text.startswith("/") and not text.startswith(("//", "/me "))) or is_farewell(text)
+    def _do(self, member: int, done: Wrote | Left, now: float) -> list[Decision]:
+        if isinstance(done, Left):
+            return self.absorb(self.hub.leave(member, how=done.how, now=now), now)
+        return self.absorb(self.hub.receive(member, done.line, now, done.at), now)
 
     def absorb(self, decisions: Iterable[Decision], now: float) -> list[Decision]:
         """Publish what the hub has decided for other hosts; the decisions for this one."""
@@ -166,7 +157,7 @@ class Cluster:
             self._count += 1
             event = ("say", self._count, *event[1:])
         unsent = self._put(event, member, now, is_shown=False)
-        self._pending.setdefault(member, []).append(unsent)
+        self._queues.sent(member, unsent)
 
     def _publish_shown(self, message: Message, now: float) -> None:
         """What was said while this host is on its own: it is published later."""
@@ -182,29 +173,11 @@ class Cluster:
         self.outbox.put(unsent)
         return unsent
 
-    def _settle(self, member: int, unsent: Unsent, now: float) -> list[Decision]:
-        """Something of a member has come back: do what has waited for it."""
-        pending = self._pending.get(member)
-        if pending is not None and unsent in pending:
-            pending.remove(unsent)
-            if not pending:
-                del self._pending[member]
-        return self._resume(member, now)
-
     def _resume(self, member: int, now: float) -> list[Decision]:
+        """Do what a member did and what need not wait any more."""
         decisions: list[Decision] = []
-        waiting = self._waiting.get(member)
-        while waiting:
-            what, value, at = waiting[0]
-            if member in self._pending if what == "leave" else self._must_wait(member, value):
-                return decisions
-            waiting.popleft()
-            if what == "leave":
-                done = self.hub.leave(member, how=value, now=now)
-            else:
-                done = self.hub.receive(member, value, now, at)
-            decisions += self.absorb(done, now)
-        self._waiting.pop(member, None)
+        while (done := self._queues.take(member)) is not None:
+            decisions += self._do(member, done, now)
         return decisions
 
     # The bus
@@ -299,7 +272,7 @@ class Cluster:
 
     def end(self, now: float) -> None:
         """This host ends; the others are told, where the bus is there."""
-        self._waiting.clear()
+        self._queues.clear()
         self._put(("bye",), LATE, now, is_shown=True)
 
     def _check_alone(self, now: float) -> list[Decision]:
@@ -351,7 +324,7 @@ class Cluster:
         """Show what waits for the bus, and go on without it."""
         self.is_together = self._members.is_shared = False
         decisions = self._tell_alone()
-        self._pending.clear()
+        self._queues.forget_sent()
         for each in self.outbox.unseen():
             if each.event[0] == "say":
                 _, count, number, name, room, kind, text, at = each.event
@@ -364,7 +337,7 @@ class Cluster:
                 decisions += self._take_name(each.member, each.event[2])
             each.is_shown = True
         self.outbox.drop_changes()
-        for member in list(self._waiting):
+        for member in self._queues.members:
             decisions += self._resume(member, now)
         return decisions
 
@@ -391,7 +364,8 @@ class Cluster:
         else:
             decisions = self._apply_foreign(host, event, now)
         if unsent is not None and unsent.member != LATE:
-            decisions += self._settle(unsent.member, unsent, now)
+            self._queues.returned(unsent.member, unsent)
+            decisions += self._resume(unsent.member, now)
         return decisions
 
     def _hear(
