@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from socket import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -32,7 +32,7 @@ from socketkit.events import TlsFacts
 from socketkit.framing.codec import DEFAULT_MAX_SIZE, BytesLike, M
 from socketkit.server.listener import Listener
 from socketkit.server.server import Handler, Server, ServerStatistics
-from socketkit.server.signal_stop import SignalStop, require_signal_thread
+from socketkit.server.signal_stop import SIGNAL_CHECK_INTERVAL, SignalStop, require_signal_thread
 from socketkit.sockets.peer_credentials import Credentials
 from socketkit.sockets.systemd import notify
 from socketkit.streams.stream import MessageStream
@@ -361,6 +361,13 @@ class BlockingListener(Generic[M]):
         return f"<Blocking{repr(self._listener)[1:]}"
 
 
+def _next(outcomes: SimpleQueue[T]) -> T:
+    """The next outcome; a signal that comes just before the wait in the system is handled at the next look."""
+    while True:
+        with suppress(Empty):
+            return outcomes.get(timeout=SIGNAL_CHECK_INTERVAL)
+
+
 def _end_waits(waits: Sequence[SignalStop]) -> None:
     """End the waits of several servers where no signal has come: one of them has ended, and the program goes on."""
     if any(stop.numbers for stop in waits):
@@ -510,9 +517,9 @@ class BlockingServer:
             notify("READY=1")
             for one, stop in zip((self, *others), waits, strict=True):
                 one._begin(stop.wait(), lambda *outcome: outcomes.put(outcome))
-            results = [outcomes.get()]
+            results = [_next(outcomes)]
             _end_waits(waits)
-            results += [outcomes.get() for _ in waits[1:]]
+            results += [_next(outcomes) for _ in waits[1:]]
         finally:
             _end_waits(waits)
         for _, error in results:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from socketkit.engines.condition import Condition
 from socketkit.engines.engine import Engine
@@ -19,7 +19,11 @@ from socketkit.errors import DeadlineError, OptionError
 from socketkit.server.signals import STOP_SIGNALS, handlers, is_signal_thread
 from socketkit.sockets.systemd import notify
 
-__all__ = ["SignalStop", "Stoppable", "require_signal_thread", "wait_signal"]
+__all__ = ["SIGNAL_CHECK_INTERVAL", "SignalStop", "Stoppable", "require_signal_thread", "wait_signal"]
+
+
+SIGNAL_CHECK_INTERVAL: Final = 0.5
+"""Seconds that a blocked main thread may be late for a signal that came just before it blocked."""
 
 
 class Stoppable(Protocol):
@@ -121,9 +125,11 @@ class SignalStop:
 
     def signalled(self, number: int) -> None:
         """A signal has come: the first begins the lame-duck time, a later one ends everything at once."""
-        if not self.numbers:
+        self.numbers.append(
+            number
+        )  # first: where the engine blocks this is a signal handler, which another may interrupt
+        if len(self.numbers) == 1:
             notify("STOPPING=1")
-        self.numbers.append(number)
         self._stopping(number)
         if len(self.numbers) == 1 and not all(server.is_closing for server in self._servers):
             for server in self._servers:
@@ -156,7 +162,7 @@ class SignalStop:
             for index, server in enumerate(self._servers):
                 group.start(self._watch(index, server, ended))
             try:
-                await self._changed.wait_until(lambda: bool(self.numbers or ended) or self._is_given_up)
+                await self._wait_until(lambda: bool(self.numbers or ended) or self._is_given_up)
                 if self.numbers:
                     await self._wait_lame_duck(ended)
             finally:
@@ -169,12 +175,26 @@ class SignalStop:
             server.stop_accepting()
         return self.numbers[0]
 
+    async def _wait_until(self, is_so: Callable[[], bool], deadline: float | None = None) -> None:
+        """Wait as `Condition.wait_until`.
+
+        A main thread that blocks in the system looks again now and then: a signal that comes between its last
+        instruction of Python and the system call interrupts nothing, and its handler would run after that call only.
+        """
+        while self.engine.blocks and is_signal_thread() and not is_so():
+            soon = self.engine.now() + SIGNAL_CHECK_INTERVAL
+            if deadline is not None and deadline <= soon:
+                break
+            with suppress(DeadlineError):
+                await self._changed.wait_until(is_so, deadline=soon)
+        await self._changed.wait_until(is_so, deadline=deadline)
+
     async def _wait_lame_duck(self, ended: AbstractSet[int]) -> None:
         if self._lame_duck > 0:
             with suppress(DeadlineError):
-                await self._changed.wait_until(
+                await self._wait_until(
                     lambda: len(self.numbers) > 1 or len(ended) == len(self._servers),
-                    deadline=self.engine.now() + self._lame_duck,
+                    self.engine.now() + self._lame_duck,
                 )
 
     async def _watch(self, index: int, server: Stoppable, ended: set[int]) -> None:
