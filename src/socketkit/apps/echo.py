@@ -66,7 +66,7 @@ async def serve_echo(
     """
     only = SingleClient(engine, _echo_to_the_end)
     if once:
-        options["max_connections"] = 1
+        options |= only.limit(addresses)
     handler = only.talk if once else echo
     how = serve(handler, *addresses, framing=framing, engine=engine, observer=observer, **options)
     async with OpenUntilSignal(engine, how) as server:

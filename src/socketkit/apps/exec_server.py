@@ -96,7 +96,7 @@ async def serve_children(
 
     only = SingleClient(engine, talk)
     if once:
-        options["max_connections"] = 1
+        options |= only.limit([address])
     handler = only.talk if once else talk
     how = serve(handler, address, framing="chunks", engine=engine, observer=observer, **options)
     async with OpenUntilSignal(engine, how) as server:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from socketkit.config.address import Address
 from socketkit.connection.connection import Connection
 from socketkit.engines.engine import Engine
 from socketkit.errors import SocketkitError
@@ -27,6 +30,12 @@ class SingleClient:
         self._free = [None]
         self._server: Server | None = None
         self.failure: SocketkitError | None = None
+
+    @staticmethod
+    def limit(addresses: Iterable[str | Address]) -> dict[str, object]:
+        """The options of such a server: one connection at a time, where an address can have several."""
+        schemes = [Address.parse(address).scheme for address in addresses]
+        return {} if all(scheme in ("stdio", "exec") for scheme in schemes) else {"max_connections": 1}
 
     def open(self, server: Server) -> None:
         """Set the server; the handler may begin."""

@@ -57,6 +57,12 @@ def test_once_serves_the_first_and_ends() -> None:
         assert server.wait() == 0
 
 
+def test_once_on_standard_streams() -> None:
+    """One connection is all that they have: --once changes nothing there."""
+    with socketkit("echo", "stdio:", "--once") as program:
+        assert program.communicate(b"hello\n") == b"hello\n" and program.wait() == 0
+
+
 def test_once_status_of_reset() -> None:
     """Once reports by its status that the first was lost."""
     with echo_server("--once") as (server, address):

@@ -88,7 +88,7 @@ async def host(
     )
     address = Address.parse(address)
     _refuse_datagrams(address)
-    if "max_connections" not in dict(address.options):
+    if "max_connections" not in dict(address.options) and address.scheme not in ("stdio", "exec"):
         options.setdefault("max_connections", limits.max_guests + SPARE_CONNECTIONS)
     addresses = [address]
     if web is not None or address.transport.is_websocket:

@@ -363,7 +363,7 @@ async def serve_with(
     relay = make(plan, once)
     only = SingleClient(engine, relay.relay_client)
     if once:
-        options["max_connections"] = 1
+        options |= only.limit(addresses)
     handler = only.talk if once else relay.serve_client
     watcher = combine(observer, _Refusals(plan.access_log) if plan.access_log is not None else None)
     how: dict[str, Any] = {**plan.portion, **options}
