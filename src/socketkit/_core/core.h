@@ -77,11 +77,11 @@ typedef struct {
     bool is_masked; /* `WEBSOCKET`: the peer masks what it sends, or we do: one of the two */
 } Format;
 
-/* The last short texts that were received, by all connections. */
+/* The last short texts that were received one by one, by all connections. The handler's variable still has the last one
+   when the next is decoded, so there are two. */
 typedef struct {
-    PyObject *texts[128];
+    PyObject *texts[2];
     int oldest;
-    int mask; /* as many as are kept, less one */
 } RecentTexts;
 
 /* What the module owns: one for each interpreter. */
@@ -98,8 +98,7 @@ typedef struct {
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
     Buffer kept[KEPT_COUNT]; /* empty buffers of at most RECEIVE_SIZE bytes, for what is to be sent */
     int kept_count;
-    RecentTexts recent;      /* of one by one: two, since the handler's variable has the last when the next is decoded */
-    RecentTexts recent_many; /* of batches: as many as two of them have, mostly */
+    RecentTexts recent;
     PyObject *names[NAME_COUNT];
 } CoreState;
 

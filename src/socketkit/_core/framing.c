@@ -310,10 +310,10 @@ static inline bool is_free_text(PyObject *text, Py_ssize_t size)
    `zip` does with its tuples: making a text and freeing it costs a fifth of a received line. */
 static PyObject *read_text(RecentTexts *recent, const char *data, Py_ssize_t size)
 {
-    if (size < 2 || size > LARGEST_KEPT_TEXT || !is_ascii(data, size))
+    if (recent == NULL || size < 2 || size > LARGEST_KEPT_TEXT || !is_ascii(data, size))
         return read_utf8(data, size);
     PyObject **place = &recent->texts[recent->oldest];
-    recent->oldest = (recent->oldest + 1) & recent->mask;
+    recent->oldest ^= 1;
     if (is_free_text(*place, size)) {
         ((PyASCIIObject *)*place)->hash = -1;
     } else {
@@ -358,7 +358,8 @@ Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned)
     return found;
 }
 
-/* Decode the next message of a buffer. Its bytes stay where they are, before `next`. */
+/* Decode the next message of a buffer. Its bytes stay where they are, before `next`. `recent`: NULL for one of a batch: a
+   handler that waits still has its last batch. */
 Found decode_message(RecentTexts *recent, const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message)
 {
     const char *data = buffer->data + buffer->next;

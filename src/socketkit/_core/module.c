@@ -72,8 +72,6 @@ static int core_exec(PyObject *module)
 {
     CoreState *core = PyModule_GetState(module);
     core->parked = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
-    core->recent.mask = 1;
-    core->recent_many.mask = Py_ARRAY_LENGTH(core->recent_many.texts) - 1;
     core->nothing = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
     if (core->nothing == NULL || PyModule_AddObjectRef(module, "NOTHING", core->nothing) < 0)
         return -1;
@@ -132,10 +130,8 @@ static int core_clear(PyObject *module)
     Py_CLEAR(core->done);
     for (int i = 0; i < NAME_COUNT; i++)
         Py_CLEAR(core->names[i]);
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(core->recent.texts); i++) {
-        Py_CLEAR(core->recent.texts[i]);
-        Py_CLEAR(core->recent_many.texts[i]);
-    }
+    Py_CLEAR(core->recent.texts[0]);
+    Py_CLEAR(core->recent.texts[1]);
     while (core->kept_count > 0)
         PyMem_RawFree(core->kept[--core->kept_count].data);
     release_format(core->format);

@@ -134,7 +134,7 @@ PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
     Py_ssize_t count = 0;
     limit = Py_MIN(limit, TURN_MESSAGES);
     *found = WHOLE;
-    while (count < limit && (*found = next_message(self, &self->core->recent_many, &taken[count])) == WHOLE)
+    while (count < limit && (*found = next_message(self, NULL, &taken[count])) == WHOLE)
         count++;
     PyObject *messages = *found == FAILED ? NULL : PyList_New(count);
     for (Py_ssize_t i = 0; i < count; i++) {
