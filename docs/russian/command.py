@@ -97,11 +97,11 @@ COMMAND = {
     "How long the other direction may go on after the end of the first: 2s, 0, forever (default).": (
         "Сколько второе направление может продолжаться после конца первого: 2s, 0, forever (по умолчанию)."
     ),
-    "How long to wait for the next answer after our end, over udp, unixgram, ip (1s).": (
-        "Сколько ждать следующего ответа после конца ввода, по udp, unixgram, ip (1s)."
+    "How long to wait for the next answer after our end, over udp, unixgram, ip (1s), and if given, ws.": (
+        "Сколько ждать следующего ответа после конца ввода, по udp, unixgram, ip (1s), а если задано, и по ws."
     ),
-    "How long to wait for the next answer after our end, over udp, unixgram, ip (forever).": (
-        "Сколько ждать следующего ответа после конца ввода, по udp, unixgram, ip (forever)."
+    "How long to wait for the next answer after our end, over udp, unixgram, ip (forever), and if given, ws.": (
+        "Сколько ждать следующего ответа после конца ввода, по udp, unixgram, ip (forever), а если задано, и по ws."
     ),
     "How long to wait, for all of them: 2m, 0 (look once), forever. Default: 30s.": (
         "Сколько всего ждать, всех вместе: 2m, 0 (одна попытка), forever. По умолчанию 30s."

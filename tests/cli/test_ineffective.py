@@ -217,6 +217,7 @@ def test_reason(words, reason):
         ["echo", "tcp://192.0.2.1:1", "--handshake-timeout", "3s", "--accept-proxy", "10.0.0.0/8"],
         ["echo", "tcp://192.0.2.1:1?accept_proxy=10.0.0.0/8", "--handshake-timeout", "3s"],
         ["echo", "ws://192.0.2.1:1", "--handshake-timeout", "3s"],
+        ["connect", "ws://127.0.0.1:1", "--reply-wait", "1s"],
         ["relay", "tcp://192.0.2.1:1", "--dynamic", "socks5", "--handshake-timeout", "3s"],
         ["echo", "unix:///nowhere/s", "--max-per-peer", "3", "--accept-proxy", "unix"],
         ["echo", "unix:///nowhere/s", "tcp://192.0.2.1:1", "--max-per-peer", "3"],

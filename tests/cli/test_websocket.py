@@ -175,3 +175,22 @@ def test_linger_bounds_the_wait_for_a_close_frame() -> None:
         thread.join(PATIENCE)
     assert (status, seen) == (6, [(0x81, b"well?"), (0x88, b"\x03\xe8")])
     assert "gave up after 100ms (--linger)" in told
+
+
+def test_reply_wait_holds_the_close_frame_back() -> None:
+    """`websockets` answers nothing behind a close frame, as most programs: so it gets ours after its answers."""
+    server = pytest.importorskip("websockets.sync.server")
+
+    def answer(peer) -> None:
+        for message in [peer.recv(), peer.recv()]:
+            peer.send(message)
+        list(peer)
+
+    with server.serve(answer, "127.0.0.1", 0) as at:
+        thread = threading.Thread(target=at.serve_forever)
+        thread.start()
+        url = f"ws://127.0.0.1:{at.socket.getsockname()[1]}"
+        output, status, _ = finish(socketkit("connect", url, "--reply-wait", "1s"), b"one\ntwo\n")
+        at.shutdown()
+        thread.join(PATIENCE)
+    assert (output, status) == (b"one\ntwo\n", 0)

@@ -92,6 +92,11 @@ def _has_no_proxy(use: _Use) -> bool:
     return not use.has("accept_proxy") and all(_own(address, "accept_proxy") is None for address in use.listening)
 
 
+def _ends_by_itself(address: Address) -> bool:
+    """Whether a peer there receives our end, and may answer it."""
+    return not address.is_given and _are_streams((address,)) and not address.transport.is_websocket
+
+
 def _has_handshake(use: _Use) -> bool:
     if use.has("dynamic") or use.has("web") or not _has_no_proxy(use) or use.speaks_tls(use.listening):
         return True
@@ -148,7 +153,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[_Use], bool], str], ...]] =
     ),
     (
         ("reply_wait",),
-        lambda use: _all(use.listening or use.targets, lambda each: not each.is_given and _are_streams((each,))),
+        lambda use: _all(use.listening or use.targets, _ends_by_itself),
         "over a connection, whose peer ends it: see --linger",
     ),
     (("crlf", "written"), lambda use: use.has("receive_only"), "with --receive-only: standard input is not read"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import select
 import stat
@@ -11,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from socketkit.apps.talk.byte_formats import INCOMING, OUTGOING, CrLf, Filter, Visible
 from socketkit.apps.talk.conversation import TalkOptions
@@ -81,13 +83,21 @@ def server_talk_options(function: F) -> F:
     return _talk_options(function, reply_wait="forever")
 
 
+def _answer_wait(reply_wait: float | None) -> float | None:
+    """What `--reply-wait` is at a WebSocket, where it has no default."""
+    if click.get_current_context().get_parameter_source("reply_wait") is not ParameterSource.COMMANDLINE:
+        return None
+    return math.inf if reply_wait is None else reply_wait
+
+
 def _talk_options(function: F, *, reply_wait: str) -> F:
     waiting = option(
         "--reply-wait",
         metavar="TIME",
         type=Read("time", time_or_forever),
         default=reply_wait,
-        help=f"How long to wait for the next answer after our end, over udp, unixgram, ip ({reply_wait}).",
+        help=f"How long to wait for the next answer after our end, over udp, unixgram, ip ({reply_wait}), "
+        "and if given, ws.",
     )
 
     @functools.wraps(function)
@@ -119,6 +129,7 @@ def _talk_options(function: F, *, reply_wait: str) -> F:
             only=only,
             telnet=telnet,
             reply_wait=reply_wait,
+            answer_wait=_answer_wait(reply_wait),
             rate=rate,
             **terminal_options(),
         )

@@ -67,6 +67,8 @@ class TalkOptions(Value):
         telnet: whether telnet's commands are answered and not shown.
         reply_wait: seconds without a datagram, after the end of the input, after which a connectionless peer (UDP)
             counts as ended; None: never.
+        answer_wait: seconds without a message, after the end of the input, after which a WebSocket gets our close
+            frame: most programs end both directions when they receive it. None: at once.
         lingers_after_input: whether `linger` begins at the end of the input only; else at the first end of either.
         input_timeout: seconds of silence of the input, after the peer's end of stream, that end the conversation;
             None: the input is read to its end.
@@ -81,6 +83,7 @@ class TalkOptions(Value):
     only: str | None = None
     telnet: bool = False
     reply_wait: float | None = 1.0
+    answer_wait: float | None = None
     lingers_after_input: bool = False
     input_timeout: float | None = None
     is_output_closed: Callable[[], bool] | None = None
@@ -254,12 +257,17 @@ class _Conversation:
     async def _wait_replies(self, seconds: float) -> None:
         """Treat a connectionless peer as ended when no datagram has come for so long after the end of the input."""
         await self._changed.wait_until(lambda: self._sending_ended or self._is_over())
+        await self._wait_silence(seconds)
+        if not (self._peer_ended or self._is_over()):
+            self._connection.stop_receiving()
+
+    async def _wait_silence(self, seconds: float) -> None:
+        """Wait until nothing has come for so long, or nothing more will."""
         now = self._connection.engine.now
         self._received_at = now()
         while not (self._peer_ended or self._is_over()):
             deadline = self._received_at + seconds
             if now() >= deadline:
-                self._connection.stop_receiving()
                 return
             with suppress(DeadlineError):
                 await self._changed.wait_until(lambda: self._peer_ended or self._is_over(), deadline=deadline)
@@ -312,6 +320,8 @@ class _Conversation:
             if last:
                 await connection.send_many(last)
             await connection.flush()
+            if self._talk.answer_wait is not None and isinstance(connection.internals.stream, MessageStream):
+                await self._wait_silence(self._talk.answer_wait)
             await connection.send_eof()
         except BrokenError as error:
             self._send_error = error
