@@ -77,6 +77,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path):
         ("socketkit connect --engine epo", ["epoll"]),
         ("socketkit connect --framing netst", ["netstring"]),
         ("socketkit connect unixp", ["unixpacket:"]),
+        ("socketkit wait https", ["https:"]),
         ("socketkit help fram", ["framings"]),
         ("socketkit connect --cace", ["--cacert"]),
         ("socketkit chat ho", ["host"]),

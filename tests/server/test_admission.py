@@ -34,7 +34,7 @@ def test_limit_per_peer_released():
     assert [reason for _, reason in keys] == [None, None]
     assert book.admit("10.0.0.1", options) == (
         "",
-        "2 conversations of 10.0.0.1, and max_per_peer is 2",
+        "10.0.0.1 has 2 open already, and max_per_peer is 2",
     )
     assert book.admit("10.0.0.2", options)[1] is None
     book.enter(0)

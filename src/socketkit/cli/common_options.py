@@ -81,7 +81,7 @@ class Read(_ParamType):
         """Complete names of engines, framings and schemes, and paths."""
         from click.shell_completion import CompletionItem
 
-        if self.name == "command" or (self.name == "address" and incomplete[:1] in (".", "/")):
+        if self.name == "command" or (self.name in ("address", "target") and incomplete[:1] in (".", "/")):
             return [CompletionItem(incomplete, type="file")]
         return [CompletionItem(word) for word in _words_of(self.name) if word.startswith(incomplete)]
 
@@ -100,7 +100,8 @@ def _words_of(name: str) -> list[str]:
         return [each for each in engines.NAMES if engines.is_available(each)]
     if name == "framing":
         return list(framings.FRAMINGS)
-    return [f"{scheme}:" for scheme in scheme_names()] if name == "address" else []
+    schemes = {"address": scheme_names(), "target": (*scheme_names(), "http", "https")}.get(name, ())
+    return [f"{scheme}:" for scheme in schemes]
 
 
 def _framing(text: str) -> str:

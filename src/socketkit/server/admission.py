@@ -106,7 +106,7 @@ class Admission:
             return "", None
         count = self._peers.get(key, 0)
         if count >= options.max_per_peer:
-            return "", f"{count} conversations of {key}, and max_per_peer is {options.max_per_peer}"
+            return "", f"{key} has {count} open already, and max_per_peer is {options.max_per_peer}"
         self._peers[key] = count + 1
         return key, None
 

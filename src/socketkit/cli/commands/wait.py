@@ -126,9 +126,7 @@ def _probe(word: Address | str, given: dict[str, Any]) -> Target:
 
 
 @click.command(cls=BeforeCommand)
-@click.argument(
-    "words", metavar="ADDRESS|URL...", type=common_options.Read("address", _target), nargs=-1, required=True
-)
+@click.argument("words", metavar="ADDRESS|URL...", type=common_options.Read("target", _target), nargs=-1, required=True)
 @option(
     "--for",
     "timeout",
