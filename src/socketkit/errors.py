@@ -194,6 +194,14 @@ def closed_error(peer: str) -> ClosedError:
     return ClosedError(f"the connection with {peer} was closed at this end")
 
 
+def forked_error(peer: str) -> ClosedError:
+    """The error of a call in a child of fork(2) on a connection of its parent."""
+    return ClosedError(
+        f"the connection with {peer} was opened before fork(2), and is the parent's: this process can only close its"
+        " copy; open one after the fork"
+    )
+
+
 def eof_sent_error(peer: str, *, doing: str = "sending to") -> ClosedError:
     """The error of sending after `send_eof`."""
     return ClosedError(f"{doing} {peer}: our direction was ended by send_eof")

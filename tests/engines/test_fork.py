@@ -284,19 +284,55 @@ def test_child_waits_for_no_thread() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_child_uses_open_connection() -> None:
-    """A daemon forks after it has opened its sockets: a connection works in the child, and both see one stream."""
+@pytest.mark.parametrize("framing", ["lines", "json"])
+def test_child_cannot_use_it(engine: Engine, framing: str) -> None:
+    """A child that sends or receives over a connection of its parent is told so, behind what was received already."""
+
+    async def main() -> None:
+        async with connection_pair(engine=engine, framing=framing) as (left, right):
+            await right.send_many(["one", "two"])
+            await right.flush()
+            assert await left.receive() == "one"
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                status = 1
+                try:
+                    for _ in range(2):
+                        with pytest.raises(ClosedError, match=r"opened before fork\(2\)"):
+                            while True:
+                                await left.receive()
+                    with pytest.raises(ClosedError, match=r"opened before fork\(2\)"):
+                        while True:
+                            await left.send("from the child")
+                            await left.flush()
+                    left.abort()
+                    status = 0
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert await left.receive(timeout=FAR) == "two"
+            await left.send("from the parent")
+            assert await right.receive(timeout=FAR) == "from the parent"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        engine.run(main())
+
+
+def test_child_cannot_use_it_in_plain_code() -> None:
     with connection_pair(framing="lines") as (left, right):
 
         def work() -> None:
-            assert left.receive(timeout=FAR) == "to whoever receives"
-            left.send("from the child")
+            with pytest.raises(ClosedError, match=r"opened before fork\(2\)"):
+                left.receive(timeout=FAR)
+            with pytest.raises(ClosedError, match=r"opened before fork\(2\)"):
+                left.send("from the child")
             left.abort()  # closes the child's copy alone
 
-        right.send("to whoever receives")
-        right.flush(timeout=FAR)
         assert in_child(work) == 0
-        assert right.receive(timeout=FAR) == "from the child"
         left.send("from the parent")
         assert right.receive(timeout=FAR) == "from the parent"
         right.send("once")

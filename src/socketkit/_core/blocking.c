@@ -14,7 +14,7 @@ enum { BLOCKING_SIZE = 64 * 1024 }; /* bytes that recv(2) is asked for, as in st
 static bool can_wait(const Session *session, const Stream *stream)
 {
     return session->format->kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
-           is_none(session->end) && stream->is_plain && stream->blocks && stream->descriptor >= 0 && !stream->ended &&
+           is_none(session->end) && stream->born == session->core->forks && stream->is_plain && stream->blocks && stream->descriptor >= 0 && !stream->ended &&
            !stream->may_have_more;
 }
 

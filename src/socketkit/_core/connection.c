@@ -66,7 +66,7 @@ static bool can_receive(Connection *self)
 {
     Session *session = self->session;
     return self->can_receive && session->format->kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
-           is_none(session->end) && self->stream != NULL && self->stream->is_plain && self->stream->descriptor >= 0 &&
+           is_none(session->end) && self->stream != NULL && self->stream->is_plain && self->stream->born == self->core->forks && self->stream->descriptor >= 0 &&
            !self->stream->ended && !self->stream->may_have_more;
 }
 
@@ -741,6 +741,7 @@ static bool can_flush(Connection *self)
 {
     Session *session = self->session;
     return self->can_send && self->stream != NULL && self->stream->is_plain && self->stream->descriptor >= 0 &&
+           self->stream->born == self->core->forks &&
            !session->is_draining && (session->outgoing == NULL || PyObject_Size(session->outgoing) == 0) &&
            (is_none(session->drain_waiters) || PyObject_Size(session->drain_waiters) == 0);
 }

@@ -99,6 +99,7 @@ typedef struct {
     Buffer kept[KEPT_COUNT]; /* empty buffers of at most RECEIVE_SIZE bytes, for what is to be sent */
     int kept_count;
     RecentTexts recent;
+    int forks;          /* children of fork(2) between the process that has imported this and us */
     PyObject *names[NAME_COUNT];
 } CoreState;
 
@@ -169,6 +170,7 @@ typedef struct {
     PyObject_HEAD
     int descriptor;     /* -1: closed */
     int largest;        /* bytes that recv(2) is asked for at most */
+    int born;           /* `forks` when it was made */
     char ended;         /* the end of stream or an error was met */
     char may_have_more; /* the last recv(2) returned all that it was asked for */
     char is_sending;    /* a call sends, or its error is not recorded yet */

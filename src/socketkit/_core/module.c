@@ -147,10 +147,20 @@ static void core_free(void *module)
     core_clear(module);
 }
 
+static PyObject *core_count_fork(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    CoreState *core = PyModule_GetState(module);
+    core->forks++;
+    return Py_NewRef(Py_None);
+}
+
 static PyMethodDef core_methods[] = {
     {"broadcast", core_broadcast, METH_VARARGS,
      "broadcast($module, targets, message, /)\n--\n\nAs in `connection.py`."},
     {"push", core_push, METH_VARARGS, "push($module, targets, data, /)\n--\n\nAs in `connection.py`."},
+    {"count_fork", core_count_fork, METH_NOARGS,
+     "count_fork($module, /)\n--\n\nIn a child of fork(2): streams that were made before are the parent's."},
     {"read_messages", core_read_messages, METH_VARARGS,
      "read_messages($module, session, refill, /)\n--\n\nAs in `connection.py`."},
     {"encode_lines", core_encode_lines, METH_VARARGS,

@@ -39,9 +39,9 @@ void give_back_spare(CoreState *core, char *data)
         PyMem_RawFree(data);
 }
 
-static bool can_call(Stream *stream)
+static bool can_call(const CoreState *core, const Stream *stream)
 {
-    return stream->is_plain && stream->descriptor >= 0 && !stream->blocks;
+    return stream->is_plain && stream->descriptor >= 0 && !stream->blocks && stream->born == core->forks;
 }
 
 /* What `_forward` returns after send(2) has not taken all; `errno` is its own where `sent` is negative. */
@@ -73,7 +73,7 @@ static PyObject *stream_forward(Stream *self, PyObject *argument)
     if (!PyObject_TypeCheck(argument, core->stream_type))
         return PyErr_Format(PyExc_TypeError, "the sink is a stream of a socket, not %R", argument);
     Stream *sink = (Stream *)argument;
-    if (!can_call(self) || self->ended || !can_call(sink))
+    if (!can_call(core, self) || self->ended || !can_call(core, sink))
         return Py_NewRef(Py_None);
     char *data = take_spare(core);
     if (data == NULL)
@@ -101,6 +101,7 @@ static PyMethodDef stream_methods[] = {
 };
 
 static PyMemberDef stream_members[] = {
+    {"_born", T_INT, offsetof(Stream, born), 0, NULL},
     {"_descriptor", T_INT, offsetof(Stream, descriptor), 0, NULL},
     {"_ended", T_BOOL, offsetof(Stream, ended), 0, NULL},
     {"_is_sending", T_BOOL, offsetof(Stream, is_sending), 0, NULL},

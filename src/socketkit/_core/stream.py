@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["StreamCore"]
+__all__ = ["StreamCore", "count_fork"]
+
+
+def count_fork() -> None:
+    """In a child of fork(2): streams that were made before are the parent's. Here `_core.forks` says so."""
 
 
 class StreamCore:
     """What the hot path needs of a stream; see `streams.socket_stream`."""
 
-    __slots__ = ("_descriptor", "_ended", "_is_blocking", "_is_plain", "_is_sending", "_largest", "may_have_more")
+    __slots__ = (
+        "_born",
+        "_descriptor",
+        "_ended",
+        "_is_blocking",
+        "_is_plain",
+        "_is_sending",
+        "_largest",
+        "may_have_more",
+    )
 
+    _born: int
+    """`_core.forks` when it was made."""
     _descriptor: int
     """-1: closed."""
     _ended: bool

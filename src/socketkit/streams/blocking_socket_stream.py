@@ -13,8 +13,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import socketkit._core as core
 from socketkit.engines.engine import DONE, Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream
+from socketkit.errors import BrokenError, ClosedError, EndOfStream, forked_error
 from socketkit.streams.socket_stream import USUAL_SIZE, SocketStream
 
 __all__ = ["BlockingSocketStream"]
@@ -50,7 +51,7 @@ class BlockingSocketStream(SocketStream):
             self._is_blocking = False
 
     def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
-        if deadline is not None or self._ended or not _NO_WAIT or not self.is_alone():
+        if deadline is not None or self._ended or self._born != core.forks or not _NO_WAIT or not self.is_alone():
             return super().wait_readable(deadline)
         self._may_block = True
         return DONE
@@ -62,7 +63,7 @@ class BlockingSocketStream(SocketStream):
         return self._receive_waiting()
 
     def receive_blocking(self) -> bytes | None:
-        if self.may_have_more or self._ended or not _NO_WAIT or not self.is_alone():
+        if self.may_have_more or self._ended or self._born != core.forks or not _NO_WAIT or not self.is_alone():
             return None
         return self._receive_waiting()
 
@@ -92,6 +93,8 @@ class BlockingSocketStream(SocketStream):
             return error.errno == errno.ENOTCONN
 
     def send_now(self, data: bytes | memoryview) -> int:
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         self._is_sending = True
         try:
             return self.socket.send(data, _NO_WAIT) if self._is_blocking else (self._send or self.socket.send)(data)

@@ -8,9 +8,18 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 
+import socketkit._core as core
 from socketkit._core import StreamCore
 from socketkit.engines.engine import READ, WRITE, Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream, closed_error, end_of_stream, eof_sent_error
+from socketkit.errors import (
+    BrokenError,
+    ClosedError,
+    EndOfStream,
+    closed_error,
+    end_of_stream,
+    eof_sent_error,
+    forked_error,
+)
 from socketkit.sockets.calls import reason_of
 from socketkit.streams.stream import ReadyStream
 
@@ -71,6 +80,7 @@ class SocketStream(StreamCore, ReadyStream):
         self.socket = sock
         self.local = local
         self.peer = peer
+        self._born = core.forks
         self._descriptor = sock.fileno()
         self._recv: Callable[..., bytes] | None = None  # None: the socket's own (a bound method each takes 72 bytes)
         self._send: Callable[..., int] | None = None
@@ -110,11 +120,15 @@ class SocketStream(StreamCore, ReadyStream):
         self._lost(error, "receiving from")
 
     def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         if self._ended:
             raise self._end()
         return self.engine.wait(self._descriptor, READ, deadline)
 
     def receive_now(self) -> bytes | None:
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         if self._ended:
             raise self._end()
         try:
@@ -154,6 +168,8 @@ class SocketStream(StreamCore, ReadyStream):
             self._size = min(USUAL_SIZE, self._largest)
 
     def send_now(self, data: bytes | memoryview) -> int:
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         try:
             return (self._send or self.socket.send)(data)
         except BlockingIOError:
@@ -166,6 +182,8 @@ class SocketStream(StreamCore, ReadyStream):
         return self._lost(error, "sending to")
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         if self._descriptor < 0:
             raise self._closed_error()
         await self.engine.wait(self._descriptor, WRITE, deadline)
@@ -182,6 +200,8 @@ class SocketStream(StreamCore, ReadyStream):
             OSError: EINVAL: such a socket cannot be spliced. Nothing was received; `receive` can do it.
             Otherwise as `receive`.
         """
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         if self._ended:
             raise self._end()
         while True:
@@ -206,6 +226,8 @@ class SocketStream(StreamCore, ReadyStream):
         Raises:
             BrokenError, ClosedError: as `send_now`.
         """
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         try:
             return os.splice(pipe, self._descriptor, size, flags=_SPLICE)
         except BlockingIOError:
@@ -214,6 +236,8 @@ class SocketStream(StreamCore, ReadyStream):
             raise self._lost(error, "sending to") from None
 
     async def send_eof(self, *, deadline: float | None = None) -> None:
+        if self._born != core.forks:
+            raise forked_error(self.peer)
         if self._descriptor < 0:
             raise self._closed_error()
         if self._eof_sent:
