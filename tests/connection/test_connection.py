@@ -8,6 +8,8 @@ import weakref
 
 import pytest
 
+from socketkit.connection.broadcast import broadcast
+from socketkit.connection.connection import Connection
 from socketkit.errors import (
     BrokenError,
     BusyError,
@@ -51,16 +53,24 @@ def test_messages_in_order_any_packets(run):
     run(main)
 
 
-def test_empty_chunk_is_nothing_and_delays_nothing(run):
+@pytest.mark.parametrize("verb", ["send", "send_many", "broadcast"])
+@pytest.mark.parametrize("is_observed", [False, True])
+def test_empty_chunk_is_nothing_and_delays_nothing(run, verb, is_observed):
     """A chunk of no bytes is no message at the other end, and what is sent later leaves as ever."""
+    verbs = {
+        "send": Connection.send,
+        "send_many": lambda connection, data: connection.send_many([data]),
+        "broadcast": lambda connection, data: broadcast([connection], data),
+    }
 
     async def main(engine):
-        with talk(engine, "chunks") as (connection, far):
-            await connection.send(b"")
+        with talk(engine, "chunks", observer=(lambda event: None) if is_observed else None) as (connection, far):
+            verbs[verb](connection, b"")
             await turns(engine, 3)
-            await connection.send(b"one")
-            await turns(engine, 3)
-            assert read_exactly(far, 3) == b"one"
+            for data in (b"one", b"two"):
+                verbs[verb](connection, data)
+                await turns(engine, 3)
+                assert read_exactly(far, 3) == data
 
     run(main)
 

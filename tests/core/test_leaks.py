@@ -72,3 +72,35 @@ def test_memory_is_flat(address: str, framing: str, work: str, warm: int, count:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < ALLOWED
+
+
+BUFFERS = """
+import gc, resource
+from socketkit.connection.session import Session
+from socketkit.framing import of
+
+def resident():
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+busy = Session(of("lines"))
+idle = [Session(of("json" if number % 2 else "lines")) for number in range(500)]
+before = resident()
+for number, session in enumerate(idle):
+    busy._encode(["x" * 1000] * 60)
+    busy._take_out()  # its buffer may be used by the next one
+    try:
+        session.queue([1] if number % 2 else ["a\\nb"], 1)
+        session.take()
+    except ValueError:
+        pass
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_no_buffer_where_nothing_was_encoded():
+    """A message that is refused, or that Python encodes, leaves no empty buffer with its connection."""
+    done = subprocess.run([sys.executable, "-c", BUFFERS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4 * 2**20, "500 buffers of 60 KiB are 30 MiB"

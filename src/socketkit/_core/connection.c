@@ -861,10 +861,11 @@ static PyObject *send_in_python(Connection *self, PyObject *message)
 static PyObject *send_blocking(Connection *self, PyObject *message)
 {
     Session *session = self->session;
-    Buffer *out = outgoing_buffer(session);
-    if (out->end > 0 || !can_flush(self))
+    if (session->out.end > 0 || !can_flush(self))
         return send_in_python(self, message);
+    Buffer *out = outgoing_buffer(session);
     Found found = write_message(session->format, out, message);
+    keep_if_filled(session);
     if (found != WHOLE)
         return found == FAILED ? NULL : send_in_python(self, message);
     session->sent_count++;
@@ -890,11 +891,12 @@ static PyObject *connection_send(Connection *self, PyObject *message)
     Buffer *out = outgoing_buffer(session);
     Py_ssize_t before = out->end;
     Found found = write_message(session->format, out, message);
+    keep_if_filled(session);
     if (found != WHOLE)
         return found == FAILED ? NULL : send_in_python(self, message);
     session->sent_count++;
     session->outgoing_size += out->end - before;
-    if (++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
+    if (out->end > 0 && ++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
         return NULL;
     if (session->outgoing_size >= self->large || session->out_count >= TURN_MESSAGES)
         return send_large(self);
@@ -1128,7 +1130,8 @@ static int push_encoded(Connection *self, const Buffer *encoded)
     out->end += encoded->end;
     session->outgoing_size += encoded->end;
     session->sent_count++;
-    if (++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
+    keep_if_filled(session);
+    if (out->end > 0 && ++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
         return -1;
     return out->end >= self->large ? flush(self) : 0;
 }

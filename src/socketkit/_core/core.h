@@ -237,6 +237,14 @@ static inline Buffer *outgoing_buffer(Session *self)
 }
 
 void empty_outgoing(Session *self);
+
+/* Nothing is to be sent after all: no buffer is held, and no flush is awaited. */
+static inline void keep_if_filled(Session *self)
+{
+    if (self->out.end == 0)
+        empty_outgoing(self);
+}
+
 int prepare_receive(Session *self, Py_ssize_t size);
 int append_received(Session *self, const char *data, Py_ssize_t size);
 void settle_buffer(Session *self);

@@ -459,6 +459,9 @@ static int turn(Kernel *self, int waker)
 
 static int run_ready(Kernel *self)
 {
+    /* The answers to what has come do not wait for a task that has handed over its turn. */
+    if (PyObject_Size(self->ready) > 0 && PyObject_Size(self->soon) > 0 && run_soon(self) < 0)
+        return -1;
     for (Py_ssize_t left = PyObject_Size(self->ready); left > 0; left--) {
         PyObject *task = PyObject_CallMethodNoArgs(self->ready, self->core->names[NAME_popleft]);
         if (task == NULL)

@@ -120,6 +120,8 @@ class Kernel:
                     self._run_soon()
             if timers and timers[0][0] <= self.now():
                 self._run_timers()
+            if ready and soon:
+                self._run_soon()  # the answers to what has come do not wait for a task that has handed over its turn
             for _ in range(len(ready)):
                 step(ready.popleft())
                 if len(soon) >= TURN_TASKS:

@@ -319,10 +319,10 @@ static PyObject *session_drop(Session *self, PyObject *unused)
 /* Append messages to `out`: all of them, and 1; or none, and 0: the Python codec is to encode them. */
 int encode_messages(Session *self, PyObject *messages)
 {
-    Buffer *out = outgoing_buffer(self);
-    Py_ssize_t before = out->end;
     if (self->format->kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
         return 0; /* an iterator is consumed once */
+    Buffer *out = outgoing_buffer(self);
+    Py_ssize_t before = out->end;
     Py_ssize_t count = PySequence_Fast_GET_SIZE(messages);
     Found found = write_messages(self->format, out, PySequence_Fast_ITEMS(messages), count);
     if (found == UNUSUAL) {
@@ -332,11 +332,13 @@ int encode_messages(Session *self, PyObject *messages)
     }
     if (found != WHOLE) {
         out->end = before;
+        keep_if_filled(self);
         return found == FAILED ? -1 : 0;
     }
     self->sent_count += count;
     self->outgoing_size += out->end - before;
     self->out_count += count;
+    keep_if_filled(self);
     return 1;
 }
 

@@ -79,7 +79,7 @@ static PyObject *stream_forward(Stream *self, PyObject *argument)
     if (data == NULL)
         return NULL;
     PyObject *result = NULL;
-    Py_ssize_t size = recv(self->descriptor, data, Py_MIN(SPARE_SIZE, self->largest), MSG_DONTWAIT);
+    Py_ssize_t size = recv(self->descriptor, data, Py_MIN(RECEIVE_SIZE, self->largest), MSG_DONTWAIT);
     if (size <= 0) {
         bool is_lost = size < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
         if (!is_lost || report_loss(core, self, errno) == 0)

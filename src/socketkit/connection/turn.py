@@ -12,9 +12,9 @@ from socketkit.engines.engine import Engine
 
 __all__ = ["Turn"]
 
-TURN_TIME: Final = 0.001
-"""Seconds. A turn of the engine costs 2 to 30 us: at most 3 % of this, and each flooding peer delays the others by as
-much."""
+TURN_TIME: Final = 0.002
+"""Seconds. A turn of the engine, with what another connection does in it, costs 20 to 60 us: at most 3 % of this. Each
+flooding peer delays the others by as much."""
 
 
 class Turn:
