@@ -14,7 +14,7 @@ enum { BLOCKING_SIZE = 64 * 1024 }; /* bytes that recv(2) is asked for, as in st
 static bool can_wait(const Session *session, const Stream *stream)
 {
     return session->format->kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
-           is_none(session->end) && stream->born == session->core->forks && stream->is_plain && stream->blocks && stream->descriptor >= 0 && !stream->ended &&
+           is_none(session->end) && is_open_here(session->core, stream) && stream->blocks && !stream->ended &&
            !stream->may_have_more;
 }
 
@@ -94,9 +94,7 @@ PyObject *core_receive_blocking(PyObject *module, PyObject *const *args, Py_ssiz
             return pop_waiting(session);
         Found found = PART;
         if (decodes(session) && !session->is_receiving && is_none(session->end)) {
-            drop_consumed(session);
-            found = next_message(session, &session->core->recent, &message);
-            note_backlog(session);
+            found = decode_one(session, &message);
             if (found == WHOLE)
                 return message;
         }

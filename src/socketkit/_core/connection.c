@@ -66,7 +66,7 @@ static bool can_receive(Connection *self)
 {
     Session *session = self->session;
     return self->can_receive && session->format->kind != NOT_NATIVE && !session->has_left && !session->is_receiving &&
-           is_none(session->end) && self->stream != NULL && self->stream->is_plain && self->stream->born == self->core->forks && self->stream->descriptor >= 0 &&
+           is_none(session->end) && self->stream != NULL && is_open_here(self->core, self->stream) &&
            !self->stream->ended && !self->stream->may_have_more;
 }
 
@@ -127,8 +127,8 @@ static Found decode(Next *self, PyObject **result)
 {
     Connection *connection = self->connection;
     Session *session = connection->session;
-    drop_consumed(session);
     if (wants_many(self->wanted)) {
+        drop_consumed(session);
         Found found;
         PyObject *messages = take_messages(session, TURN_MESSAGES, &found);
         if (messages == NULL)
@@ -144,10 +144,8 @@ static Found decode(Next *self, PyObject **result)
         note_backlog(session);
         return found;
     }
-    Found found = next_message(session, &session->core->recent, result);
-    if (found == WHOLE)
-        connection->run++;
-    note_backlog(session);
+    Found found = decode_one(session, result);
+    connection->run += found == WHOLE;
     return found;
 }
 
@@ -367,12 +365,8 @@ static inline Found take_ready(Next *self, PyObject **message)
     if (self->is_waiting || wants_many(self->wanted) || PyList_GET_SIZE(session->waiting) > 0 ||
         connection->run >= TURN_MESSAGES || !can_decode(connection))
         return PART;
-    session->in.start = session->in.next;
-    Found found = next_message(session, &session->core->recent, message);
-    if (found == WHOLE) {
-        connection->run++;
-        note_backlog(session);
-    }
+    Found found = decode_one(session, message);
+    connection->run += found == WHOLE;
     return found;
 }
 
@@ -740,8 +734,7 @@ static PyType_Spec done_spec = {
 static bool can_flush(Connection *self)
 {
     Session *session = self->session;
-    return self->can_send && self->stream != NULL && self->stream->is_plain && self->stream->descriptor >= 0 &&
-           self->stream->born == self->core->forks &&
+    return self->can_send && self->stream != NULL && is_open_here(self->core, self->stream) &&
            !session->is_draining && (session->outgoing == NULL || PyObject_Size(session->outgoing) == 0) &&
            (is_none(session->drain_waiters) || PyObject_Size(session->drain_waiters) == 0);
 }

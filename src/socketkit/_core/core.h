@@ -178,6 +178,12 @@ typedef struct {
     char is_plain;      /* the calls are the system's own: recv(2) and send(2) */
 } Stream;
 
+/* Whether the system's calls may be made here for a stream: it is open, and no copy in a child of fork(2). */
+static inline bool is_open_here(const CoreState *core, const Stream *stream)
+{
+    return stream->is_plain && stream->descriptor >= 0 && stream->born == core->forks;
+}
+
 int add_stream(PyObject *module, CoreState *core);
 int report_loss(CoreState *core, Stream *stream, int number);
 char *take_spare(CoreState *core);
@@ -207,7 +213,7 @@ static inline bool decodes(const Session *session)
     return session->format->kind > CHUNKS && !session->has_left;
 }
 
-/* Decode one message. Its bytes stay where they are, before `next`. */
+/* Decode one message. Its bytes stay where they are, before `next`. `recent`: as of `decode_message`. */
 static inline Found next_message(Session *self, RecentTexts *recent, PyObject **message)
 {
     Found found = decode_message(recent, self->format, &self->in, &self->scanned, message);
@@ -243,6 +249,15 @@ static inline void keep_if_filled(Session *self)
 {
     if (self->out.end == 0)
         empty_outgoing(self);
+}
+
+/* Decode the next message for a receiver of one. */
+static inline Found decode_one(Session *self, PyObject **message)
+{
+    drop_consumed(self);
+    Found found = next_message(self, &self->core->recent, message);
+    note_backlog(self); /* what is unusual is among these bytes */
+    return found;
 }
 
 int prepare_receive(Session *self, Py_ssize_t size);

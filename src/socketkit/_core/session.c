@@ -168,10 +168,8 @@ PyObject *take_one(Session *self)
         return pop_waiting(self);
     if (!decodes(self) || self->is_receiving || !is_none(self->end))
         return NULL;
-    drop_consumed(self);
     PyObject *message = NULL;
-    Found found = next_message(self, &self->core->recent, &message);
-    note_backlog(self); /* what is unusual is among these bytes */
+    Found found = decode_one(self, &message);
     return found == WHOLE ? message : NULL;
 }
 

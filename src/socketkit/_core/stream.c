@@ -39,11 +39,6 @@ void give_back_spare(CoreState *core, char *data)
         PyMem_RawFree(data);
 }
 
-static bool can_call(const CoreState *core, const Stream *stream)
-{
-    return stream->is_plain && stream->descriptor >= 0 && !stream->blocks && stream->born == core->forks;
-}
-
 /* What `_forward` returns after send(2) has not taken all; `errno` is its own where `sent` is negative. */
 static PyObject *not_all_sent(Stream *sink, const char *data, Py_ssize_t size, Py_ssize_t sent)
 {
@@ -73,7 +68,7 @@ static PyObject *stream_forward(Stream *self, PyObject *argument)
     if (!PyObject_TypeCheck(argument, core->stream_type))
         return PyErr_Format(PyExc_TypeError, "the sink is a stream of a socket, not %R", argument);
     Stream *sink = (Stream *)argument;
-    if (!can_call(core, self) || self->ended || !can_call(core, sink))
+    if (!is_open_here(core, self) || self->ended || self->blocks || !is_open_here(core, sink) || sink->blocks)
         return Py_NewRef(Py_None);
     char *data = take_spare(core);
     if (data == NULL)

@@ -15,7 +15,7 @@ from typing import Any
 
 import socketkit._core as core
 from socketkit.engines.engine import DONE, Engine
-from socketkit.errors import BrokenError, ClosedError, EndOfStream, forked_error
+from socketkit.errors import BrokenError, ClosedError, EndOfStream
 from socketkit.streams.socket_stream import USUAL_SIZE, SocketStream
 
 __all__ = ["BlockingSocketStream"]
@@ -93,8 +93,7 @@ class BlockingSocketStream(SocketStream):
             return error.errno == errno.ENOTCONN
 
     def send_now(self, data: bytes | memoryview) -> int:
-        if self._born != core.forks:
-            raise forked_error(self.peer)
+        self._check_process()
         self._is_sending = True
         try:
             return self.socket.send(data, _NO_WAIT) if self._is_blocking else (self._send or self.socket.send)(data)

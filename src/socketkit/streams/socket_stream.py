@@ -119,16 +119,19 @@ class SocketStream(StreamCore, ReadyStream):
         """Record an error that another call has met: it is raised after what was received before."""
         self._lost(error, "receiving from")
 
-    def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
+    def _check_process(self) -> None:
+        """Refuse to act in a child of fork(2) that has a copy of the descriptor."""
         if self._born != core.forks:
             raise forked_error(self.peer)
+
+    def wait_readable(self, deadline: float | None = None) -> Awaitable[None]:
+        self._check_process()
         if self._ended:
             raise self._end()
         return self.engine.wait(self._descriptor, READ, deadline)
 
     def receive_now(self) -> bytes | None:
-        if self._born != core.forks:
-            raise forked_error(self.peer)
+        self._check_process()
         if self._ended:
             raise self._end()
         try:
@@ -168,8 +171,7 @@ class SocketStream(StreamCore, ReadyStream):
             self._size = min(USUAL_SIZE, self._largest)
 
     def send_now(self, data: bytes | memoryview) -> int:
-        if self._born != core.forks:
-            raise forked_error(self.peer)
+        self._check_process()
         try:
             return (self._send or self.socket.send)(data)
         except BlockingIOError:
@@ -182,8 +184,7 @@ class SocketStream(StreamCore, ReadyStream):
         return self._lost(error, "sending to")
 
     async def wait_writable(self, *, deadline: float | None = None) -> None:
-        if self._born != core.forks:
-            raise forked_error(self.peer)
+        self._check_process()
         if self._descriptor < 0:
             raise self._closed_error()
         await self.engine.wait(self._descriptor, WRITE, deadline)
@@ -200,8 +201,7 @@ class SocketStream(StreamCore, ReadyStream):
             OSError: EINVAL: such a socket cannot be spliced. Nothing was received; `receive` can do it.
             Otherwise as `receive`.
         """
-        if self._born != core.forks:
-            raise forked_error(self.peer)
+        self._check_process()
         if self._ended:
             raise self._end()
         while True:
@@ -226,8 +226,7 @@ class SocketStream(StreamCore, ReadyStream):
         Raises:
             BrokenError, ClosedError: as `send_now`.
         """
-        if self._born != core.forks:
-            raise forked_error(self.peer)
+        self._check_process()
         try:
             return os.splice(pipe, self._descriptor, size, flags=_SPLICE)
         except BlockingIOError:
@@ -236,8 +235,7 @@ class SocketStream(StreamCore, ReadyStream):
             raise self._lost(error, "sending to") from None
 
     async def send_eof(self, *, deadline: float | None = None) -> None:
-        if self._born != core.forks:
-            raise forked_error(self.peer)
+        self._check_process()
         if self._descriptor < 0:
             raise self._closed_error()
         if self._eof_sent:

@@ -1,7 +1,7 @@
-"""Who came and went lately: few are told of one by one, many at once together. Without I/O; time is an argument.
+"""Notices of members that came and went: one each while there are few, one for all when there are many.
 
-A notice goes to all in a room, so a hundred guests that come in a moment would cost ten thousand lines. Who has left
-again before it was told of is not told of at all.
+A notice goes to all in a room, so a hundred guests that come in a moment would cost ten thousand lines. A member that
+has left again before its notice has none. Without I/O; time is an argument.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from socketkit.values import Value
 __all__ = ["Arrivals", "Gathered", "listed_names"]
 
 SINGLE_BURST: Final = 20
-"""Comings and goings that are told at once, each in a line of its own."""
+"""Members that may come or go in a row with a notice each, at once."""
 
 SINGLE_RATE: Final = 20.0
-"""Of them a second, after those: about what can be read. In a room of a thousand it costs a tenth of a core."""
+"""Such notices a second, after those: about what can be read. In a room of a thousand they cost a tenth of a core."""
 
 TOGETHER_TIME: Final = 0.25
-"""Seconds for which those beyond are gathered; then they are told in one line."""
+"""Seconds for which the members beyond are gathered; then one notice is for all of them."""
 
 LISTED_NAMES: Final = 10
-"""Names in one line about many."""
+"""Names in a notice of many members."""
 
 
 class Gathered(Value):
-    """Who came to a room and went from it, not told yet.
+    """The members that came to a room and went from it, without a notice yet.
 
     Attributes:
         room: its name.
@@ -41,31 +41,31 @@ class Gathered(Value):
 
 
 class Arrivals:
-    """Gathers comings and goings where there are many of them.
+    """Decides which members have a notice at once, and gathers the others.
 
     Attributes:
-        due: the moment at which what was gathered is to be told; None: nothing was.
+        due: the moment at which what was gathered is to be shown; None: nothing was.
     """
 
     def __init__(self) -> None:
         self.due: float | None = None
-        self._paid_until = 0.0  # the moment at which all that were told at once are paid for
+        self._paid_until = 0.0  # the moment at which the notices that were shown at once are within the rate
         self._came: dict[Hashable, tuple[str, str]] = {}
         self._went: list[tuple[str, str]] = []
 
     def __contains__(self, who: Hashable) -> bool:
-        """Whether nobody was told yet that this member has come."""
+        """Whether this member has come and its notice was not shown yet."""
         return who in self._came
 
     def come(self, who: Hashable, name: str, room: str, now: float) -> bool:
-        """Note that a member came; whether it is to be told at once."""
+        """Note that a member came; whether its notice is to be shown at once."""
         if self._is_single(now):
             return True
         self._came[who] = (name, room)
         return False
 
     def go(self, who: Hashable, name: str, room: str, now: float) -> bool:
-        """Note that a member went; whether it is to be told at once. False too where nobody was told that it came."""
+        """Note that a member went; as `come`. False too where the notice of its coming was not shown."""
         if self.take_back(who):
             return False
         if self._is_single(now):
@@ -74,11 +74,11 @@ class Arrivals:
         return False
 
     def take_back(self, who: Hashable) -> bool:
-        """Do not tell that a member has come; whether it was not told yet."""
+        """Drop the notice that a member has come; whether there was one to be shown."""
         return self._came.pop(who, None) is not None
 
     def rename(self, who: Hashable, name: str) -> bool:
-        """Tell of a member under another name; False: it was told of already, or not noted."""
+        """Change the name in the notice of a member; False: there is none to be shown."""
         if who not in self._came:
             return False
         self._came[who] = (name, self._came[who][1])

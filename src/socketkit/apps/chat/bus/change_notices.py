@@ -1,4 +1,4 @@
-"""What the members of a room are told about those at other hosts: who came, went, or is called otherwise."""
+"""Notices for the members of a room about those at other hosts: who came, went, or has another name."""
 
 from __future__ import annotations
 

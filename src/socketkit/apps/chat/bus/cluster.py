@@ -52,9 +52,6 @@ HOST_TIMEOUT: Final = 15.0
 
 ALONE: Final = "the other hosts cannot be reached: what you say is shown at this host, and there later"
 
-LATE: Final = ELSEWHERE
-"""On behalf of no member that is still here."""
-
 
 class Cluster:
     """A hub, and what the other hosts of its chat do.
@@ -106,7 +103,7 @@ class Cluster:
         self._invalid_count = 0
         for origin, message in state.unsent:
             event = ("say", origin.count, 0, message.name, message.room, message.kind, message.text, message.at)
-            self.outbox.put(Unsent(origin.host, origin.number, event, LATE, now, True))
+            self.outbox.put(Unsent(origin.host, origin.number, event, ELSEWHERE, now, True))
 
     # What the members of this host do
 
@@ -149,7 +146,7 @@ class Cluster:
             if change[0] == "join" and self._is_told_alone:
                 rest += self._members.notice((change[1],), ALONE)
             if self._is_linked or self.is_together or change[0] in KEPT_KINDS:
-                self._put(change, LATE, now, is_shown=True)
+                self._put(change, ELSEWHERE, now, is_shown=True)
         return rest
 
     def _publish(self, event: tuple[object, ...], member: int, now: float) -> None:
@@ -163,7 +160,7 @@ class Cluster:
         """What was said while this host is on its own: it is published later."""
         self._count += 1
         event = ("say", self._count, 0, message.name, message.room, message.kind, message.text, message.at)
-        unsent = self._put(event, LATE, now, is_shown=True)
+        unsent = self._put(event, ELSEWHERE, now, is_shown=True)
         unsent.message_id = message.id
         self.origins[message.id] = Origin(self.host, unsent.number, self._count, None, True)
 
@@ -273,7 +270,7 @@ class Cluster:
     def end(self, now: float) -> None:
         """This host ends; the others are told, where the bus is there."""
         self._queues.clear()
-        self._put(("bye",), LATE, now, is_shown=True)
+        self._put(("bye",), ELSEWHERE, now, is_shown=True)
 
     def _check_alone(self, now: float) -> list[Decision]:
         oldest = self.outbox.oldest()
@@ -298,27 +295,27 @@ class Cluster:
         self._is_new = False
         self._list_again = now + LIST_TIME
         for host in self._awaited & set(self.registry.hosts):  # they are not there, or will say that they are
-            self._put(("gone", host), LATE, now, is_shown=True)
+            self._put(("gone", host), ELSEWHERE, now, is_shown=True)
         return []
 
     def _say_hello(self, now: float) -> None:
         self.outbox.drop_changes()
         counts = {} if self._keeps else self._marks.listed()
-        self._hello = self._put(("hello", counts), LATE, now, is_shown=True).number
+        self._hello = self._put(("hello", counts), ELSEWHERE, now, is_shown=True).number
         self._caught_up = None
         if self._earlier_host:
-            self._put(("gone", self._earlier_host), LATE, now, is_shown=True)
+            self._put(("gone", self._earlier_host), ELSEWHERE, now, is_shown=True)
         self._publish_members(now)
 
     def _publish_members(self, now: float) -> None:
-        self._put(("reset",), LATE, now, is_shown=True)
+        self._put(("reset",), ELSEWHERE, now, is_shown=True)
         for number, member in self._members.by_number.items():
-            self._put(("here", number, member.name, member.room), LATE, now, is_shown=True)
+            self._put(("here", number, member.name, member.room), ELSEWHERE, now, is_shown=True)
         for ban in self._members.bans.values():
             seconds = 0.0 if ban.until is None else ban.until - self._members.now
             if seconds >= 0:
-                self._put(("ban", ban.name, ban.source, seconds), LATE, now, is_shown=True)
-        self._ready = self._put(("ready", self._count), LATE, now, is_shown=True).number
+                self._put(("ban", ban.name, ban.source, seconds), ELSEWHERE, now, is_shown=True)
+        self._ready = self._put(("ready", self._count), ELSEWHERE, now, is_shown=True).number
 
     def _go_alone(self, now: float) -> list[Decision]:
         """Show what waits for the bus, and go on without it."""
@@ -363,7 +360,7 @@ class Cluster:
             decisions = self._apply_own(number, event, unsent, now)
         else:
             decisions = self._apply_foreign(host, event, now)
-        if unsent is not None and unsent.member != LATE:
+        if unsent is not None and unsent.member != ELSEWHERE:
             self._queues.returned(unsent.member, unsent)
             decisions += self._resume(unsent.member, now)
         return decisions
@@ -397,7 +394,7 @@ class Cluster:
         if unsent is not None and unsent.is_shown:
             return decisions
         decisions += self._members.introduce((host, member))
-        shown = self._members.heard(member if host == self.host else LATE, name, room, kind, text, at)
+        shown = self._members.heard(member if host == self.host else ELSEWHERE, name, room, kind, text, at)
         assert shown.message is not None
         self.origins[shown.message.id] = Origin(host, self._marks.numbers[host], count, position, False)
         # What was said before this host began is history. On a bus that keeps nothing it may be published again for
@@ -440,7 +437,7 @@ class Cluster:
             return []
         if member.name != published or (place[0] != member.name and self.registry.is_free(member.name)):
             if place[0] != member.name:
-                self._put(("name", number, member.name), LATE, now, is_shown=True)
+                self._put(("name", number, member.name), ELSEWHERE, now, is_shown=True)
             return []
         rivals = self.registry.rivals(self.host, number)
         if place[0] == member.name and not any(
@@ -505,7 +502,7 @@ class Cluster:
                 return []
             return self.absorb(HOST_COMMANDS[name](members, HOST, f"{members.by_number[number].name} {rest[0]}"), now)
         if number not in members.by_number:
-            self._put(("absent", host, rest[0], name), LATE, now, is_shown=True)
+            self._put(("absent", host, rest[0], name), ELSEWHERE, now, is_shown=True)
             return []
         detail = Private(rest[1], members.by_number[number].name, rest[2])
         line = private_line(rest[1], members.text_for(number, "private"), rest[2])
@@ -533,7 +530,7 @@ class Cluster:
             return self._move_elsewhere(self.registry.apply(self.host, ("gone", host)))
         if host not in self._suspected:
             self._suspected.add(host)
-            self._put(("gone", host), LATE, now, is_shown=True)
+            self._put(("gone", host), ELSEWHERE, now, is_shown=True)
         return []
 
     # Notices
