@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socketkit.config.durations import format_duration, parse_duration
@@ -254,6 +254,8 @@ def test_any_text_is_value_or_option_error(name: str, text: str) -> None:
     | st.binary(max_size=4)
     | st.lists(st.integers(), max_size=2),
 )
+@example("headers", b"\x00")
+@example("headers", [1, 2])
 def test_any_object_is_value_or_option_error(name: str, value: object) -> None:
     """Any native value is taken or refused by an option error."""
     try:

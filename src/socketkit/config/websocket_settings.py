@@ -142,9 +142,10 @@ def parse_headers(
                 raise OptionError(f"{name}: {quote(item)} has no colon; allowed is 'Name: value'")
             unescaped = text.replace("%7C", "|").replace("%25", "%") if isinstance(value, str) else text
             pairs.append((key, unescaped))
+        elif isinstance(item, tuple | list) and len(item) == 2:
+            pairs.append((item[0], item[1]))
         else:
-            key, text = item
-            pairs.append((key, text))
+            raise OptionError(f"{name}: {quote(item)} is no header field; allowed are 'Name: value', and pairs of both")
     return tuple(_checked_header(key, text, name, reserved) for key, text in pairs)
 
 
