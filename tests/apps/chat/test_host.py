@@ -311,13 +311,14 @@ def test_a_screen_that_is_gone_ends_the_chat() -> None:
         room.wait_end()
 
 
-def test_stalled_screen_counts_lost_lines() -> None:
-    """A screen that stands still loses lines and is reported how many."""
+@pytest.mark.parametrize("sent", [[b"one\n", b"two\n", b"/who\n"], [b"one\ntwo\n", b"/who\n"]])
+def test_stalled_screen_counts_lost_lines(sent: list[bytes]) -> None:
+    """A screen that stands still loses lines and is reported how many, also of those that came together."""
     with hosting() as room, Nc(room) as guest:
         assert room.person.sees() == "* guest1 has joined"
         room.person.unshown_size = host.MAX_UNSENT_SIZE + 1
-        for line in ("one", "two", "/who"):
-            guest.says(line)
+        for data in sent:
+            guest.sends(data)
         assert guest.reads().startswith("* here")
         room.person.unshown_size = 0
         guest.says("three")

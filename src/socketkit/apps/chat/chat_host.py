@@ -398,8 +398,12 @@ class ChatHost:
 
     def _show_many(self, shown: ShowMany) -> None:
         if HOST in shown.members:
-            for text in shown.lines.split("\n") if self._person.is_terminal else [shown.lines]:
-                self._show(text)
+            lines = shown.lines.split("\n")
+            if self._person.is_terminal:
+                for line in lines:
+                    self._show(line)
+            else:
+                self._show(shown.lines, count=len(lines))
         size, _ = self._fanout.show(ShowLine(shown.members, shown.lines, None, None, shown.writer), None)
         self._count_sent(size)
 
@@ -418,19 +422,20 @@ class ChatHost:
             if size > MAX_UNSENT_SIZE and self._hub.is_here(member):
                 self.remove(member, "{name} was disconnected: it has stopped reading")
 
-    def _show(self, line: str) -> None:
-        """Show a line to the person at the host; lines beyond the bound are left out, and counted for the next line."""
+    def _show(self, text: str, *, count: int = 1) -> None:
+        """Show a line, or so many, to the person at the host; those beyond the bound are left out, and counted for the
+        next line."""
         if self._person.unshown_size > MAX_UNSENT_SIZE:
-            self._unshown_count += 1
+            self._unshown_count += count
             return
         try:
             if self._unshown_count:
-                count, self._unshown_count = self._unshown_count, 0
-                text = "{count} lines were not shown: this end was not read"
-                for notice in self._hub.tell(HOST, text, count=count):
+                missed, self._unshown_count = self._unshown_count, 0
+                reason = "{count} lines were not shown: this end was not read"
+                for notice in self._hub.tell(HOST, reason, count=missed):
                     if isinstance(notice, ShowLine):
                         self._person.show(notice.line)
-            self._person.show(line)
+            self._person.show(text)
         except BrokenPipeError:
             self._carry_out(self._hub.end())
 
