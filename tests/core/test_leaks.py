@@ -88,8 +88,8 @@ busy = Session(of("lines"))
 idle = [Session(of("json" if number % 2 else "lines")) for number in range(500)]
 before = resident()
 for number, session in enumerate(idle):
-    busy._encode(["x" * 1000] * 60)
-    busy._take_out()  # its buffer may be used by the next one
+    busy.queue(["x" * 1000] * 60, 60)
+    busy.take()  # its buffer may be used by the next one
     try:
         session.queue([1] if number % 2 else ["a\\nb"], 1)
         session.take()

@@ -12,7 +12,7 @@ from socketkit.engines.engine import Engine
 
 __all__ = ["Turn"]
 
-TURN_TIME: Final = 0.002
+TURN_TIME: Final = 0.0015
 """Seconds. A turn of the engine, with what another connection does in it, costs 20 to 60 us: at most 3 % of this. Each
 flooding peer delays the others by as much."""
 
