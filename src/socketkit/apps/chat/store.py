@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.apps.chat.history import MAX_ROOMS
@@ -101,16 +101,20 @@ class Store:
         self.path = path
         self.changed: Callable[[], object] = lambda: None
         self._lock_file = _lock(path)
-        try:
-            self._database = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=32
-            )
-            self._has_words = _prepare(self._database)
-            self.chat_id = _identity(self._database)
-            self.next_id: int = self._database.execute("SELECT coalesce(max(id), 0) + 1 FROM messages").fetchone()[0]
-        except (sqlite3.Error, StoreError) as error:
-            os.close(self._lock_file)
-            raise StoreError(f"{path}: {error}") from None
+        with ExitStack() as undo:
+            undo.callback(os.close, self._lock_file)
+            try:
+                self._database = sqlite3.connect(
+                    path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=32
+                )
+                undo.callback(self._database.close)
+                self._has_words = _prepare(self._database)
+                self.chat_id = _identity(self._database)
+                last = self._database.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0]
+            except (sqlite3.Error, StoreError) as error:
+                raise StoreError(f"{path}: {error}") from None
+            undo.pop_all()
+        self.next_id: int = last + 1
         self._news: list[News] = []
         self._waiting: deque[Message] = deque()
         self._origins: dict[int, Origin] = {}
