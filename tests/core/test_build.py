@@ -69,11 +69,12 @@ PYTHON_ONLY = {
     "ConnectionCore": {
         "_send_encoded",
         "_receiver",
+        "_sender",
         "_next_batch",
     },
     "Done": {"_abc_impl"},
     "MessageReader": {"_abc_impl", "_is_protocol"},
-    "Kernel": {"_step", "_timeout"},
+    "Kernel": {"_slots", "_step", "_timeout"},
     "LoopCore": {"_end_turn", "_run_soon"},
     "SideCore": {"_context"},
 }

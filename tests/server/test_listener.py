@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -21,8 +21,14 @@ PROXIED = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n"
 
 
 def call_from(host, address):
-    """A client with this address."""
-    return socket.create_connection((address.host, address.port), PATIENCE, source_address=(host, 0))
+    """A client with this address. Where it is reset while it connects, its first call says so."""
+    client = socket.socket()
+    client.bind((host, 0))
+    client.setblocking(False)
+    with suppress(BlockingIOError):
+        client.connect((address.host, address.port))
+    client.settimeout(PATIENCE)
+    return client
 
 
 def is_reset(client):

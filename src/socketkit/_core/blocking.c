@@ -90,7 +90,7 @@ PyObject *core_receive_blocking(PyObject *module, PyObject *const *args, Py_ssiz
     Stream *stream = (Stream *)args[1];
     PyObject *message = NULL;
     for (;;) {
-        if (PyList_GET_SIZE(session->waiting) > 0)
+        if (waiting_count(session) > 0)
             return pop_waiting(session);
         Found found = PART;
         if (decodes(session) && !session->is_receiving && is_none(session->end)) {

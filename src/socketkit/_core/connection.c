@@ -20,11 +20,8 @@ typedef struct {
     CoreState *core;
     Session *session;
     Stream *stream;   /* NULL: not a plain socket, Python moves the bytes */
-    Kernel *kernel;   /* NULL: another engine */
-    Loop *loop;       /* NULL: another engine */
-    PyObject *engine; /* waits */
+    PyObject *engine; /* waits; NULL: none any more */
     PyObject *soon;   /* calls at the end of the turn */
-    PyObject *sender; /* the Python one */
     Py_ssize_t large; /* bytes from which on a batch leaves at once */
     Py_ssize_t high;  /* bytes unsent from which on a sender waits */
     int run;          /* messages that were received since the last wait */
@@ -32,6 +29,8 @@ typedef struct {
     char can_receive; /* whether receiving here is right: no observer, no idle timer, an engine that does not block */
     char can_send;    /* whether sending here is */
     char blocks;      /* the engine blocks */
+    char is_kernel, is_loop; /* the engine is a `Kernel`, or a `Loop` */
+    char is_closed, end_sent, server_closing; /* of connection.py */
 } Connection;
 
 typedef enum { ITERATE, ITERATE_MANY, RECEIVE, RECEIVE_MANY } Wanted;
@@ -51,6 +50,12 @@ typedef struct {
     char is_over;
     char is_tracked; /* by the garbage collector: since it waits */
 } Next;
+
+/* The Python sender, as a new reference. It is made when it is asked for. */
+static PyObject *sender_of(Connection *self)
+{
+    return PyObject_GetAttr((PyObject *)self, self->core->names[NAME__sender]);
+}
 
 /* Receiving. */
 
@@ -196,8 +201,8 @@ static PySendResult hand_over(Next *self, PyObject **result)
 /* Park the running task of a readiness engine. False: the engine's own wait is to do it, or to raise. */
 static bool park(Connection *self, PyObject **result)
 {
-    Kernel *kernel = self->kernel;
-    if (kernel == NULL || is_none(kernel->current) || kernel->slots == NULL)
+    Kernel *kernel = self->is_kernel ? (Kernel *)self->engine : NULL;
+    if (kernel == NULL || is_none(kernel->current))
         return false;
     Task *task = (Task *)kernel->current;
     if (task->cancelling)
@@ -220,8 +225,8 @@ static PySendResult wait_readable(Next *self, PyObject **result)
     connection->session->is_receiving = self->is_waiting = true;
     if (park(connection, result))
         return PYGEN_NEXT;
-    if (connection->loop != NULL) {
-        self->waiter = start_side(connection->loop, connection->stream->descriptor, result);
+    if (connection->is_loop && connection->engine != NULL) {
+        self->waiter = start_side((Loop *)connection->engine, connection->stream->descriptor, result);
         if (self->waiter != NULL)
             return PYGEN_NEXT;
         if (PyErr_Occurred())
@@ -274,9 +279,11 @@ static int is_turn_over(Connection *self)
 {
     if (self->run < TURN_MESSAGES)
         return 0;
-    PyObject *turn = PyObject_GetAttr(self->sender, self->core->names[NAME_turn]);
+    PyObject *sender = sender_of(self);
+    PyObject *turn = sender == NULL ? NULL : PyObject_GetAttr(sender, self->core->names[NAME_turn]);
     PyObject *answer = turn == NULL ? NULL : PyObject_CallMethodNoArgs(turn, self->core->names[NAME_is_over]);
     int is_over = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(sender);
     Py_XDECREF(turn);
     Py_XDECREF(answer);
     if (is_over == 0)
@@ -293,7 +300,7 @@ static PySendResult proceed(Next *self, PyObject **result)
     for (;;) {
         PyObject *message = NULL;
         if (!self->is_waiting) {
-            if (PyList_GET_SIZE(session->waiting) > 0) {
+            if (waiting_count(session) > 0) {
                 connection->run++;
                 message = take_waiting(self);
                 return message == NULL ? fail(self) : finish(self, message, result);
@@ -362,7 +369,7 @@ static inline Found take_ready(Next *self, PyObject **message)
 {
     Connection *connection = self->connection;
     Session *session = connection->session;
-    if (self->is_waiting || wants_many(self->wanted) || PyList_GET_SIZE(session->waiting) > 0 ||
+    if (self->is_waiting || wants_many(self->wanted) || waiting_count(session) > 0 ||
         connection->run >= TURN_MESSAGES || !can_decode(connection))
         return PART;
     Found found = decode_one(session, message);
@@ -763,9 +770,17 @@ static Found send_bytes(Connection *self, const char *data, Py_ssize_t size, Py_
     return found;
 }
 
+static PyObject *ask_sender(Connection *self, int name)
+{
+    PyObject *sender = sender_of(self);
+    PyObject *result = sender == NULL ? NULL : PyObject_CallMethodNoArgs(sender, self->core->names[name]);
+    Py_XDECREF(sender);
+    return result;
+}
+
 static int call_sender(Connection *self, int name)
 {
-    PyObject *result = PyObject_CallMethodNoArgs(self->sender, self->core->names[name]);
+    PyObject *result = ask_sender(self, name);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -774,9 +789,9 @@ static int call_sender(Connection *self, int name)
 static int flush(Connection *self)
 {
     Session *session = self->session;
-    Buffer *out = &session->out;
     if (!can_flush(self))
         return call_sender(self, NAME_flush);
+    Buffer *out = &session->out->bytes;
     if (out->end == 0) { /* empty messages of `CHUNKS` were sent */
         empty_outgoing(session);
         return 0;
@@ -805,9 +820,9 @@ static PyObject *connection_flush_soon(Connection *self, PyObject *unused)
 /* A batch that has become large leaves now; what the sender is to await says whether there is room for more. */
 static PyObject *send_large(Connection *self)
 {
-    if (self->session->out.end > 0 && flush(self) < 0)
+    if (out_size(self->session) > 0 && flush(self) < 0)
         return NULL;
-    return PyObject_CallMethodNoArgs(self->sender, self->core->names[NAME_send_large]);
+    return ask_sender(self, NAME_send_large);
 }
 
 static int flush_at_end_of_turn(Connection *self)
@@ -824,7 +839,7 @@ static PyObject *send_chunk(Connection *self, PyObject *message)
 {
     Session *session = self->session;
     Py_ssize_t size = PyBytes_GET_SIZE(message), taken;
-    if (session->out.end > 0 || !can_flush(self))
+    if (out_size(session) > 0 || !can_flush(self))
         return NULL;
     session->sent_count++;
     session->outgoing_size += size;
@@ -854,17 +869,19 @@ static PyObject *send_in_python(Connection *self, PyObject *message)
 static PyObject *send_blocking(Connection *self, PyObject *message)
 {
     Session *session = self->session;
-    if (session->out.end > 0 || !can_flush(self))
+    if (out_size(session) > 0 || !can_flush(self))
         return send_in_python(self, message);
     Buffer *out = outgoing_buffer(session);
-    Found found = write_message(session->format, out, message);
+    Found found = out == NULL ? FAILED : write_message(session->format, out, message);
+    if (found == WHOLE) {
+        session->sent_count++;
+        session->outgoing_size += out->end;
+        session->out->count = 1;
+    }
     keep_if_filled(session);
     if (found != WHOLE)
         return found == FAILED ? NULL : send_in_python(self, message);
-    session->sent_count++;
-    session->outgoing_size += out->end;
-    session->out_count = 1;
-    if (flush(self) < 0 || ((session->is_refused || out->end > 0) && call_sender(self, NAME_check) < 0))
+    if (flush(self) < 0 || ((session->is_refused || out_size(session) > 0) && call_sender(self, NAME_check) < 0))
         return NULL;
     return Py_NewRef(self->core->done);
 }
@@ -882,16 +899,21 @@ static PyObject *connection_send(Connection *self, PyObject *message)
             return sent;
     }
     Buffer *out = outgoing_buffer(session);
+    if (out == NULL)
+        return NULL;
     Py_ssize_t before = out->end;
     Found found = write_message(session->format, out, message);
-    keep_if_filled(session);
-    if (found != WHOLE)
+    if (found != WHOLE) {
+        keep_if_filled(session);
         return found == FAILED ? NULL : send_in_python(self, message);
+    }
     session->sent_count++;
     session->outgoing_size += out->end - before;
-    if (out->end > 0 && ++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
+    if (out->end == 0)
+        empty_outgoing(session); /* an empty message of `CHUNKS` */
+    else if (++session->out->count == 1 && flush_at_end_of_turn(self) < 0)
         return NULL;
-    if (session->outgoing_size >= self->large || session->out_count >= TURN_MESSAGES)
+    if (session->outgoing_size >= self->large || session->out->count >= TURN_MESSAGES)
         return send_large(self);
     return Py_NewRef(self->core->done);
 }
@@ -899,7 +921,7 @@ static PyObject *connection_send(Connection *self, PyObject *message)
 static PyObject *connection_send_many(Connection *self, PyObject *messages)
 {
     Session *session = self->session;
-    bool is_first = session->out.end == 0 && (session->outgoing == NULL || PyObject_Size(session->outgoing) == 0);
+    bool is_first = out_size(session) == 0 && (session->outgoing == NULL || PyObject_Size(session->outgoing) == 0);
     Py_ssize_t before = session->outgoing_size;
     int encoded = self->can_send && !self->blocks && !session->is_refused ? encode_messages(session, messages) : 0;
     if (encoded <= 0)
@@ -908,7 +930,7 @@ static PyObject *connection_send_many(Connection *self, PyObject *messages)
                                                        self->core->names[NAME__send_many_in_python], messages);
     if (is_first && session->outgoing_size > before && flush_at_end_of_turn(self) < 0)
         return NULL;
-    if (session->outgoing_size >= self->large || session->out_count >= TURN_MESSAGES)
+    if (session->outgoing_size >= self->large || session->out->count >= TURN_MESSAGES)
         return send_large(self);
     return Py_NewRef(self->core->done);
 }
@@ -943,20 +965,17 @@ static PyObject *connection_next_many(Connection *self, PyObject *unused)
 
 static PyObject *connection_attach(Connection *self, PyObject *args)
 {
-    PyObject *session, *sender, *stream, *engine, *soon;
+    PyObject *session, *stream, *engine, *soon;
     int can_receive, can_send, blocks;
     Py_ssize_t large, high;
-    if (!PyArg_ParseTuple(args, "O!OOOOnnppp:_attach", self->core->session_type, &session, &sender, &stream, &engine,
+    if (!PyArg_ParseTuple(args, "O!OOOnnppp:_attach", self->core->session_type, &session, &stream, &engine,
                           &soon, &large, &high, &can_receive, &can_send, &blocks))
         return NULL;
     bool is_plain = PyObject_TypeCheck(stream, self->core->stream_type);
-    bool is_kernel = PyObject_TypeCheck(engine, self->core->kernel_type);
     Py_XSETREF(self->session, (Session *)Py_NewRef(session));
-    Py_XSETREF(self->sender, Py_NewRef(sender));
     Py_XSETREF(self->stream, is_plain ? (Stream *)Py_NewRef(stream) : NULL);
-    Py_XSETREF(self->kernel, is_kernel ? (Kernel *)Py_NewRef(engine) : NULL);
-    bool is_loop = PyObject_TypeCheck(engine, self->core->loop_type);
-    Py_XSETREF(self->loop, is_loop ? (Loop *)Py_NewRef(engine) : NULL);
+    self->is_kernel = PyObject_TypeCheck(engine, self->core->kernel_type);
+    self->is_loop = PyObject_TypeCheck(engine, self->core->loop_type);
     Py_XSETREF(self->engine, Py_NewRef(engine));
     Py_XSETREF(self->soon, Py_NewRef(soon));
     self->large = large;
@@ -973,7 +992,7 @@ static PyMethodDef connection_methods[] = {
     {"send_many", (PyCFunction)connection_send_many, METH_O, send_many_doc},
     {"batches", (PyCFunction)connection_batches, METH_NOARGS, batches_doc},
     {"_attach", (PyCFunction)connection_attach, METH_VARARGS,
-     "_attach($self, session, sender, stream, engine, soon, large, high, can_receive, can_send, blocks, /)\n--\n\n"
+     "_attach($self, session, stream, engine, soon, large, high, can_receive, can_send, blocks, /)\n--\n\n"
      "Set the parts of the hot path; again after each change of the stream."},
     {"_flush_soon", (PyCFunction)connection_flush_soon, METH_NOARGS,
      "_flush_soon($self, /)\n--\n\nHand the batch to the system, as far as it takes it now."},
@@ -984,10 +1003,13 @@ static PyMethodDef connection_methods[] = {
 };
 
 static PyMemberDef connection_members[] = {
+    {"_closed", T_BOOL, offsetof(Connection, is_closed), 0, NULL},
+    {"_end_sent_reported", T_BOOL, offsetof(Connection, end_sent), 0, NULL},
+    {"engine", T_OBJECT, offsetof(Connection, engine), READONLY, NULL},
+    {"server_closing", T_BOOL, offsetof(Connection, server_closing), 0, NULL},
     {"_blocks", T_BOOL, offsetof(Connection, blocks), READONLY, NULL},
     {"_high_water", T_PYSSIZET, offsetof(Connection, high), READONLY, NULL},
     {"_large", T_PYSSIZET, offsetof(Connection, large), READONLY, NULL},
-    {"_sender", T_OBJECT, offsetof(Connection, sender), READONLY, NULL},
     {"_session", T_OBJECT, offsetof(Connection, session), READONLY, NULL},
     {"_soon", T_OBJECT, offsetof(Connection, soon), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -1014,11 +1036,8 @@ static int connection_traverse(Connection *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->session);
     Py_VISIT(self->stream);
-    Py_VISIT(self->kernel);
-    Py_VISIT(self->loop);
     Py_VISIT(self->engine);
     Py_VISIT(self->soon);
-    Py_VISIT(self->sender);
     return 0;
 }
 
@@ -1027,11 +1046,8 @@ static int connection_clear(Connection *self)
 {
     self->can_receive = self->can_send = false;
     Py_CLEAR(self->stream);
-    Py_CLEAR(self->kernel);
-    Py_CLEAR(self->loop);
     Py_CLEAR(self->engine);
     Py_CLEAR(self->soon);
-    Py_CLEAR(self->sender);
     return 0;
 }
 
@@ -1100,12 +1116,12 @@ static int push_large(Connection *self, const Buffer *encoded)
     Found found = send_bytes(self, encoded->data, encoded->end, &taken);
     if (found != PART)
         return found == FAILED ? -1 : 0;
-    Buffer *out = &session->out;
-    if (make_room(out, encoded->end - taken) < 0)
+    Buffer *out = outgoing_buffer(session);
+    if (out == NULL || make_room(out, encoded->end - taken) < 0)
         return -1;
     memcpy(out->data + out->end, encoded->data + taken, encoded->end - taken);
     out->end += encoded->end - taken;
-    session->out_count++;
+    session->out->count++;
     return call_sender(self, NAME_flush);
 }
 
@@ -1113,20 +1129,20 @@ static int push_large(Connection *self, const Buffer *encoded)
 static int push_encoded(Connection *self, const Buffer *encoded)
 {
     Session *session = self->session;
-    if (encoded->end >= USUAL_CHUNK && session->out.end == 0 && can_flush(self))
+    if (encoded->end >= USUAL_CHUNK && out_size(session) == 0 && can_flush(self))
         return push_large(self, encoded);
+    session->sent_count++;
+    if (encoded->end == 0)
+        return 0; /* an empty message of `CHUNKS` */
     Buffer *out = outgoing_buffer(session);
-    if (make_room(out, encoded->end) < 0)
+    if (out == NULL || make_room(out, encoded->end) < 0)
         return -1;
-    if (encoded->end > 0)
-        memcpy(out->data + out->end, encoded->data, encoded->end);
+    memcpy(out->data + out->end, encoded->data, encoded->end);
     out->end += encoded->end;
     session->outgoing_size += encoded->end;
-    session->sent_count++;
-    keep_if_filled(session);
-    if (out->end > 0 && ++session->out_count == 1 && flush_at_end_of_turn(self) < 0)
+    if (++session->out->count == 1 && flush_at_end_of_turn(self) < 0)
         return -1;
-    return out->end >= self->large ? flush(self) : 0;
+    return out_size(session) >= self->large ? flush(self) : 0;
 }
 
 PyObject *core_broadcast(PyObject *module, PyObject *args)

@@ -83,12 +83,19 @@ def read_messages(session: Any, refill: Callable[[], bool], /) -> Iterator[Any]:
 class ConnectionCore:
     """What every message needs; see `connection.connection`."""
 
-    __slots__ = ("_blocks", "_high_water", "_large", "_sender", "_session", "_soon")
+    __slots__ = (
+        "_blocks", "_closed", "_end_sent_reported", "_high_water", "_large", "_session", "_soon", "engine",
+        "server_closing",
+    )  # fmt: skip
 
     _receiver: Any
     _session: Any
     _sender: Any
     _blocks: bool
+    _closed: bool
+    _end_sent_reported: bool
+    engine: Any
+    server_closing: bool
     _soon: Callable[[Callable[[], object]], object]
     _large: int
     _high_water: int
@@ -96,7 +103,6 @@ class ConnectionCore:
     def _attach(
         self,
         session: SessionCore,
-        sender: object,
         stream: object,
         engine: object,
         soon: object,
@@ -109,7 +115,7 @@ class ConnectionCore:
     ) -> None:
         """Set the parts of the hot path; again after each change of the stream."""
         self._session = session
-        self._sender = sender
+        self.engine = engine
         self._soon = soon  # type: ignore[assignment]
         self._large = large
         self._high_water = high

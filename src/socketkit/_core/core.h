@@ -44,10 +44,10 @@ enum { KEPT_COUNT = 32 };           /* as many connections are flushed in a row:
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
-    X(append) X(_arm) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(is_over) X(lose) X(poll) X(popleft) X(send_large)        \
+    X(append) X(arm) X(busy_error) X(check) X(close) X(disarm) X(flush) X(is_over) X(lose) X(poll) X(popleft) X(send_large)        \
     X(throw) X(turn) X(wait) X(_finish) X(_flush_soon) X(_foreign) X(_leave_native) X(_report)         \
     X(_run_calls) X(_run_timers) X(_send_in_python) X(_send_many_in_python) X(_iterate_in_python)      \
-    X(_iterate_many_in_python) X(_receive_in_python) X(_receive_many_in_python)
+    X(_iterate_many_in_python) X(_receive_in_python) X(_receive_many_in_python) X(_sender)
 
 #define NAME_OF(name) NAME_##name,
 enum { NAMES(NAME_OF) NAME_COUNT };
@@ -61,6 +61,12 @@ typedef struct {
     Py_ssize_t next;  /* the first byte that was not decoded */
     Py_ssize_t end;   /* behind the last byte */
 } Buffer;
+
+/* What was encoded and not sent. */
+typedef struct {
+    Buffer bytes;
+    Py_ssize_t count; /* messages */
+} Outgoing;
 
 typedef enum { NOT_NATIVE, CHUNKS, LINES, DELIMITED, FIXED, LENGTH, VARINT, NETSTRING, OCTETS, WEBSOCKET } Kind;
 typedef enum { BYTES, UTF8, ASCII, LATIN1 } Encoding;
@@ -96,7 +102,7 @@ typedef struct {
     const Format *format; /* the last one that was shared */
     char *arena;      /* where datagrams are received; NULL: none were */
     char *spare;      /* a buffer of SPARE_SIZE bytes that the next recv(2) may use; NULL: it is in use */
-    Buffer kept[KEPT_COUNT]; /* empty buffers of at most RECEIVE_SIZE bytes, for what is to be sent */
+    Outgoing *kept[KEPT_COUNT]; /* empty ones, with buffers of at most RECEIVE_SIZE bytes */
     int kept_count;
     RecentTexts recent;
     int forks;          /* children of fork(2) between the process that has imported this and us */
@@ -123,7 +129,9 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     CoreState *core;
-    PyObject *now, *slots, *ready, *soon, *timers, *current, *poller;
+    PyObject *now, *ready, *soon, *timers, *current, *poller;
+    Slot **slots; /* by descriptor; NULL: it has none */
+    long slots_size;
     int epoll; /* the descriptor of epoll(7); -1: the poller is asked */
 } Kernel;
 
@@ -171,7 +179,9 @@ typedef struct {
     int descriptor;     /* -1: closed */
     int largest;        /* bytes that recv(2) is asked for at most */
     int born;           /* `forks` when it was made */
+    int size, streak;   /* of socket_stream.py: bytes that recv(2) is asked for there, and full reads in a row */
     char ended;         /* the end of stream or an error was met */
+    char eof_sent, stopped; /* of socket_stream.py: whether our direction has ended, and the other was shut down */
     char may_have_more; /* the last recv(2) returned all that it was asked for */
     char is_sending;    /* a call sends, or its error is not recorded yet */
     char blocks;        /* the descriptor blocks: a call that must not says so */
@@ -199,9 +209,9 @@ typedef struct {
     char has_backlog, has_work, is_receiving, is_draining, is_refused;
     char has_left; /* received bytes go to the codec, although the framing is native */
     const Format *format; /* that of all sessions with the same framing: see `share_format` */
-    Buffer in, out;
+    Outgoing *out;        /* never NULL: `nothing_out` where nothing is to be sent */
+    Buffer in;
     Py_ssize_t scanned;   /* no frame of `in` ends before here; or its text was checked so far */
-    Py_ssize_t out_count; /* messages in `out` */
 } Session;
 
 int add_session(PyObject *module, CoreState *core);
@@ -221,10 +231,16 @@ static inline Found next_message(Session *self, RecentTexts *recent, PyObject **
     return found;
 }
 
+/* Messages that were decoded and not received. The list is made when it is asked for. */
+static inline Py_ssize_t waiting_count(const Session *self)
+{
+    return self->waiting == NULL ? 0 : PyList_GET_SIZE(self->waiting);
+}
+
 /* Let go the bytes of messages that were all received. */
 static inline void drop_consumed(Session *self)
 {
-    if (PyList_GET_SIZE(self->waiting) == 0)
+    if (waiting_count(self) == 0)
         self->in.start = self->in.next;
 }
 
@@ -234,20 +250,28 @@ static inline void note_backlog(Session *self)
     self->has_backlog = self->has_work = self->in.next < self->in.end;
 }
 
-/* The buffer of what is to be sent: an idle connection has none. */
+extern Outgoing nothing_out; /* is read only: an idle connection has no buffer of its own */
+
+int begin_outgoing(Session *self);
+void empty_outgoing(Session *self);
+void free_outgoing(Outgoing *out);
+
+/* The buffer of what is to be sent. NULL with an exception: there is no memory. */
 static inline Buffer *outgoing_buffer(Session *self)
 {
-    if (self->out.data == NULL && self->core->kept_count > 0)
-        self->out = self->core->kept[--self->core->kept_count];
-    return &self->out;
+    return self->out == &nothing_out && begin_outgoing(self) < 0 ? NULL : &self->out->bytes;
 }
 
-void empty_outgoing(Session *self);
+/* Bytes in it. */
+static inline Py_ssize_t out_size(const Session *self)
+{
+    return self->out->bytes.end;
+}
 
 /* Nothing is to be sent after all: no buffer is held, and no flush is awaited. */
 static inline void keep_if_filled(Session *self)
 {
-    if (self->out.end == 0)
+    if (out_size(self) == 0)
         empty_outgoing(self);
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 #ifdef __linux__
 #include <sys/epoll.h>
 #endif
@@ -15,6 +16,7 @@ enum { IN = 0x001, OUT = 0x004, ERR = 0x008, HUP = 0x010, INVALID = 0x020 };
 enum { READ_BITS = IN | ERR | HUP | INVALID, WRITE_BITS = OUT | ERR | HUP | INVALID };
 
 enum { MAX_EVENTS = 512 };
+enum { MAX_DESCRIPTOR = 1 << 26 }; /* far above what a system gives: the table of slots is as long as the highest */
 enum { TURN_TASKS = 32 }; /* as in kernel.py */
 
 static const double LONGEST_POLL = 24 * 3600.0; /* seconds; as in kernel.py */
@@ -282,42 +284,67 @@ static int resume(Kernel *self, int descriptor, Slot *slot, int direction)
     return status;
 }
 
-/* Find where the tasks of a descriptor wait, as a new reference; NULL without an exception: nowhere. */
-static Slot *find_slot(Kernel *self, int descriptor)
+/* The place of a descriptor's slot; NULL: it is negative, or higher than every one that was watched. */
+static Slot **place_of(Kernel *self, long descriptor)
 {
-    PyObject *key = PyLong_FromLong(descriptor);
-    Slot *slot = key == NULL ? NULL : (Slot *)PyDict_GetItemWithError(self->slots, key);
-    Py_XDECREF(key);
-    return (Slot *)Py_XNewRef(slot);
+    return descriptor >= 0 && descriptor < self->slots_size ? &self->slots[descriptor] : NULL;
+}
+
+/* Find where the tasks of a descriptor wait, as a new reference; NULL: nowhere. */
+static Slot *find_slot(Kernel *self, long descriptor)
+{
+    Slot **place = place_of(self, descriptor);
+    return place == NULL ? NULL : (Slot *)Py_XNewRef(*place);
+}
+
+/* Make a slot, as a new reference. NULL with an exception: there is no memory, or no such descriptor. */
+static Slot *make_slot(Kernel *self, long descriptor)
+{
+    if (descriptor < 0 || descriptor > MAX_DESCRIPTOR) {
+        PyErr_Format(PyExc_ValueError, "%ld is not a descriptor", descriptor);
+        return NULL;
+    }
+    if (descriptor >= self->slots_size) {
+        long size = descriptor + descriptor / 8 + 8;
+        Slot **slots = PyMem_Realloc(self->slots, size * sizeof *slots);
+        if (slots == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        memset(slots + self->slots_size, 0, (size - self->slots_size) * sizeof *slots);
+        self->slots = slots;
+        self->slots_size = size;
+    }
+    Slot *slot = (Slot *)PyObject_CallNoArgs((PyObject *)self->core->slot_type);
+    if (slot != NULL)
+        Py_XSETREF(self->slots[descriptor], (Slot *)Py_NewRef(slot));
+    return slot;
+}
+
+static void drop_slot(Kernel *self, long descriptor)
+{
+    Slot **place = place_of(self, descriptor);
+    if (place != NULL)
+        Py_CLEAR(*place);
 }
 
 /* Watch a descriptor until it is readable. NULL, and no exception: another task waits there, or it cannot be watched:
    the engine's `wait` says so. */
 Slot *watch_readable(Kernel *self, int descriptor)
 {
-    PyObject *key = PyLong_FromLong(descriptor);
-    Slot *slot = key == NULL ? NULL : (Slot *)Py_XNewRef(PyDict_GetItemWithError(self->slots, key));
-    bool is_new = slot == NULL && !PyErr_Occurred() && key != NULL;
-    if (is_new) {
-        slot = (Slot *)PyObject_CallNoArgs((PyObject *)self->core->slot_type);
-        if (slot != NULL && PyDict_SetItem(self->slots, key, (PyObject *)slot) < 0)
-            Py_CLEAR(slot);
-    }
+    Slot *slot = find_slot(self, descriptor);
+    bool is_new = slot == NULL;
+    if (is_new)
+        slot = make_slot(self, descriptor);
     bool is_free = slot != NULL && is_none(slot->reader);
     if (is_free && !(slot->armed & READ)) {
-        PyObject *directions = PyLong_FromLong(slot->armed | READ);
-        PyObject *result = directions == NULL ? NULL
-                                              : PyObject_CallMethodObjArgs((PyObject *)self, self->core->names[NAME__arm],
-                                                                           key, slot, directions, NULL);
-        Py_XDECREF(directions);
+        PyObject *result =
+            PyObject_CallMethod((PyObject *)self, "_arm", "iOi", descriptor, (PyObject *)slot, slot->armed | READ);
         Py_XDECREF(result);
         is_free = result != NULL;
-        if (!is_free && is_new) {
-            PyErr_Clear();
-            PyDict_DelItem(self->slots, key);
-        }
+        if (!is_free && is_new)
+            drop_slot(self, descriptor);
     }
-    Py_XDECREF(key);
     PyErr_Clear();
     if (!is_free)
         Py_CLEAR(slot);
@@ -398,8 +425,7 @@ static int turn_epoll(Kernel *self, int waker)
             return -1;
     }
     for (int i = 0; i < count; i++)
-        if ((slots[i] = find_slot(self, events[i].data.fd)) == NULL && PyErr_Occurred())
-            status = -1;
+        slots[i] = find_slot(self, events[i].data.fd);
     for (int i = 0; i < count; i++) {
         if (status == 0)
             status = dispatch(self, events[i].data.fd, slots[i], (int)events[i].events, waker);
@@ -435,8 +461,8 @@ static int turn_poller(Kernel *self, int waker)
         PyObject *event = PyList_GET_ITEM(events, i);
         if (!PyTuple_Check(event) || !PyArg_ParseTuple(event, "ii", &found[i].descriptor, &found[i].bits))
             status = PyErr_Occurred() ? -1 : (PyErr_SetString(PyExc_TypeError, "poll returns pairs"), -1);
-        else if ((found[i].slot = find_slot(self, found[i].descriptor)) == NULL && PyErr_Occurred())
-            status = -1;
+        else
+            found[i].slot = find_slot(self, found[i].descriptor);
     }
     Py_DECREF(events);
     for (Py_ssize_t i = 0; i < count && found != NULL; i++) {
@@ -521,7 +547,40 @@ static PyObject *kernel_run_soon(Kernel *self, PyObject *unused)
     return run_soon(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+PyDoc_STRVAR(slot_doc, "_slot($self, descriptor, /)\n--\n\nReturn a descriptor's slot; None: it has none.");
+
+static PyObject *kernel_slot(Kernel *self, PyObject *descriptor)
+{
+    long number = PyLong_AsLong(descriptor);
+    if (number == -1 && PyErr_Occurred())
+        return NULL;
+    Slot *slot = find_slot(self, number);
+    return slot != NULL ? (PyObject *)slot : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(make_slot_doc, "_make_slot($self, descriptor, /)\n--\n\nGive a descriptor a slot, and return it.");
+
+static PyObject *kernel_make_slot(Kernel *self, PyObject *descriptor)
+{
+    long number = PyLong_AsLong(descriptor);
+    return number == -1 && PyErr_Occurred() ? NULL : (PyObject *)make_slot(self, number);
+}
+
+PyDoc_STRVAR(drop_slot_doc, "_drop_slot($self, descriptor, /)\n--\n\nForget a descriptor's slot; harmless without one.");
+
+static PyObject *kernel_drop_slot(Kernel *self, PyObject *descriptor)
+{
+    long number = PyLong_AsLong(descriptor);
+    if (number == -1 && PyErr_Occurred())
+        return NULL;
+    drop_slot(self, number);
+    return Py_NewRef(Py_None);
+}
+
 static PyMethodDef kernel_methods[] = {
+    {"_slot", (PyCFunction)kernel_slot, METH_O, slot_doc},
+    {"_make_slot", (PyCFunction)kernel_make_slot, METH_O, make_slot_doc},
+    {"_drop_slot", (PyCFunction)kernel_drop_slot, METH_O, drop_slot_doc},
     {"_loop_until", (PyCFunction)(void (*)(void))kernel_loop_until, METH_FASTCALL, loop_until_doc},
     {"_run_soon", (PyCFunction)kernel_run_soon, METH_NOARGS, "Make the calls that wait for the end of the turn."},
     {NULL, NULL, 0, NULL},
@@ -533,7 +592,6 @@ static PyMemberDef kernel_members[] = {
     {"_epoll", T_INT, offsetof(Kernel, epoll), 0, NULL},
     {"_poller", T_OBJECT, offsetof(Kernel, poller), 0, NULL},
     {"_ready", T_OBJECT, offsetof(Kernel, ready), 0, NULL},
-    {"_slots", T_OBJECT, offsetof(Kernel, slots), 0, NULL},
     {"_soon", T_OBJECT, offsetof(Kernel, soon), 0, NULL},
     {"_timers", T_OBJECT, offsetof(Kernel, timers), 0, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -543,7 +601,8 @@ static int kernel_traverse(Kernel *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->now);
-    Py_VISIT(self->slots);
+    for (long i = 0; i < self->slots_size; i++)
+        Py_VISIT(self->slots[i]);
     Py_VISIT(self->ready);
     Py_VISIT(self->soon);
     Py_VISIT(self->timers);
@@ -555,7 +614,8 @@ static int kernel_traverse(Kernel *self, visitproc visit, void *arg)
 static int kernel_clear(Kernel *self)
 {
     Py_CLEAR(self->now);
-    Py_CLEAR(self->slots);
+    for (long i = 0; i < self->slots_size; i++)
+        Py_CLEAR(self->slots[i]);
     Py_CLEAR(self->ready);
     Py_CLEAR(self->soon);
     Py_CLEAR(self->timers);
@@ -569,6 +629,7 @@ static void kernel_dealloc(Kernel *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     kernel_clear(self);
+    PyMem_Free(self->slots);
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -10,6 +10,7 @@ import contextvars
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 __all__ = ["PARKED", "READ", "READ_BITS", "TURN_TASKS", "WRITE", "WRITE_BITS", "Kernel", "Slot", "TaskState"]
@@ -86,9 +87,29 @@ class Kernel:
     _epoll: int
     _poller: Any
     _ready: deque[Any]
-    _slots: dict[int, Slot]
     _soon: deque[Callable[[], object]]
     _timers: list[tuple[float, int, Any]]
+
+    # The slots by descriptor.
+
+    @cached_property
+    def _slots(self) -> dict[int, Slot]:
+        return {}
+
+    def _slot(self, descriptor: int, /) -> Slot | None:
+        """Return a descriptor's slot; None: it has none."""
+        return self._slots.get(descriptor)
+
+    def _make_slot(self, descriptor: int, /) -> Slot:
+        """Give a descriptor a slot, and return it."""
+        slot = self._slots[descriptor] = Slot()
+        return slot
+
+    def _drop_slot(self, descriptor: int, /) -> None:
+        """Forget a descriptor's slot; harmless without one."""
+        self._slots.pop(descriptor, None)
+
+    # The loop.
 
     def _loop_until(self, main: IsDone, waker: int, /) -> None:
         """Run tasks until this one is done."""

@@ -133,7 +133,7 @@ static int core_clear(PyObject *module)
     Py_CLEAR(core->recent.texts[0]);
     Py_CLEAR(core->recent.texts[1]);
     while (core->kept_count > 0)
-        PyMem_RawFree(core->kept[--core->kept_count].data);
+        free_outgoing(core->kept[--core->kept_count]);
     release_format(core->format);
     core->format = NULL;
     PyMem_RawFree(core->spare);

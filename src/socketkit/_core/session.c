@@ -57,17 +57,43 @@ static void free_buffer(CoreState *core, Buffer *buffer)
     *buffer = (Buffer){0};
 }
 
+Outgoing nothing_out;
+
+/* Have a buffer for what is to be sent: one that another connection needs no more, or a new one. */
+int begin_outgoing(Session *self)
+{
+    CoreState *core = self->core;
+    Outgoing *out = core->kept_count > 0 ? core->kept[--core->kept_count] : PyMem_RawCalloc(1, sizeof *out);
+    if (out == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    self->out = out;
+    return 0;
+}
+
 /* All that was to be sent is: another connection may use its buffer. */
 void empty_outgoing(Session *self)
 {
     CoreState *core = self->core;
-    Buffer *out = &self->out;
-    self->out_count = 0;
-    if (out->data != NULL && out->capacity <= RECEIVE_SIZE && core->kept_count < KEPT_COUNT)
-        core->kept[core->kept_count++] = (Buffer){.data = out->data, .capacity = out->capacity};
-    else
-        PyMem_RawFree(out->data);
-    *out = (Buffer){0};
+    Outgoing *out = self->out;
+    self->out = &nothing_out;
+    if (out == &nothing_out)
+        return;
+    if (out->bytes.capacity <= RECEIVE_SIZE && core->kept_count < KEPT_COUNT) {
+        *out = (Outgoing){.bytes = {.data = out->bytes.data, .capacity = out->bytes.capacity}};
+        core->kept[core->kept_count++] = out;
+    } else {
+        free_outgoing(out);
+    }
+}
+
+void free_outgoing(Outgoing *out)
+{
+    if (out != &nothing_out) {
+        PyMem_RawFree(out->bytes.data);
+        PyMem_RawFree(out);
+    }
 }
 
 /* Give `in` room for so many bytes to receive: the spare buffer where it is enough, else one that grows twofold. */
@@ -99,10 +125,12 @@ int prepare_receive(Session *self, Py_ssize_t size)
     return make_room(in, size);
 }
 
-/* Before a wait: hold no more memory than there are bytes. */
+/* Before a wait: hold no more memory than there are bytes, and no list that is empty. */
 void settle_buffer(Session *self)
 {
     Buffer *in = &self->in;
+    if (self->waiting != NULL && PyList_GET_SIZE(self->waiting) == 0 && Py_REFCNT(self->waiting) == 1)
+        Py_CLEAR(self->waiting);
     Py_ssize_t held = in->end - in->start;
     if (held == 0) {
         free_buffer(self->core, in);
@@ -146,6 +174,14 @@ PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
     return messages;
 }
 
+/* The list of `waiting`, as a new reference. */
+PyObject *waiting_of(Session *self)
+{
+    if (self->waiting == NULL)
+        self->waiting = PyList_New(0);
+    return Py_XNewRef(self->waiting);
+}
+
 /* Take the oldest message of `waiting`, which holds one. */
 PyObject *pop_waiting(Session *self)
 {
@@ -164,7 +200,7 @@ PyObject *pop_waiting(Session *self)
 /* Take the oldest message, decoded before or now. NULL without an exception: there is none, or something is unusual. */
 PyObject *take_one(Session *self)
 {
-    if (PyList_GET_SIZE(self->waiting) > 0)
+    if (waiting_count(self) > 0)
         return pop_waiting(self);
     if (!decodes(self) || self->is_receiving || !is_none(self->end))
         return NULL;
@@ -240,10 +276,11 @@ static PyObject *session_decode(Session *self, PyObject *argument)
     if (messages == NULL)
         return NULL;
     int status = PyList_Reverse(messages);
-    if (status == 0) /* the oldest is the last */
-        status = PyList_SetSlice(self->waiting, 0, 0, messages);
+    PyObject *waiting = status == 0 ? waiting_of(self) : NULL;
+    status = waiting == NULL ? -1 : PyList_SetSlice(waiting, 0, 0, messages); /* the oldest is the last */
+    Py_XDECREF(waiting);
     Py_DECREF(messages);
-    if (found == PART && PyList_GET_SIZE(self->waiting) == 0)
+    if (found == PART && waiting_count(self) == 0)
         settle_buffer(self);
     return status < 0 ? NULL : PyLong_FromLong(found);
 }
@@ -252,7 +289,7 @@ static PyObject *session_rewind(Session *self, PyObject *unused)
 {
     (void)unused;
     Buffer *in = &self->in;
-    Py_ssize_t unread = PyList_GET_SIZE(self->waiting), count = 0;
+    Py_ssize_t unread = waiting_count(self), count = 0;
     self->scanned = 0;
     if (unread > 0) { /* count the frames of the batch, then pass over those that were received */
         Buffer batch = *in;
@@ -320,6 +357,8 @@ int encode_messages(Session *self, PyObject *messages)
     if (self->format->kind == NOT_NATIVE || !(PyList_Check(messages) || PyTuple_Check(messages)))
         return 0; /* an iterator is consumed once */
     Buffer *out = outgoing_buffer(self);
+    if (out == NULL)
+        return -1;
     Py_ssize_t before = out->end;
     Py_ssize_t count = PySequence_Fast_GET_SIZE(messages);
     Found found = write_messages(self->format, out, PySequence_Fast_ITEMS(messages), count);
@@ -335,7 +374,7 @@ int encode_messages(Session *self, PyObject *messages)
     }
     self->sent_count += count;
     self->outgoing_size += out->end - before;
-    self->out_count += count;
+    self->out->count += count;
     keep_if_filled(self);
     return 1;
 }
@@ -350,10 +389,10 @@ static PyObject *session_encode(Session *self, PyObject *messages)
 static PyObject *session_take_out(Session *self, PyObject *unused)
 {
     (void)unused;
-    PyObject *data = PyBytes_FromStringAndSize(self->out.data == NULL ? "" : self->out.data, self->out.end);
-    if (data != NULL) {
+    const Buffer *out = &self->out->bytes;
+    PyObject *data = PyBytes_FromStringAndSize(out->data == NULL ? "" : out->data, out->end);
+    if (data != NULL)
         empty_outgoing(self);
-    }
     return data;
 }
 
@@ -379,7 +418,7 @@ static PyObject *session_pending(Session *self, void *closure)
 static PyObject *session_out_size(Session *self, void *closure)
 {
     (void)closure;
-    return PyLong_FromSsize_t(self->out.end);
+    return PyLong_FromSsize_t(out_size(self));
 }
 
 /* The frames that Python has encoded, as a new reference. The list is made when it is asked for. */
@@ -401,6 +440,12 @@ static int session_set_outgoing(Session *self, PyObject *value, void *closure)
     (void)closure;
     Py_XSETREF(self->outgoing, Py_XNewRef(value));
     return 0;
+}
+
+static PyObject *session_get_waiting(Session *self, void *closure)
+{
+    (void)closure;
+    return waiting_of(self);
 }
 
 static PyMethodDef session_methods[] = {
@@ -435,6 +480,7 @@ static PyGetSetDef session_getset[] = {
     {"_out_size", (getter)session_out_size, NULL, "Bytes that were encoded here and not taken.", NULL},
     {"outgoing", (getter)session_get_outgoing, (setter)session_set_outgoing,
      "Encoded frames that were not handed to the system yet, oldest first.", NULL},
+    {"waiting", (getter)session_get_waiting, NULL, "Messages that were not received yet, the oldest last.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -452,7 +498,6 @@ static PyMemberDef session_members[] = {
     {"received_size", T_PYSSIZET, offsetof(Session, received_size), 0, NULL},
     {"sent_count", T_PYSSIZET, offsetof(Session, sent_count), 0, NULL},
     {"sent_size", T_PYSSIZET, offsetof(Session, sent_size), 0, NULL},
-    {"waiting", T_OBJECT, offsetof(Session, waiting), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -465,11 +510,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return NULL;
     self->core = PyModule_GetState(module);
     self->format = &not_native;
-    self->waiting = PyList_New(0);
-    if (self->waiting == NULL) {
-        Py_DECREF(self);
-        return NULL;
-    }
+    self->out = &nothing_out;
     return (PyObject *)self;
 }
 
@@ -484,11 +525,9 @@ static int session_traverse(Session *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* `waiting` stays: it is always a list. What it holds is let go. */
 static int session_clear(Session *self)
 {
-    if (self->waiting != NULL)
-        PyList_SetSlice(self->waiting, 0, PyList_GET_SIZE(self->waiting), NULL);
+    Py_CLEAR(self->waiting);
     Py_CLEAR(self->outgoing);
     Py_CLEAR(self->encode_one);
     Py_CLEAR(self->end);
@@ -501,9 +540,8 @@ static void session_dealloc(Session *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     session_clear(self);
-    Py_CLEAR(self->waiting);
     PyMem_RawFree(self->in.data);
-    PyMem_RawFree(self->out.data);
+    free_outgoing(self->out);
     release_format(self->format);
     type->tp_free(self);
     Py_DECREF(type);

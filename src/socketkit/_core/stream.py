@@ -18,10 +18,14 @@ class StreamCore:
         "_born",
         "_descriptor",
         "_ended",
+        "_eof_sent",
         "_is_blocking",
         "_is_plain",
         "_is_sending",
         "_largest",
+        "_size",
+        "_stopped",
+        "_streak",
         "may_have_more",
     )
 
@@ -31,6 +35,8 @@ class StreamCore:
     """-1: closed."""
     _ended: bool
     """Whether the end of stream or an error was met."""
+    _eof_sent: bool
+    """Whether our direction has ended."""
     _is_blocking: bool
     """Whether the descriptor blocks: a call that must not says so."""
     _is_plain: bool
@@ -39,6 +45,12 @@ class StreamCore:
     """Whether a call sends, or its error is not recorded yet."""
     _largest: int
     """Bytes that recv(2) is asked for at most."""
+    _size: int
+    """Bytes that recv(2) is asked for."""
+    _stopped: bool
+    """Whether the peer's direction was shut down here."""
+    _streak: int
+    """Full reads in a row."""
     may_have_more: bool
     """Whether the last recv(2) returned all that it was asked for."""
 

@@ -60,7 +60,6 @@ class Connection(ConnectionCore, Generic[M]):
 
     Attributes:
         engine: the way of waiting, for handlers that wait for something else too (`connection.engine.sleep(1)`).
-        number: unique in this process; events carry it.
         server_closing: True when the server stops: finish the work at hand, and return.
 
     Concurrency: many tasks may send, one at a time receives.
@@ -69,19 +68,14 @@ class Connection(ConnectionCore, Generic[M]):
     __slots__ = (
         "__dict__",  # made when a handler keeps something of its own here
         "__weakref__",
-        "_closed",
         "_dialled",
-        "_end_sent_reported",
         "_fd_channel",
         "_pid",
-        "engine",
         "internals",
-        "number",
-        "server_closing",
     )
 
+    engine: Engine
     _session: Session
-    _sender: Sender
 
     def __init__(
         self,
@@ -94,15 +88,12 @@ class Connection(ConnectionCore, Generic[M]):
     ) -> None:
         options = Options() if options is None else options
         self.internals = internals = Internals(stream, framing, options, observer)
-        self.engine: Engine = stream.engine
-        self.number = internals.number
         self.server_closing = False
         self._dialled = dialled
         # What every message needs, without a way over `internals`.
         blocks = stream.engine.blocks
         self._attach(
             internals.session,
-            internals.sender,
             stream.plain if observer is None else None,
             stream.engine,
             stream.engine.call_soon,
@@ -116,6 +107,15 @@ class Connection(ConnectionCore, Generic[M]):
         self._pid = this_process()  # a child of fork(2) has a copy of the descriptor
         self._end_sent_reported = False
         self._fd_channel: FdChannel | None = None
+
+    @property
+    def number(self) -> int:
+        """Unique in this process; events carry it."""
+        return self.internals.number
+
+    @property
+    def _sender(self) -> Sender:
+        return self.internals.sender
 
     @property
     def _receiver(self) -> Receiver:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from socketkit.config.address import Address
 from socketkit.config.options import Options
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from socketkit.connection.proxy_protocol import ProxyHeader
     from socketkit.tls.context import Side
 
-__all__ = ["Internals", "both_sides"]
+__all__ = ["Internals"]
+
+LIMITS: Final = ("high_water", "idle_timeout", "send_timeout")
+"""The options of the sending side."""
 
 _numbers = itertools.count(1)
 
@@ -51,19 +54,22 @@ class Internals:
         sending_lock: held by a thread that sends, where the stream's protocol answers by itself; None: one task sends.
     """
 
+    # These are rarely set: an idle connection has no room for them.
+    on_closed: Callable[[], object] | None = None
+    sending_lock: SendingLock | None = None
+    proxy_peer: str | None = None
+    proxy_header: ProxyHeader | None = None
+
     __slots__ = (
+        "__dict__",
         "_receiver",
+        "_sender",
         "began",
         "framing",
         "number",
         "observer",
-        "on_closed",
         "options",
         "peer",
-        "proxy_header",
-        "proxy_peer",
-        "sender",
-        "sending_lock",
         "session",
         "stream",
     )
@@ -72,20 +78,36 @@ class Internals:
         self.stream = stream
         self.framing = framing
         self.options = options
-        self.on_closed: Callable[[], object] | None = None
-        self.sending_lock: SendingLock | None = None
         self.number = next(_numbers)
         self.began = stream.engine.now()
         self.observer = observer
         if isinstance(stream, MessageStream):
             framing = stream.framed(framing)
-        self.session, self.sender = both_sides(stream, framing, options, self.number, observer)
+        self.session = session_of(stream, framing, self.number, observer)
+        self._receiver: Receiver | None = None
+        self._sender: Sender | None = None
+        if stream.engine.blocks:  # threads may ask for it at once
+            self._sender = self._make_sender()
         if isinstance(stream, MessageStream):
             self._attach(stream)
-        self._receiver: Receiver | None = None
         self.peer = stream.peer
-        self.proxy_peer: str | None = None
-        self.proxy_header: ProxyHeader | None = None
+
+    @property
+    def sender(self) -> Sender:
+        """The sending side; made when it is asked for: an idle connection in the compiled core has none."""
+        sender = self._sender
+        if sender is None:
+            sender = self._sender = self._make_sender()
+        return sender
+
+    def _make_sender(self) -> Sender:
+        kind: type[Sender] = Sender
+        if isinstance(self.stream, DatagramStream):
+            from socketkit.connection.datagrams import DatagramSender
+
+            kind = DatagramSender
+        limits: dict[str, Any] = {name: getattr(self.options, name) for name in LIMITS}
+        return kind(self.session, self.stream, number=self.number, observer=self.observer, **limits)
 
     @property
     def receiver(self) -> Receiver:
@@ -274,7 +296,8 @@ class Internals:
         """
         closed = ClosedError("the connection is closed")
         self.session.close(closed)
-        self.sender.error = closed
+        if self._sender is not None:
+            self._sender.error = closed
         if self._receiver is not None:
             self._receiver.loss = None
         self.stream.forget()
@@ -291,21 +314,16 @@ class Internals:
                 self.observer(Proxied(self.number, self.peer, self.proxy_peer))
 
 
-def both_sides(
-    stream: Stream, framing: Framing, options: Options, number: int, observer: Observer | None
-) -> tuple[Session, Sender]:
-    """Return the session and the sender for this kind of stream: decided once, not for each message."""
-    limits: dict[str, Any] = {name: getattr(options, name) for name in ("high_water", "idle_timeout", "send_timeout")}
-    if isinstance(stream, DatagramStream):
-        from socketkit.connection.datagrams import DatagramSender, DatagramSession
+def session_of(stream: Stream, framing: Framing, number: int, observer: Observer | None) -> Session:
+    """Return the session for this kind of stream: decided once, not for each message."""
+    if not isinstance(stream, DatagramStream):
+        return Session(framing)
+    from socketkit.connection.datagrams import DatagramSession
 
-        datagrams = DatagramSession(
-            framing,
-            max_size=stream.max_size,
-            is_connectionless=stream.is_connectionless,
-            receive_nowait=stream.receive_nowait,
-            arrived=None if observer is None else lambda data: observer(Received(number, data)),
-        )
-        return datagrams, DatagramSender(datagrams, stream, number=number, observer=observer, **limits)
-    session = Session(framing)
-    return session, Sender(session, stream, number=number, observer=observer, **limits)
+    return DatagramSession(
+        framing,
+        max_size=stream.max_size,
+        is_connectionless=stream.is_connectionless,
+        receive_nowait=stream.receive_nowait,
+        arrived=None if observer is None else lambda data: observer(Received(number, data)),
+    )

@@ -61,23 +61,26 @@ class Session(SessionCore):
     sends_batches = True
     """Whether encoded messages may be joined: False of datagrams."""
 
+    # These are rarely set: an idle connection has no room for them.
+    ended_without_delimiter = False
+    _native_limit = 1  # messages that the compiled core decodes ahead of their receiver
+    _portion = FIRST_PORTION
+    _reported_at = -1  # offset of the last frame that was reported as skipped
+    _unfed_size = 0  # bytes that were received when the framing was chosen; -1: it may have been given some at once
+    _later: Sequence[Any] = ()  # decoded messages behind those of `waiting`, the oldest last
+    _undecoded = b""  # bytes behind those
+    _skipped: Sequence[FrameTooLongError] = ()  # of the portions before the last one
+    _is_between = False  # the codec holds nothing of what was not received
+    _has_blank = False  # white space that comes next may belong to the last message
+    _calm = 0  # messages that were decoded on demand since bytes were received beside them
+
     __slots__ = (
-        "_calm",
+        "__dict__",
         "_framing",
-        "_has_blank",
-        "_is_between",
-        "_later",
         "_made",
-        "_native_limit",
-        "_portion",
         "_refusal",
-        "_reported_at",
-        "_skipped",
         "_stream_end",
-        "_undecoded",
-        "_unfed_size",
         "_unread",
-        "ended_without_delimiter",
     )
 
     _end: SocketkitError | None
@@ -85,31 +88,31 @@ class Session(SessionCore):
     def __init__(self, framing: Framing) -> None:
         super().__init__()
         self._refusal: SocketkitError | None = None  # why nothing can be sent any more
-        self._native_limit = 1  # messages that the compiled core decodes ahead of their receiver
         self._unread: UnreadBytes | None = None  # set while messages are decoded one by one, on demand
         self._use(framing, _codec_unless_native(framing))
-        self._later: Sequence[Any] = ()  # decoded messages behind those of `waiting`, the oldest last
-        self._undecoded = b""  # bytes behind those
-        self._skipped: Sequence[FrameTooLongError] = ()  # of the portions before the last one
         self._stream_end: SocketkitError | None = None  # why no more bytes will be read
-        self._is_between = False  # the codec holds nothing of what was not received
-        self._has_blank = False  # white space that comes next may belong to the last message
-        self._calm = 0  # messages that were decoded on demand since bytes were received beside them
 
     def _use(self, framing: Framing, codec: ConnectionCodec | None) -> None:
         """Use a framing, with this codec of it; None: the compiled core does what is usual, and a codec is made when
         something is not."""
-        self.ended_without_delimiter = False
         self._framing = framing
         self._made = codec
-        self._reported_at = -1  # offset of the last frame that was reported as skipped
-        self._unfed_size = self.received_size if self._unread is None else -1
+        self._reset("ended_without_delimiter", "_reported_at", "_portion")
+        unfed_size = self.received_size if self._unread is None else -1
+        if unfed_size != self._unfed_size:
+            self._unfed_size = unfed_size
         self._use_native(None if codec is not None else native_description(framing))
         if self._unread is not None:
             self._leave()
-        self._portion = FIRST_PORTION
         if self._refusal is None:
             self.encode_one: Callable[[Any], bytes] | None = None if codec is None else codec.encode_one
+
+    def _reset(self, *names: str) -> None:
+        """Give attributes their first value again."""
+        for name in names:
+            first = getattr(Session, name)
+            if getattr(self, name) is not first:
+                setattr(self, name, first)
 
     @property
     def _codec(self) -> ConnectionCodec:
@@ -432,7 +435,8 @@ class Session(SessionCore):
 
     def take_faults(self) -> list[FrameTooLongError]:
         """Return an error for each over-long frame that the last bytes made us skip or truncate (`oversize`)."""
-        skipped, self._skipped = self._skipped, ()
+        skipped = self._skipped
+        self._reset("_skipped")
         faults = [*skipped, *(() if self._made is None else self._made.take_faults())]
         if not faults:
             return faults
@@ -539,7 +543,7 @@ class Session(SessionCore):
 
     def _drop_unread(self) -> None:
         self.waiting.clear()
-        self._later, self._undecoded = (), b""
+        self._reset("_later", "_undecoded")
         if self._unread is not None:
             self._unread.clear()
         self.has_backlog = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
@@ -23,53 +24,60 @@ class Group:
     Concurrency: every verb is called in the engine's own thread (any thread where the engine blocks).
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, changed: Condition | None = None) -> None:
+        """Args:
+        engine: runs the tasks.
+        changed: is notified when one has ended; None: a condition of the group's own.
+        """
         self._engine = engine
-        # Where the engine blocks each task is a thread that may end before `start` has its handle. So the living keys
-        # and the handles are kept apart, and written in an order that leaves no handle of an ended task behind.
-        self._alive: set[int] = set()
-        self._tasks: dict[int, Task] = {}
-        self._count = 0
+        self._tasks: dict[Any, Task | None] = {}  # None: it is being started
+        # Where the engine blocks each task is a thread, which may end before `start_member` has its handle. A signal
+        # handler may start one in the middle of this.
+        self._lock = threading.RLock()
         self._errors: list[BaseException] = []
-        self._changed = Condition(engine)
+        self._changed = Condition(engine) if changed is None else changed
         self._cancelled = False
         self._pid = os.getpid()
 
     def __len__(self) -> int:
-        return len(self._alive)
+        return len(self._tasks)
+
+    @property
+    def members(self) -> list[Any]:
+        """The keys of the tasks that have not ended."""
+        return list(self._tasks)
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> bool:
         """Run a coroutine in this group, beside the current task; False where the group was cancelled."""
         is_started = False
         try:
-            is_started = self.start_member(lambda key: self._live(key, coroutine))
+            is_started = self.start_member(coroutine, self._live(coroutine))
         finally:
             if not is_started:
                 coroutine.close()
         return is_started
 
-    def start_member(self, make: Callable[[int], Coroutine[Any, Any, None]]) -> bool:
+    def start_member(self, key: Any, coroutine: Coroutine[Any, Any, None]) -> bool:
         """As `start`, of a coroutine that reports its end itself: no frame of the group's is around it.
 
         Args:
-            make: returns the coroutine. The last thing that it does is to call `end`, with the key that `make` got.
+            key: hashable; not the key of another member.
+            coroutine: the last thing that it does is to call `end` with this key. It is closed where it is not started.
         """
         if self._cancelled:
+            coroutine.close()
             return False
-        self._count += 1
-        key = self._count
-        self._alive.add(key)
-        coroutine = make(key)
+        self._tasks[key] = None
         try:
             task = self._engine.start(coroutine)
         except BaseException:  # no thread could be had, say
             coroutine.close()
-            self._alive.discard(key)
-            raise
-        self._tasks[key] = task
-        if key not in self._alive:
             self._tasks.pop(key, None)
-        elif self._cancelled:  # by a thread, between the first line and here
+            raise
+        with self._lock:
+            if key in self._tasks:
+                self._tasks[key] = task
+        if self._cancelled:  # by a thread, between the first line and here
             task.cancel()
         return True
 
@@ -77,7 +85,8 @@ class Group:
         """Cancel every task. Later ones are not started."""
         self._cancelled = True
         for task in list(self._tasks.values()):
-            task.cancel()
+            if task is not None:
+                task.cancel()
 
     async def join(self, *, deadline: float | None = None) -> None:
         """Wait until no task is left. In a child of fork(2) the parent's tasks are not there: nothing is waited for.
@@ -87,7 +96,7 @@ class Group:
         """
         if os.getpid() != self._pid:
             return
-        await self._changed.wait_until(lambda: not self._alive, deadline=deadline)
+        await self._changed.wait_until(lambda: not self._tasks, deadline=deadline)
 
     async def __aenter__(self) -> Group:
         return self
@@ -122,16 +131,16 @@ class Group:
             await self._engine.shielded(self._join_all())
             raise
 
-    async def _live(self, key: int, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _live(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
         except BaseException as error:
-            if not self.end(key, error):
+            if not self.end(coroutine, error):
                 raise
         else:
-            self.end(key)
+            self.end(coroutine)
 
-    def end(self, key: int, error: BaseException | None = None) -> bool:
+    def end(self, key: Any, error: BaseException | None = None) -> bool:
         """Take the end of a member, and what it has raised; False: it is to be raised on."""
         is_taken = True
         if isinstance(error, GeneratorExit):
@@ -141,7 +150,7 @@ class Group:
             self.cancel()
             # KeyboardInterrupt, SystemExit: they end the run, not only the group
             is_taken = isinstance(error, Exception) or self._engine.blocks
-        self._alive.discard(key)
-        self._tasks.pop(key, None)
+        with self._lock:
+            self._tasks.pop(key, None)
         self._changed.notify()
         return is_taken

@@ -164,20 +164,26 @@ if sys.platform == "linux":
         """
 
         def __init__(self) -> None:
-            self._armed: dict[int, int] = {}
+            self._armed = bytearray()  # what is watched, by descriptor, for a child of fork(2)
             self._epoll = select.epoll()
             _epolls.add(self)
             self.epoll = self.descriptor = self._epoll.fileno()
 
         def arm(self, descriptor: int, before: int, after: int) -> None:
             if not after:
-                self._armed.pop(descriptor, None)
+                self._note(descriptor, 0)
                 self._epoll.unregister(descriptor)
             else:
                 change = self._epoll.modify if before else self._epoll.register
                 bits = (IN if after & READ else 0) | (OUT if after & WRITE else 0)
                 change(descriptor, bits)
-                self._armed[descriptor] = bits
+                self._note(descriptor, bits)
+
+        def _note(self, descriptor: int, bits: int) -> None:
+            armed = self._armed
+            if descriptor >= len(armed):
+                armed.extend(bytes(descriptor + 1 - len(armed)))
+            armed[descriptor] = bits
 
         def poll(self, timeout: float | None) -> list[tuple[int, int]]:
             return self._epoll.poll(timeout, MAX_EVENTS)
@@ -196,9 +202,10 @@ if sys.platform == "linux":
 
         def watch_again(self) -> None:
             """Watch in the new list what was watched in the old one."""
-            for descriptor, bits in self._armed.items() if not self._epoll.closed else ():
-                with contextlib.suppress(OSError):  # closed already
-                    self._epoll.register(descriptor, bits)
+            for descriptor, bits in enumerate(self._armed) if not self._epoll.closed else ():
+                if bits:
+                    with contextlib.suppress(OSError):  # closed already
+                        self._epoll.register(descriptor, bits)
 
     _epolls: WeakSet[EpollPoller] = WeakSet()
 

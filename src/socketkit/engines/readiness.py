@@ -58,14 +58,13 @@ class ReadinessEngine(Kernel, Engine):
         self.now = clock
         self._poller: Poller = POLLERS[self.name]() if poller is None else poller
         self._epoll = getattr(self._poller, "epoll", -1)
-        self._slots = {}
         self._ready = deque()
         self._timers = []
         self._timer_count = 0
         self._stale_count = 0  # entries of the heap whose task needs them no more
         self._soon = deque()
         self.call_soon = self._soon.append
-        self._tasks: set[KernelTask] = set()
+        self._tasks: dict[KernelTask, None] = {}  # a set takes twice as much memory
         self._current = None
         self._main: KernelTask | None = None
         self._result: Any = None
@@ -83,20 +82,20 @@ class ReadinessEngine(Kernel, Engine):
         assert task is not None
         if task.cancelling:
             task.take_cancellation()
-        slot = self._slots.get(descriptor)
+        slot = self._slot(descriptor)
         if slot is None:
-            slot = self._slots[descriptor] = Slot()
+            slot = self._make_slot(descriptor)
         if (slot.reader if direction == READ else slot.writer) is not None:
             raise BusyError(f"another task already waits for descriptor {descriptor} in that direction")
         if not slot.armed & direction:
             try:
                 self._arm(descriptor, slot, slot.armed | direction)
             except PermissionError:  # EPERM, epoll_ctl(2): a regular file, which never blocks
-                del self._slots[descriptor]
+                self._drop_slot(descriptor)
                 return
             except BaseException:
                 if not slot.armed:
-                    del self._slots[descriptor]
+                    self._drop_slot(descriptor)
                 raise
         if deadline is not None:
             self._set_timer(task, deadline)
@@ -145,9 +144,10 @@ class ReadinessEngine(Kernel, Engine):
             pass  # as intended
 
     def unregister(self, descriptor: int) -> None:
-        slot = self._slots.pop(descriptor, None)
+        slot = self._slot(descriptor)
         if slot is None:
             return
+        self._drop_slot(descriptor)
         if slot.armed:
             try:
                 self._poller.arm(descriptor, slot.armed, 0)
@@ -184,7 +184,7 @@ class ReadinessEngine(Kernel, Engine):
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> KernelTask:
         task = KernelTask(self._ready, coroutine)
-        self._tasks.add(task)
+        self._tasks[task] = None
         self._ready.append(task)
         return task
 
@@ -255,7 +255,7 @@ class ReadinessEngine(Kernel, Engine):
         self._ready.extend(task for task in self._tasks if task not in ready and not task.is_parked())
         asked: set[KernelTask] = set()  # once each: a task that cleans up is not cancelled again
         alarm = None if cleanup_timeout is None else self.start(self.sleep(cleanup_timeout))
-        while (left := self._tasks - {alarm}) and not (alarm is not None and alarm.done):
+        while (left := self._tasks.keys() - {alarm}) and not (alarm is not None and alarm.done):
             for task in left - asked:
                 asked.add(task)
                 task.cancel()
@@ -264,7 +264,7 @@ class ReadinessEngine(Kernel, Engine):
                     self._loop_until(task if alarm is None else Sooner(task, alarm), self._waker.fileno())
         if alarm is not None:
             alarm.coroutine.close()
-            LEFT_BEHIND.extend(self._tasks - {alarm})
+            LEFT_BEHIND.extend(self._tasks.keys() - {alarm})
 
     def _close(self) -> None:
         self._ended = True
@@ -275,11 +275,11 @@ class ReadinessEngine(Kernel, Engine):
 
     def _disarm(self, descriptor: int, slot: Slot, direction: int) -> None:
         """Stop watching what no task waits for: a level-triggered poller would report it at every call."""
-        if self._slots.get(descriptor) is slot:  # it may have been unregistered in this very turn
+        if self._slot(descriptor) is slot:  # it may have been unregistered in this very turn
             try:
                 self._arm(descriptor, slot, slot.armed & ~direction)
             except (OSError, KeyError):  # closed without `unregister`: the other tasks go on
-                del self._slots[descriptor]
+                self._drop_slot(descriptor)
 
     def _run_timers(self) -> None:
         now = self.now()
@@ -317,7 +317,7 @@ class ReadinessEngine(Kernel, Engine):
 
     def _finish(self, task: KernelTask, result: Any, error: BaseException | None) -> None:
         task.done = True
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if task.timer is not None:
             task.timer = None
             self._count_stale()

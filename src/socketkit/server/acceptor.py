@@ -19,7 +19,7 @@ from socketkit.engines.engine import Engine
 from socketkit.errors import DeadlineError
 from socketkit.events import AcceptPaused, AcceptResumed, Observer, Refused
 from socketkit.framing.codec import Framing
-from socketkit.server.admission import Admission, Entry, is_proxy
+from socketkit.server.admission import UNCOUNTED, Admission, Entry, is_proxy
 from socketkit.server.stream_listener import Incoming, StreamListener
 from socketkit.sockets.accept_errors import is_peer_error, is_resource_shortage, shortage_backoff
 from socketkit.streams.stream import Stream
@@ -138,7 +138,8 @@ class Acceptor:
             if reason is None:
                 self._admission.enter(now)
         if reason is None:
-            reason = self._try_to_begin(listener, incoming, options, framing, Entry(key))
+            entry = UNCOUNTED if not key and options.accept_proxy is None else Entry(key)
+            reason = self._try_to_begin(listener, incoming, options, framing, entry)
         if reason is not None:
             self._refuse(listener, incoming, reason)
         return True

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Number = IPv4Address | IPv6Address | str
     Network = IPv4Network | IPv6Network
 
-__all__ = ["Admission", "Entry", "is_in_networks", "is_proxy"]
+__all__ = ["UNCOUNTED", "Admission", "Entry", "is_in_networks", "is_proxy"]
 
 MAPPED: Final = 96
 """Bits before the IPv4 address in an IPv4-mapped one (RFC 4291, 2.5.5.2)."""
@@ -32,6 +32,10 @@ class Entry:
 
     def __init__(self, key: str = "") -> None:
         self.key = key
+
+
+UNCOUNTED: Final = Entry()
+"""The one of all connections that are not counted by their peer, and will not be."""
 
 
 class Admission:

@@ -96,9 +96,9 @@ class Server:
         self._observer = observer
         self._takeover = takeover
         self._group = Group(engine)
-        self._connections: set[Connection] = set()
         self._acceptor = Acceptor(engine, addresses[0][1], self._begin, observer=observer)
         self._changed = self._acceptor.changed
+        self._conversations = Group(engine, changed=self._changed)  # its members are the connections
         self._all_options = [options for _, options, _ in endpoints]
         self._listeners = ListenerSet(
             engine,
@@ -220,17 +220,15 @@ class Server:
         """Begin the conversation of an admitted connection."""
         connection = Connection(stream, framing, options=options, observer=self._observer)
         self._accepted_count += 1
-        self._connections.add(connection)
         is_begun = False
         try:
-            is_begun = self._group.start_member(lambda key: self._serve(connection, options, entry, key))
+            is_begun = self._conversations.start_member(connection, self._serve(connection, options, entry))
         finally:
             if not is_begun:
                 self._accepted_count -= 1
-                self._connections.discard(connection)
         return is_begun
 
-    async def _serve(self, connection: Connection, options: Options, entry: Entry, key: int) -> None:
+    async def _serve(self, connection: Connection, options: Options, entry: Entry) -> None:
         """One connection from its first to its last moment, in one small frame: an idle connection holds it. What fails
         in here does not reach other connections."""
         try:
@@ -253,10 +251,10 @@ class Server:
                 self._leave(connection, entry)
                 connection.internals.forget_errors()
         except BaseException as error:
-            if not self._group.end(key, error):
+            if not self._conversations.end(connection, error):
                 raise
         else:
-            self._group.end(key)
+            self._conversations.end(connection)
 
     def _report_accepted(self, connection: Connection) -> None:
         if self._observer is not None:
@@ -309,7 +307,6 @@ class Server:
             statistics = connection.statistics()
             self._received_size += statistics.received_size
             self._sent_size += statistics.sent_size
-            self._connections.discard(connection)
             self._acceptor.leave(entry)
 
     def _ends_more(self, error: BaseException) -> bool:
@@ -336,7 +333,7 @@ class Server:
         Raises:
             DeadlineError: after `timeout` seconds.
         """
-        await self._changed.wait_until(lambda: not self._connections, deadline=self.engine.deadline(timeout))
+        await self._changed.wait_until(lambda: not self._conversations, deadline=self.engine.deadline(timeout))
 
     async def wait_closed(self) -> None:
         """Wait until the server was closed, and its shutdown is done. Where every listener stands for one stream only
@@ -425,7 +422,7 @@ class Server:
 
     def _is_over(self) -> bool:
         """Whether there is no connection, and no further one can come."""
-        return 0 < len(self._listeners) == self._listeners.exhausted_count and not self._connections
+        return 0 < len(self._listeners) == self._listeners.exhausted_count and not self._conversations
 
     async def close(self, *, grace: float | str | None = None) -> None:
         """Shut down: close the listeners, set `connection.server_closing`, wait for the handlers, abort what is left.
@@ -469,18 +466,21 @@ class Server:
         try:
             await self._drain(min(IDLE_TIME, grace / 4))
         finally:
-            for connection in list(self._connections):
+            for connection in self._conversations.members:
                 _say_close(connection, 1001, "the server stops")
                 connection.internals.set_cause(
                     ClosedError(f"{connection.internals.peer} was cut off: the server stops (grace)")
                 )
                 connection.abort()
             self._group.cancel()
+            self._conversations.cancel()
+            deadline = self.engine.now() + CANCEL_TIMEOUT
             try:
-                with suppress(DeadlineError):
-                    await self.engine.shielded(self._group.join(deadline=self.engine.now() + CANCEL_TIMEOUT))
+                for group in (self._conversations, self._group):
+                    with suppress(DeadlineError):
+                        await self.engine.shielded(group.join(deadline=deadline))
             finally:
-                for connection in list(self._connections):
+                for connection in self._conversations.members:
                     self._report(connection, _not_cancelled(connection))
                 self._is_closed = True
                 self._changed.notify()
@@ -488,16 +488,16 @@ class Server:
 
     async def _drain(self, idle_time: float) -> None:
         """Wait for the handlers, and end the connections that are idle."""
-        while self._connections and not self._is_late():
-            sizes = {connection: connection.statistics().received_size for connection in self._connections}
+        while self._conversations and not self._is_late():
+            sizes = {connection: connection.statistics().received_size for connection in self._conversations.members}
             for connection in sizes:
                 connection.server_closing = True
             with suppress(DeadlineError):
                 await self._changed.wait_until(
-                    lambda: not self._connections or self._is_late(),
+                    lambda: not self._conversations or self._is_late(),
                     deadline=min(self.engine.now() + idle_time, self._deadline or 0.0),
                 )
-            for connection in list(self._connections):
+            for connection in self._conversations.members:
                 if connection.is_idle and connection.statistics().received_size == sizes.get(connection):
                     connection.stop_receiving()
 
@@ -525,7 +525,7 @@ class Server:
 
     def statistics(self) -> ServerStatistics:
         """The counts now."""
-        running = [connection.statistics() for connection in list(self._connections)]
+        running = [connection.statistics() for connection in self._conversations.members]
         return ServerStatistics(
             active_count=len(running),
             accepted_count=self._accepted_count,
@@ -549,7 +549,7 @@ class Server:
             if self._listeners
             else "suspended"
         )
-        return f"<Server {' '.join(map(str, self.addresses))}, {state}, {len(self._connections)} conversations>"
+        return f"<Server {' '.join(map(str, self.addresses))}, {state}, {len(self._conversations)} conversations>"
 
 
 def _say_close(connection: Connection, code: int, reason: str) -> bool:

@@ -61,14 +61,13 @@ class SocketStream(StreamCore, ReadyStream):
 
     has_unsent = False  # a constant, not a property: it is read for each batch
 
+    # These are rarely set: an idle connection has no room for them.
+    _recv: Callable[..., bytes] | None = None  # None: the socket's own (a bound method takes 72 bytes)
+    _send: Callable[..., int] | None = None
+    _loss: BrokenError | None = None
+
     __slots__ = (
-        "_eof_sent",
-        "_loss",
-        "_recv",
-        "_send",
-        "_size",
-        "_stopped",
-        "_streak",
+        "__dict__",
         "engine",
         "local",
         "peer",
@@ -82,8 +81,6 @@ class SocketStream(StreamCore, ReadyStream):
         self.peer = peer
         self._born = core.forks
         self._descriptor = sock.fileno()
-        self._recv: Callable[..., bytes] | None = None  # None: the socket's own (a bound method each takes 72 bytes)
-        self._send: Callable[..., int] | None = None
         self._largest = receive_size
         self._is_plain = getattr(type(sock), "recv", None) is socket.socket.recv
         self._size = min(USUAL_SIZE, receive_size)
@@ -93,7 +90,6 @@ class SocketStream(StreamCore, ReadyStream):
         self._ended = False
         self._stopped = False
         self._eof_sent = False
-        self._loss: BrokenError | None = None
 
     def call_by(self, send: Callable[..., int], recv: Callable[..., bytes]) -> None:
         """Use other calls that behave as send(2) and recv(2) do (sendmsg and recvmsg)."""
@@ -101,7 +97,8 @@ class SocketStream(StreamCore, ReadyStream):
         self._send, self._recv = send, recv
 
     def forget(self) -> None:
-        self._loss = None
+        if self._loss is not None:
+            self._loss = None
 
     def give_up_plain(self) -> None:
         """Have no other code call recv(2) and send(2): another stream is put over this one."""
@@ -150,8 +147,8 @@ class SocketStream(StreamCore, ReadyStream):
         if not count:
             raise self._reached_end()
         if count == self._size:
-            self._streak += 1
-            self.may_have_more = self._streak % TURN_BATCHES != 0  # else the caller waits, and other tasks run
+            self._streak = (self._streak + 1) % TURN_BATCHES
+            self.may_have_more = self._streak != 0  # else the caller waits, and other tasks run
             self._size = self._largest if count >= LARGE_SIZE else min(LARGE_SIZE, self._largest)
         else:
             # A short read has emptied the socket: the next call would only fail. Wait first.
