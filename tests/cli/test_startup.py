@@ -49,6 +49,21 @@ def test_version_with_a_verb():
     assert (done.returncode, done.stdout) == (0, f"socketkit {__version__}\n")
 
 
+def test_everything_is_rarely_looked_at():
+    """Ten thousand connections are made without a collection of all objects, which would stop a server."""
+    program = """
+import gc
+gc.disable()  # as `main` does
+from socketkit.cli.registry import socketkit
+socketkit.get_command(None, "chat")
+before = gc.get_stats()[2]["collections"]
+kept = [[] for _ in range(600_000)]
+print(gc.isenabled(), gc.get_freeze_count() > 0, gc.get_stats()[2]["collections"] - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout.split() == ["True", "True", "0"]
+
+
 def test_connect_imports_no_server():
     """Connect loads neither a server nor what others need."""
     with socket.socket() as sock:

@@ -12,8 +12,15 @@ import threading
 import pytest
 
 from socketkit import connect, serve
+from socketkit.config.address import Address
+from socketkit.config.options import Options
 from socketkit.errors import BrokenError, ConnectError, EndOfStream
 from socketkit.events import Accepted, Closed, EndReceived, HandlerFailed, Listening, Received, Refused, Sent
+from socketkit.framing.chunks import Chunks
+from socketkit.server.acceptor import TURN_CONNECTIONS, Acceptor
+from socketkit.server.stream_listener import OpenIncoming, StreamListener
+from socketkit.streams.memory import memory_pair
+from support.clock import virtual_engine
 from support.connections import PATIENCE, ask, call, read_all
 from support.recorder import Recorder
 
@@ -138,6 +145,44 @@ def test_accept_burst_does_not_starve():
         assert int(guest.recv(100)) < 100
         for client in (guest, *crowd):
             client.close()
+
+
+class Crowd(StreamListener):
+    """A listener at which many wait, on a busy engine: each look at it takes a turn of 30 ms."""
+
+    def __init__(self, engine, count):
+        self.address = Address.parse("tcp://127.0.0.1:1")
+        self.engine, self.left, self.turn_count = engine, count, 0
+
+    async def wait_incoming(self, *, deadline=None):
+        self.turn_count += 1
+        await self.engine.sleep(0.03)
+
+    def accept_nowait(self):
+        if not self.left:
+            raise BlockingIOError
+        self.left -= 1
+        return OpenIncoming(memory_pair(self.engine)[0])
+
+    def pending(self):
+        return self.left
+
+    def close(self):
+        self.left = 0
+
+    @property
+    def is_closed(self):
+        return not self.left
+
+
+def test_slow_turns_take_bursts():
+    """However long the turns of a busy loop are, those who wait are accepted in bursts, and not one a turn."""
+    engine, _ = virtual_engine()
+    crowd = Crowd(engine, 1000)
+    acceptor = Acceptor(engine, Options(), lambda stream, options, framing, entry: True)
+    engine.run(acceptor.run(crowd, Options(), Chunks()))
+    assert not crowd.left
+    assert crowd.turn_count <= 1000 / TURN_CONNECTIONS + 5
 
 
 def test_failing_codec_costs_one_connection():

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.chat.test_host import Nc, hosting
+from apps.chat.test_host import Nc, Scripted, hosting
 from apps.chat.test_host_store import reads_until
 from apps.chat.test_hub import lines_for, room_of, shown, told
 from socketkit.apps.chat.arrivals import SINGLE_BURST, TOGETHER_TIME
-from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, ShowLine
+from socketkit.apps.chat.chat_host import ChatHost
+from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, Notice, ShowLine
 from socketkit.apps.chat.hub import EPISODE_TIME, Hub
 from socketkit.apps.chat.limits import Limits
-from socketkit.apps.chat.members import LOBBY
+from socketkit.apps.chat.members import LISTED_HERE, LOBBY, MAX_PEOPLE
+from support.clock import virtual_engine
 
 
 def crowded(**limits: int) -> Hub:
@@ -97,6 +99,74 @@ def test_full_chat_is_told_once() -> None:
     for second in range(30):
         assert lines_for(HOST, hub.join(now=100.0 + second)[1]) == []
     assert lines_for(HOST, hub.join(now=130.0 + EPISODE_TIME)[1]) == notice
+
+
+def test_who_comes_to_thousands_is_shown_some() -> None:
+    """What a guest is shown as it comes does not grow with the room, so a crowd that joins costs what it is large."""
+    hub, count = Hub(limits=Limits(max_guests=3000)), 2500
+    for _ in range(count):
+        hub.join()
+    member, decisions = hub.join()
+    (welcome,) = [each for each in decisions if isinstance(each, ShowLine) and each.members == (member,)]
+    names = welcome.line.partition("here: ")[2].partition(" (/name")[0]
+    assert names.startswith("host, guest1, ") and names.endswith(f", guest{LISTED_HERE - 1} ... {count + 1}")
+    assert isinstance(welcome.detail, Notice)
+    values = welcome.detail.values
+    assert (len(values["people"]), values["count"]) == (MAX_PEOPLE, count + 1)
+    (who,) = lines_for(member, hub.receive(member, b"/who"))
+    assert who.endswith(f", guest{MAX_PEOPLE - 1} ... {count + 2}")
+    hub.receive(member, b"/join tea")
+    (back,) = lines_for(member, hub.receive(member, b"/leave"))
+    assert back.endswith(f", guest{LISTED_HERE - 1} ... {count + 1}")
+
+
+class Looked:
+    """A guest of which it is counted how often the host looks at what is unsent to it."""
+
+    sees_own = False
+    look_count = 0
+
+    def __init__(self) -> None:
+        self.pause = 0.0
+
+    @property
+    def unsent_size(self) -> int:
+        Looked.look_count += 1
+        return 0
+
+    @staticmethod
+    def show_all(outlets: list[Looked], shown: ShowLine, message_id: int | None) -> int:
+        return len(shown.line)
+
+    def disconnect(self) -> None:
+        pass
+
+    async def wait_disconnected(self, timeout: float | None = None) -> None:
+        pass
+
+    def is_worth_waiting_for(self) -> bool:
+        return False
+
+    async def catch_up(self, timeout: float) -> None:
+        pass
+
+
+def test_who_comes_costs_no_look_at_the_others() -> None:
+    """Each that comes is shown the history. The host looks at that guest then, and not at all: joins stay linear."""
+    engine, _ = virtual_engine()
+
+    async def body() -> None:
+        host = ChatHost(engine, Scripted(engine), limits=Limits(history_count=50, max_guests=1000))
+        first = host.add(Looked(), "first")
+        for _ in range(50):
+            host.receive(first, b"x" * 1000)
+        Looked.look_count = 0
+        for number in range(500):
+            host.add(Looked(), f"place {number}")
+        assert 500 <= Looked.look_count <= 500 * 60
+        host.end()
+
+    engine.run(body())
 
 
 EVENTS = st.one_of(

@@ -6,7 +6,7 @@ has left again before its notice has none. Without I/O; time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from socketkit.values import Value
@@ -107,6 +107,13 @@ class Arrivals:
         return False
 
 
-def listed_names(names: tuple[str, ...] | list[str]) -> str:
-    """The first of many names, and how many they are."""
-    return ", ".join(names[:LISTED_NAMES]) + (f" ... {len(names)}" if len(names) > LISTED_NAMES else "")
+def listed_names(names: Sequence[str], most: int = LISTED_NAMES, count: int | None = None) -> str:
+    """The first of many names, and how many they are.
+
+    Args:
+        names: are all of them, or at least the first ones.
+        most: that are listed.
+        count: of all; None: it is that of the names.
+    """
+    count = len(names) if count is None else count
+    return ", ".join(names[:most]) + (f" ... {count}" if count > most else "")

@@ -16,7 +16,7 @@ from socketkit.apps.chat.fanout import Fanout
 from socketkit.apps.chat.http_refusal import is_http_request, refuse_http
 from socketkit.apps.chat.hub import NO_WISH, Hub, Wish
 from socketkit.apps.chat.limits import Limits
-from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader
+from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader, framing_of
 from socketkit.apps.chat.members import Members
 from socketkit.apps.chat.outlets import SLOW_READER_SIZE, ConnectedGuest, LineGuest, Outlet
 from socketkit.apps.chat.participant import Participant
@@ -117,7 +117,8 @@ class ChatHost:
         self._is_watching_commit = False
         self._budget = WaitBudget(engine.now())
         self._sent_size = 0  # bytes of lines sent since the last look for slow readers
-        self._has_slow_reader = False
+        self._has_slow_reader = False  # found since a speaker has waited
+        self._slow: list[Outlet] = []
         self._unshown_count = 0
         self._is_gathering = False
         self._searches: dict[int, Event] = {}  # of members whose next line waits for the result
@@ -128,7 +129,7 @@ class ChatHost:
         if self.web is not None and connection.request is not None:
             await self.web.serve(connection, source_of(connection))
             return
-        connection.reframe(CHAT_FRAMING)
+        connection.reframe(framing_of(CHAT_FRAMING))
         reader = LineReader(connection, GUEST_LINES, unfinished_timeout=self._unfinished_timeout)
         data = await reader.wait_data(FIRST_BYTES_TIMEOUT)
         if is_http_request(data):
@@ -150,8 +151,7 @@ class ChatHost:
 
     async def wait_farewell(self, member: int, guest: ConnectedGuest) -> None:
         """Wait until the last lines of a guest that has gone are queued: they may wait for the store."""
-        if member in self._outlets:
-            await guest.wait_disconnected()
+        await guest.wait_disconnected()
 
     @property
     def members(self) -> Members:
@@ -273,7 +273,7 @@ class ChatHost:
             await self.link.wait_caught_up(TURN_LINES)
         before = self._engine.now()
         left = self._budget.left(before)
-        slow = [outlet for outlet in self._outlets.values() if outlet.is_worth_waiting_for()]
+        slow = self._slow = [outlet for outlet in self._slow if outlet.is_worth_waiting_for()]
         if not slow or not left:
             return
         async with Group(self._engine) as group:
@@ -373,14 +373,14 @@ class ChatHost:
 
     def _do(self, decision: Decision) -> None:
         if isinstance(decision, Disconnect):
-            self._fanout.flush()
             outlet = self._outlets.pop(decision.member, None)
             if outlet is not None:
-                outlet.disconnect()
+                self._fanout.disconnect(outlet)
         elif isinstance(decision, Search):
             self._engine.background(self._search(decision))
         elif isinstance(decision, EndChat):
             self._carry_out(self._hub.end())
+            self._fanout.flush()
             self.ended.set()
 
     def _show_line(self, shown: ShowLine) -> int:
@@ -393,7 +393,10 @@ class ChatHost:
         if self.web is not None:
             self.web.changed()
         size, count = self._fanout.show(shown, message_id)
-        self._count_sent(size)
+        if len(shown.members) == 1:
+            self._look_at(shown.members[0])
+        else:
+            self._count_sent(size)
         return count
 
     def _show_many(self, shown: ShowMany) -> None:
@@ -416,11 +419,27 @@ class ChatHost:
 
     def _disconnect_stalled(self) -> None:
         """Look for slow readers, after so many bytes that there may be one; those far behind are disconnected."""
-        for member, outlet in list(self._outlets.items()):
-            size = outlet.unsent_size
-            self._has_slow_reader |= size >= SLOW_READER_SIZE
-            if size > MAX_UNSENT_SIZE and self._hub.is_here(member):
-                self.remove(member, "{name} was disconnected: it has stopped reading")
+        sizes = [(member, outlet, outlet.unsent_size) for member, outlet in self._outlets.items()]
+        slow = [each for each in sizes if each[2] >= SLOW_READER_SIZE]
+        self._slow = [outlet for _, outlet, _ in slow]
+        self._has_slow_reader |= bool(slow)
+        for member, _, size in slow:
+            if size > MAX_UNSENT_SIZE:
+                self._disconnect_slow(member)
+
+    def _look_at(self, member: int) -> None:
+        """The same after a line to one guest: thousands that join at once are greeted without a look at all others."""
+        outlet = self._outlets.get(member)
+        if outlet is not None and (size := outlet.unsent_size) >= SLOW_READER_SIZE:
+            self._has_slow_reader = True
+            if outlet not in self._slow:
+                self._slow.append(outlet)
+            if size > MAX_UNSENT_SIZE:
+                self._disconnect_slow(member)
+
+    def _disconnect_slow(self, member: int) -> None:
+        if self._hub.is_here(member):
+            self.remove(member, "{name} was disconnected: it has stopped reading")
 
     def _show(self, text: str, *, count: int = 1) -> None:
         """Show a line, or so many, to the person at the host; those beyond the bound are left out, and counted for the

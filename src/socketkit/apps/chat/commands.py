@@ -6,10 +6,11 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
+from socketkit.apps.chat.arrivals import listed_names
 from socketkit.apps.chat.confusables import skeletons
 from socketkit.apps.chat.decisions import HOST, Decision, Private, Publish, Search, ShowLine
 from socketkit.apps.chat.elsewhere import Key
-from socketkit.apps.chat.members import LOBBY, Members
+from socketkit.apps.chat.members import LOBBY, MAX_PEOPLE, Members
 from socketkit.apps.chat.message import private_line
 from socketkit.apps.chat.moderation import HOST_COMMANDS, is_banned, muted_notice, order_elsewhere
 from socketkit.apps.chat.names import MAX_NAME_LENGTH, check_name
@@ -89,14 +90,11 @@ def _rename(members: Members, number: int, name: str) -> list[Decision]:
 
 def _who(members: Members, number: int, _: str) -> list[Decision]:
     room = members.by_number[number].room
-    names = [
-        members.text_for(number, "{name} (you)", name=members.by_number[each].name)
-        if each == number
-        else members.by_number[each].name
-        for each in members.rooms[room]
-    ] + members.elsewhere.names_in(room)
-    people = members.list_of(room)["people"]
-    return [*members.notice((number,), "here: {here}", here=", ".join(names), people=people)]
+    name = members.by_number[number].name
+    listed = members.list_of(room)
+    names = [members.text_for(number, "{name} (you)", name=each) if each == name else each for each in listed["people"]]
+    here = listed_names(names, MAX_PEOPLE, listed["count"])
+    return [*members.notice((number,), "here: {here}", **listed | {"here": here})]
 
 
 def _help(members: Members, number: int, _: str) -> list[Decision]:

@@ -14,6 +14,7 @@ __all__ = [
     "Disconnect",
     "EndChat",
     "Notice",
+    "Others",
     "Past",
     "Pause",
     "Private",
@@ -63,6 +64,18 @@ class Private(Value):
     name: str
     to: str
     text: str
+
+
+class Others(tuple[int, ...]):
+    """The numbers of all in a room but one.
+
+    Attributes:
+        all_here: those of all, one object for all such numbers until somebody comes or goes.
+        left_out: the number that is missing here; None: none is.
+    """
+
+    all_here: tuple[int, ...]
+    left_out: int | None
 
 
 class ShowLine(Value):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 __all__ = ["Elsewhere", "Key", "Place"]
 
 Key = tuple[str, int]
@@ -31,9 +33,9 @@ class Elsewhere:
             self._rooms.setdefault(place[1], {})[key] = None
         return before
 
-    def names_in(self, room: str) -> list[str]:
-        """The names of those in a room."""
-        return [self.by_key[key][0] for key in self._rooms.get(room, ())]
+    def names_in(self, room: str, count: int) -> list[str]:
+        """The names of those in a room, at most so many."""
+        return [self.by_key[key][0] for key in islice(self._rooms.get(room, ()), max(0, count))]
 
     def count_in(self, room: str) -> int:
         """How many are in a room."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from socketkit.apps.chat.arrivals import Arrivals, listed_names
-from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, Notice, Past, Publish, ShowLine, ShowMany
+from socketkit.apps.chat.decisions import (
+    HOST,
+    Decision,
+    Disconnect,
+    EndChat,
+    Notice,
+    Others,
+    Past,
+    Publish,
+    ShowLine,
+    ShowMany,
+)
 from socketkit.apps.chat.elsewhere import Elsewhere, Key, Place
 from socketkit.apps.chat.history import History
 from socketkit.apps.chat.limits import Limits, Rate
@@ -17,7 +29,7 @@ from socketkit.apps.chat.texts import translate
 from socketkit.apps.chat.unstacked import unstacked
 from socketkit.values import Value
 
-__all__ = ["ELSEWHERE", "LOBBY", "Ban", "Member", "Members"]
+__all__ = ["ELSEWHERE", "LISTED_HERE", "LOBBY", "MAX_PEOPLE", "Ban", "Member", "Members", "others_of"]
 
 LOBBY = "lobby"
 """The room in which everybody begins."""
@@ -31,8 +43,22 @@ ELSEWHERE = -1
 MAX_PAST = 200
 """Messages of the history that are remembered as they are shown."""
 
+LISTED_HERE = 100
+"""Names of those in a room that a member is shown as it comes: who joins a room of thousands would be sent a book."""
+
+MAX_PEOPLE = 1000
+"""Names of those in a room that `/who` and a page list. The others are counted."""
+
 MAX_WRITERS = 16
 """Writers of one room whose readers are remembered: each list is as long as the room is full."""
+
+
+def others_of(all_here: tuple[int, ...], number: int) -> Others:
+    """All of these members but this one, which need not be among them."""
+    index = all_here.index(number) if number in all_here else None
+    others = Others(all_here if index is None else all_here[:index] + all_here[index + 1 :])
+    others.all_here, others.left_out = all_here, None if index is None else number
+    return others
 
 
 class Ban(Value):
@@ -102,7 +128,7 @@ class Members:
         self.is_shared = False
         self.arrivals = Arrivals()
         self.changes: list[tuple[Any, ...]] | None = None
-        self._others: dict[str, dict[int, tuple[int, ...]]] = {}  # of writers, until somebody comes or goes
+        self._others: dict[str, tuple[tuple[int, ...], dict[int, Others]]] = {}  # until somebody comes or goes
         self._past: dict[int, tuple[tuple[int, ...], tuple[str, Past]]] = {}
         self._language = language
         self._languages: dict[int, str] = {}  # of those who have another one
@@ -196,10 +222,10 @@ class Members:
         told: list[ShowLine] = []
         for gathered in self.arrivals.take():
             here = self.others(ELSEWHERE, gathered.room)
-            people = self.list_of(gathered.room)["people"]
+            listed = self.list_of(gathered.room)
             for text, names in (("have joined: {names}", gathered.came), ("have left: {names}", gathered.went)):
                 if names:
-                    told += self.notice(here, text, names=listed_names(names), people=people)
+                    told += self.notice(here, text, names=listed_names(names), **listed)
         return told
 
     def rename(self, number: int, name: str) -> list[Decision]:
@@ -256,24 +282,29 @@ class Members:
         return next((number for number, each in self.by_number.items() if each.name.casefold() == folded), None)
 
     def list_of(self, room: str) -> dict[str, Any]:
-        """The fields of a notice that lists who is in a room: `here` in its sentence, and `people` for a page."""
-        by_number = self.by_number
-        people = [by_number[number].name for number in self.rooms.get(room, ())] + self.elsewhere.names_in(room)
-        return {"here": ", ".join(people) or "nobody yet", "people": people}
+        """The fields of a notice that lists who is in a room: `here` in its sentence; `people`, and the `count` of
+        them all, for a page."""
+        by_number, numbers = self.by_number, self.rooms.get(room, {})
+        people = [by_number[number].name for number in islice(numbers, MAX_PEOPLE)]
+        people += self.elsewhere.names_in(room, MAX_PEOPLE - len(people))
+        count = len(numbers) + self.elsewhere.count_in(room)
+        return {"here": listed_names(people, LISTED_HERE, count) or "nobody yet", "people": people, "count": count}
 
-    def others(self, number: int, room: str) -> tuple[int, ...]:
-        """All in this room but this one. The host is among them in the room that it saw last: so it sees what guests
-        write there after it has left."""
+    def others(self, number: int, room: str) -> Others:
+        """All in this room but one. The host is among them in the room that it saw last: so it sees what guests write
+        there after it has left."""
         known = self._others.get(room)
-        if known is not None and number in known:
-            return known[number]
-        here = self.rooms.get(room, {})
-        if room == self._watched and HOST not in here:
-            here = {HOST: None, **here}
-        others = tuple([each for each in here if each != number])
-        if known is None or len(known) >= MAX_WRITERS:
-            known = self._others[room] = {}
-        known[number] = others
+        if known is None:
+            here = self.rooms.get(room, {})
+            if room == self._watched and HOST not in here:
+                here = {HOST: None, **here}
+            known = self._others[room] = tuple(here), {}
+        all_here, by_number = known
+        others = by_number.get(number)
+        if others is None:
+            if len(by_number) >= MAX_WRITERS:
+                by_number.clear()
+            others = by_number[number] = others_of(all_here, number)
         return others
 
     def said(self, number: int, kind: str, text: str) -> ShowLine | Publish:
@@ -331,7 +362,7 @@ class Members:
         to = (number,)  # one tuple: they leave together
         today = time.localtime(self.at)[:3]
         past = [self._past_of(each, today, is_found) for each in messages]
-        lines = [ShowLine(to, line, detail=detail) for line, detail in past]
+        lines = [ShowLine(to, line, None, detail, None) for line, detail in past]
         return [*self.notice(to, "found:" if is_found else "said here before:"), *lines] if lines else []
 
     def _past_of(self, message: Message, today: tuple[int, ...], is_found: bool) -> tuple[str, Past]:
@@ -361,7 +392,7 @@ class Members:
         if not members:
             return []
         if not self._languages:
-            return [ShowLine(members, f"* {translate(self._language, text, fields)}", detail=Notice(text, fields))]
+            return [ShowLine(members, f"* {translate(self._language, text, fields)}", None, Notice(text, fields), None)]
         languages = self._languages
         groups: dict[str, list[int]] = {}
         for number in members:

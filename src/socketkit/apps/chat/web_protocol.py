@@ -25,16 +25,18 @@ MAX_FIELD_LENGTH: Final = 1024
 
 _NAME: Final = ("name",)
 
+_PEOPLE: Final = ("people", "count")
+
 _NOTICES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "welcome, you are {name}; here: {here} (/name NEW, /who, /help, /quit)": (
         "ready",
-        ("name", "room", "people", "host", "cut"),
+        ("name", "room", *_PEOPLE, "host", "cut"),
     ),
-    "you are in {room} now; here: {here}": ("room", ("room", "people")),
-    "here: {here}": ("people", ("people",)),
-    "have joined: {names}": ("people", ("people",)),
-    "have left: {names}": ("people", ("people",)),
-    "are called otherwise now: {names}": ("people", ("people",)),
+    "you are in {room} now; here: {here}": ("room", ("room", *_PEOPLE)),
+    "here: {here}": ("people", _PEOPLE),
+    "have joined: {names}": ("people", _PEOPLE),
+    "have left: {names}": ("people", _PEOPLE),
+    "are called otherwise now: {names}": ("people", _PEOPLE),
     "you are {name} now": ("name", _NAME),
     "{before} is {name} now": ("renamed", ("before", "name")),
     "{name} has joined": ("joined", _NAME),

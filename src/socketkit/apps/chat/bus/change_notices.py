@@ -65,7 +65,7 @@ def _joint_notices(members: Members, changes: Sequence[Change]) -> list[ShowLine
             rooms.setdefault((after[1], "are called otherwise now: {names}"), []).append(after[0])
     notices = members.tell_arrivals()  # some of them may be among these
     for (room, text), names in rooms.items():
-        notices += _tell_room(members, room, text, names=listed_names(names), people=members.list_of(room)["people"])
+        notices += _tell_room(members, room, text, names=listed_names(names), **members.list_of(room))
     return notices
 
 

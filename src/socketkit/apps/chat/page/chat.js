@@ -19,6 +19,7 @@ const state = {
   active: null, // the conversation that is shown
   rooms: [],
   people: new Set(),
+  unlisted: 0, // that many more are in the room
   seen: kept.get("seen") ?? {}, // the last id that was seen of each room that we were in
   chat: null,
   isIn: false, // whether the chat has taken us in, over some connection
@@ -132,7 +133,7 @@ const RECEIVERS = {
     kept.set("name", event.name);
     link.settled();
     state.isIn = true;
-    enter(event.room, event.people);
+    enter(event);
     showChat();
     if (!isBack) {
       activate(state.room);
@@ -147,7 +148,7 @@ const RECEIVERS = {
   room(event) {
     clear(state.room);
     state.room.more = true;
-    enter(event.room, event.people);
+    enter(event);
     activate(state.room);
   },
 
@@ -210,13 +211,16 @@ const RECEIVERS = {
   },
 
   left(event) {
-    state.people.delete(event.name);
+    if (!state.people.delete(event.name) && state.unlisted > 0) {
+      state.unlisted -= 1;
+    }
     tell(event.text, "presence");
   },
 
   renamed(event) {
-    state.people.delete(event.before);
-    state.people.add(event.name);
+    if (state.people.delete(event.before) || state.unlisted === 0) {
+      state.people.add(event.name);
+    }
     const talk = state.privates.get(event.before);
     if (talk !== undefined && !state.privates.has(event.name)) {
       state.privates.delete(event.before);
@@ -235,7 +239,7 @@ const RECEIVERS = {
   },
 
   people(event) {
-    state.people = new Set(event.people);
+    setPeople(event);
     tell(event.text);
   },
 
@@ -263,11 +267,17 @@ const RECEIVERS = {
   },
 };
 
-function enter(room, people) {
+function enter({ room, people, count }) {
   state.room.key = room;
   kept.set("room", room);
   state.seen[room] ??= 0; // whoever was in a room is told of news there
-  state.people = new Set([...people, state.name]);
+  setPeople({ people, count });
+  state.people.add(state.name); // the others were counted before we came
+}
+
+function setPeople({ people, count = people.length }) {
+  state.people = new Set(people);
+  state.unlisted = Math.max(0, count - people.length);
 }
 
 function confirm(said) {
@@ -447,7 +457,7 @@ function showAround() {
   const talk = state.active;
   const isRoom = talk.kind === "room";
   $("title").textContent = isRoom ? `# ${talk.key}` : talk.key;
-  const count = state.people.size;
+  const count = state.people.size + state.unlisted;
   $("subtitle").textContent = isRoom ? text("peopleCount", { count }) : text("privateWith", { name: talk.key });
   $("search-form").hidden = !isRoom;
   const hint = isRoom ? text("messageTo", { room: talk.key }) : text("privateTo", { name: talk.key });

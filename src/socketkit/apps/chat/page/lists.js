@@ -11,7 +11,7 @@ let shown = "";
 export function showLists(state, { join, talkTo, activate }) {
   const talks = [...state.privates.values()].map((talk) => [talk.key, talk.unread]);
   const place = [state.name, state.host, state.active.kind, state.active.key, state.room.key, state.room.unread];
-  const now = JSON.stringify([currentLanguage(), state.rooms, [...state.people], state.seen, talks, place]);
+  const now = JSON.stringify([currentLanguage(), state.rooms, [...state.people], state.unlisted, state.seen, talks, place]);
   if (now === shown) {
     return;
   }
@@ -22,11 +22,12 @@ export function showLists(state, { join, talkTo, activate }) {
   $("private-part").hidden = state.privates.size === 0;
   const people = [...state.people].sort((one, other) => names.compare(one, other));
   fill($("people"), people.slice(0, MAX_PEOPLE), (name) => personButton(state, name, talkTo));
-  if (people.length > MAX_PEOPLE) {
-    const rest = element("li", "rest", text("more", { count: people.length - MAX_PEOPLE }));
-    $("people").append(rest);
+  const count = people.length + state.unlisted;
+  const rest = count - Math.min(people.length, MAX_PEOPLE);
+  if (rest > 0) {
+    $("people").append(element("li", "rest", text("more", { count: rest })));
   }
-  $("people-count").textContent = String(people.length);
+  $("people-count").textContent = String(count);
   const unread = [...state.privates.values()].some((talk) => talk.unread);
   $("menu-mark").hidden = !(unread || (state.active !== state.room && state.room.unread));
 }
@@ -34,7 +35,7 @@ export function showLists(state, { join, talkTo, activate }) {
 function roomsOf(state) {
   const rooms = state.rooms.map((room) => ({ ...room }));
   if (!rooms.some((room) => room.name === state.room.key)) {
-    rooms.push({ name: state.room.key, people: state.people.size, last: 0 });
+    rooms.push({ name: state.room.key, people: state.people.size + state.unlisted, last: 0 });
   }
   return rooms.sort((one, other) => (other.name === "lobby") - (one.name === "lobby") || (one.name < other.name ? -1 : 1));
 }
@@ -72,7 +73,7 @@ function roomButton(state, room, join) {
     dot.setAttribute("aria-hidden", "true");
     parts.push(dot, element("span", "hidden", text("unread")));
   } else {
-    parts.push(element("span", "count", String(isOwn ? state.people.size : room.people)));
+    parts.push(element("span", "count", String(isOwn ? state.people.size + state.unlisted : room.people)));
   }
   const made = button(room.name, isOwn && state.active === state.room, () => join(room.name), ...parts);
   made.classList.toggle("is-unread", isUnread);
