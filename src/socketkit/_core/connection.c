@@ -817,16 +817,32 @@ static PyObject *connection_flush_soon(Connection *self, PyObject *unused)
     return flush(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-/* A batch that has become large leaves now; what the sender is to await says whether there is room for more. */
-static PyObject *send_large(Connection *self)
+/* A batch that has become large leaves now; what the sender is to await says whether there is room for more, and whether
+   it is the others' turn. The clock is read once in about 512 KiB. */
+static PyObject *send_large(Connection *self, Py_ssize_t size)
 {
-    if (out_size(self->session) > 0 && flush(self) < 0)
+    Session *session = self->session;
+    self->run += (int)Py_MIN(TURN_MESSAGES, TURN_MESSAGES / 16 + size / 2048);
+    if (out_size(session) > 0 && flush(self) < 0)
         return NULL;
-    return ask_sender(self, NAME_send_large);
+    if (self->run < TURN_MESSAGES && !session->is_refused && out_size(session) == 0 && can_flush(self) &&
+        session->outgoing_size < self->high)
+        return Py_NewRef(self->core->done);
+    PyObject *awaitable = ask_sender(self, NAME_send_large);
+    if (awaitable == self->core->done)
+        self->run = 0;
+    return awaitable;
+}
+
+int flush_connection(PyObject *connection)
+{
+    return flush((Connection *)connection);
 }
 
 static int flush_at_end_of_turn(Connection *self)
 {
+    if (self->is_kernel && self->engine != NULL && flush_later((Kernel *)self->engine, (PyObject *)self))
+        return 0;
     PyObject *callback = PyObject_GetAttr((PyObject *)self, self->core->names[NAME__flush_soon]);
     PyObject *result = callback == NULL ? NULL : PyObject_CallOneArg(self->soon, callback);
     Py_XDECREF(callback);
@@ -857,7 +873,7 @@ static PyObject *send_chunk(Connection *self, PyObject *message)
         if (result == NULL)
             return NULL;
     }
-    return send_large(self);
+    return send_large(self, size);
 }
 
 static PyObject *send_in_python(Connection *self, PyObject *message)
@@ -914,7 +930,7 @@ static PyObject *connection_send(Connection *self, PyObject *message)
     else if (++session->out->count == 1 && flush_at_end_of_turn(self) < 0)
         return NULL;
     if (session->outgoing_size >= self->large || session->out->count >= TURN_MESSAGES)
-        return send_large(self);
+        return send_large(self, session->outgoing_size);
     return Py_NewRef(self->core->done);
 }
 
@@ -931,7 +947,7 @@ static PyObject *connection_send_many(Connection *self, PyObject *messages)
     if (is_first && session->outgoing_size > before && flush_at_end_of_turn(self) < 0)
         return NULL;
     if (session->outgoing_size >= self->large || session->out->count >= TURN_MESSAGES)
-        return send_large(self);
+        return send_large(self, session->outgoing_size);
     return Py_NewRef(self->core->done);
 }
 

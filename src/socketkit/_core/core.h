@@ -36,11 +36,13 @@
 
 enum { READ = 1, WRITE = 2 };
 
+enum { TURN_TASKS = 32 }; /* as in kernel.py */
+
 enum { TURN_MESSAGES = 512 }; /* as in connection.py */
 enum { SPARE_SIZE = 256 * 1024 }; /* bytes of the receive buffer that all connections share */
 enum { RECEIVE_SIZE = 64 * 1024 };  /* bytes that recv(2) is asked for at least */
 enum { LARGEST_KEPT_TEXT = 512 };   /* characters */
-enum { KEPT_COUNT = 32 };           /* as many connections are flushed in a row: TURN_TASKS in kernel.py */
+enum { KEPT_COUNT = TURN_TASKS };   /* as many connections are flushed in a row */
 
 /* The names of attributes and methods that are looked up at run time. */
 #define NAMES(X)                                                                                                       \
@@ -133,10 +135,21 @@ typedef struct {
     Slot **slots; /* by descriptor; NULL: it has none */
     long slots_size;
     int epoll; /* the descriptor of epoll(7); -1: the poller is asked */
+    PyObject *unsent[TURN_TASKS]; /* connections with a batch that leaves at the end of the turn */
+    int unsent_count;
 } Kernel;
 
 int add_kernel(PyObject *module, CoreState *core);
 Slot *watch_readable(Kernel *self, int descriptor);
+
+/* Have `flush_connection` called at the end of the turn. False: by `call_soon`, there are too many. */
+static inline bool flush_later(Kernel *self, PyObject *connection)
+{
+    if (self->unsent_count == TURN_TASKS)
+        return false;
+    self->unsent[self->unsent_count++] = Py_NewRef(connection);
+    return true;
+}
 
 /* framing.c */
 
@@ -156,6 +169,7 @@ typedef enum {
 int read_format(PyObject *description, Format *format);
 Found skip_frame(const Format *format, Buffer *buffer, Py_ssize_t *scanned);
 Found decode_message(RecentTexts *recent, const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **message);
+Py_ssize_t decode_lines(const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **lines, Py_ssize_t limit);
 Found write_message(const Format *format, Buffer *buffer, PyObject *message);
 Found encode_text(Encoding encoding, PyObject *message, const char **data, Py_ssize_t *size, PyObject **owner);
 Found write_messages(const Format *format, Buffer *buffer, PyObject *const *messages, Py_ssize_t count);
@@ -333,6 +347,7 @@ PyObject *core_receive_blocking(PyObject *module, PyObject *const *args, Py_ssiz
 /* connection.c */
 
 int add_connection(PyObject *module, CoreState *core);
+int flush_connection(PyObject *connection);
 void free_kept_next(CoreState *core);
 PyObject *core_broadcast(PyObject *module, PyObject *args);
 PyObject *core_push(PyObject *module, PyObject *args);

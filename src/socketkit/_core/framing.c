@@ -9,6 +9,7 @@
 
 enum { MAX_DIGITS = 19, MAX_VARINT_SIZE = 10 }; /* as in framing/decimal_prefixed.py and framing/varint.py */
 enum { SMALLEST_ROOM = 256 };
+enum { CHECKED_SIZE = 1024 }; /* bytes that are looked at ahead, whether they are ASCII */
 
 /* Reading a description: the tuple that a codec's `native` returns. */
 
@@ -381,6 +382,45 @@ Found decode_message(RecentTexts *recent, const Format *format, Buffer *buffer, 
         return FAILED;
     PyErr_Clear();
     return UNUSUAL;
+}
+
+/* Decode up to so many lines of ASCII text, in one pass; return how many. The next line, if there is one, is for
+   `decode_message`: it is not usual. */
+Py_ssize_t decode_lines(const Format *format, Buffer *buffer, Py_ssize_t *scanned, PyObject **lines, Py_ssize_t limit)
+{
+    const char *line = buffer->data + buffer->next, *end = buffer->data + buffer->end;
+    const char *from = line + *scanned, *checked = line; /* ASCII up to there */
+    Py_ssize_t count = 0;
+    if (format->kind != LINES || format->encoding != UTF8)
+        return 0;
+    while (count < limit && from < end) {
+        const char *stop = memchr(from, '\n', end - from);
+        if (stop == NULL)
+            break;
+        if (stop > checked) {
+            Py_ssize_t size = Py_MIN(end - checked, Py_MAX(CHECKED_SIZE, stop - checked));
+            if (!is_ascii(checked, size))
+                break;
+            checked += size;
+        }
+        Py_ssize_t size = stop - line;
+        size -= size > 0 && stop[-1] == '\r';
+        if (size < 2 || size > format->max_size)
+            break;
+        PyObject *text = PyUnicode_New(size, 0x7F);
+        if (text == NULL) {
+            PyErr_Clear(); /* `decode_message` has the same error */
+            break;
+        }
+        memcpy(PyUnicode_1BYTE_DATA(text), line, size);
+        lines[count++] = text;
+        from = line = stop + 1;
+    }
+    if (count > 0) {
+        buffer->next = line - buffer->data;
+        *scanned = 0;
+    }
+    return count;
 }
 
 /* Make room for so many bytes behind the last one. */

@@ -17,7 +17,6 @@ enum { READ_BITS = IN | ERR | HUP | INVALID, WRITE_BITS = OUT | ERR | HUP | INVA
 
 enum { MAX_EVENTS = 512 };
 enum { MAX_DESCRIPTOR = 1 << 26 }; /* far above what a system gives: the table of slots is as long as the highest */
-enum { TURN_TASKS = 32 }; /* as in kernel.py */
 
 static const double LONGEST_POLL = 24 * 3600.0; /* seconds; as in kernel.py */
 
@@ -227,21 +226,49 @@ static int step(Kernel *self, Task *task)
     return 0;
 }
 
-/* Make the calls that wait for the end of the turn; what one lets out is reported, and ends nothing else. */
+/* What waits for the end of the turn: batches, and calls. */
+static Py_ssize_t soon_count(Kernel *self)
+{
+    return self->unsent_count + PyObject_Size(self->soon);
+}
+
+/* What a call at the end of the turn has let out is reported, and ends nothing else. */
+static int report(Kernel *self)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception))
+        return -1;
+    PyObject *error = take_exception();
+    PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, self->core->names[NAME__report], error);
+    Py_DECREF(error);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Send the batches of this turn. */
+static int flush_unsent(Kernel *self)
+{
+    PyObject *unsent[TURN_TASKS];
+    int count = self->unsent_count, status = 0;
+    memcpy(unsent, self->unsent, count * sizeof *unsent);
+    self->unsent_count = 0; /* those that are added from here on are for the next turn */
+    for (int i = 0; i < count; i++) {
+        if (status == 0 && flush_connection(unsent[i]) < 0)
+            status = report(self);
+        Py_DECREF(unsent[i]);
+    }
+    return status;
+}
+
+/* Send the batches of this turn, and make the calls that wait for its end. */
 static int run_soon(Kernel *self)
 {
-    CoreState *core = self->core;
     PyObject *soon = Py_NewRef(self->soon);
-    int status = 0;
+    int status = flush_unsent(self);
     for (Py_ssize_t left = PyObject_Size(soon); left > 0 && status == 0; left--) {
-        PyObject *callback = PyObject_CallMethodNoArgs(soon, core->names[NAME_popleft]);
+        PyObject *callback = PyObject_CallMethodNoArgs(soon, self->core->names[NAME_popleft]);
         PyObject *result = callback == NULL ? NULL : PyObject_CallNoArgs(callback);
-        if (result == NULL && callback != NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-            PyObject *error = take_exception();
-            result = PyObject_CallMethodOneArg((PyObject *)self, core->names[NAME__report], error);
-            Py_DECREF(error);
-        }
-        status = result == NULL ? -1 : 0;
+        if (result == NULL)
+            status = callback == NULL ? -1 : report(self);
         Py_XDECREF(callback);
         Py_XDECREF(result);
     }
@@ -251,7 +278,7 @@ static int run_soon(Kernel *self)
 
 static int run_soon_if_many(Kernel *self)
 {
-    return PyObject_Size(self->soon) >= TURN_TASKS ? run_soon(self) : 0;
+    return soon_count(self) >= TURN_TASKS ? run_soon(self) : 0;
 }
 
 static int call(Kernel *self, PyObject *name)
@@ -388,7 +415,7 @@ static int read_clock(Kernel *self, double *now)
 static int timeout_of(Kernel *self, double *timeout)
 {
     double moment, now;
-    if (PyObject_Size(self->ready) > 0 || PyObject_Size(self->soon) > 0) {
+    if (PyObject_Size(self->ready) > 0 || soon_count(self) > 0) {
         *timeout = 0;
     } else if (!first_timer(self, &moment)) {
         *timeout = -1;
@@ -486,7 +513,7 @@ static int turn(Kernel *self, int waker)
 static int run_ready(Kernel *self)
 {
     /* The answers to what has come do not wait for a task that has handed over its turn. */
-    if (PyObject_Size(self->ready) > 0 && PyObject_Size(self->soon) > 0 && run_soon(self) < 0)
+    if (PyObject_Size(self->ready) > 0 && soon_count(self) > 0 && run_soon(self) < 0)
         return -1;
     for (Py_ssize_t left = PyObject_Size(self->ready); left > 0; left--) {
         PyObject *task = PyObject_CallMethodNoArgs(self->ready, self->core->names[NAME_popleft]);
@@ -533,7 +560,7 @@ static PyObject *kernel_loop_until(Kernel *self, PyObject *const *args, Py_ssize
     for (;;) {
         if (turn(self, waker) < 0 || run_due_timers(self) < 0 || run_ready(self) < 0)
             return NULL;
-        if (PyObject_Size(self->soon) > 0 && run_soon(self) < 0)
+        if (soon_count(self) > 0 && run_soon(self) < 0)
             return NULL;
         int done = is_done(self, args[0]);
         if (done != 0)
@@ -608,6 +635,8 @@ static int kernel_traverse(Kernel *self, visitproc visit, void *arg)
     Py_VISIT(self->timers);
     Py_VISIT(self->current);
     Py_VISIT(self->poller);
+    for (int i = 0; i < self->unsent_count; i++)
+        Py_VISIT(self->unsent[i]);
     return 0;
 }
 
@@ -621,6 +650,8 @@ static int kernel_clear(Kernel *self)
     Py_CLEAR(self->timers);
     Py_CLEAR(self->current);
     Py_CLEAR(self->poller);
+    while (self->unsent_count > 0)
+        Py_DECREF(self->unsent[--self->unsent_count]);
     return 0;
 }
 

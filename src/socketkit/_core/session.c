@@ -162,8 +162,13 @@ PyObject *take_messages(Session *self, Py_ssize_t limit, Found *found)
     Py_ssize_t count = 0;
     limit = Py_MIN(limit, TURN_MESSAGES);
     *found = WHOLE;
-    while (count < limit && (*found = next_message(self, NULL, &taken[count])) == WHOLE)
-        count++;
+    while (count < limit && *found == WHOLE) {
+        Py_ssize_t lines = decode_lines(self->format, &self->in, &self->scanned, &taken[count], limit - count);
+        self->received_count += lines;
+        count += lines;
+        if (count < limit && (*found = next_message(self, NULL, &taken[count])) == WHOLE)
+            count++;
+    }
     PyObject *messages = *found == FAILED ? NULL : PyList_New(count);
     for (Py_ssize_t i = 0; i < count; i++) {
         if (messages == NULL)

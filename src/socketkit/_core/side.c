@@ -5,7 +5,6 @@
 
 #include "core.h"
 
-enum { TURN_TASKS = 32 }; /* as in kernel.py */
 enum { CROWD = 4, TRIAL = 64 }; /* as in side.py */
 
 /* Loop: the calls at the end of a turn. */
