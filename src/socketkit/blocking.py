@@ -414,7 +414,9 @@ class BlockingServer:
         self._server: Server | None = None
         self._error: BaseException | None = None
         self._ready = threading.Event()
-        self._asking: list[threading.Event] = []  # of the threads that wait for a result of the server's thread
+        # Called when the server's thread has ended, for the threads that wait for a result of it: the engine drops what
+        # it is asked for in its last moment.
+        self._asking: list[Callable[[], object]] = []
         self._has_ended = False
         self._pid = os.getpid()  # the thread lives in the process that opened the server
         self._thread = threading.Thread(target=self._live, name="socketkit server", daemon=True)
@@ -440,8 +442,8 @@ class BlockingServer:
             self._error = error
         finally:
             self._has_ended = True
-            for done in list(self._asking):
-                done.set()
+            for tell in list(self._asking):
+                tell()
             self._ready.set()
 
     async def _serve(self, engine: Engine) -> None:
@@ -528,28 +530,42 @@ class BlockingServer:
         return next((number for number, _ in results if number is not None), None)
 
     def _begin(self, coroutine: Coroutine[Any, Any, T], done: Callable[[T | None, BaseException | None], None]) -> None:
-        """Run a coroutine in the server's thread; `done` gets its result or its error there."""
+        """Run a coroutine in the server's thread; `done` gets its result or its error there, or None twice where that
+        thread ends before. It is called once."""
+        is_told = threading.Lock()
+        has_begun = False
+
+        def tell(result: T | None = None, error: BaseException | None = None) -> None:
+            if is_told.acquire(blocking=False):
+                self._asking.remove(end)
+                done(result, error)
+
+        def end() -> None:
+            if not has_begun:
+                coroutine.close()
+            tell()
 
         async def work() -> None:
+            nonlocal has_begun
+            has_begun = True
             try:
                 result = await coroutine
             except engine.cancelled:  # the server's thread ends
-                done(None, None)
+                tell()
                 raise
             except BaseException as error:  # raised in the thread that asked
-                done(None, error)
+                tell(None, error)
             else:
-                done(result, None)
+                tell(result)
 
         assert self._engine is not None
         engine = self._engine
-        try:
-            if self._has_ended:
-                raise RuntimeError("the server has ended")
-            engine.from_thread(lambda: engine.start(work()))
-        except RuntimeError:
-            coroutine.close()
-            done(None, None)
+        self._asking.append(end)  # before `_has_ended` is read; `_live` does both in the other order
+        if not self._has_ended:
+            with suppress(RuntimeError):  # it has ended in the meantime
+                engine.from_thread(lambda: engine.start(work()))
+                return
+        end()
 
     def close(self, *, grace: float | str | None = None) -> None:
         """Stop, as `Server.close` does, and wait for the thread. Harmless twice.
@@ -598,7 +614,7 @@ class BlockingServer:
                 done.set()
 
         if not engine.blocks:  # else the task is a thread, which ends by itself
-            self._asking.append(done)  # before `_has_ended` is read; `_live` does both in the other order
+            self._asking.append(done.set)  # before `_has_ended` is read; `_live` does both in the other order
         try:
             if not self._has_ended:
                 engine.from_thread(lambda: engine.start(work()))
@@ -607,7 +623,7 @@ class BlockingServer:
             pass  # it has ended in the meantime
         finally:
             if not engine.blocks:
-                self._asking.remove(done)
+                self._asking.remove(done.set)
         if not outcome:
             _step(coroutine)
         elif (error := outcome.pop()) is not None:

@@ -13,6 +13,8 @@ import time
 import pytest
 
 from socketkit import connect, serve
+from socketkit.blocking import BlockingServer
+from socketkit.engines.readiness import READINESS
 from socketkit.errors import OptionError
 from support.connections import PATIENCE, ask, call, read_all
 from support.programs import Program
@@ -367,6 +369,42 @@ def test_closed_server_ends_wait():
     before = signal.getsignal(signal.SIGTERM)
     with serve(echo, "tcp://127.0.0.1:0", engine="poll") as server:
         closer = threading.Thread(target=server.close)
+        closer.start()
+        assert server.wait_signal() is None
+        closer.join()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+class DroppingEngine(READINESS["poll"]):
+    """Takes a call of another thread and does not make it, as in the last moment before it ends; makes later ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_dropping = False
+        self.has_dropped = threading.Event()
+
+    def from_thread(self, callback):
+        if self.is_dropping:
+            self.is_dropping = False
+            self.has_dropped.set()
+        else:
+            super().from_thread(callback)
+
+
+def test_wait_that_begins_as_the_server_ends():
+    """The wait ends with None, also when the engine drops what begins it."""
+    made = []
+    before = signal.getsignal(signal.SIGTERM)
+    recipe = serve(echo, "tcp://127.0.0.1:0", engine="poll")
+    server = BlockingServer(recipe._make, lambda: made.append(DroppingEngine()) or made[0])
+    with server:
+
+        def close():
+            made[0].has_dropped.wait(PATIENCE)
+            server.close()
+
+        made[0].is_dropping = True
+        closer = threading.Thread(target=close)
         closer.start()
         assert server.wait_signal() is None
         closer.join()
