@@ -93,8 +93,9 @@ def random_stream(dice: random.Random, framing: str) -> list[bytes]:
     codec = of(framing).codec()
     size = getattr(of(framing), "size", None)
     made = bytearray()
-    for _ in range(dice.randrange(6)):
-        text = "".join(dice.choices("ab\r\0 0é\N{SNOWMAN}", k=dice.choice((0, 1, 3, 8, 200))))
+    letters = dice.choice(("ab\r\0 0é\N{SNOWMAN}", "ab 0"))
+    for _ in range(dice.choices((dice.randrange(6), 40, 600), (90, 9, 1))[0]):
+        text = "".join(dice.choices(letters, k=dice.choice((0, 1, 3, 8, 200))))
         message: Any = text.encode() if size is None else dice.randbytes(size)
         if framing.startswith("lines") and "none" not in framing:
             message = text
