@@ -148,19 +148,23 @@ def test_accept_burst_does_not_starve():
 
 
 class Crowd(StreamListener):
-    """A listener at which many wait, on a busy engine: each look at it takes a turn of 30 ms."""
+    """A listener at which many wait, on a busy engine: each look at it takes a turn of 30 ms, and finds `at_once`."""
 
-    def __init__(self, engine, count):
+    def __init__(self, engine, count, *, at_once):
         self.address = Address.parse("tcp://127.0.0.1:1")
-        self.engine, self.left, self.turn_count = engine, count, 0
+        self.engine, self.left, self.at_once, self.there = engine, count, at_once, 0
+        self.turn_count = self.failed_count = 0
 
     async def wait_incoming(self, *, deadline=None):
         self.turn_count += 1
+        self.there = max(self.there, min(self.at_once, self.left))
         await self.engine.sleep(0.03)
 
     def accept_nowait(self):
-        if not self.left:
+        if not self.there:
+            self.failed_count += 1
             raise BlockingIOError
+        self.there -= 1
         self.left -= 1
         return OpenIncoming(memory_pair(self.engine)[0])
 
@@ -178,11 +182,21 @@ class Crowd(StreamListener):
 def test_slow_turns_take_bursts():
     """However long the turns of a busy loop are, those who wait are accepted in bursts, and not one a turn."""
     engine, _ = virtual_engine()
-    crowd = Crowd(engine, 1000)
+    crowd = Crowd(engine, 1000, at_once=1000)
     acceptor = Acceptor(engine, Options(), lambda stream, options, framing, entry: True)
     engine.run(acceptor.run(crowd, Options(), Chunks()))
     assert not crowd.left
     assert crowd.turn_count <= 1000 / TURN_CONNECTIONS + 5
+
+
+def test_connections_one_by_one_cost_one_accept_each():
+    """Where one comes after the other, however fast, few calls of accept(2) find none."""
+    engine, _ = virtual_engine()
+    crowd = Crowd(engine, 1000, at_once=1)
+    acceptor = Acceptor(engine, Options(), lambda stream, options, framing, entry: True)
+    engine.run(acceptor.run(crowd, Options(), Chunks()))
+    assert not crowd.left
+    assert crowd.failed_count < 1000 / 12
 
 
 def test_failing_codec_costs_one_connection():

@@ -66,7 +66,7 @@ def test_over_a_unix_socket(engine, tmp_path):
 
 
 def test_stalled_handshakes_are_isolated_and_cut(engine):
-    """Stalled handshakes hold up no one and are cut. (Two servers, as a busy machine's own handshake takes long too.)"""
+    """Stalled handshakes hold up no one and are cut. (Two servers: on a busy machine a good one takes long too.)"""
     told = Recorder()
 
     def serving(**options):

@@ -34,6 +34,9 @@ BURST_INTERVAL: Final = 0.1
 it would be a call that fails with EAGAIN. Longer than the turns of a busy loop: at a millisecond, a chat with turns of
 30 ms accepted one connection a turn of the thousands that waited."""
 
+LONGEST_PAUSE: Final = 15
+"""Turns of a listener after which a second accept(2) is tried again, where the last ones have failed."""
+
 Begin = Callable[[Stream, Options, Framing, Entry], bool]
 """Begins the conversation of an admitted connection; False where it cannot begin any more (a stop is under way)."""
 
@@ -77,7 +80,7 @@ class Acceptor:
             OSError: the listener cannot be used any more, although it was not closed.
         """
         shortage = _Shortage(self, listener)
-        limit, before = 1, -BURST_INTERVAL
+        burst = _Burst()
         try:
             while not listener.is_closed:
                 await self.wait_admissible(listener)
@@ -85,11 +88,11 @@ class Acceptor:
                     await listener.wait_incoming()
                 if listener.is_closed:
                     return  # closing it woke this task
-                limit = min(2 * limit, TURN_CONNECTIONS) if self._engine.now() - before < BURST_INTERVAL else 1
+                limit = burst.next_limit(self._engine.now())
                 try:
                     self._accept_burst(listener, options, framing, limit)
                 except BlockingIOError:
-                    limit = 1  # no more, or another process was faster
+                    burst.found_no_more()  # or another process was faster
                 except OSError as error:
                     if listener.is_closed or is_peer_error(error):
                         continue
@@ -97,7 +100,7 @@ class Acceptor:
                         raise
                     await self._pause(listener, shortage.next_pause(error))
                     continue
-                before = self._engine.now()
+                burst.accepted(self._engine.now())
                 shortage.end()
                 if listener.is_exhausted:
                     return
@@ -258,6 +261,35 @@ class Acceptor:
         self._paused_count -= 1
         if self._observer is not None:
             self._observer(AcceptResumed(str(listener.address), self._engine.now() - began))
+
+
+class _Burst:
+    """How many connections a listener tries to accept in one turn: twice as many as before, while they come close
+    together. Where a second one was seldom there, it is seldom tried."""
+
+    def __init__(self) -> None:
+        self._limit = 1
+        self._last = -BURST_INTERVAL
+        self._pause = 0  # turns that take one connection, after a try that found no second one
+        self._left = 0  # of them
+
+    def next_limit(self, now: float) -> int:
+        if now - self._last >= BURST_INTERVAL:
+            self._limit = 1
+        elif self._left > 0:
+            self._left -= 1
+        else:
+            self._limit = min(2 * self._limit, TURN_CONNECTIONS)
+        return self._limit
+
+    def found_no_more(self) -> None:
+        if self._limit > 1:
+            self._pause = 2 * self._pause + 1 if self._limit == 2 else 0
+            self._left = self._pause = min(self._pause, LONGEST_PAUSE)
+        self._limit = 1
+
+    def accepted(self, now: float) -> None:
+        self._last = now
 
 
 class _Shortage:
