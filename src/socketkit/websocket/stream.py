@@ -323,7 +323,7 @@ class WebSocketStream(MessageStream):
 
     def forget(self) -> None:
         self.protocol.detach()
-        self._awaited, self._keepalive, self._codec = _nothing_awaited, None, None
+        self._awaited, self._cut, self._keepalive, self._codec = _nothing_awaited, _nowhere, None, None
         self._inner.forget()
 
     def _say_close(self) -> bool:

@@ -101,6 +101,36 @@ def test_gathered_lines_are_bounded() -> None:
     in_room(2, scenario)
 
 
+def test_sending_leaves_time_for_other_work() -> None:
+    """Where each turn has other work, sending to all takes half of the time; without other work nothing waits."""
+    engine, clock = virtual_engine()
+
+    async def run(work: float) -> int:
+        room = Room(engine, 2)
+        send_now = room.streams[0].send_now
+
+        def slow(data: bytes | memoryview) -> int:
+            clock.advance(0.010)  # so long does it take in a room of thousands
+            return send_now(data)
+
+        room.streams[0].send_now = slow  # type: ignore[method-assign]
+        for number in range(200):
+            room.fanout.show(ShowLine((0, 1), str(number)), None)
+            clock.advance(work)
+            await engine.sleep(0)
+        await room.end_turn()
+        assert room.texts() == ["".join(f"{number}\n" for number in range(200))] * 2
+        return len(room.streams[0].pieces)
+
+    async def both() -> None:
+        assert await run(0.010) >= 195
+        assert 45 <= await run(0.003) <= 55  # four turns of 3 ms to each 10 ms
+        assert 15 <= await run(0.001) <= 25
+        assert await run(0.0) >= 50  # each waits for a turn in which nothing is done
+
+    engine.run(both())
+
+
 SHOWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["room", "own", "some", "leaves"])), max_size=30)
 
 

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -48,6 +49,29 @@ def types(program: Program, text: str) -> None:
     assert stdin is not None
     stdin.write(text.encode())
     stdin.flush()
+
+
+@pytest.mark.parametrize(
+    ("limits", "soft", "said"),
+    [
+        ("ulimit -Sn 100", 700 + 256 + 64, 0),
+        ("ulimit -Sn 5000", 5000, 0),
+        ("ulimit -n 300", 300, 1),
+    ],
+)
+def test_limit_of_descriptors(limits: str, soft: int, said: int) -> None:
+    """A shell's limit of 1024 descriptors is raised to what the guests need; where that is forbidden a line says so."""
+    resource = pytest.importorskip("resource", reason="not a POSIX system")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("prlimit(2) is Linux's")
+    host = [sys.executable, "-m", "socketkit", "chat", "host", "tcp4://127.0.0.1:0", "--max-guests", "700"]
+    with Program("sh", "-c", f"{limits}; exec {shlex.join(host)}") as program:
+        program.address()
+        assert resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)[0] == soft
+        lines = [line for line in program.stderr_lines if "descriptors" in line]
+        assert len(lines) == said
+        for line in lines:
+            assert line.startswith("socketkit: --max-guests 700: this process may have 300 descriptors (ulimit -n)")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, EndChat, P
 from socketkit.apps.chat.fanout import Fanout
 from socketkit.apps.chat.http_refusal import is_http_request, refuse_http
 from socketkit.apps.chat.hub import NO_WISH, Hub, Wish
+from socketkit.apps.chat.join_turns import JoinTurns
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.line_reader import CHAT_FRAMING, LineReader, framing_of
 from socketkit.apps.chat.members import Members
@@ -109,6 +110,7 @@ class ChatHost:
         self._once = once
         self._outlets: dict[int, Outlet] = {}
         self._fanout = Fanout(engine, self._outlets)
+        self._join_turns = JoinTurns(engine)
         self._undone: deque[Decision] = deque()
         self._is_busy = False
         self.ended = engine.event()
@@ -138,6 +140,7 @@ class ChatHost:
             elif await self.web.accept(connection, data):
                 await self.web.serve(connection, source_of(connection))
             return
+        await self.wait_join()
         guest = LineGuest(self._engine, connection)
         member = self.add(guest, source_of(connection))
         how = "{name} has left"
@@ -148,6 +151,10 @@ class ChatHost:
         finally:
             self.remove(member, how)
         await self.wait_farewell(member, guest)
+
+    async def wait_join(self) -> None:
+        """Wait until one more guest may be added: so many are in each turn that the others still have theirs."""
+        await self._join_turns.wait()
 
     async def wait_farewell(self, member: int, guest: ConnectedGuest) -> None:
         """Wait until the last lines of a guest that has gone are queued: they may wait for the store."""

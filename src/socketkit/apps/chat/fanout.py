@@ -22,6 +22,10 @@ IDLE_TURN: Final = 0.0002
 """Seconds that a turn lasts in which there is nothing else to do."""
 
 
+MAX_REST: Final = 0.1
+"""Seconds for which lines wait at most so that other work is done too."""
+
+
 class _Run:
     """Lines in a row for the same guests, each perhaps without one of them.
 
@@ -110,7 +114,7 @@ class Fanout:
         self._leaving: list[Outlet] = []
         self._size = self._own_size = 0
         self._is_due = False
-        self._began = self._looked = self._rest_until = float("-inf")
+        self._began = self._rest_until = float("-inf")
 
     def show(self, shown: ShowLine, message_id: int | None) -> tuple[int, int]:
         """Show a line to its guests; the bytes for each of them, and how many are sent it by itself."""
@@ -158,16 +162,26 @@ class Fanout:
             outlet.disconnect()
 
     def _end_turn(self) -> None:
-        now = self._engine.now()
-        if now < self._rest_until and now - self._looked > IDLE_TURN:
-            self._looked = now
-            self._engine.call_soon(self._end_turn)
-            return
+        if self._engine.now() < self._rest_until:
+            self._engine.background(self._rest())
+        else:
+            self._send()
+
+    async def _rest(self) -> None:
+        """Wait until sending has taken half of the time at most, or a turn in which there was no other work."""
+        now = self._engine.now
+        while (before := now()) < self._rest_until:
+            await self._engine.sleep(0)
+            if now() - before < IDLE_TURN:
+                break
+        self._send()
+
+    def _send(self) -> None:
         self._is_due = False
-        self._began = now
+        self._began = self._engine.now()
         self.flush()
         self._engine.call_soon(self._note_sent)  # behind the connections, which send when this turn ends
 
     def _note_sent(self) -> None:
-        now = self._looked = self._engine.now()
-        self._rest_until = now + (now - self._began)
+        now = self._engine.now()
+        self._rest_until = now + min(now - self._began, MAX_REST)

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from socketkit.apps.chat.bus.bus import Bus
     from socketkit.apps.chat.store import Store
 
-__all__ = ["MAX_UNSENT_SIZE", "ChatHost", "WaitBudget", "host"]
+__all__ = ["MAX_UNSENT_SIZE", "SPARE_CONNECTIONS", "ChatHost", "WaitBudget", "host"]
 
-SPARE_CONNECTIONS: Final = 64
-"""Connections beyond the guests: those of clients that are told that the chat is full. More wait in the backlog."""
+SPARE_CONNECTIONS: Final = 256
+"""Connections beyond the guests: those of clients that are told that the chat is full, 5000 a second where they send
+nothing. More wait in the backlog."""
 
 
 async def host(

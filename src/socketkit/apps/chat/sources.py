@@ -9,7 +9,7 @@ from socketkit.connection.connection import Connection
 
 __all__ = ["source_of"]
 
-_IPV4: Final = re.compile(r"tcp://([0-9.]+):[0-9]+")
+_IPV4: Final = re.compile(r"(?:tcp|tls|ws|wss)://([0-9.]+):[0-9]+")
 
 
 def source_of(connection: Connection) -> str:

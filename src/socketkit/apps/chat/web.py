@@ -80,6 +80,9 @@ class Chat(Protocol):
     def members(self) -> Members:
         """Who is where."""
 
+    async def wait_join(self) -> None:
+        """Wait until one more guest may be added."""
+
     def add(self, outlet: Any, source: str, *, wish: Wish, is_trusted: bool) -> int:
         """Add a guest; its number."""
 
@@ -179,6 +182,7 @@ class WebSide:
             return
         session, is_trusted = secrets.token_urlsafe(16), self._is_trusted(hello)
         wish = await self._wish(hello, is_trusted=is_trusted)
+        await self._chat.wait_join()
         if hello.session is not None and (former := self._sessions.pop(hello.session, None)) is not None:
             self._chat.remove(former)  # the same person: a page that was loaded anew, a connection that was lost
         guest = WebGuest(self._engine, connection, lambda: self._ready(session), wants_lines=hello.wants_lines)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from socketkit.apps.chat.decisions import ShowLine
+from socketkit.apps.chat.decisions import Past, ShowLine
+from socketkit.apps.chat.members import MAX_PAST
 from socketkit.apps.chat.outlets import ConnectedGuest
 from socketkit.apps.chat.web_protocol import encode, event_of
 from socketkit.connection.broadcast import broadcast
@@ -45,8 +46,11 @@ class WebGuest(ConnectedGuest):
 
     @staticmethod
     def show_all(outlets: list[WebGuest], shown: ShowLine, message_id: int | None) -> int:
-        event = event_of(shown, message_id, time.time())
         plain = [each for each in outlets if not each.wants_lines]
+        if isinstance(shown.detail, Past) and len(plain) == len(outlets):
+            _send(plain, _text_of(shown.detail, shown))
+            return len(shown.line) + EVENT_SIZE
+        event = event_of(shown, message_id, time.time())
         if event is not None and event["type"] == "ready":
             (guest,) = outlets  # the notice is for one
             guest.is_ready = True
@@ -61,5 +65,24 @@ class WebGuest(ConnectedGuest):
 
 def send_event(guests: list[WebGuest], event: dict[str, Any]) -> None:
     """Queue an event for guests, encoded and framed once; never waits."""
+    _send(guests, encode(event))
+
+
+def _send(guests: list[WebGuest], text: str) -> None:
     # "wait" queues for slow ones too: the host itself disconnects those that are far behind, and tells the others.
-    broadcast([guest.connection for guest in guests], encode(event), slow="wait")
+    broadcast([guest.connection for guest in guests], text, slow="wait")
+
+
+_past_texts: dict[int, tuple[Past, str]] = {}
+
+
+def _text_of(past: Past, shown: ShowLine) -> str:
+    """The event of a message of the history. It is remembered: of many that join at once each is shown the same."""
+    known = _past_texts.get(id(past))
+    if known is not None and known[0] is past:
+        return known[1]
+    text = encode(event_of(shown, None, 0.0) or {})
+    if len(_past_texts) >= MAX_PAST:
+        _past_texts.clear()
+    _past_texts[id(past)] = past, text
+    return text

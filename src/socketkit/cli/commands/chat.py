@@ -18,6 +18,7 @@ from socketkit.apps.chat.participant import PERSON_FRAMING, Participant, Piped
 from socketkit.apps.chat.web_address import page_address, page_url
 from socketkit.apps.talk.conversation import AbandonedError, run_until_signal
 from socketkit.cli import chat_options, common_options, tls_options
+from socketkit.cli.descriptor_limit import allow_connections
 from socketkit.cli.fast_click import Group, option
 from socketkit.cli.output import Status, print_listening, printing_above
 from socketkit.cli.server_options import metrics
@@ -105,6 +106,7 @@ def host(
         raise OptionError("--once --bus: a chat of several hosts is not for one guest")
     broker = None if bus is None else bus.make()
     kept = None if store is None else _open_store(store)
+    allow_connections(limits.max_guests, rooms.SPARE_CONNECTIONS, what="--max-guests")
 
     async def talk(way: Engine, person: Participant) -> None:
         await rooms.host(
