@@ -537,7 +537,8 @@ class BlockingServer:
 
         def tell(result: T | None = None, error: BaseException | None = None) -> None:
             if is_told.acquire(blocking=False):
-                self._asking.remove(end)
+                if not engine.blocks:
+                    self._asking.remove(end)
                 done(result, error)
 
         def end() -> None:
@@ -560,7 +561,8 @@ class BlockingServer:
 
         assert self._engine is not None
         engine = self._engine
-        self._asking.append(end)  # before `_has_ended` is read; `_live` does both in the other order
+        if not engine.blocks:  # else the task is a thread, which ends by itself
+            self._asking.append(end)  # before `_has_ended` is read; `_live` does both in the other order
         if not self._has_ended:
             with suppress(RuntimeError):  # it has ended in the meantime
                 engine.from_thread(lambda: engine.start(work()))

@@ -13,12 +13,14 @@ from socketkit.streams.stream import Stream
 __all__ = ["close_gracefully", "unsent_error"]
 
 
-async def close_gracefully(session: Session, sender: Sender, stream: Stream, *, peer: str, timeout: float) -> None:
+async def close_gracefully(
+    session: Session, sender: Sender | None, stream: Stream, *, peer: str, timeout: float
+) -> None:
     """Close a connection in good order. The stream is closed when this returns, and also when it raises.
 
     Args:
         session: refuses to send from now on.
-        sender: is emptied first.
+        sender: is emptied first; None: everything was sent.
         stream: is closed, or aborted at the deadline.
         peer: its address, for the errors.
         timeout: seconds that all of it may take.
@@ -33,7 +35,8 @@ async def close_gracefully(session: Session, sender: Sender, stream: Stream, *, 
     session.refuse(closed_error(peer), is_final=True)
     deadline = stream.engine.deadline(timeout)
     try:
-        await sender.wait_empty(deadline=deadline)
+        if sender is not None:
+            await sender.wait_empty(deadline=deadline)
     except DeadlineError:
         stream.abort()
         raise unsent_error(peer, session.outgoing_size, timeout) from None
@@ -41,7 +44,7 @@ async def close_gracefully(session: Session, sender: Sender, stream: Stream, *, 
         stream.abort()
         raise
     await stream.finish(deadline=deadline)
-    if not was_raised:
+    if sender is not None and not was_raised:
         sender.check()
 
 

@@ -399,10 +399,10 @@ class Connection(ConnectionCore, Generic[M]):
         try:
             await close_gracefully(
                 self._session,
-                self._sender,
+                internals.needed_sender,
                 internals.stream,
                 peer=internals.peer,
-                timeout=self.internals.options.close_timeout,
+                timeout=internals.options.close_timeout,
             )
         except SocketkitError as error:
             internals.set_cause(error)
@@ -419,7 +419,12 @@ class Connection(ConnectionCore, Generic[M]):
             stream.abort()
             return
         self._closed = True
-        self._sender.cut(closed_error(self.internals.peer))
+        reason = closed_error(self.internals.peer)
+        sender = self.internals.needed_sender
+        if sender is None:
+            self._session.refuse(reason)
+        else:
+            sender.cut(reason)
         stream.abort()
         self._end(is_aborted=True)
 

@@ -100,6 +100,11 @@ class Internals:
             sender = self._sender = self._make_sender()
         return sender
 
+    @property
+    def needed_sender(self) -> Sender | None:
+        """The same, where something is unsent, or was lost; else perhaps None: there is nothing that it could do."""
+        return self.sender if self._sender is None and self.session.has_unsent else self._sender
+
     def _make_sender(self) -> Sender:
         kind: type[Sender] = Sender
         if isinstance(self.stream, DatagramStream):

@@ -304,9 +304,9 @@ class Server:
         try:
             connection.abort()  # closed already, unless this task was cancelled
         finally:
-            statistics = connection.statistics()
-            self._received_size += statistics.received_size
-            self._sent_size += statistics.sent_size
+            session = connection.internals.session
+            self._received_size += session.received_size
+            self._sent_size += session.sent_size
             self._acceptor.leave(entry)
 
     def _ends_more(self, error: BaseException) -> bool:
