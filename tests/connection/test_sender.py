@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
-from socketkit import framing
+from socketkit import engines, framing
 from socketkit.connection.sender import Sender
 from socketkit.connection.session import Session
 from socketkit.errors import BrokenError, ClosedError, DeadlineError
 from socketkit.events import Sent
 from socketkit.streams.memory import memory_pair
 from support.clock import virtual_engine
+from support.connections import talk
+from support.engines import READINESS
 from support.recorder import Recorder
 from support.running import Running, turns
 
@@ -180,3 +184,25 @@ def test_abort_wakes_waiting_senders(sending):
         sending.near.abort()
 
     sending.engine.run(main())
+
+
+@pytest.mark.parametrize("name", READINESS)
+def test_interrupt_keeps_the_other_batches(name):
+    """^C while the batches of a turn leave: those that are behind it leave as the engine ends."""
+    engine = engines.make(name)
+
+    def strike(event):
+        if isinstance(event, Sent):
+            raise KeyboardInterrupt
+
+    async def main(connections):
+        for connection in connections:
+            connection.send("hello")
+        await engine.sleep(60)
+
+    with ExitStack() as stack:
+        observers = [None, strike, None, None]
+        both = [stack.enter_context(talk(engine, observer=observer)) for observer in observers]
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(main([connection for connection, _ in both]))
+        assert [far.recv(100) for _, far in both] == [b"hello\n"] * 4

@@ -850,6 +850,11 @@ static int flush_at_end_of_turn(Connection *self)
     return result == NULL ? -1 : 0;
 }
 
+int flush_connection_later(PyObject *connection)
+{
+    return flush_at_end_of_turn((Connection *)connection);
+}
+
 /* Send a large chunk from where it is. NULL without an exception: it is to be copied. */
 static PyObject *send_chunk(Connection *self, PyObject *message)
 {

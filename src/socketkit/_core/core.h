@@ -348,6 +348,7 @@ PyObject *core_receive_blocking(PyObject *module, PyObject *const *args, Py_ssiz
 
 int add_connection(PyObject *module, CoreState *core);
 int flush_connection(PyObject *connection);
+int flush_connection_later(PyObject *connection);
 void free_kept_next(CoreState *core);
 PyObject *core_broadcast(PyObject *module, PyObject *args);
 PyObject *core_push(PyObject *module, PyObject *args);

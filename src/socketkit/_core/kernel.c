@@ -244,6 +244,15 @@ static int report(Kernel *self)
     return result == NULL ? -1 : 0;
 }
 
+/* An exception ends this turn: what is unsent waits for the end of the next one. The exception stays. */
+static void put_off(PyObject *connection)
+{
+    PyObject *error = take_exception();
+    if (flush_connection_later(connection) < 0)
+        PyErr_Clear(); /* there is no memory: it leaves with what is sent next, or on close */
+    restore_exception(error);
+}
+
 /* Send the batches of this turn. */
 static int flush_unsent(Kernel *self)
 {
@@ -252,7 +261,9 @@ static int flush_unsent(Kernel *self)
     memcpy(unsent, self->unsent, count * sizeof *unsent);
     self->unsent_count = 0; /* those that are added from here on are for the next turn */
     for (int i = 0; i < count; i++) {
-        if (status == 0 && flush_connection(unsent[i]) < 0)
+        if (status < 0)
+            put_off(unsent[i]);
+        else if (flush_connection(unsent[i]) < 0)
             status = report(self);
         Py_DECREF(unsent[i]);
     }
