@@ -375,6 +375,33 @@ def test_closed_server_ends_wait():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_second_signal_takes_no_number(engine_name):
+    """A second signal ends the server at once; the wait returns the first one, whichever thread is the faster."""
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def strike(server):
+        while signal.getsignal(signal.SIGTERM) == before and not has_returned.wait(0.001):
+            pass
+        for _ in range(2):
+            if not has_returned.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+            while server.is_ready and not has_returned.wait(0.001):
+                pass
+
+    for _ in range(15):
+        has_returned = threading.Event()
+        with serve(echo, "tcp://127.0.0.1:0", engine=engine_name) as server:
+            striker = threading.Thread(target=strike, args=(server,))
+            striker.start()
+            try:
+                number = server.wait_signal(lame_duck=PATIENCE)
+            finally:
+                has_returned.set()
+                striker.join()
+        assert number == signal.SIGTERM
+
+
 class DroppingEngine(READINESS["poll"]):
     """Takes a call of another thread and does not make it, as in the last moment before it ends; makes later ones."""
 
