@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 import time
 
@@ -82,6 +83,40 @@ def test_raising_handler_ends_its_own(engine_name):
     assert isinstance(failed.error, ZeroDivisionError)
     (closed,) = [event for event in recorder.of(Closed) if event.connection == failed.connection]
     assert closed.error is failed.error
+
+
+def test_sums_count_each_connection_once(engine_name):
+    """Another thread that asks while connections leave finds no byte twice, and none that was lost."""
+    size, sent, found = 1000, 0, []
+    is_over = threading.Event()
+    before = sys.getswitchinterval()
+
+    async def handler(connection):
+        await connection.receive()
+
+    def ask_often(server):
+        while not is_over.is_set():
+            found.append((server.statistics().received_size, sent))
+
+    with serve(handler, ANY, framing="lines", engine=engine_name) as server:
+        asking = threading.Thread(target=ask_often, args=(server,))
+        asking.start()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(100):
+                sent += size
+                with call(server.addresses[0]) as client:
+                    client.sendall(b"x" * (size - 1) + b"\n")
+                    assert client.recv(1) == b""
+            server.wait_idle(timeout=PATIENCE)
+        finally:
+            sys.setswitchinterval(before)
+            is_over.set()
+            asking.join()
+        assert server.statistics().received_size == sent
+    sums = [received for received, _ in found]
+    assert sums == sorted(sums)
+    assert all(received <= sent for received, sent in found)
 
 
 class Foreign(BaseException):

@@ -7,6 +7,7 @@ up to `grace` for the handlers, then abort what is left.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -117,7 +118,9 @@ class Server:
         self._signal_stops: list[SignalStop] = []
         self._pid = os.getpid()  # sockets and files belong to the process that opened them
         self._accepted_count = self._handshake_failed_count = self._failed_count = 0
-        self._received_size = self._sent_size = 0
+        self._received_size = self._sent_size = 0  # of the connections that have left
+        # Other threads ask for the sums. A signal handler may, in the middle of this.
+        self._counting = threading.RLock()
 
     # Listeners
 
@@ -251,10 +254,10 @@ class Server:
                 self._leave(connection, entry)
                 connection.internals.forget_errors()
         except BaseException as error:
-            if not self._conversations.end(connection, error):
+            if not self._end(connection, error):
                 raise
         else:
-            self._conversations.end(connection)
+            self._end(connection)
 
     def _report_accepted(self, connection: Connection) -> None:
         if self._observer is not None:
@@ -304,10 +307,15 @@ class Server:
         try:
             connection.abort()  # closed already, unless this task was cancelled
         finally:
-            session = connection.internals.session
+            self._acceptor.leave(entry)
+
+    def _end(self, connection: Connection, error: BaseException | None = None) -> bool:
+        """Take a connection from the members and its bytes into the sums, as one; otherwise as `Group.end`."""
+        session = connection.internals.session
+        with self._counting:
             self._received_size += session.received_size
             self._sent_size += session.sent_size
-            self._acceptor.leave(entry)
+            return self._conversations.end(connection, error)
 
     def _ends_more(self, error: BaseException) -> bool:
         """Whether more than one connection ends by it: our cancelling, the engine's end, the program's (but in a
@@ -525,15 +533,18 @@ class Server:
 
     def statistics(self) -> ServerStatistics:
         """The counts now."""
-        running = [connection.statistics() for connection in self._conversations.members]
+        with self._counting:
+            running = [connection.statistics() for connection in self._conversations.members]
+            received_size = self._received_size + sum(one.received_size for one in running)
+            sent_size = self._sent_size + sum(one.sent_size for one in running)
         return ServerStatistics(
             active_count=len(running),
             accepted_count=self._accepted_count,
             refused_count=self._acceptor.refused_count,
             handshake_failed_count=self._handshake_failed_count,
             failed_count=self._failed_count,
-            received_size=self._received_size + sum(one.received_size for one in running),
-            sent_size=self._sent_size + sum(one.sent_size for one in running),
+            received_size=received_size,
+            sent_size=sent_size,
             is_paused=self._acceptor.is_paused,
             dropped_count=self._listeners.dropped_count,
             kernel_dropped_count=self._listeners.kernel_dropped_count,
