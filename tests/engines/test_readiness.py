@@ -21,6 +21,7 @@ from socketkit.engines.pollers import POLLERS, Poller
 from socketkit.engines.readiness import FEW_TIMERS, READINESS, ReadinessEngine
 from socketkit.errors import DeadlineError
 from support.clock import JumpingPoller, VirtualClock, virtual_engine
+from support.connections import talk
 from support.engines import READINESS as ENGINES
 from support.recorder import Recorder
 
@@ -495,6 +496,36 @@ def test_interrupt_strands_no_task(pair: Pair) -> None:
     with pytest.raises(KeyboardInterrupt):
         engine.run(main())
     assert story == ["cleaned up"]
+
+
+class InterruptedArming:
+    """A real poller that ^C strikes as it begins to watch a descriptor."""
+
+    def __init__(self, inner: Poller) -> None:
+        self._inner = inner
+        self.poll, self.close = inner.poll, inner.close
+        self.strike = False
+
+    def arm(self, descriptor: int, before: int, after: int) -> None:
+        if self.strike:
+            self.strike = False
+            raise KeyboardInterrupt
+        self._inner.arm(descriptor, before, after)
+
+
+def test_interrupt_while_a_receiver_begins_to_wait() -> None:
+    """It ends the run: the wait is not just tried once more."""
+    poller = InterruptedArming(POLLERS["poll"]())
+    engine = READINESS["poll"](poller=poller)
+
+    async def main() -> None:
+        with talk(engine) as (connection, far):
+            poller.strike = True
+            far.sendall(b"hello\n")
+            await connection.receive()
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(main())
 
 
 def test_lost_task_found_at_end() -> None:

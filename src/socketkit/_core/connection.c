@@ -198,7 +198,8 @@ static PySendResult hand_over(Next *self, PyObject **result)
     return outcome;
 }
 
-/* Park the running task of a readiness engine. False: the engine's own wait is to do it, or to raise. */
+/* Park the running task of a readiness engine. False: the engine's own wait is to do it, or to raise; or there is an
+   exception. */
 static bool park(Connection *self, PyObject **result)
 {
     Kernel *kernel = self->is_kernel ? (Kernel *)self->engine : NULL;
@@ -225,6 +226,8 @@ static PySendResult wait_readable(Next *self, PyObject **result)
     connection->session->is_receiving = self->is_waiting = true;
     if (park(connection, result))
         return PYGEN_NEXT;
+    if (PyErr_Occurred())
+        return PYGEN_ERROR;
     if (connection->is_loop && connection->engine != NULL) {
         self->waiter = start_side((Loop *)connection->engine, connection->stream->descriptor, result);
         if (self->waiter != NULL)

@@ -367,7 +367,7 @@ static void drop_slot(Kernel *self, long descriptor)
 }
 
 /* Watch a descriptor until it is readable. NULL, and no exception: another task waits there, or it cannot be watched:
-   the engine's `wait` says so. */
+   the engine's `wait` says so. An exception: the program is interrupted. */
 Slot *watch_readable(Kernel *self, int descriptor)
 {
     Slot *slot = find_slot(self, descriptor);
@@ -383,7 +383,8 @@ Slot *watch_readable(Kernel *self, int descriptor)
         if (!is_free && is_new)
             drop_slot(self, descriptor);
     }
-    PyErr_Clear();
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception))
+        PyErr_Clear();
     if (!is_free)
         Py_CLEAR(slot);
     return slot;
