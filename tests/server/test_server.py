@@ -85,6 +85,31 @@ def test_raising_handler_ends_its_own(engine_name):
     assert closed.error is failed.error
 
 
+def test_cancelling_in_a_group_ends_its_own(engine_name):
+    """A group of exceptions with a cancellation in it, which no one has asked for, ends one conversation, and is
+    reported."""
+    if engine_name == "trio":
+        pytest.skip("trio makes its Cancelled itself")
+
+    async def handler(connection):
+        async for message in connection:
+            if message == "fail":
+                raise BaseExceptionGroup("both", [connection.engine.cancelled(), ZeroDivisionError()])
+            await connection.send(message)
+
+    recorder = Recorder()
+    with serve(handler, ANY, framing="lines", engine=engine_name, observer=recorder) as server:
+        with call(server.addresses[0]) as unlucky, call(server.addresses[0]) as other:
+            assert ask(other, b"hello") == b"hello"
+            unlucky.sendall(b"fail\n")
+            assert read_to_reset(unlucky) == b""
+            assert ask(other, b"still here") == b"still here"
+        with call(server.addresses[0]) as next_one:
+            assert ask(next_one, b"me too") == b"me too"
+    (failed,) = recorder.of(HandlerFailed)
+    assert [type(error) for error in failed.error.exceptions] == [ZeroDivisionError]
+
+
 def test_sums_count_each_connection_once(engine_name):
     """Another thread that asks while connections leave finds no byte twice, and none that was lost."""
     size, sent, found = 1000, 0, []

@@ -311,6 +311,11 @@ class Server:
 
     def _end(self, connection: Connection, error: BaseException | None = None) -> bool:
         """Take a connection from the members and its bytes into the sums, as one; otherwise as `Group.end`."""
+        if isinstance(error, BaseExceptionGroup):
+            error = error.split(self.engine.cancelled)[1]  # None: nothing but our cancelling
+        if isinstance(error, (Exception, BaseExceptionGroup)):  # a member's failure would cancel all others
+            self._report(connection, error)
+            error = None
         session = connection.internals.session
         with self._counting:
             self._received_size += session.received_size
