@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 
@@ -355,6 +356,23 @@ def test_select_says_what_it_cannot_watch() -> None:
 
 
 # The end of tasks.
+
+
+@pytest.mark.skipif("epoll" not in POLLERS, reason="the others take a number that is not open, and report it")
+def test_wrong_number_takes_no_memory() -> None:
+    """A number far above every open descriptor is refused, and no table grows up to it."""
+    engine = READINESS["epoll"]()
+
+    async def main() -> None:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            await engine.wait(50_000_000, READ)
+
+    tracemalloc.start()
+    try:
+        engine.run(main())
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture

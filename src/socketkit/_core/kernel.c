@@ -5,6 +5,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
 #ifdef __linux__
@@ -16,6 +17,7 @@ enum { IN = 0x001, OUT = 0x004, ERR = 0x008, HUP = 0x010, INVALID = 0x020 };
 enum { READ_BITS = IN | ERR | HUP | INVALID, WRITE_BITS = OUT | ERR | HUP | INVALID };
 
 enum { MAX_EVENTS = 512 };
+enum { USUAL_DESCRIPTORS = 1 << 20 }; /* those from here on have to be open: a wrong number takes no memory */
 enum { MAX_DESCRIPTOR = 1 << 26 }; /* far above what a system gives: the table of slots is as long as the highest */
 
 static const double LONGEST_POLL = 24 * 3600.0; /* seconds; as in kernel.py */
@@ -343,6 +345,10 @@ static Slot *make_slot(Kernel *self, long descriptor)
         return NULL;
     }
     if (descriptor >= self->slots_size) {
+        if (descriptor >= USUAL_DESCRIPTORS && fcntl((int)descriptor, F_GETFD) < 0) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            return NULL;
+        }
         long size = descriptor + descriptor / 8 + 8;
         Slot **slots = PyMem_Realloc(self->slots, size * sizeof *slots);
         if (slots == NULL) {
