@@ -1,4 +1,4 @@
-"""The chat: fan-out beside Redis pub/sub, the memory of idle guests, and the delay of delivery in a full room.
+"""The chat: fan-out beside Redis pub/sub, memory of idle guests, delay of delivery in a full room, storms of joins.
 
 Usage: `python -m bench.chat [--write]` (needs redis-server). The servers have one core, the publisher and the guests
 the other one. `--write` makes the table and the chart of bench/chat.md.
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+from bench import joins
 from bench.machine import Programs, compile_programs, facts, on_load_core, on_server_core, processor_ns
 
 READERS = 100
@@ -289,6 +290,11 @@ def main() -> None:
         rows.append(
             (f"{LINES_A_SECOND} lines a second to {CROWD} guests", f"{points[2][1]:.1f} ms (p99)", text, "<= 20 ms")
         )
+    storms = ""
+    if wanted("joins"):
+        with ExitStack() as stack:
+            storms, bars = joins.table(compile_programs(stack))
+        groups.append((f"p99 of others' lines while {joins.COUNT:,} join within a second (ms)", "{:.1f}", bars))
     table = "\n".join(
         ["| what | figure | | held to |", "|---|---:|---|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
     )
@@ -298,7 +304,14 @@ def main() -> None:
             "# How fast the chat is\n\n"
             "Made by `make bench-chat`. The server has one core, the guests and the writer the other one. Fan-out is\n"
             "counted in the server's processor time, which other work on the machine changes little.\n\n"
-            f"![Fan-out, memory and delay](chat.svg)\n\n{table}\n\n{facts()}\n"
+            f"![Fan-out, memory and delay](chat.svg)\n\n{table}\n\n"
+            f"## {joins.COUNT:,} joins in a second\n\n"
+            f"`bench/joins.py`: {joins.TALKERS} guests say {joins.RATE} lines a second in the lobby. The storm comes\n"
+            "into it. With the default limits a thousand are in, and the others are told that the chat is full. Held\n"
+            f"to: a p99 of {joins.P99_HELD_TO:.0f} ms, no line lost or doubled. A row is the median of {joins.ROUNDS}\n"
+            "rounds. The processor's time is that of the host, and includes the talk. What the backlog\n"
+            "(net.core.somaxconn) does not hold, the clients' systems try again after a second.\n\n"
+            f"{storms}\n\n{facts()}\n"
         )
         (FOLDER / "chat.md").write_text(page)
         (FOLDER / "chat.svg").write_text(chart(groups))

@@ -26,7 +26,7 @@ from socketkit.streams.stream import Stream
 
 __all__ = ["Acceptor", "Begin"]
 
-TURN_CONNECTIONS: Final = 16
+TURN_CONNECTIONS: Final = 8
 """Connections that a listener accepts before the conversations have their turn."""
 
 BURST_INTERVAL: Final = 0.1

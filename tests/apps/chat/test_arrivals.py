@@ -16,7 +16,7 @@ from apps.chat.test_hub import lines_for, room_of, shown, told
 from socketkit.apps.chat.arrivals import SINGLE_BURST, TOGETHER_TIME
 from socketkit.apps.chat.chat_host import ChatHost
 from socketkit.apps.chat.decisions import HOST, Decision, Disconnect, Notice, ShowLine
-from socketkit.apps.chat.hub import EPISODE_TIME, Hub
+from socketkit.apps.chat.hub import EPISODE_TIME, Hub, Wish
 from socketkit.apps.chat.limits import Limits
 from socketkit.apps.chat.members import LISTED_HERE, LOBBY, MAX_PEOPLE
 from support.clock import virtual_engine
@@ -87,6 +87,44 @@ def test_move_is_told_where_it_goes() -> None:
     member, _ = hub.join(now=0.3)
     assert lines_for(1, hub.receive(member, b"/join tea", 0.3)) == []
     assert lines_for(1, hub.tick(1.0, 0.0)) == [f"* have joined: guest{member}"]
+
+
+def test_many_renames_are_told_of_together() -> None:
+    """Who changes its name in a loop fills nobody's screen; who speaks then was told of before."""
+    hub = Hub()
+    member, _ = hub.join()
+    lines = [line for count in range(100) for line in lines_for(HOST, hub.receive(member, b"/name n%d" % count, 0.0))]
+    assert len(lines) == SINGLE_BURST
+    assert lines[-1] == "* n18 is n19 now"
+    other, decisions = hub.join(now=0.1, wish=Wish(name="n19"))
+    assert "you are n19;" in lines_for(other, decisions)[0]
+    assert lines_for(HOST, hub.tick(TOGETHER_TIME, 0.0)) == ["* n19 is n99 now", "* have joined: n19"]
+    for count in range(50):
+        hub.receive(member, b"/name m%d" % count, 0.3)
+    assert lines_for(HOST, hub.receive(member, b"hi", 0.3)) == ["* m5 is m49 now", "m49: hi"]
+
+
+def test_name_that_others_still_see_is_in_use() -> None:
+    """Two that change their names in turn cannot make each other's notices come at once."""
+    hub = Hub()
+    one, two = hub.join()[0], hub.join()[0]
+    for count in range(SINGLE_BURST):
+        hub.receive(one, b"/name n%d" % count)
+    hub.receive(one, b"/name m")
+    assert lines_for(two, hub.receive(two, b"/name n19"))[0].startswith("* n19 is here already")
+    assert lines_for(one, hub.receive(one, b"/name n19")) == ["* you are n19 now"]
+    assert hub.tick(1.0, 0.0) == []
+    assert lines_for(two, hub.leave(one, now=1.0)) == ["* n19 has left"]
+
+
+def test_many_that_are_renamed_at_once_share_a_line() -> None:
+    hub = crowded()
+    for number in range(1, SINGLE_BURST + 1):
+        hub.receive(number, b"/name a%d" % number)
+    for number in range(1, SINGLE_BURST + 1):
+        hub.receive(number, b"/name b%d" % number)
+    names = ", ".join(f"b{number}" for number in range(1, 11))
+    assert lines_for(HOST, hub.tick(1.0, 0.0)) == [f"* are called otherwise now: {names} ... 20"]
 
 
 def test_full_chat_is_told_once() -> None:
@@ -169,12 +207,36 @@ def test_who_comes_costs_no_look_at_the_others() -> None:
     engine.run(body())
 
 
+def test_who_does_not_know_the_password_keeps_nobody_out() -> None:
+    """From one address a quarter of the places are taken by such guests; the host is told once."""
+    hub = Hub(limits=Limits(max_guests=40), password="right")
+    waiting = [hub.join("crowd")[0] for _ in range(10)]
+    refused, decisions = hub.join("crowd")
+    goodbye = "* goodbye: too many from your address have not given the password"
+    assert lines_for(refused, decisions) == [goodbye]
+    assert Disconnect(refused) in decisions and not hub.is_here(refused)
+    assert lines_for(HOST, decisions) == ["* wrong passwords come from crowd"]
+    again, decisions = hub.join("crowd")
+    assert lines_for(again, decisions) == [goodbye]
+    assert lines_for(HOST, decisions) == []
+    member, decisions = hub.join("home")
+    assert lines_for(member, decisions) == ["* this chat needs a password: type it"]
+    assert "welcome" in lines_for(waiting[0], hub.receive(waiting[0], b"right"))[0]
+    hub.leave(waiting[1])
+    hub.give_up(waiting[2], 30.0)
+    for _ in range(3):
+        number, decisions = hub.join("crowd")
+        assert lines_for(number, decisions) == ["* this chat needs a password: type it"]
+    assert not hub.is_here(hub.join("crowd")[0])
+    assert hub.is_here(hub.join("crowd", is_trusted=True)[0])
+
+
 EVENTS = st.one_of(
     st.tuples(st.just("join")),
     st.tuples(st.just("join")),
     st.tuples(st.just("leave"), st.integers(0, 7)),
     st.tuples(st.just("say"), st.integers(0, 7)),
-    st.tuples(st.just("rename"), st.integers(0, 7)),
+    st.tuples(st.just("rename"), st.integers(0, 7), st.none() | st.sampled_from(["A", "B", "C"])),
     st.tuples(st.just("enter"), st.integers(0, 7), st.sampled_from([LOBBY, "tea"])),
     st.tuples(st.just("kick"), st.integers(0, 7)),
     st.tuples(st.just("time"), st.sampled_from([0.01, 0.3, 2.0])),
@@ -234,7 +296,8 @@ def test_lines_tell_who_is_here(events: list[tuple[object, ...]]) -> None:
                 if hub.members.by_number[member].room == LOBBY:
                     watcher.read(hub.receive(HOST, f"/kick {hub.members.by_number[member].name}".encode(), now))
             else:
-                line = {"say": "hi", "rename": f"/name N{count}", "enter": f"/join {rest[-1]}"}[str(what)]
+                name = rest[-1] or f"N{count}"
+                line = {"say": "hi", "rename": f"/name {name}", "enter": f"/join {rest[-1]}"}[str(what)]
                 watcher.read(hub.receive(member, line.encode(), now))
     watcher.read(hub.tick(now + 1.0, 0.0))
     assert watcher.names == {hub.members.by_number[each].name for each in hub.members.rooms[LOBBY]}

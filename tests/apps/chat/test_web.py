@@ -97,7 +97,7 @@ def test_page_and_line_guests_talk() -> None:
     with hosting_page() as room, guest_of(room, name="Анна") as anna:
         ready = anna.gets()
         assert (ready["type"], ready["name"], ready["room"]) == ("ready", "Анна", "lobby")
-        assert (ready["host"], ready["people"], ready["cut"]) == ("host", ["host"], False)
+        assert (ready["host"], ready["people"], ready["count"], ready["cut"]) == ("host", ["host"], 1, False)
         assert [each["name"] for each in ready["rooms"]] == ["lobby"] and "token" not in ready
         nc = Nc(room, "Bob")
         assert [anna.gets()["type"], anna.gets()["type"]] == ["joined", "renamed"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import resource
 import signal
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +122,26 @@ def test_two_browsers_and_nc_talk(browser: Browser) -> None:
             shows(anna, "yes?")
             assert "yes?" not in guest.evaluate("document.body.innerText")
         shows(anna, "yes?")
+
+
+def test_room_of_many(browser: Browser) -> None:
+    """The page is told the first thousand names, and the number of all: also when one leaves that it was not told."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2500:
+        pytest.skip(f"needs 2500 descriptors, and {hard} are allowed (ulimit -n)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2500), hard))
+    count = "document.querySelector('#people-count').textContent"
+    with contextlib.ExitStack() as stack:
+        _, address, url = stack.enter_context(hosting("--max-guests", "1200"))
+        guests = [stack.enter_context(socket.create_connection((address.host, address.port))) for _ in range(1100)]
+        for each in guests:
+            assert each.recv(9)  # it is in
+        anna = stack.enter_context(page_of(browser, url, "Anna"))
+        anna.wait_for(f"{count} === '1102'")
+        assert anna.evaluate("document.querySelector('#people .rest').textContent").startswith("and 902 ")
+        guests[-1].close()
+        anna.wait_for(f"{count} === '1101'")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_reload_keeps_the_room(browser: Browser) -> None:

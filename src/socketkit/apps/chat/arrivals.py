@@ -1,7 +1,8 @@
-"""Notices of members that came and went: one each while there are few, one for all when there are many.
+"""Notices of members that came, went or changed their names: one each while there are few, one for all of many.
 
 A notice goes to all in a room, so a hundred guests that come in a moment would cost ten thousand lines. A member that
-has left again before its notice has none. Without I/O; time is an argument.
+has left again before its notice has none, and one that has changed its name a hundred times has one. Without I/O; time
+is an argument.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 from socketkit.values import Value
 
-__all__ = ["Arrivals", "Gathered", "listed_names"]
+__all__ = ["LISTED_NAMES", "Arrivals", "Gathered", "listed_names"]
 
 SINGLE_BURST: Final = 20
 """Members that may come or go in a row with a notice each, at once."""
@@ -27,17 +28,19 @@ LISTED_NAMES: Final = 10
 
 
 class Gathered(Value):
-    """The members that came to a room and went from it, without a notice yet.
+    """What happened in a room without a notice yet, in the order in which it is to be told.
 
     Attributes:
         room: its name.
-        came: names.
         went: names.
+        renamed: names before and now.
+        came: names.
     """
 
     room: str
-    came: tuple[str, ...]
     went: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    came: tuple[str, ...]
 
 
 class Arrivals:
@@ -49,13 +52,16 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.due: float | None = None
-        self._paid_until = 0.0  # the moment at which the notices that were shown at once are within the rate
+        # The moments at which the notices that were shown at once are within the rate.
+        self._paid_until = self._renames_paid_until = 0.0
         self._came: dict[Hashable, tuple[str, str]] = {}
         self._went: list[tuple[str, str]] = []
+        self._renamed: dict[Hashable, tuple[str, str, str]] = {}  # before, now, the room
+        self._names_before: set[str] = set()
 
     def __contains__(self, who: Hashable) -> bool:
-        """Whether this member has come and its notice was not shown yet."""
-        return who in self._came
+        """Whether this member has come or changed its name, and its notice was not shown yet."""
+        return who in self._came or who in self._renamed
 
     def come(self, who: Hashable, name: str, room: str, now: float) -> bool:
         """Note that a member came; whether its notice is to be shown at once."""
@@ -68,6 +74,7 @@ class Arrivals:
         """Note that a member went; as `come`. False too where the notice of its coming was not shown."""
         if self.take_back(who):
             return False
+        name = self._take_rename(who) or name
         if self._is_single(now):
             return True
         self._went.append((name, room))
@@ -77,8 +84,33 @@ class Arrivals:
         """Drop the notice that a member has come; whether there was one to be shown."""
         return self._came.pop(who, None) is not None
 
+    def is_name_before(self, who: Hashable, name: str) -> bool:
+        """Whether another member than this one is known by this name still: it has changed it, without a notice yet."""
+        return name in self._names_before and self._renamed.get(who, ("",))[0] != name
+
+    def change(self, who: Hashable, before: str, name: str, room: str, now: float) -> bool:
+        """Note that a member whose coming was told has another name; whether its notice is to be shown at once."""
+        if who in self._renamed:
+            before = self._take_rename(who) or before
+        elif self.due is None:
+            paid_until = _paid_until(self._renames_paid_until, now)
+            if paid_until is not None:
+                self._renames_paid_until = paid_until
+                return True
+            self.due = now + TOGETHER_TIME
+        if before != name:
+            self._renamed[who] = before, name, room
+            self._names_before.add(before)
+        return False
+
+    def _take_rename(self, who: Hashable) -> str | None:
+        before = self._renamed.pop(who, (None,))[0]
+        if before is not None:
+            self._names_before.discard(before)
+        return before
+
     def rename(self, who: Hashable, name: str) -> bool:
-        """Change the name in the notice of a member; False: there is none to be shown."""
+        """Change the name in the notice of a member that came; False: there is none to be shown."""
         if who not in self._came:
             return False
         self._came[who] = (name, self._came[who][1])
@@ -86,25 +118,36 @@ class Arrivals:
 
     def take(self) -> list[Gathered]:
         """Take what was gathered, for each room."""
-        rooms: dict[str, tuple[list[str], list[str]]] = {}
-        for name, room in self._came.values():
-            rooms.setdefault(room, ([], []))[0].append(name)
+        went, renamed, came = dict[str, list[str]](), dict[str, list[tuple[str, str]]](), dict[str, list[str]]()
         for name, room in self._went:
-            rooms.setdefault(room, ([], []))[1].append(name)
-        self._came.clear()
-        self._went.clear()
+            went.setdefault(room, []).append(name)
+        for before, name, room in self._renamed.values():
+            renamed.setdefault(room, []).append((before, name))
+        for name, room in self._came.values():
+            came.setdefault(room, []).append(name)
+        for gathered in (self._went, self._renamed, self._names_before, self._came):
+            gathered.clear()
         self.due = None
-        return [Gathered(room, tuple(came), tuple(went)) for room, (came, went) in rooms.items()]
+        return [
+            Gathered(room, tuple(went.get(room, ())), tuple(renamed.get(room, ())), tuple(came.get(room, ())))
+            for room in went | renamed | came
+        ]
 
     def _is_single(self, now: float) -> bool:
         if self.due is not None:
             return False  # behind those that were gathered
-        owed = max(0.0, self._paid_until - now)
-        if owed <= (SINGLE_BURST - 1) / SINGLE_RATE + 1e-9:
-            self._paid_until = now + owed + 1 / SINGLE_RATE
-            return True
-        self.due = now + TOGETHER_TIME
-        return False
+        paid_until = _paid_until(self._paid_until, now)
+        if paid_until is None:
+            self.due = now + TOGETHER_TIME
+            return False
+        self._paid_until = paid_until
+        return True
+
+
+def _paid_until(before: float, now: float) -> float | None:
+    """The moment at which one more notice is within the rate; None: it is one too many."""
+    owed = max(0.0, before - now)
+    return now + owed + 1 / SINGLE_RATE if owed <= (SINGLE_BURST - 1) / SINGLE_RATE + 1e-9 else None
 
 
 def listed_names(names: Sequence[str], most: int = LISTED_NAMES, count: int | None = None) -> str:

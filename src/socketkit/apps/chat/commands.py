@@ -79,7 +79,7 @@ def _rename(members: Members, number: int, name: str) -> list[Decision]:
     member = members.by_number[number]
     if name == member.name:
         return [*members.notice((number,), "you are {name} already", name=name)]
-    if not is_name_free(members, name, instead_of=member.name):
+    if not is_name_free(members, name, instead_of=member.name) or members.arrivals.is_name_before(number, name):
         free = members.taken.free_like(name, 2)
         text = "{name} is here already, or looks the same; free is: /name {free}"
         return [*members.notice((number,), text, name=name, free=free)]

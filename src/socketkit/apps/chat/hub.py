@@ -9,6 +9,7 @@ no blank, colon or star; only the room begins a line with `* `.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -31,6 +32,11 @@ MAX_LINE_SIZE: Final = 8 * 1024
 
 MAX_TRIES: Final = 3
 """Wrong passwords of one connection."""
+
+WAITING_SHARE: Final = 0.25
+WAITING_COUNT: Final = 8
+"""Of the places this share, and at least so many, may be taken by guests from one address that have not given the
+password: who does not know it does not fill the chat with connections, and keeps others out."""
 
 EPISODE_TIME: Final = 10.0
 """Seconds without a pause after which a guest that is too fast is told so anew; of the host and refused guests too."""
@@ -140,6 +146,8 @@ class Hub:
         self._limits = limits
         self._tries = None if password is None else PasswordTries(password)
         self._waiting: dict[int, _Waiting] = {}
+        self._waiting_from: Counter[str] = Counter()
+        self._most_waiting = max(WAITING_COUNT, int(WAITING_SHARE * limits.max_guests))
         self._reported_sources: set[str] = set()
         self._guest_count = 0
         self._full_at = float("-inf")
@@ -181,15 +189,17 @@ class Hub:
         number = self._guest_count
         if wish.language is not None:
             self.members.set_language(number, wish.language)
-        refusal = self._refusal(number, source)
+        needs_password = self._tries is not None and not is_trusted
+        refusal = self._refusal(number, source, needs_password=needs_password)
         if refusal:
             return number, [*refusal, self._turn_away(number)]
-        if self._tries is not None and not is_trusted:
+        if needs_password:
             self._waiting[number] = _Waiting(source, wish)
+            self._waiting_from[source] += 1
             return number, [*self.members.notice((number,), "this chat needs a password: type it")]
         return number, self._admit(number, source, wish)
 
-    def _refusal(self, number: int, source: str) -> list[ShowLine]:
+    def _refusal(self, number: int, source: str, *, needs_password: bool) -> list[ShowLine]:
         if self._is_over or (self._once and number > 1):
             return self.members.notice((number,), "this chat was for one guest, who was here before you")
         if is_source_banned(self.members, source):
@@ -198,7 +208,18 @@ class Hub:
         if guests >= self._limits.max_guests:
             told = self.members.notice((number,), "goodbye: the chat is full ({count} guests)", count=guests)
             return [*told, *self._report_full(guests)]
+        if needs_password and self._waiting_from[source] >= self._most_waiting:
+            told = self.members.notice((number,), "goodbye: too many from your address have not given the password")
+            return [*told, *self._report_tries(source)]
         return []
+
+    def _end_waiting(self, number: int) -> _Waiting | None:
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None:
+            self._waiting_from[waiting.source] -= 1
+            if not self._waiting_from[waiting.source]:
+                del self._waiting_from[waiting.source]
+        return waiting
 
     def _report_full(self, count: int) -> list[ShowLine]:
         """Tell the host once of each time in which guests are refused."""
@@ -242,7 +263,7 @@ class Hub:
         """
         if now is not None:
             self.members.now = now
-        if self._waiting.pop(member, None) is not None:
+        if self._end_waiting(member) is not None:
             return [self._turn_away(member)]
         return self.members.remove(member, how)
 
@@ -261,6 +282,7 @@ class Hub:
         self._is_over = True
         guests = (*self.members.clear(), *self._waiting)
         self._waiting.clear()
+        self._waiting_from.clear()
         if reason is None:
             name = self.members.host_name
             farewell = self.members.notice(guests, "goodbye: {name} has ended the chat", name=name)
@@ -315,7 +337,7 @@ class Hub:
 
     def give_up(self, member: int, seconds: float) -> list[Decision]:
         """Disconnect a guest that has given no password in time."""
-        if self._waiting.pop(member, None) is None:
+        if self._end_waiting(member) is None:
             return []
         text = "goodbye: no password came within {seconds} seconds"
         return [*self.members.notice((member,), text, seconds=f"{seconds:.0f}"), self._turn_away(member)]
@@ -378,12 +400,12 @@ class Hub:
             told = members.notice((member,), "too many wrong passwords: wait {seconds} seconds", seconds=f"{wait:.0f}")
             return [*told, Pause(member, wait)]
         if tries.is_right(waiting.source, text, members.now):
-            del self._waiting[member]
+            self._end_waiting(member)
             return self._admit(member, waiting.source, waiting.wish)
         waiting.tries += 1
         if waiting.tries < MAX_TRIES:
             return [*members.notice((member,), "the password is wrong"), Pause(member, 1.0)]
-        del self._waiting[member]
+        self._end_waiting(member)
         farewell = members.notice((member,), "goodbye: the password was wrong three times")
         return [*farewell, self._turn_away(member), *self._report_tries(waiting.source)]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from socketkit.apps.chat.arrivals import Arrivals, listed_names
+from socketkit.apps.chat.arrivals import LISTED_NAMES, Arrivals, listed_names
 from socketkit.apps.chat.decisions import (
     HOST,
     Decision,
@@ -34,7 +34,7 @@ __all__ = ["ELSEWHERE", "LISTED_HERE", "LOBBY", "MAX_PEOPLE", "Ban", "Member", "
 LOBBY = "lobby"
 """The room in which everybody begins."""
 
-GONE = ("{name} has left", "{name} was lost")
+GONE = ("{name} has left", "{name} was lost", "{name} was disconnected: it has stopped reading")
 """How members go who went by themselves: many of them at once are told of together."""
 
 ELSEWHERE = -1
@@ -183,7 +183,11 @@ class Members:
             self._others.clear()
         left: list[ShowLine] = []
         if not self.arrivals.take_back(number):
-            left = self.notice(self.others(number, before), "{name} has left for {room}", name=member.name, room=room)
+            how = "{name} has left for {room}"
+            left = [
+                *self.introduce(number),
+                *self.notice(self.others(number, before), how, name=member.name, room=room),
+            ]
         self._leave_room(number, before)
         here = self.list_of(room)
         joined = self.came(number, member.name, room)
@@ -214,7 +218,8 @@ class Members:
         return [*before, *self.notice(self.others(_number(who), room), how, name=name, **fields)]
 
     def introduce(self, who: int | Key) -> list[ShowLine]:
-        """Tell of those that came and were not told of, where this one is among them: it does something now."""
+        """Tell of those that came or have another name and were not told of, where this one is among them: it does
+        something now."""
         return self.tell_arrivals() if who in self.arrivals else []
 
     def tell_arrivals(self) -> list[ShowLine]:
@@ -223,9 +228,16 @@ class Members:
         for gathered in self.arrivals.take():
             here = self.others(ELSEWHERE, gathered.room)
             listed = self.list_of(gathered.room)
-            for text, names in (("have joined: {names}", gathered.came), ("have left: {names}", gathered.went)):
-                if names:
-                    told += self.notice(here, text, names=listed_names(names), **listed)
+            if gathered.went:
+                told += self.notice(here, "have left: {names}", names=listed_names(gathered.went), **listed)
+            if len(gathered.renamed) > LISTED_NAMES:
+                names = [name for _, name in gathered.renamed]
+                told += self.notice(here, "are called otherwise now: {names}", names=listed_names(names), **listed)
+            else:
+                for before, name in gathered.renamed:
+                    told += self.notice(here, "{before} is {name} now", before=before, name=name)
+            if gathered.came:
+                told += self.notice(here, "have joined: {names}", names=listed_names(gathered.came), **listed)
         return told
 
     def rename(self, number: int, name: str) -> list[Decision]:
@@ -238,7 +250,9 @@ class Members:
         self.taken.add(name)
         self.note("name", number, name)
         told = self.notice((number,), "you are {name} now", name=name)
-        if self.arrivals.rename(number, name):
+        if self.arrivals.is_name_before(number, name):
+            told += self.tell_arrivals()
+        if self.arrivals.rename(number, name) or not self.arrivals.change(number, before, name, member.room, self.now):
             return [*told]
         return [
             *told,

@@ -91,7 +91,9 @@ class NameBook:
             self._add(found["name"])
         elif (found := match(line, "{name} has joined")) is not None:
             self._add(found["name"])
-        elif (found := match(line, "have joined: {names}")) is not None:
+        elif (
+            found := match(line, "have joined: {names}") or match(line, "are called otherwise now: {names}")
+        ) is not None:
             for name in found["names"].split(", "):
                 self._add(name.partition(" ")[0])
         elif (found := match(line, "have left: {names}")) is not None:

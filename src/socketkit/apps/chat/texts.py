@@ -51,6 +51,9 @@ _RUSSIAN: Final = {
     "goodbye: you are banned from this chat": "до свидания: вам сюда нельзя",
     "goodbye: the chat is full ({count} guests)": "до свидания: мест нет (гостей: {count})",
     "the chat is full ({count} guests): more are refused": "мест нет (гостей: {count}): больше никто не войдёт",
+    "goodbye: too many from your address have not given the password": (
+        "до свидания: с вашего адреса слишком многие ещё не ввели пароль"
+    ),
     "this chat was for one guest, who was here before you": "этот разговор был для одного гостя, и он уже был",
     "your line was longer than {size} bytes: nobody has seen it": "строка длиннее {size} байт: её никто не видел",
     "your line was not UTF-8: the others see \\xff and the like in it": (

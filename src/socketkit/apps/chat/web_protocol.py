@@ -56,6 +56,7 @@ _GOODBYES: Final = {
     "goodbye: you were removed by {host}": "removed",
     "goodbye: you are banned from this chat": "banned",
     "goodbye: the chat is full ({count} guests)": "full",
+    "goodbye: too many from your address have not given the password": "full",
     "this chat was for one guest, who was here before you": "full",
     "goodbye: {name} has ended the chat": "ended",
     "goodbye: {reason}": "ended",
