@@ -825,7 +825,7 @@ static PyObject *connection_flush_soon(Connection *self, PyObject *unused)
 static PyObject *send_large(Connection *self, Py_ssize_t size)
 {
     Session *session = self->session;
-    self->run += (int)Py_MIN(TURN_MESSAGES, TURN_MESSAGES / 16 + size / 2048);
+    self->run = (int)Py_MIN(TURN_MESSAGES, self->run + TURN_MESSAGES / 16 + size / 2048);
     if (out_size(session) > 0 && flush(self) < 0)
         return NULL;
     if (self->run < TURN_MESSAGES && !session->is_refused && out_size(session) == 0 && can_flush(self) &&
