@@ -110,6 +110,26 @@ def test_cancelling_in_a_group_ends_its_own(engine_name):
     assert [type(error) for error in failed.error.exceptions] == [ZeroDivisionError]
 
 
+def test_exit_in_a_group_ends_the_run(engine):
+    """^C in a group of exceptions ends the program, as it does alone."""
+    if engine.blocks:
+        pytest.skip("a handler's thread ends no program")
+
+    async def handler(connection):
+        raise BaseExceptionGroup("both", [ExceptionGroup("inner", [ZeroDivisionError()]), KeyboardInterrupt()])
+
+    async def main():
+        async with serve(handler, ANY, engine=engine) as server, connect(server.addresses[0], engine=engine):
+            await engine.sleep(PATIENCE)
+
+    with pytest.raises(BaseException) as raised:
+        engine.run(main())
+    error = raised.value
+    while isinstance(error, BaseExceptionGroup):  # trio's nursery makes one of its own
+        error = error.exceptions[0]
+    assert type(error) is KeyboardInterrupt
+
+
 def test_sums_count_each_connection_once(engine_name):
     """Another thread that asks while connections leave finds no byte twice, and none that was lost."""
     size, sent, found = 1000, 0, []

@@ -298,7 +298,7 @@ class Server:
             self._handshake_failed_count += 1  # its own STARTTLS, and not one with another server
             return False
         if self._ends_more(error):
-            raise error
+            raise error if self.engine.blocks else _exit_in(error) or error
         connection.internals.set_cause(error)
         self._report(connection, error)
         return True
@@ -586,6 +586,13 @@ def _peer_error_in(error: BaseException) -> BaseException | None:
     if not isinstance(error, BaseExceptionGroup) or error.split(_PEER_ERRORS)[1] is not None:
         return None
     return _peer_error_in(error.exceptions[0])
+
+
+def _exit_in(error: BaseException) -> BaseException | None:
+    """What in a group of exceptions ends the program."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_exit_in, error.exceptions)), None)
+    return error if isinstance(error, (KeyboardInterrupt, SystemExit)) else None
 
 
 def _not_cancelled(connection: Connection) -> DeadlineError:
