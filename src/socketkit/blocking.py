@@ -442,8 +442,8 @@ class BlockingServer:
             self._error = error
         finally:
             self._has_ended = True
-            for tell in list(self._asking):
-                tell()
+            for end in list(self._asking):
+                end()
             self._ready.set()
 
     async def _serve(self, engine: Engine) -> None:
@@ -532,11 +532,11 @@ class BlockingServer:
     def _begin(self, coroutine: Coroutine[Any, Any, T], done: Callable[[T | None, BaseException | None], None]) -> None:
         """Run a coroutine in the server's thread; `done` gets its result or its error there, or None twice where that
         thread ends before. It is called once."""
-        is_told = threading.Lock()
+        is_finished = threading.Lock()
         has_begun = False
 
-        def tell(result: T | None = None, error: BaseException | None = None) -> None:
-            if is_told.acquire(blocking=False):
+        def finish(result: T | None = None, error: BaseException | None = None) -> None:
+            if is_finished.acquire(blocking=False):
                 if not engine.blocks:
                     self._asking.remove(end)
                 done(result, error)
@@ -544,7 +544,7 @@ class BlockingServer:
         def end() -> None:
             if not has_begun:
                 coroutine.close()
-            tell()
+            finish()
 
         async def work() -> None:
             nonlocal has_begun
@@ -552,12 +552,12 @@ class BlockingServer:
             try:
                 result = await coroutine
             except engine.cancelled:  # the server's thread ends
-                tell()
+                finish()
                 raise
             except BaseException as error:  # raised in the thread that asked
-                tell(None, error)
+                finish(None, error)
             else:
-                tell(result)
+                finish(result)
 
         assert self._engine is not None
         engine = self._engine

@@ -74,7 +74,7 @@ PYTHON_ONLY = {
     },
     "Done": {"_abc_impl"},
     "MessageReader": {"_abc_impl", "_is_protocol"},
-    "Kernel": {"_slots", "_step", "_timeout"},
+    "Kernel": {"_registered", "_step", "_timeout"},
     "LoopCore": {"_end_turn", "_run_soon"},
     "SideCore": {"_context"},
 }

@@ -93,27 +93,27 @@ class Kernel:
     # The slots by descriptor.
 
     @cached_property
-    def _slots(self) -> dict[int, Slot]:
+    def _registered(self) -> dict[int, Slot]:
         return {}
 
     def _slot(self, descriptor: int, /) -> Slot | None:
         """Return a descriptor's slot; None: it has none."""
-        return self._slots.get(descriptor)
+        return self._registered.get(descriptor)
 
     def _make_slot(self, descriptor: int, /) -> Slot:
         """Give a descriptor a slot, and return it."""
-        slot = self._slots[descriptor] = Slot()
+        slot = self._registered[descriptor] = Slot()
         return slot
 
     def _drop_slot(self, descriptor: int, /) -> None:
         """Forget a descriptor's slot; harmless without one."""
-        self._slots.pop(descriptor, None)
+        self._registered.pop(descriptor, None)
 
     # The loop.
 
     def _loop_until(self, main: IsDone, waker: int, /) -> None:
         """Run tasks until this one is done."""
-        slots, ready, soon, step = self._slots, self._ready, self._soon, self._step
+        slots, ready, soon, step = self._registered, self._ready, self._soon, self._step
         poll, timers = self._poller.poll, self._timers
         while True:
             # The slots are found before a task runs: it may close a descriptor, whose number the next socket gets.

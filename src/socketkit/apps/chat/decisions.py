@@ -70,7 +70,7 @@ class Others(tuple[int, ...]):
     """The numbers of all in a room but one.
 
     Attributes:
-        all_here: those of all, one object for all such numbers until somebody comes or goes.
+        all_here: those of all, one object for all such numbers until a member comes or goes.
         left_out: the number that is missing here; None: none is.
     """
 

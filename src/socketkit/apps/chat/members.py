@@ -128,7 +128,7 @@ class Members:
         self.is_shared = False
         self.arrivals = Arrivals()
         self.changes: list[tuple[Any, ...]] | None = None
-        self._others: dict[str, tuple[tuple[int, ...], dict[int, Others]]] = {}  # until somebody comes or goes
+        self._others: dict[str, tuple[tuple[int, ...], dict[int, Others]]] = {}  # until a member comes or goes
         self._past: dict[int, tuple[tuple[int, ...], tuple[str, Past]]] = {}
         self._language = language
         self._languages: dict[int, str] = {}  # of those who have another one
